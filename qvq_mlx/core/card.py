@@ -1,0 +1,83 @@
+"""What is known of a model before its weights are read: name, home, voice, limits.
+
+Law: everything that differs between models of one architecture is a fact on a card, not a branch
+in the code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from qvq_mlx.core.request import Sampling
+
+
+class ThinkingStyle(StrEnum):
+    """How a model shows that it thinks."""
+
+    MARKER = "marker"
+    """Free text, then a line such as `**Final Answer**` (QVQ, QwQ-Preview)."""
+    TAG = "tag"
+    """`<think>` ... `</think>`, both written by the model."""
+    PREOPENED = "preopened"
+    """The chat template opened the tag: only `</think>` is written (QwQ, Qwen3-VL-Thinking)."""
+    NONE = "none"
+    """It answers at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thinking:
+    """The voice of a model: how its text splits, and what makes it conclude.
+
+    `markers` (style MARKER) or `open_tag` and `close_tag` (styles TAG, PREOPENED) tell the answer
+    from the thinking; `closing` is forced when the answer is wanted now.
+    """
+
+    style: ThinkingStyle = ThinkingStyle.NONE
+    markers: tuple[str, ...] = ()
+    open_tag: str = "<think>"
+    close_tag: str = "</think>"
+    closing: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VisionLimits:
+    """What the image processor is told.
+
+    A side becomes a multiple of `factor_px` (patch size x merge size); the area lands between
+    `min_pixels` and `max_pixels`; the longer side may be `max_aspect` times the shorter.
+    """
+
+    factor_px: int = 28
+    min_pixels: int = 4 * 28 * 28
+    max_pixels: int = 1280 * 28 * 28
+    max_aspect: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """One model. `repo` is a Hugging Face repository id, `folder` a path relative to the cards.
+
+    Exactly one of the two is set for a card that is shipped; a card derived from a folder of the
+    user's has an absolute `folder`.
+    """
+
+    name: str
+    summary: str
+    family: str
+    licence: str
+    aliases: tuple[str, ...] = ()
+    repo: str = ""
+    folder: str = ""
+    download_bytes: int = 0
+    sees: bool = True
+    thinking: Thinking = Thinking()
+    system: str | None = None
+    max_tokens: int = 8192
+    sampling: Sampling = Sampling()
+    vision: VisionLimits = VisionLimits()
+
+    def answers_to(self, name: str) -> bool:
+        """Whether `name` means this card; case does not matter."""
+        wanted = name.casefold()
+        return wanted in {n.casefold() for n in (self.name, *self.aliases, self.repo) if n}

@@ -1,0 +1,53 @@
+"""The world as one argument, so that a test builds its own and patches nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol, TextIO
+
+from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.events import Progress
+from qvq_mlx.core.picture import Picture
+from qvq_mlx.core.tokens import Control, Generation, Prompt, Step
+
+
+class Engine(Protocol):
+    """A loaded model."""
+
+    def prompt(self, question: str, pictures: Sequence[Picture], system: str | None) -> Prompt:
+        """Token ids for one question about some pictures, in the family's reference order."""
+
+    def generate(self, prompt: Prompt, generation: Generation, control: Control) -> Iterator[Step]:
+        """Progress of encode and prefill, then tokens as they are committed, then `Finished`."""
+
+
+class EngineLoader(Protocol):
+    """Reads a checkpoint from disk. The generator reports progress and returns the engine."""
+
+    def __call__(
+        self, card: ModelCard, folder: Path, control: Control
+    ) -> Generator[Progress, None, Engine | None]:
+        """None where `control` stopped the load."""
+
+
+@dataclass(frozen=True, slots=True)
+class Env:
+    """Streams, variables, places, clocks, and what runs models.
+
+    `clock` counts seconds from an arbitrary start; `now` is the time of day with its zone;
+    `terminal_size` gives columns and lines of the terminal that a person watches.
+    """
+
+    stdin: TextIO
+    stdout: TextIO
+    stderr: TextIO
+    environ: Mapping[str, str]
+    home: Path
+    clock: Callable[[], float]
+    now: Callable[[], datetime]
+    terminal_size: Callable[[], os.terminal_size]
+    load_engine: EngineLoader

@@ -1,0 +1,137 @@
+"""Every way to fail, as one tree of exceptions.
+
+Law: an error carries facts with numbers (`message`), one command to run next (`hint`), a stable
+`code` that scripts may key on, and the exit code of the process. It is raised where the fact is
+known, caught once, in `cli.main`, and printed there; nothing else prints it.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the process says to a script when it ends."""
+
+    OK = 0
+    INTERNAL = 1
+    USAGE = 2
+    NO_ANSWER = 3
+    NO_MODEL = 4
+    NO_MEMORY = 5
+    BAD_INPUT = 6
+    BAD_SCHEMA = 7
+    TRY_AGAIN = 75
+    INTERRUPTED = 130
+    BROKEN_PIPE = 141
+
+    @property
+    def meaning(self) -> str:
+        """One line for the README and `qvq --help`."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    ExitCode.OK: "an answer was produced",
+    ExitCode.INTERNAL: "internal error (a bug; `QVQ_DEBUG=1` shows the traceback)",
+    ExitCode.USAGE: "usage: the command line asks for what does not exist or clashes",
+    ExitCode.NO_ANSWER: "no final answer: length or a loop ended it; what there is, is saved",
+    ExitCode.NO_MODEL: "the model is not available: unknown name, not on disk, incomplete",
+    ExitCode.NO_MEMORY: "the model does not fit in memory",
+    ExitCode.BAD_INPUT: "an input cannot be read",
+    ExitCode.BAD_SCHEMA: "the answer failed its schema",
+    ExitCode.TRY_AGAIN: "temporary network failure; run again to resume",
+    ExitCode.INTERRUPTED: "interrupted; what there is, is saved",
+    ExitCode.BROKEN_PIPE: "whoever read stdout went away",
+}
+
+
+class QvqError(Exception):
+    """The root: a failure that the user can understand and act on.
+
+    `message` states facts in one line; `hint` is one command that leads on, or empty.
+    """
+
+    exit_code = ExitCode.INTERNAL
+    code = "internal"
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(QvqError):
+    """The command line contradicts itself or lacks something."""
+
+    exit_code = ExitCode.USAGE
+    code = "usage"
+
+
+class ConfigError(UsageError):
+    """The config file or a QVQ_ variable holds a value that is not allowed."""
+
+    code = "config"
+
+
+class ModelError(QvqError):
+    """The model cannot be used."""
+
+    exit_code = ExitCode.NO_MODEL
+    code = "model"
+
+
+class UnknownModelError(ModelError):
+    """No card, folder or repository of that name."""
+
+    code = "model-unknown"
+
+
+class ModelNotOnDiskError(ModelError):
+    """The model is known, and its weights are not on this disk."""
+
+    code = "model-not-on-disk"
+
+
+class BrokenModelError(ModelError):
+    """The folder of weights lacks a file, or a file is damaged."""
+
+    code = "model-broken"
+
+
+class UnsupportedModelError(ModelError):
+    """The weights are of an architecture that this version does not run."""
+
+    code = "model-unsupported"
+
+
+class InputError(QvqError):
+    """An image or another input cannot be read."""
+
+    exit_code = ExitCode.BAD_INPUT
+    code = "input"
+
+
+class ImageNotFoundError(InputError):
+    """Nothing lies at the path."""
+
+    code = "image-not-found"
+
+
+class ImageUnreadableError(InputError):
+    """Something lies there, and it is no picture that can be decoded whole."""
+
+    code = "image-unreadable"
+
+
+class ImageSizeError(InputError):
+    """The picture is too large, too small or too narrow for the model."""
+
+    code = "image-size"
+
+
+class OutputError(QvqError):
+    """The answer could not be written where it should go."""
+
+    exit_code = ExitCode.USAGE
+    code = "output"

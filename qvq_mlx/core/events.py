@@ -1,0 +1,195 @@
+"""What happens during one question, as a closed set of values.
+
+Law: a stream of events is `Progress* (ThinkingDelta | AnswerDelta | AnswerRetracted | Notice |
+Progress)* Done`: exactly one `Done`, and it is last, also after Ctrl-C. Recording, replay, JSON
+and every screen are consumers of this stream and of nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Stage(StrEnum):
+    """What is being waited for before the first token."""
+
+    LOAD = "load"
+    ENCODE = "encode"
+    PREFILL = "prefill"
+
+
+class StopReason(StrEnum):
+    """Why the model wrote no more."""
+
+    END = "end"
+    """The model ended its turn."""
+    LENGTH = "length"
+    """`--max-tokens` or the context length was reached."""
+    INTERRUPT = "interrupt"
+    """The user stopped it."""
+
+
+class AnswerSource(StrEnum):
+    """How the answer was told from the thinking."""
+
+    MARKER = "marker"
+    """After the last complete `**Final Answer**` block."""
+    TAG = "tag"
+    """After the last `</think>`."""
+    WHOLE = "whole"
+    """There was neither: the whole text is the answer, and there is no thinking."""
+    NONE = "none"
+    """There is no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a stage is: `done` of `total`, in the stage's own unit.
+
+    load: bytes of weights; encode: image tokens; prefill: prompt tokens. `total` 0: not known yet.
+    """
+
+    stage: Stage
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingDelta:
+    """More thinking. `tokens` counts the tokens generated for it since the last delta."""
+
+    text: str
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerDelta:
+    """More of the answer, as far as can be told now. `tokens` as in ThinkingDelta."""
+
+    text: str
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRetracted:
+    """The model went on thinking: no answer stands any more.
+
+    `text` is what the model wrote from the marker up to here, and belongs to the thinking.
+    """
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something the user should know. `code` is stable, `text` is one line for people."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """The numbers of one question.
+
+    `generated_tokens` = `thinking_tokens` + `answer_tokens`; forced tokens count as generated.
+    `image_tokens` are part of `prompt_tokens`. `first_token_s` counts from the start of `ask`
+    and includes load; `decode_s` is from the first token to the last.
+    """
+
+    prompt_tokens: int = 0
+    image_tokens: int = 0
+    generated_tokens: int = 0
+    thinking_tokens: int = 0
+    answer_tokens: int = 0
+    load_s: float = 0.0
+    encode_s: float = 0.0
+    prefill_s: float = 0.0
+    first_token_s: float = 0.0
+    thinking_s: float = 0.0
+    decode_s: float = 0.0
+    peak_memory_bytes: int = 0
+
+    @property
+    def tokens_per_s(self) -> float:
+        """Decoding speed in tokens/s; 0.0 before there are two tokens."""
+        return (self.generated_tokens - 1) / self.decode_s if self.decode_s > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The end. `complete` is False where the answer was cut off, or there is none.
+
+    `concluded` says that the user or a guard asked for the answer before the model did.
+    """
+
+    stop_reason: StopReason
+    answer_source: AnswerSource
+    complete: bool
+    concluded: bool
+    stats: Stats
+
+
+Event = Progress | ThinkingDelta | AnswerDelta | AnswerRetracted | Notice | Done
+
+
+@dataclass(slots=True)
+class Transcript:
+    """The fold of a stream: what was thought and what was answered.
+
+    Law: the one place that knows how deltas, a retraction and `Done` add up to two texts. For
+    AnswerSource.WHOLE the deltas came as thinking, and `finish` moves them.
+    """
+
+    thinking: str = ""
+    answer: str = ""
+
+    def add(self, event: Event) -> None:
+        """Take the next event of the stream."""
+        match event:
+            case ThinkingDelta(text=text):
+                self.thinking += text
+            case AnswerDelta(text=text):
+                self.answer += text
+            case AnswerRetracted(text=text):
+                self.thinking += text
+                self.answer = ""
+            case Done(answer_source=AnswerSource.WHOLE):
+                self.answer = (self.thinking + self.answer).strip()
+                self.thinking = ""
+            case Done():
+                self.answer = self.answer.rstrip()
+            case Progress() | Notice():
+                pass
+
+
+def fold(events: Iterable[Event]) -> Transcript:
+    """The transcript of a whole stream."""
+    transcript = Transcript()
+    for event in events:
+        transcript.add(event)
+    return transcript
+
+
+def checked(events: Iterable[Event]) -> Iterator[Event]:
+    """The same events; AssertionError where the stream breaks the grammar."""
+    ended = False
+    answering = False
+    for event in events:
+        assert not ended, f"{event} after Done"
+        match event:
+            case Done():
+                ended = True
+            case AnswerDelta():
+                answering = True
+            case AnswerRetracted():
+                assert answering, "AnswerRetracted without an answer"
+                answering = False
+            case ThinkingDelta():
+                assert not answering, "ThinkingDelta within an answer that was not retracted"
+            case Progress() | Notice():
+                pass
+        yield event
+    assert ended, "the stream ended without Done"

@@ -1,0 +1,31 @@
+"""A picture, ready for the vision encoder, and the line that says what was read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One decoded and resized image.
+
+    `rgb` holds `height_px * width_px * 3` bytes in row order, sRGB, 8 bit. `source_*` is the size
+    after the EXIF orientation was applied, before the resize. `sha256` is of the file's bytes.
+    """
+
+    name: str
+    source_width_px: int
+    source_height_px: int
+    width_px: int
+    height_px: int
+    tokens: int
+    sha256: str
+    rgb: bytes = field(repr=False)
+
+    @property
+    def receipt(self) -> str:
+        """`cat.png 5712×4284 → 1148×868 · 1,271 tokens`."""
+        return (
+            f"{self.name} {self.source_width_px}×{self.source_height_px}"
+            f" → {self.width_px}×{self.height_px} · {self.tokens:,} tokens"
+        )

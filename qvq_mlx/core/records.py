@@ -1,0 +1,168 @@
+"""Events and results as plain JSON values, and events back again.
+
+Law: `event_from_json(event_to_json(e)) == e`. A reader ignores keys that it does not know, and
+refuses a record of a newer `version`. Names are the dataclasses' own; an event's kind is in
+`type`. Pixels are never written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from qvq_mlx.core.events import (
+    AnswerDelta,
+    AnswerRetracted,
+    AnswerSource,
+    Done,
+    Event,
+    Notice,
+    Progress,
+    Stage,
+    Stats,
+    StopReason,
+    ThinkingDelta,
+    Transcript,
+)
+from qvq_mlx.core.plan import Plan
+from qvq_mlx.core.request import Sampling
+from qvq_mlx.core.thinking import boxed
+
+VERSION = 1
+
+Json = dict[str, Any]
+
+_TYPES: dict[str, type[Event]] = {
+    "progress": Progress,
+    "thinking": ThinkingDelta,
+    "answer": AnswerDelta,
+    "answer_retracted": AnswerRetracted,
+    "notice": Notice,
+    "done": Done,
+}
+_NAMES = {cls: name for name, cls in _TYPES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """One picture as it was read. `path` is as the user gave it, `-` for standard input."""
+
+    path: str
+    source_width_px: int
+    source_height_px: int
+    width_px: int
+    height_px: int
+    tokens: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """The head of a run: what was asked of whom. `max_tokens` and `sampling` as they were used."""
+
+    version: int
+    type: str
+    question: str
+    model: str
+    images: tuple[ImageRecord, ...]
+    system: str | None
+    max_tokens: int
+    sampling: Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRecord:
+    """A whole run in one object, as `--json` prints it.
+
+    `answer` is null where there is none that is complete; what there is, is in `partial_answer`.
+    `boxed` is the content of the last box in `answer`.
+    """
+
+    version: int
+    question: str
+    model: str
+    images: tuple[ImageRecord, ...]
+    system: str | None
+    max_tokens: int
+    sampling: Sampling
+    thinking: str
+    answer: str | None
+    partial_answer: str | None
+    boxed: str | None
+    answer_source: AnswerSource
+    stop_reason: StopReason
+    concluded: bool
+    notices: tuple[Notice, ...]
+    stats: Stats
+
+
+def event_to_json(event: Event) -> Json:
+    """`{"type": ..., field: value, ...}`."""
+    return {"type": _NAMES[type(event)], **asdict(event)}
+
+
+def event_from_json(record: Json) -> Event:
+    """The event of a record. Raises ValueError for a record that is none."""
+    try:
+        cls = _TYPES[record["type"]]
+        values = {f.name: record[f.name] for f in fields(cls)}
+        if cls is Progress:
+            values["stage"] = Stage(values["stage"])
+        if cls is Done:
+            stats = values["stats"]
+            values["stats"] = Stats(**{f.name: stats[f.name] for f in fields(Stats)})
+            values["stop_reason"] = StopReason(values["stop_reason"])
+            values["answer_source"] = AnswerSource(values["answer_source"])
+        return cls(**values)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not an event: {record!r}") from error
+
+
+def request_record(plan: Plan) -> RequestRecord:
+    """The head of a run that is about to start."""
+    return RequestRecord(
+        version=VERSION,
+        type="request",
+        question=plan.question,
+        model=plan.card.name,
+        images=tuple(
+            ImageRecord(
+                path=picture.name,
+                source_width_px=picture.source_width_px,
+                source_height_px=picture.source_height_px,
+                width_px=picture.width_px,
+                height_px=picture.height_px,
+                tokens=picture.tokens,
+                sha256=picture.sha256,
+            )
+            for picture in plan.pictures
+        ),
+        system=plan.system,
+        max_tokens=plan.max_tokens,
+        sampling=plan.sampling,
+    )
+
+
+def result_record(
+    request: RequestRecord, transcript: Transcript, notices: tuple[Notice, ...], done: Done
+) -> ResultRecord:
+    """The whole of a run that has ended."""
+    answer = transcript.answer
+    return ResultRecord(
+        version=VERSION,
+        question=request.question,
+        model=request.model,
+        images=request.images,
+        system=request.system,
+        max_tokens=request.max_tokens,
+        sampling=request.sampling,
+        thinking=transcript.thinking,
+        answer=answer if done.complete else None,
+        partial_answer=answer or None if not done.complete else None,
+        boxed=boxed(answer) if done.complete else None,
+        answer_source=done.answer_source,
+        stop_reason=done.stop_reason,
+        concluded=done.concluded,
+        notices=notices,
+        stats=done.stats,
+    )

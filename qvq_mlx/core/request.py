@@ -1,0 +1,101 @@
+"""The question, and how to show what comes of it: all that `cli` hands to the rest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+
+class ThinkingView(StrEnum):
+    """How much of the thinking a person sees."""
+
+    TAIL = "tail"
+    """The last lines, live; one line when the answer begins."""
+    FULL = "full"
+    """All of it, kept in the scrollback."""
+    LINE = "line"
+    """Time and token count only."""
+    NONE = "none"
+    """Nothing of it, not even that it happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is drawn. temperature 0: always the likeliest; `seed` keys the noise.
+
+    top_p 1, top_k 0 and min_p 0 switch the respective filter off.
+    """
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingOverrides:
+    """What the user set; None leaves the card's default."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    seed: int | None = None
+
+    def applied_to(self, default: Sampling) -> Sampling:
+        """The card's sampling with the user's values in place."""
+        return Sampling(
+            temperature=default.temperature if self.temperature is None else self.temperature,
+            top_p=default.top_p if self.top_p is None else self.top_p,
+            top_k=default.top_k if self.top_k is None else self.top_k,
+            min_p=default.min_p if self.min_p is None else self.min_p,
+            seed=default.seed if self.seed is None else self.seed,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question about some images.
+
+    `images` are paths, or `-` for standard input, in the order of the prompt. `model` is a card's
+    name or alias, a folder, or a repository id. None leaves the card's default.
+    """
+
+    question: str
+    images: tuple[str, ...]
+    model: str
+    system: str | None = None
+    max_tokens: int | None = None
+    sampling: SamplingOverrides = SamplingOverrides()
+
+    def with_model(self, model: str) -> Request:
+        """The same question to another model."""
+        return replace(self, model=model)
+
+
+class OutputForm(StrEnum):
+    """What stdout (or the file of `-o`) gets."""
+
+    TEXT = "text"
+    """The answer and a newline."""
+    JSON = "json"
+    """One object at the end."""
+    JSONL = "jsonl"
+    """One object per event, as it happens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """How the run is shown. `view` None: the user did not say (a tail where a person watches).
+
+    `boxed_only`: the last boxed value alone where there is one. `file`: instead of stdout.
+    """
+
+    form: OutputForm = OutputForm.TEXT
+    view: ThinkingView | None = None
+    boxed_only: bool = False
+    file: Path | None = None
+    verbose: bool = False
+    quiet: bool = False

@@ -1,0 +1,50 @@
+"""Adds seconds to a stream: when each stage began and ended, written into `Done.stats`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+
+from qvq_mlx.core.events import AnswerDelta, Done, Event, Progress, Stage, ThinkingDelta
+
+
+def timed(events: Iterable[Event], clock: Callable[[], float]) -> Iterator[Event]:
+    """The same events; `Done` carries the seconds.
+
+    Law: a stage lasts from its first progress event to the first event of another kind.
+    `first_token_s` starts at the first pull; `thinking_s` and `decode_s` at the first delta.
+    """
+    started = clock()
+    stages = dict.fromkeys(Stage, 0.0)
+    stage: Stage | None = None
+    stage_started = started
+    first: float | None = None
+    answer_started: float | None = None
+    for event in events:
+        now = clock()
+        new_stage = event.stage if isinstance(event, Progress) else None
+        if stage is not None and new_stage is not stage:
+            stages[stage] += now - stage_started
+        if new_stage is not stage:
+            stage, stage_started = new_stage, now
+        if isinstance(event, ThinkingDelta | AnswerDelta):
+            first = now if first is None else first
+            if isinstance(event, ThinkingDelta):
+                answer_started = None
+            elif answer_started is None:
+                answer_started = now
+        if isinstance(event, Done):
+            begin = now if first is None else first
+            event = replace(
+                event,
+                stats=replace(
+                    event.stats,
+                    load_s=stages[Stage.LOAD],
+                    encode_s=stages[Stage.ENCODE],
+                    prefill_s=stages[Stage.PREFILL],
+                    first_token_s=begin - started,
+                    thinking_s=(now if answer_started is None else answer_started) - begin,
+                    decode_s=now - begin,
+                ),
+            )
+        yield event
