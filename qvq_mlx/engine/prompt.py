@@ -1,0 +1,68 @@
+"""The prompt of the Qwen-VL family as token ids, and where each token stands in M-RoPE.
+
+Law: the ids equal what the checkpoint's own chat template gives for the same messages with the
+images before the text (the reference order of Qwen's examples); the positions equal
+`get_rope_index` of transformers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from qvq_mlx.core.picture import Picture
+from qvq_mlx.core.tokens import Prompt
+from qvq_mlx.engine.vocabulary import Vocabulary
+
+Positions = npt.NDArray[np.int32]
+
+
+def build(
+    vocabulary: Vocabulary, question: str, pictures: Sequence[Picture], system: str | None
+) -> Prompt:
+    """The ids up to and including `<|im_start|>assistant` and its newline."""
+    start, end = vocabulary.special("<|im_start|>"), vocabulary.special("<|im_end|>")
+    newline = vocabulary.encode("\n")
+    ids: list[int] = []
+    if system is not None:
+        ids += [start, *vocabulary.encode(f"system\n{system}"), end, *newline]
+    ids.append(start)
+    if pictures:
+        ids += vocabulary.encode("user\n")
+        for picture in pictures:
+            ids.append(vocabulary.special("<|vision_start|>"))
+            ids += [vocabulary.special("<|image_pad|>")] * picture.tokens
+            ids.append(vocabulary.special("<|vision_end|>"))
+        ids += vocabulary.encode(question)
+    else:
+        # no special token stands between them, so they are tokenized as one text
+        ids += vocabulary.encode(f"user\n{question}")
+    ids += [end, *newline, start, *vocabulary.encode("assistant\n")]
+    return Prompt(ids=tuple(ids), pictures=tuple(pictures))
+
+
+def positions(
+    ids: Sequence[int], grids: Sequence[tuple[int, int]], image_token_id: int
+) -> Positions:
+    """M-RoPE positions, (3, tokens): time, height and width of every token.
+
+    `grids` holds (rows, columns) of image tokens per picture, in order. Text counts on in all
+    three; a picture that begins at p has (p, p + row, p + column), and text after it goes on at
+    p + max(rows, columns). Source: Qwen2-VL, arXiv 2409.12191, section 2.1.
+    """
+    out = np.empty((3, len(ids)), dtype=np.int32)
+    index, position = 0, 0
+    remaining = iter(grids)
+    while index < len(ids):
+        if ids[index] != image_token_id:
+            out[:, index] = position
+            index, position = index + 1, position + 1
+            continue
+        rows, columns = next(remaining)
+        count = rows * columns
+        row, column = np.divmod(np.arange(count), columns)
+        out[:, index : index + count] = position + np.stack([np.zeros_like(row), row, column])
+        index, position = index + count, position + max(rows, columns)
+    return out

@@ -1,0 +1,115 @@
+"""A loaded checkpoint that answers prompts: the engine behind `core.env.Engine`.
+
+Law: one thread loads and generates; arrays that mlx read lazily in one thread cannot be evaluated
+in another. A run leaves nothing behind on the session: the next one equals a cold one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
+
+import mlx.core as mx
+
+from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.errors import BrokenModelError
+from qvq_mlx.core.events import Progress, Stage, StopReason
+from qvq_mlx.core.picture import Picture
+from qvq_mlx.core.tokens import Control, Finished, Generation, Prompt, Step
+from qvq_mlx.engine.adapter import Lane, Model, load_model
+from qvq_mlx.engine.decode import Ending, Start, decode
+from qvq_mlx.engine.patches import PatchLayout, patches, read_layout
+from qvq_mlx.engine.prompt import build, positions
+from qvq_mlx.engine.vocabulary import Vocabulary
+
+PREFILL_CHUNK_TOKENS = 512
+"""A chunk cannot be interrupted. On a 72B model at about 65 tokens/s this is some 8 s."""
+
+
+class Session:
+    """One checkpoint in memory."""
+
+    def __init__(self, model: Model, vocabulary: Vocabulary, layout: PatchLayout) -> None:
+        self._model = model
+        self._vocabulary = vocabulary
+        self._layout = layout
+
+    def prompt(self, question: str, pictures: Sequence[Picture], system: str | None) -> Prompt:
+        """Images first, then the question."""
+        return build(self._vocabulary, question, pictures, system)
+
+    def generate(self, prompt: Prompt, generation: Generation, control: Control) -> Iterator[Step]:
+        """Encode, prefill, decode. The last item is `Finished`, also after a stop."""
+        mx.reset_peak_memory()
+        ending = Ending()
+        features = yield from self._encode(prompt, control)
+        start = yield from self._prefill(prompt, features, control)
+        if start is None:
+            ending.stop_reason = StopReason.INTERRUPT
+        else:
+            yield from decode(
+                start, self._vocabulary, self._model.eos_ids, generation, control, ending
+            )
+        yield Finished(
+            stop_reason=ending.stop_reason,
+            tail=ending.tail,
+            prompt_tokens=len(prompt.ids),
+            image_tokens=sum(picture.tokens for picture in prompt.pictures),
+            peak_memory_bytes=mx.get_peak_memory(),
+            concluded=ending.concluded,
+        )
+
+    def _encode(
+        self, prompt: Prompt, control: Control
+    ) -> Generator[Progress, None, list[mx.array]]:
+        """The vision encoder, picture by picture: its attention is quadratic in one picture."""
+        total = sum(picture.tokens for picture in prompt.pictures)
+        features: list[mx.array] = []
+        done = 0
+        for picture in prompt.pictures:
+            if control.stopping:
+                break
+            yield Progress(Stage.ENCODE, done, total)
+            encoded = self._model.encode(patches(picture, self._layout), self._layout.grid(picture))
+            mx.eval(encoded)  # (image tokens, hidden)
+            features.append(encoded)
+            done += picture.tokens
+        if total:
+            yield Progress(Stage.ENCODE, done, total)
+        return features
+
+    def _prefill(
+        self, prompt: Prompt, features: list[mx.array], control: Control
+    ) -> Generator[Progress, None, Start | None]:
+        """All but the last prompt token, which is the decode loop's first block."""
+        if len(features) < len(prompt.pictures):
+            return None
+        grids = [self._layout.token_grid(picture) for picture in prompt.pictures]
+        where = positions(prompt.ids, grids, self._model.image_token_id)
+        embeddings = self._model.embed(prompt.ids, features)
+        lane: Lane = self._model.lane()
+        last = len(prompt.ids) - 1
+        for begin in range(0, last, PREFILL_CHUNK_TOKENS):
+            yield Progress(Stage.PREFILL, begin, len(prompt.ids))
+            if control.stopping:
+                return None
+            end = min(begin + PREFILL_CHUNK_TOKENS, last)
+            lane.prefill(embeddings[:, begin:end], where[:, begin:end])
+        yield Progress(Stage.PREFILL, len(prompt.ids), len(prompt.ids))
+        return Start(lane, token=prompt.ids[last], index=last, position=int(where[0, last]))
+
+
+def load_session(
+    card: ModelCard, folder: Path, control: Control
+) -> Generator[Progress, None, Session | None]:
+    """Weights, tokenizer and image layout of the checkpoint in `folder`."""
+    model = yield from load_model(folder, control)
+    if model is None:
+        return None
+    layout = read_layout(folder)
+    if layout.patch_px * layout.merge != card.vision.factor_px:
+        raise BrokenModelError(
+            f"{folder} has image tokens of {layout.patch_px * layout.merge} px, "
+            f"and the card {card.name} says {card.vision.factor_px} px"
+        )
+    return Session(model, Vocabulary(folder / "tokenizer.json"), layout)

@@ -1,0 +1,91 @@
+"""The checkpoint's tokenizer, used directly: text to ids without surprises, ids to bytes.
+
+Law: text of the user's never becomes a special token, whatever it spells; and every id's bytes
+are known, so that a stream of ids decodes incrementally and exactly.
+
+Covers the byte-level BPE of the Qwen family (`tokenizer.json`). mlx-vlm's streaming detokenizer
+is not used: it holds text back until a token starts with a space, which Chinese and LaTeX
+seldom do.
+"""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from qvq_mlx.core.errors import BrokenModelError
+
+
+class Vocabulary:
+    """Ids and bytes. `size` is one more than the largest id that has a token."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises bare Exception, whatever is wrong
+            raise BrokenModelError(
+                f"{path} is no tokenizer that can be read: {error}", f"ls -l {path.parent}"
+            ) from error
+        tokenizer.encode_special_tokens = True  # "<|im_end|>" in a question stays text
+        self._tokenizer = tokenizer
+        added = tokenizer.get_added_tokens_decoder()
+        self._pieces = [b""] * (max(tokenizer.get_vocab().values()) + 1)
+        for token, token_id in tokenizer.get_vocab().items():
+            if token_id not in added:
+                self._pieces[token_id] = bytes(_BYTE_OF[character] for character in token)
+        for token_id, entry in added.items():
+            # a special token is structure, not text; others (`</think>`) are shown
+            self._pieces[token_id] = b"" if entry.special else entry.content.encode()
+
+    @property
+    def size(self) -> int:
+        """Ids from here on are padding rows of the embedding and must not be drawn."""
+        return len(self._pieces)
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of `text`, with nothing added."""
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def special(self, token: str) -> int:
+        """The id of a special token. Raises BrokenModelError where the tokenizer lacks it."""
+        token_id = self._tokenizer.token_to_id(token)
+        if token_id is None:
+            raise BrokenModelError(f"the tokenizer of this model has no {token} token")
+        return int(token_id)
+
+    def piece(self, token_id: int) -> bytes:
+        """The bytes that `token_id` stands for; none for a special token."""
+        return self._pieces[token_id]
+
+
+class Detokenizer:
+    """Ids in, text out, never later than the last byte of a character."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def feed(self, token_id: int) -> str:
+        """The characters that this id completes; possibly none."""
+        return self._decoder.decode(self._vocabulary.piece(token_id))
+
+    def close(self) -> str:
+        """U+FFFD where the ids ended within a character, else nothing."""
+        return self._decoder.decode(b"", final=True)
+
+
+def _byte_table() -> dict[str, int]:
+    """GPT-2's printable stand-ins for the 256 bytes, as every byte-level BPE uses them.
+
+    Bytes that print stand for themselves; the others follow from U+0100 on.
+    """
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    table = {chr(byte): byte for byte in printable}
+    others = (byte for byte in range(256) if byte not in set(printable))
+    return table | {chr(0x100 + offset): byte for offset, byte in enumerate(others)}
+
+
+_BYTE_OF = _byte_table()
