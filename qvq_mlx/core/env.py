@@ -39,7 +39,8 @@ class Env:
     """Streams, variables, places, clocks, and what runs models.
 
     `clock` counts seconds from an arbitrary start; `now` is the time of day with its zone;
-    `terminal_size` gives columns and lines of the terminal that a person watches.
+    `terminal_size` gives columns and lines of the terminal that a person watches;
+    `forbid_network` makes every further connection of this process fail.
     """
 
     stdin: TextIO
@@ -51,3 +52,4 @@ class Env:
     now: Callable[[], datetime]
     terminal_size: Callable[[], os.terminal_size]
     load_engine: EngineLoader
+    forbid_network: Callable[[], None]

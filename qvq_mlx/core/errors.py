@@ -135,3 +135,17 @@ class OutputError(QvqError):
 
     exit_code = ExitCode.USAGE
     code = "output"
+
+
+class NoAnswerError(QvqError):
+    """The run ended, and what stands is no whole answer."""
+
+    exit_code = ExitCode.NO_ANSWER
+    code = "no-answer"
+
+
+class StoppedError(QvqError):
+    """The user stopped the run."""
+
+    exit_code = ExitCode.INTERRUPTED
+    code = "interrupted"

@@ -64,17 +64,31 @@ def split(steps: Iterable[Step], thinking: Thinking) -> Iterator[Event]:
 
 def boxed(answer: str) -> str | None:
     r"""The content of the last `\boxed{...}`, braces balanced; None where there is no whole one."""
+    span = _last_box(answer)
+    return answer[span[0] : span[1]].strip() if span else None
+
+
+def _last_box(text: str) -> tuple[int, int] | None:
+    """Where the content of the last whole box begins and ends."""
     found = None
-    for match in _BOXED.finditer(answer):
-        depth, start = 1, match.end()
-        for index in range(start, len(answer)):
-            character = answer[index]
-            escaped = answer[index - 1] == "\\"
-            depth += (character == "{" and not escaped) - (character == "}" and not escaped)
+    for match in _BOXED.finditer(text):
+        depth = 1
+        for index in range(match.end(), len(text)):
+            escaped = text[index - 1] == "\\"
+            depth += (text[index] == "{" and not escaped) - (text[index] == "}" and not escaped)
             if depth == 0:
-                found = answer[start:index].strip()
+                found = (match.end(), index)
                 break
     return found
+
+
+def _through_box(text: str) -> str:
+    """`text` up to the end of the line on which its last whole box closes; "" without one."""
+    span = _last_box(text)
+    if span is None:
+        return ""
+    end = text.find("\n", span[1])
+    return text if end < 0 else text[:end]
 
 
 class _Counts:
@@ -220,9 +234,12 @@ class _Parts:
 
     def begin_answer(self, opening: str) -> Iterator[Event]:
         """An answer begins; an earlier one goes back into the thinking."""
-        if self.answer is not None:
+        if self.answer is not None and self.answer.text:
             yield AnswerRetracted(self.answer.raw)
         else:
+            if self.answer is not None:  # a marker with nothing after it is thinking
+                raw, self.answer = self.answer.raw, None
+                yield from self.emit(raw)
             opening = self.thinking.space + opening
         self.answer = _Answer(opening)
 
@@ -289,8 +306,8 @@ class _MarkerSplitter:
     def _begin(self, opening: str, rest: str) -> Iterator[Event]:
         self._line = ""
         self._decided = True
-        if self._parts.answer is not None and boxed(self._parts.answer.text) is not None:
-            self._last_whole = self._parts.answer.text
+        if self._parts.answer is not None:
+            self._last_whole = _through_box(self._parts.answer.text) or self._last_whole
         yield from self._parts.begin_answer(opening)
         yield from self._parts.emit(rest)
 

@@ -1,0 +1,59 @@
+# `make` alone explains itself. Every target sets up what it needs, in .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+# An image, then a question that the embedded model can answer.
+ASK := $(BIN)/qvq ask -m tiny
+
+.PHONY: help demo test check fix docs evaluate benchmark clean
+.DEFAULT_GOAL := help
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
+
+demo: .venv/installed ## Ask the embedded model about three pictures
+	@echo '$$ qvq ask -m tiny examples/shapes.png "How many red circles are there?"'
+	@$(ASK) examples/shapes.png "How many red circles are there?"
+	@echo
+	@echo '$$ qvq ask -m tiny examples/chart.png "Which bar is the tallest?"'
+	@$(ASK) examples/chart.png "Which bar is the tallest?"
+	@echo
+	@echo '$$ qvq ask -m tiny examples/sum.png "What is the result?"'
+	@$(ASK) examples/sum.png "What is the result?"
+
+test: .venv/developing ## Run the whole test suite
+	$(BIN)/python -m pytest
+
+check: .venv/developing ## Lint, types, import contracts, generated docs, spelling
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tools.docs --check
+	$(BIN)/codespell
+
+fix: .venv/developing ## Format, fix what can be fixed, regenerate the docs
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/python -m tools.docs
+
+evaluate: .venv/installed ## Print the embedded model's accuracy over 400 fresh pictures
+	$(BIN)/python -m tools.tiny.evaluate --seed 7 --pictures 400
+
+benchmark: .venv/installed ## Compare qvq's decode loop with a bare forward loop
+	$(BIN)/python -m benchmarks.overhead
+
+clean: ## Remove the environment and everything that was built
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "qvq needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+.venv/developing: .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@

@@ -1,0 +1,63 @@
+"""The straight line: a request becomes a plan, a plan becomes events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from qvq_mlx import history, images
+from qvq_mlx.config import Settings
+from qvq_mlx.core.env import Env
+from qvq_mlx.core.errors import UsageError
+from qvq_mlx.core.events import AnswerSource, Done, Event, Stats, StopReason
+from qvq_mlx.core.plan import Plan
+from qvq_mlx.core.records import request_record
+from qvq_mlx.core.request import Request
+from qvq_mlx.core.thinking import split
+from qvq_mlx.core.timing import timed
+from qvq_mlx.core.tokens import Control, Generation
+from qvq_mlx.store import registry
+
+
+def plan(request: Request, env: Env, settings: Settings) -> Plan:
+    """Resolve every name and read every image. Raises a QvqError before anything heavy runs."""
+    card = registry.find(request.model)
+    if card.sees and not request.images:
+        raise UsageError(
+            f"no image is given, and {card.name} is asked about images", 'qvq ask IMAGE "question"'
+        )
+    if request.images and not card.sees:
+        raise UsageError(
+            f"{card.name} reads text only, and {request.images[0]} is an image",
+            f'qvq ask -m {card.name} "question"',
+        )
+    pictures = tuple(
+        images.read(source, card.vision, env.stdin.buffer) for source in request.images
+    )
+    return Plan(
+        question=request.question,
+        card=card,
+        folder=registry.folder_of(card, settings.hub_cache),
+        pictures=pictures,
+        # an empty --system sends none, where the card has one
+        system=(card.system if request.system is None else request.system) or None,
+        sampling=request.sampling.applied_to(card.sampling),
+        max_tokens=request.max_tokens or card.max_tokens,
+    )
+
+
+def ask(plan: Plan, env: Env, settings: Settings, control: Control) -> Iterator[Event]:
+    """Everything that happens from here to `Done`, measured and saved."""
+    events = timed(_events(plan, env, control), env.clock)
+    if settings.save:
+        events = history.record(events, request_record(plan), settings.history_folder, env.now())
+    return events
+
+
+def _events(plan: Plan, env: Env, control: Control) -> Iterator[Event]:
+    engine = yield from env.load_engine(plan.card, plan.folder, control)
+    if engine is None:
+        yield Done(StopReason.INTERRUPT, AnswerSource.NONE, False, False, Stats())
+        return
+    prompt = engine.prompt(plan.question, plan.pictures, plan.system)
+    generation = Generation(plan.sampling, plan.max_tokens, plan.card.thinking.closing)
+    yield from split(engine.generate(prompt, generation, control), plan.card.thinking)

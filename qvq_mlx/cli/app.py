@@ -1,0 +1,53 @@
+"""The commands, and which of them `qvq IMAGE QUESTION` means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+import typer
+
+from qvq_mlx.cli import ask, last, models
+from qvq_mlx.cli.arguments import looks_like_image
+from qvq_mlx.core.errors import UsageError
+
+app = typer.Typer(
+    name="qvq",
+    help="Ask a visual-reasoning model about an image, on your own machine.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    _version: Annotated[
+        bool, typer.Option("--version", "-V", help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Ask a visual-reasoning model about an image, on your own machine.
+
+    qvq IMAGE "question" is short for qvq ask IMAGE "question".
+    """
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise UsageError("no command is given", 'qvq ask IMAGE "question"')
+
+
+app.command("ask")(ask.ask)
+app.command("last")(last.last)
+app.command("models")(models.models)
+
+COMMANDS = ("ask", "last", "models")
+
+
+def with_command(argv: Sequence[str], exists: Callable[[str], bool]) -> list[str]:
+    """`argv` with `ask` in front where an image, not a command, is what was meant."""
+    if not argv or argv[0] in COMMANDS:
+        return list(argv)
+    if any(argument == "-" or exists(argument) or looks_like_image(argument) for argument in argv):
+        return ["ask", *argv]
+    return list(argv)

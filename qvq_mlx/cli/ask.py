@@ -1,0 +1,183 @@
+"""`qvq ask`: one question about some images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from qvq_mlx import ask as straight_line
+from qvq_mlx import config, render
+from qvq_mlx.cli.arguments import sort
+from qvq_mlx.cli.interrupts import Interrupts, handled
+from qvq_mlx.core.env import Env
+from qvq_mlx.core.errors import ExitCode, NoAnswerError, StoppedError, UsageError
+from qvq_mlx.core.events import Done, StopReason
+from qvq_mlx.core.request import (
+    Output,
+    OutputForm,
+    Request,
+    SamplingOverrides,
+    ThinkingView,
+)
+from qvq_mlx.core.tokens import Control
+
+
+def ask(
+    context: typer.Context,
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[IMAGE]... [QUESTION]",
+            help="Image files (`-` reads one from stdin) and one question.",
+            show_default=False,
+        ),
+    ] = None,
+    image: Annotated[
+        list[str] | None,
+        typer.Option("--image", "-i", metavar="FILE", help="An image, whatever its name."),
+    ] = None,
+    question: Annotated[
+        str | None,
+        typer.Option("--question", "-Q", metavar="TEXT", help="The question, whatever it spells."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", metavar="NAME", help="A model's name, folder or repository."),
+    ] = None,
+    system: Annotated[
+        str | None,
+        typer.Option("--system", metavar="TEXT", help="Another system prompt; '' sends none."),
+    ] = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option("--max-tokens", min=1, metavar="N", help="Thinking and answer together."),
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option("--temp", min=0.0, metavar="T", help="0 always takes the likeliest token."),
+    ] = None,
+    top_p: Annotated[
+        float | None, typer.Option("--top-p", min=0.0, max=1.0, metavar="P", help="1: off.")
+    ] = None,
+    top_k: Annotated[
+        int | None, typer.Option("--top-k", min=0, metavar="K", help="0: off.")
+    ] = None,
+    min_p: Annotated[
+        float | None, typer.Option("--min-p", min=0.0, max=1.0, metavar="P", help="0: off.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, metavar="N", help="Same seed, same text.")
+    ] = None,
+    thinking: Annotated[
+        ThinkingView | None,
+        typer.Option("--thinking", help="How much of the thinking is shown."),
+    ] = None,
+    no_thinking: Annotated[
+        bool, typer.Option("-R", help="Show none of it (--thinking none).")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object on stdout at the end.")
+    ] = False,
+    as_jsonl: Annotated[
+        bool, typer.Option("--jsonl", help="One JSON object per event, as it happens.")
+    ] = False,
+    boxed: Annotated[
+        bool, typer.Option("-x", help="Only the last boxed value, else the answer.")
+    ] = False,
+    file: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Write there, not to stdout."),
+    ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="A line per stage, on stderr.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Errors only on stderr.")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Refuse every network connection.")
+    ] = False,
+) -> int:
+    """Ask one question about one or more images."""
+    env: Env = context.obj
+    settings = config.read(env)
+    _exclude({"-R": no_thinking, "--thinking": thinking is not None})
+    _exclude({"--json": as_json, "--jsonl": as_jsonl, "-x": boxed})
+    _exclude({"-q": quiet, "-v": verbose})
+    if offline:
+        env.forbid_network()
+    images, text = _inputs(arguments or [], image or [], question)
+    request = Request(
+        question=text,
+        images=images,
+        model=model or settings.model,
+        system=system,
+        max_tokens=max_tokens,
+        sampling=SamplingOverrides(temperature, top_p, top_k, min_p, seed),
+    )
+    form = OutputForm.JSON if as_json else OutputForm.JSONL if as_jsonl else OutputForm.TEXT
+    view = ThinkingView.NONE if no_thinking else thinking
+    if view is None and env.stdout.isatty():
+        view = settings.view  # the config file speaks of the screen, not of pipes
+    output = Output(form, view, boxed, file, verbose, quiet)
+    return _run(request, output, env, settings)
+
+
+def _run(request: Request, output: Output, env: Env, settings: config.Settings) -> int:
+    """Ask, show, and judge how it ended."""
+    plan = straight_line.plan(request, env, settings)
+    renderer = render.renderer(env, output)
+    control = Control()
+    watched = env.stdout.isatty() or env.stderr.isatty()
+    interrupts = Interrupts(control, can_conclude=watched and bool(plan.card.thinking.closing))
+    done: Done | None = None
+    try:
+        with handled(interrupts):
+            renderer.begin(plan)
+            for event in straight_line.ask(plan, env, settings, control):
+                interrupts.saw(event)
+                renderer.feed(event)
+                if isinstance(event, Done):
+                    done = event
+    except BaseException:
+        renderer.abort()
+        raise
+    assert done is not None, "the stream ended without Done"
+    return _verdict(done, plan.max_tokens, settings)
+
+
+def _verdict(done: Done, max_tokens: int, settings: config.Settings) -> ExitCode:
+    """0 for a whole answer; otherwise the error that says why there is none."""
+    if done.complete:
+        return ExitCode.OK
+    generated = done.stats.generated_tokens
+    kept = "qvq last --thinking" if settings.save and generated else ""
+    match done.stop_reason:
+        case StopReason.INTERRUPT:
+            raise StoppedError(f"stopped after {generated:,} tokens", kept)
+        case StopReason.LENGTH:
+            raise NoAnswerError(
+                f"no final answer within {max_tokens:,} tokens (--max-tokens)", kept
+            )
+        case StopReason.END:
+            raise NoAnswerError(f"the model ended after {generated:,} tokens with no answer", kept)
+
+
+def _inputs(
+    arguments: list[str], images: list[str], question: str | None
+) -> tuple[tuple[str, ...], str]:
+    """The images in the order of the prompt, and the question. Raises UsageError."""
+    if question is not None:
+        # the question is named, so everything else is an image
+        return (*images, *arguments), question
+    found = sort(arguments, lambda path: Path(path).expanduser().exists())
+    if found.question is None:
+        raise UsageError("no question is given", 'qvq ask IMAGE "question"')
+    return (*images, *found.images), found.question
+
+
+def _exclude(options: dict[str, bool]) -> None:
+    """Refuse options that contradict each other, by name."""
+    given = [name for name, is_given in options.items() if is_given]
+    if len(given) > 1:
+        raise UsageError(f"{given[0]} and {given[1]} exclude each other", "qvq ask --help")

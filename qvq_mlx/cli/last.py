@@ -1,0 +1,40 @@
+"""`qvq last`: what the last run said, and what it thought."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from qvq_mlx import config, history
+from qvq_mlx.core.env import Env
+from qvq_mlx.core.errors import NoAnswerError, UsageError
+from qvq_mlx.core.events import Done, fold
+from qvq_mlx.core.records import event_to_json
+from qvq_mlx.render.clean import clean
+
+
+def last(
+    context: typer.Context,
+    thinking: Annotated[bool, typer.Option("--thinking", help="The thinking, whole.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The saved run as JSON.")] = False,
+) -> None:
+    """Print the answer of the last run, or its thinking."""
+    if thinking and as_json:
+        raise UsageError("--thinking and --json exclude each other", "qvq last --json")
+    env: Env = context.obj
+    run = history.last(config.read(env).history_folder)
+    if as_json:
+        document = run.request | {"events": [event_to_json(event) for event in run.events]}
+        env.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+        return
+    transcript = fold(run.events)
+    whole = any(isinstance(event, Done) and event.complete for event in run.events)
+    if thinking:
+        text = transcript.thinking
+    elif whole:
+        text = transcript.answer
+    else:
+        raise NoAnswerError("the last run ended without an answer", "qvq last --thinking")
+    env.stdout.write((clean(text) if env.stdout.isatty() else text) + "\n")

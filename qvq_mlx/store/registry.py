@@ -1,0 +1,105 @@
+"""The model cards that are shipped, and a card for any folder of weights.
+
+Law: a name means one thing. It is looked up as a card's name or alias, then as a folder on disk,
+then as a Hugging Face repository id; nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from qvq_mlx.core.card import ModelCard, Thinking, ThinkingStyle, VisionLimits
+from qvq_mlx.core.errors import ConfigError, UnknownModelError
+from qvq_mlx.core.request import Sampling
+from qvq_mlx.store import local
+
+T = TypeVar("T")
+
+
+def cards() -> tuple[ModelCard, ...]:
+    """Every shipped card, ordered by file name."""
+    return tuple(read_card(path) for path in sorted(cards_folder().glob("*.toml")))
+
+
+def find(name: str) -> ModelCard:
+    """The card that `name` means. Raises UnknownModelError."""
+    known = cards()
+    for card in known:
+        if card.answers_to(name):
+            return card
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return _card_of_folder(folder.absolute(), known)
+    if "/" in name and not name.startswith((".", "/", "~")) and name.count("/") == 1:
+        return _card_of_repo(name, known)
+    names = [card.name for card in known]
+    close = difflib.get_close_matches(name.casefold(), names, n=1, cutoff=0.5)
+    hint = f'qvq ask -m {close[0]} IMAGE "question"' if close else "qvq models"
+    raise UnknownModelError(f"no model is called {name!r}; known: {', '.join(names)}", hint)
+
+
+def folder_of(card: ModelCard, hub_cache: Path) -> Path:
+    """The folder of a card's weights, checked to be whole. Raises a ModelError."""
+    if card.folder:
+        folder = cards_folder() / card.folder  # an absolute folder stays itself
+        local.check(folder, card)
+        return folder.resolve()
+    return local.snapshot(card, hub_cache)
+
+
+def cards_folder() -> Path:
+    """`qvq_mlx/models` in an installed wheel, `models` in a checkout."""
+    package = Path(__file__).parents[1]
+    installed = package / "models"
+    return installed if installed.is_dir() else package.parent / "models"
+
+
+def read_card(path: Path) -> ModelCard:
+    """A card from its TOML file. Raises ConfigError for a key or value that is not allowed."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        thinking = values.pop("thinking", {})
+        if "style" in thinking:
+            thinking["style"] = ThinkingStyle(thinking["style"])
+        return _build(
+            ModelCard,
+            values
+            | {
+                "thinking": _build(Thinking, thinking),
+                "sampling": _build(Sampling, values.pop("sampling", {})),
+                "vision": _build(VisionLimits, values.pop("vision", {})),
+            },
+        )
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{path} is no model card: {error}", f"cat {path}") from error
+
+
+def _build(cls: type[T], values: dict[str, Any]) -> T:
+    """An instance from TOML values; TypeError for an unknown key."""
+    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def _card_of_folder(folder: Path, known: tuple[ModelCard, ...]) -> ModelCard:
+    """A card for weights that the user points at: a known model's voice if the name is known."""
+    # .../models--org--name/snapshots/<revision> is called by its repository
+    label = folder.name
+    if folder.parent.name == "snapshots":
+        label = folder.parent.parent.name.removeprefix("models--").replace("--", "/")
+    return replace(_voice_of(label, known), name=label, aliases=(), repo="", folder=str(folder))
+
+
+def _card_of_repo(repo: str, known: tuple[ModelCard, ...]) -> ModelCard:
+    return replace(_voice_of(repo, known), name=repo, aliases=(), repo=repo, folder="")
+
+
+def _voice_of(label: str, known: tuple[ModelCard, ...]) -> ModelCard:
+    """The known card of the same model in another quantization, else a plain one."""
+    tail = label.rsplit("/", 1)[-1].casefold()
+    for card in known:
+        if tail.startswith(card.name.casefold()):
+            return card
+    return ModelCard(name=label, summary="", family="", licence="")

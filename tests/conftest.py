@@ -1,0 +1,154 @@
+"""The world of a test: an `Env` with streams in memory, a scripted engine, and no network."""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from qvq_mlx.cli.main import main
+from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.env import Engine, Env
+from qvq_mlx.core.events import Progress, Stage, StopReason
+from qvq_mlx.core.picture import Picture
+from qvq_mlx.core.tokens import Control, Finished, Generation, Prompt, Step, Token
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
+
+
+class Stream(io.TextIOWrapper):
+    """A text stream in memory that can claim to be a terminal."""
+
+    def __init__(self, content: bytes = b"", *, tty: bool = False) -> None:
+        super().__init__(io.BytesIO(content), encoding="utf-8", newline="")
+        self._tty = tty
+
+    def isatty(self) -> bool:
+        return self._tty
+
+    def text(self) -> str:
+        self.flush()
+        return self.buffer.getvalue().decode()  # type: ignore[attr-defined]
+
+
+@dataclass
+class ScriptedEngine:
+    """Says what a test tells it to, word by word; forces the closing text when asked to."""
+
+    words: Sequence[str]
+    after_closing: Sequence[str] = ()
+    on_token: Callable[[int, Control], None] = lambda _index, _control: None
+    asked: list[tuple[str, int, str | None]] = field(default_factory=list)
+    generations: list[Generation] = field(default_factory=list)
+
+    def load(
+        self, card: ModelCard, folder: Path, control: Control
+    ) -> Generator[Progress, None, Engine | None]:
+        yield Progress(Stage.LOAD, 0, 0)
+        if control.stopping:
+            return None
+        yield Progress(Stage.LOAD, 100, 100)
+        return self
+
+    def prompt(self, question: str, pictures: Sequence[Picture], system: str | None) -> Prompt:
+        self.asked.append((question, len(pictures), system))
+        return Prompt((1, 2, 3), tuple(pictures))
+
+    def generate(self, prompt: Prompt, generation: Generation, control: Control) -> Iterator[Step]:
+        self.generations.append(generation)
+        yield Progress(Stage.PREFILL, 0, 3)
+        yield Progress(Stage.PREFILL, 3, 3)
+        reason, concluded = StopReason.END, False
+        queue = list(self.words)
+        index = 0
+        while queue:
+            if control.stopping:
+                reason = StopReason.INTERRUPT
+                break
+            if index >= generation.max_tokens:
+                reason = StopReason.LENGTH
+                break
+            if control.concluding and not concluded:
+                concluded = True
+                queue = [generation.closing, *self.after_closing]
+            yield Token(index, queue.pop(0))
+            self.on_token(index, control)
+            index += 1
+        yield Finished(reason, "", 3, 0, 0, concluded)
+
+
+@dataclass
+class World:
+    """One `Env` and what came out of it."""
+
+    env: Env
+    stdout: Stream
+    stderr: Stream
+
+    def run(self, *argv: str) -> int:
+        return main(list(argv), self.env)
+
+    @property
+    def out(self) -> str:
+        return self.stdout.text()
+
+    @property
+    def err(self) -> str:
+        return self.stderr.text()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Callable[..., World]:
+    """Build a world: `world(words=[...])` scripted, `world()` with the real engine."""
+
+    def build(
+        words: Sequence[str] | None = None,
+        *,
+        engine: ScriptedEngine | None = None,
+        stdin: bytes = b"",
+        tty: bool = False,
+        err_tty: bool = False,
+        environ: dict[str, str] | None = None,
+        size: tuple[int, int] = (80, 24),
+    ) -> World:
+        from qvq_mlx import engine as real
+
+        scripted = engine or (ScriptedEngine(words) if words is not None else None)
+        ticks = iter(range(10**9))
+        stdout, stderr = Stream(tty=tty), Stream(tty=err_tty)
+        env = Env(
+            stdin=Stream(stdin),
+            stdout=stdout,
+            stderr=stderr,
+            environ={"TERM": "xterm", "QVQ_HOME": str(tmp_path / "qvq"), **(environ or {})},
+            home=tmp_path,
+            clock=lambda: next(ticks) / 100,
+            now=lambda: datetime(2026, 11, 21, 12, 0, tzinfo=UTC),
+            terminal_size=lambda: os.terminal_size(size),
+            load_engine=scripted.load if scripted else real.load,
+            forbid_network=lambda: None,
+        )
+        return World(env, stdout, stderr)
+
+    return build
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing in the suite may leave this machine."""
+
+    def refuse(self: socket.socket, address: object, *_: object) -> None:
+        host = address[0] if isinstance(address, tuple) else address
+        if host not in ("127.0.0.1", "::1", "localhost") and not isinstance(address, str):
+            raise AssertionError(f"a connection to {address!r} was tried")
+        real(self, address)  # type: ignore[arg-type]
+
+    real = socket.socket.connect
+    monkeypatch.setattr(socket.socket, "connect", refuse)
