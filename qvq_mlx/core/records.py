@@ -96,9 +96,14 @@ class ResultRecord:
     stats: Stats
 
 
+def type_name(kind: type[Event]) -> str:
+    """What a record of this kind of event says in `type`."""
+    return _NAMES[kind]
+
+
 def event_to_json(event: Event) -> Json:
     """`{"type": ..., field: value, ...}`."""
-    return {"type": _NAMES[type(event)], **asdict(event)}
+    return {"type": type_name(type(event)), **asdict(event)}
 
 
 def event_from_json(record: Json) -> Event:

@@ -29,10 +29,21 @@ PREFILL_CHUNK_TOKENS = 512
 class Session:
     """One checkpoint in memory."""
 
-    def __init__(self, model: Model, vocabulary: Vocabulary, layout: PatchLayout) -> None:
+    def __init__(
+        self,
+        model: Model,
+        vocabulary: Vocabulary,
+        layout: PatchLayout,
+        chunk_tokens: int = PREFILL_CHUNK_TOKENS,
+    ) -> None:
         self._model = model
         self._vocabulary = vocabulary
         self._layout = layout
+        self._chunk_tokens = chunk_tokens
+
+    def in_chunks_of(self, tokens: int) -> Session:
+        """The same model, prefilled in other chunks: the text must not change."""
+        return Session(self._model, self._vocabulary, self._layout, tokens)
 
     def prompt(self, question: str, pictures: Sequence[Picture], system: str | None) -> Prompt:
         """Images first, then the question."""
@@ -42,8 +53,7 @@ class Session:
         """Encode, prefill, decode. The last item is `Finished`, also after a stop."""
         mx.reset_peak_memory()
         ending = Ending()
-        features = yield from self._encode(prompt, control)
-        start = yield from self._prefill(prompt, features, control)
+        start = yield from self.start(prompt, control)
         if start is None:
             ending.stop_reason = StopReason.INTERRUPT
         else:
@@ -58,6 +68,13 @@ class Session:
             peak_memory_bytes=mx.get_peak_memory(),
             concluded=ending.concluded,
         )
+
+    def start(self, prompt: Prompt, control: Control) -> Generator[Progress, None, Start | None]:
+        """Encode and prefill: a lane that is ready to decode. None where `control` stopped it."""
+        features = yield from self._encode(prompt, control)
+        if len(features) < len(prompt.pictures):
+            return None
+        return (yield from self._prefill(prompt, features, control))
 
     def _encode(
         self, prompt: Prompt, control: Control
@@ -82,18 +99,16 @@ class Session:
         self, prompt: Prompt, features: list[mx.array], control: Control
     ) -> Generator[Progress, None, Start | None]:
         """All but the last prompt token, which is the decode loop's first block."""
-        if len(features) < len(prompt.pictures):
-            return None
         grids = [self._layout.token_grid(picture) for picture in prompt.pictures]
         where = positions(prompt.ids, grids, self._model.image_token_id)
         embeddings = self._model.embed(prompt.ids, features)
         lane: Lane = self._model.lane()
         last = len(prompt.ids) - 1
-        for begin in range(0, last, PREFILL_CHUNK_TOKENS):
+        for begin in range(0, last, self._chunk_tokens):
             yield Progress(Stage.PREFILL, begin, len(prompt.ids))
             if control.stopping:
                 return None
-            end = min(begin + PREFILL_CHUNK_TOKENS, last)
+            end = min(begin + self._chunk_tokens, last)
             lane.prefill(embeddings[:, begin:end], where[:, begin:end])
         yield Progress(Stage.PREFILL, len(prompt.ids), len(prompt.ids))
         return Start(lane, token=prompt.ids[last], index=last, position=int(where[0, last]))

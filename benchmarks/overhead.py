@@ -1,0 +1,145 @@
+"""What qvq costs on top of the model: tokens/s of `qvq ask` against a bare forward loop.
+
+    python -m benchmarks.overhead [--rounds 15] [--image FILE] [--question TEXT] [--model NAME]
+
+Both run the same checkpoint, loaded once, in one process, in turns: first `main(["ask", ...])`
+with the answer going to a pipe (decode loop, sampler, detokenizer, split, history, renderer),
+then the shortest loop that generates as many tokens greedily from the same prompt: forward,
+argmax, wait, with the next step dispatched ahead. Prefill is outside of both. The ratio is of the
+medians of tokens/s; the noise of the machine hits both alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar, cast
+
+import mlx.core as mx
+
+from qvq_mlx.cli.main import main
+from qvq_mlx.cli.world import real_env
+from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.env import Engine
+from qvq_mlx.core.events import Progress
+from qvq_mlx.core.picture import Picture
+from qvq_mlx.core.tokens import Control, Generation, Prompt, Step
+from qvq_mlx.engine import load
+from qvq_mlx.engine.adapter import Lane
+from qvq_mlx.engine.session import Session
+
+T = TypeVar("T")
+
+
+class LoadedOnce:
+    """Reads the checkpoint for the first question only, and remembers the last prompt."""
+
+    session: Session
+    prompt: Prompt
+
+    def load(
+        self, card: ModelCard, folder: Path, control: Control
+    ) -> Generator[Progress, None, Engine | None]:
+        """An `EngineLoader`; this object stands in front of the session."""
+        if not hasattr(self, "session"):
+            session = yield from load(card, folder, control)
+            assert isinstance(session, Session)
+            self.session = session
+        return cast("Engine", _Remembering(self))
+
+
+class _Remembering:
+    """The session, with its prompt kept for the bare loop."""
+
+    def __init__(self, owner: LoadedOnce) -> None:
+        self._owner = owner
+
+    def prompt(self, question: str, pictures: Sequence[Picture], system: str | None) -> Prompt:
+        self._owner.prompt = self._owner.session.prompt(question, pictures, system)
+        return self._owner.prompt
+
+    def generate(self, prompt: Prompt, generation: Generation, control: Control) -> Iterator[Step]:
+        return self._owner.session.generate(prompt, generation, control)
+
+
+def qvq_run(loaded: LoadedOnce, arguments: list[str], home: Path) -> tuple[int, float]:
+    """Tokens and tokens/s of one `qvq ask` into a pipe, as its own stats report them."""
+    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    env = replace(
+        real_env(),
+        stdout=out,
+        stderr=io.TextIOWrapper(io.BytesIO(), encoding="utf-8"),
+        environ={"QVQ_HOME": str(home)},
+        load_engine=loaded.load,
+    )
+    assert main(["ask", "--json", *arguments], env) == 0
+    out.seek(0)
+    stats = json.loads(out.read())["stats"]
+    return stats["generated_tokens"], (stats["generated_tokens"] - 1) / stats["decode_s"]
+
+
+def bare_run(loaded: LoadedOnce, tokens: int) -> float:
+    """Tokens/s of nothing but forward and argmax, for `tokens` tokens of the last prompt."""
+    start = _drained(loaded.session.start(loaded.prompt, Control()))
+    assert start is not None
+    lane, position = start.lane, start.position
+    drawn = _argmax_after(lane, mx.array([start.token]), position)
+    mx.eval(drawn)
+    began = time.perf_counter()
+    for _ in range(tokens - 1):
+        position += 1
+        upcoming = _argmax_after(lane, drawn, position)
+        mx.async_eval(upcoming)  # type: ignore[no-untyped-call]
+        drawn.item()
+        drawn = upcoming
+    drawn.item()
+    return (tokens - 1) / (time.perf_counter() - began)
+
+
+def _argmax_after(lane: Lane, ids: mx.array, position: int) -> mx.array:
+    return mx.argmax(lane.forward(ids, position)[0, -1], keepdims=True)
+
+
+def _drained(steps: Generator[Progress, None, T]) -> T:
+    """What a generator returns, its items passed over."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return cast("T", stop.value)
+
+
+def benchmark(arguments: list[str], rounds: int) -> None:
+    """Print tokens/s of both, and their ratio."""
+    loaded = LoadedOnce()
+    ours: list[float] = []
+    bare: list[float] = []
+    with tempfile.TemporaryDirectory() as home:
+        for turn in range(rounds + 1):
+            tokens, speed = qvq_run(loaded, arguments, Path(home))
+            other = bare_run(loaded, tokens)
+            if turn:  # the first round warms up
+                ours.append(speed)
+                bare.append(other)
+    a, b = statistics.median(ours), statistics.median(bare)
+    print(f"{tokens} tokens a run, {rounds} rounds in turns, medians")
+    print(f"qvq ask            {a:8.1f} tokens/s")
+    print(f"bare forward loop  {b:8.1f} tokens/s")
+    print(f"ratio              {a / b:8.3f}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--image", default="examples/shapes.png")
+    parser.add_argument("--question", default="How many red circles are there?")
+    parser.add_argument("--model", default="tiny")
+    given = parser.parse_args()
+    benchmark(["-m", given.model, "-i", given.image, "-Q", given.question], given.rounds)

@@ -1,0 +1,61 @@
+"""Text to ids without surprises, ids to text without delay."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qvq_mlx.core.errors import BrokenModelError
+from qvq_mlx.engine.vocabulary import Detokenizer, Vocabulary
+from tests.engine.conftest import ROOT
+
+VOCABULARY = Vocabulary(ROOT / "models" / "qvq-tiny" / "tokenizer.json")
+SPECIAL = ("<|im_start|>", "<|im_end|>", "<|image_pad|>", "<|vision_start|>", "<|endoftext|>")
+
+
+def decoded(ids: list[int]) -> str:
+    detokenizer = Detokenizer(VOCABULARY)
+    return "".join(detokenizer.feed(token_id) for token_id in ids) + detokenizer.close()
+
+
+@given(st.text())
+def test_text_survives_the_round_trip(text: str) -> None:
+    assert decoded(VOCABULARY.encode(text)) == unicodedata.normalize("NFC", text)
+
+
+@given(st.lists(st.sampled_from([*SPECIAL, "a", " "])).map("".join))
+def test_special_tokens_in_text_stay_text(text: str) -> None:
+    ids = VOCABULARY.encode(text)
+    assert not {VOCABULARY.special(token) for token in SPECIAL} & set(ids)
+    assert decoded(ids) == text
+
+
+def test_a_character_comes_out_with_its_last_byte() -> None:
+    for text in ("é", "中文", "🦊", "\\boxed{π}"):
+        detokenizer = Detokenizer(VOCABULARY)
+        seen, whole = "", b""
+        for token_id in VOCABULARY.encode(text):
+            seen += detokenizer.feed(token_id)
+            whole += VOCABULARY.piece(token_id)
+            assert seen == whole.decode(errors="ignore")
+
+
+def test_an_unfinished_character_is_replaced_at_the_end() -> None:
+    assert decoded(VOCABULARY.encode("🦊")[:-1]) == "\N{REPLACEMENT CHARACTER}"
+
+
+def test_special_tokens_have_no_text() -> None:
+    assert all(VOCABULARY.piece(VOCABULARY.special(token)) == b"" for token in SPECIAL)
+    with pytest.raises(BrokenModelError, match="<no such token>"):
+        VOCABULARY.special("<no such token>")
+
+
+def test_a_damaged_tokenizer_is_one_clear_error(tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.json"
+    path.write_text("{}")
+    with pytest.raises(BrokenModelError, match="no tokenizer that can be read"):
+        Vocabulary(path)

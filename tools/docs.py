@@ -1,0 +1,290 @@
+"""Writes what the code already says into the documents: commands, exit codes, JSON.
+
+    python -m tools.docs            rewrite
+    python -m tools.docs --check    exit 1, naming the file, where a document is out of date
+
+Law: nothing that is generated here is ever edited by hand. README blocks stand between
+`<!-- name:begin -->` and `<!-- name:end -->`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import io
+import json
+import os
+import sys
+import types
+import typing
+from collections.abc import Iterable
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from qvq_mlx.cli.app import COMMANDS, app
+from qvq_mlx.cli.main import main
+from qvq_mlx.cli.world import real_env
+from qvq_mlx.core import records
+from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.errors import ExitCode
+from qvq_mlx.core.events import (
+    AnswerDelta,
+    AnswerRetracted,
+    AnswerSource,
+    Done,
+    Event,
+    Notice,
+    Progress,
+    Stage,
+    Stats,
+    StopReason,
+    ThinkingDelta,
+    fold,
+)
+from qvq_mlx.core.picture import Picture
+from qvq_mlx.core.plan import Plan
+from qvq_mlx.core.request import Sampling
+
+ROOT = Path(__file__).parents[1]
+SCHEMAS = ROOT / "docs" / "schema"
+EVENTS: tuple[type[Event], ...] = (
+    Progress,
+    ThinkingDelta,
+    AnswerDelta,
+    AnswerRetracted,
+    Notice,
+    Done,
+)
+
+Json = dict[str, Any]
+
+
+def documents() -> dict[Path, str]:
+    """Every generated file with what it must hold."""
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    text = _replaced(text, "commands", commands_table())
+    text = _replaced(text, "exit-codes", exit_codes_table())
+    return {
+        readme: text,
+        ROOT / "docs" / "commands.md": commands_page(),
+        ROOT / "docs" / "json.md": json_page(),
+        SCHEMAS / "result.schema.json": _pretty(result_schema()),
+        SCHEMAS / "events.schema.json": _pretty(events_schema()),
+    }
+
+
+def commands_table() -> str:
+    """The commands with their first line of help."""
+    rows = [(f"`qvq {name}`", _summary(name)) for name in COMMANDS]
+    return _table(("command", "what it does"), rows)
+
+
+def exit_codes_table() -> str:
+    """The exit codes from the enum that the program returns."""
+    return _table(("code", "meaning"), [(str(int(code)), code.meaning) for code in ExitCode])
+
+
+def commands_page() -> str:
+    """The --help of every command."""
+    parts = ["# Commands", "", "Generated from the program by `make fix`.", ""]
+    for command in ("", *COMMANDS):
+        words = [word for word in (command, "--help") if word]
+        parts += [f"## qvq {command}".rstrip(), "", "```text", _help(words), "```", ""]
+    return "\n".join(parts)
+
+
+def json_page() -> str:
+    """What `--json` and `--jsonl` print: fields, types, one example of each."""
+    request, events = _example()
+    done = events[-1]
+    assert isinstance(done, Done)
+    notices = tuple(event for event in events if isinstance(event, Notice))
+    result = records.result_record(request, fold(events), notices, done)
+    lines = [dataclasses.asdict(request), *(records.event_to_json(event) for event in events)]
+    return "\n".join(
+        [
+            "# JSON",
+            "",
+            "Generated from the dataclasses by `make fix`. Every object carries `version`",
+            f"(now {records.VERSION}); a reader should ignore fields that it does not know.",
+            "",
+            "## `--json`: one object at the end",
+            "",
+            "JSON Schema: [`schema/result.schema.json`](schema/result.schema.json).",
+            "",
+            _described(records.ResultRecord),
+            "",
+            _fenced(_pretty(dataclasses.asdict(result))),
+            "",
+            "## `--jsonl`: one object per line, as it happens",
+            "",
+            "JSON Schema of a line: [`schema/events.schema.json`](schema/events.schema.json).",
+            "The first line is the request; then",
+            "`progress* (thinking | answer | answer_retracted | notice | progress)* done`,",
+            "with exactly one `done`, last, also after Ctrl-C.",
+            "",
+            _described(records.RequestRecord),
+            "",
+            *(part for cls in EVENTS for part in (_described(cls), "")),
+            _described(Stats),
+            "",
+            _fenced("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)),
+            "",
+        ]
+    )
+
+
+def result_schema() -> Json:
+    """JSON Schema of the object of `--json`."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "qvq ask --json",
+        **_schema(records.ResultRecord),
+    }
+
+
+def events_schema() -> Json:
+    """JSON Schema of one line of `--jsonl`."""
+    request = _schema(records.RequestRecord)
+    request["properties"]["type"] = {"const": "request"}
+    lines = [request]
+    for cls in EVENTS:
+        schema = _schema(cls)
+        schema["properties"] = {"type": {"const": records.type_name(cls)}, **schema["properties"]}
+        schema["required"] = ["type", *schema["required"]]
+        lines.append(schema)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "qvq ask --jsonl, one line",
+        "oneOf": lines,
+    }
+
+
+def _schema(kind: Any) -> Json:
+    """JSON Schema of an annotation: scalars, enums, unions, tuples, dataclasses."""
+    scalars = {str: "string", int: "integer", float: "number", bool: "boolean"}
+    if kind in scalars:
+        return {"type": scalars[kind]}
+    if kind is types.NoneType:
+        return {"type": "null"}
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return {"enum": [member.value for member in kind]}
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        names = [field.name for field in dataclasses.fields(kind)]
+        return {
+            "type": "object",
+            "properties": {name: _schema(hints[name]) for name in names},
+            "required": names,
+        }
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is tuple:
+        return {"type": "array", "items": _schema(arguments[0])}
+    if origin in (types.UnionType, typing.Union):
+        return {"anyOf": [_schema(argument) for argument in arguments]}
+    raise TypeError(f"no schema for {kind!r}")
+
+
+def _described(cls: type[Any]) -> str:
+    """A dataclass: its docstring, then its fields."""
+    hints = typing.get_type_hints(cls)
+    rows = [(f"`{field.name}`", _type_name(hints[field.name])) for field in dataclasses.fields(cls)]
+    name = f"`{records.type_name(cls)}`" if cls in EVENTS else cls.__name__
+    return f"**{name}**: {inspect.getdoc(cls)}\n\n" + _table(("field", "type"), rows)
+
+
+def _type_name(kind: Any) -> str:
+    schema = _schema(kind)
+    if "enum" in schema:
+        return " \\| ".join(f'`"{value}"`' for value in schema["enum"])
+    if "anyOf" in schema:
+        return " or ".join(_type_name(argument) for argument in typing.get_args(kind))
+    if schema["type"] == "array":
+        return f"list of {_type_name(typing.get_args(kind)[0])}"
+    if schema["type"] == "object":
+        return str(kind.__name__)
+    return str(schema["type"])
+
+
+def _example() -> tuple[records.RequestRecord, list[Event]]:
+    """A short run, made up for the page."""
+    picture = Picture("shapes.png", 640, 480, 140, 112, 20, "9f86d081" + "0" * 56, b"")
+    card = ModelCard(name="qvq-tiny", summary="", family="qwen2_vl", licence="MIT")
+    plan = Plan(
+        question="How many red circles are there?",
+        card=card,
+        folder=ROOT,
+        pictures=(picture,),
+        system=None,
+        sampling=Sampling(),
+        max_tokens=512,
+    )
+    stats = Stats(63, 20, 28, 20, 8, 0.31, 0.02, 0.03, 0.36, 0.1, 0.14, 9_437_184)
+    events: list[Event] = [
+        Progress(Stage.LOAD, 0, 6_586_624),
+        Progress(Stage.PREFILL, 63, 63),
+        ThinkingDelta("First row: a red circle (1), a blue star.", 20),
+        AnswerDelta("\\boxed{1}", 8),
+        Done(StopReason.END, AnswerSource.MARKER, True, False, stats),
+    ]
+    return records.request_record(plan), events
+
+
+def _summary(command: str) -> str:
+    for info in app.registered_commands:
+        if info.name == command:
+            return (inspect.getdoc(info.callback) or "").splitlines()[0]
+    raise KeyError(command)
+
+
+def _help(words: list[str]) -> str:
+    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    code = main(words, dataclasses.replace(real_env(), stdout=out))
+    assert code == ExitCode.OK, f"qvq {' '.join(words)} exited with {code}"
+    out.seek(0)
+    return "\n".join(line.rstrip() for line in out.read().splitlines()).strip()
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _pretty(value: Json) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+
+
+def _fenced(text: str) -> str:
+    return f"```json\n{text.rstrip()}\n```"
+
+
+def _replaced(text: str, name: str, block: str) -> str:
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    before, _, rest = text.partition(begin)
+    _, found, after = rest.partition(end)
+    assert found, f"README.md lacks {begin} or {end}"
+    return f"{before}{begin}\n{block}\n{end}{after}"
+
+
+def run(check: bool) -> int:
+    """Write the documents, or compare them. Returns an exit status."""
+    stale = []
+    for path, text in documents().items():
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            continue
+        stale.append(path)
+        if not check:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    for path in stale:
+        print(f"{'out of date' if check else 'written'}: {path.relative_to(ROOT)}")
+    if check and stale:
+        print("run: make fix")
+    return int(check and bool(stale))
+
+
+if __name__ == "__main__":
+    os.environ["COLUMNS"] = "88"  # help is wrapped at the terminal's width
+    sys.exit(run(check="--check" in sys.argv[1:]))
