@@ -8,12 +8,11 @@ from typing import Annotated
 import typer
 
 from qvq_mlx.cli import ask, last, models
-from qvq_mlx.cli.arguments import looks_like_image
+from qvq_mlx.cli.arguments import is_image
 from qvq_mlx.core.errors import UsageError
 
 app = typer.Typer(
     name="qvq",
-    help="Ask a visual-reasoning model about an image, on your own machine.",
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -48,6 +47,6 @@ def with_command(argv: Sequence[str], exists: Callable[[str], bool]) -> list[str
     """`argv` with `ask` in front where an image, not a command, is what was meant."""
     if not argv or argv[0] in COMMANDS:
         return list(argv)
-    if any(argument == "-" or exists(argument) or looks_like_image(argument) for argument in argv):
+    if any(is_image(argument, exists) for argument in argv):
         return ["ask", *argv]
     return list(argv)

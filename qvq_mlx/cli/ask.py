@@ -9,7 +9,7 @@ import typer
 
 from qvq_mlx import ask as straight_line
 from qvq_mlx import config, render
-from qvq_mlx.cli.arguments import sort
+from qvq_mlx.cli.arguments import on_disk, sort
 from qvq_mlx.cli.interrupts import Interrupts, handled
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ExitCode, NoAnswerError, StoppedError, UsageError
@@ -28,11 +28,7 @@ def ask(
     context: typer.Context,
     arguments: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[IMAGE]... [QUESTION]",
-            help="Image files (`-` reads one from stdin) and one question.",
-            show_default=False,
-        ),
+        typer.Argument(metavar="[IMAGE]... QUESTION", hidden=True),
     ] = None,
     image: Annotated[
         list[str] | None,
@@ -98,7 +94,11 @@ def ask(
         bool, typer.Option("--offline", help="Refuse every network connection.")
     ] = False,
 ) -> int:
-    """Ask one question about one or more images."""
+    """Ask one question about one or more images.
+
+    IMAGE is a file, or `-` for one from stdin. What looks like a file is an image, whether it
+    exists or not; everything else is the QUESTION. -i and -Q say which is which.
+    """
     env: Env = context.obj
     settings = config.read(env)
     _exclude({"-R": no_thinking, "--thinking": thinking is not None})
@@ -126,7 +126,7 @@ def ask(
 def _run(request: Request, output: Output, env: Env, settings: config.Settings) -> int:
     """Ask, show, and judge how it ended."""
     plan = straight_line.plan(request, env, settings)
-    renderer = render.renderer(env, output)
+    renderer = render.renderer(env, output, saved=settings.save)
     control = Control()
     watched = env.stdout.isatty() or env.stderr.isatty()
     interrupts = Interrupts(control, can_conclude=watched and bool(plan.card.thinking.closing))
@@ -168,9 +168,11 @@ def _inputs(
 ) -> tuple[tuple[str, ...], str]:
     """The images in the order of the prompt, and the question. Raises UsageError."""
     if question is not None:
+        if not question.strip():
+            raise UsageError("the question is empty", 'qvq ask IMAGE "question"')
         # the question is named, so everything else is an image
         return (*images, *arguments), question
-    found = sort(arguments, lambda path: Path(path).expanduser().exists())
+    found = sort(arguments, on_disk)
     if found.question is None:
         raise UsageError("no question is given", 'qvq ask IMAGE "question"')
     return (*images, *found.images), found.question

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import traceback
 from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from typing import TYPE_CHECKING
 
 from qvq_mlx import __version__
-from qvq_mlx.core.env import Env
-from qvq_mlx.core.errors import ExitCode, QvqError, UsageError
+
+if TYPE_CHECKING:
+    from qvq_mlx.core.env import Env
+    from qvq_mlx.core.errors import QvqError
 
 
 def main(argv: Sequence[str], env: Env) -> int:
-    """Run one command line and return its exit code. Raises nothing."""
+    """Run one command line and return its exit code.
+
+    Raises nothing but the SystemExit of a signal that ends the process.
+    """
+    if list(argv) in (["--version"], ["-V"]):
+        env.stdout.write(f"qvq {__version__}\n")  # and nothing more is imported for it
+        return 0
+    from qvq_mlx.core.errors import ExitCode, QvqError
+
     try:
         return _dispatch(list(argv), env)
     except QvqError as error:
@@ -25,6 +33,8 @@ def main(argv: Sequence[str], env: Env) -> int:
         return ExitCode.INTERRUPTED
     except Exception as error:  # a bug: one line, unless someone is after it
         if env.environ.get("QVQ_DEBUG", "0") not in ("", "0"):
+            import traceback
+
             traceback.print_exc(file=env.stderr)
         kind = type(error).__name__
         _report(env, QvqError(f"{kind}: {error} (this is a bug)", "QVQ_DEBUG=1 qvq ..."))
@@ -32,26 +42,27 @@ def main(argv: Sequence[str], env: Env) -> int:
 
 
 def _dispatch(argv: list[str], env: Env) -> int:
-    if argv in (["--version"], ["-V"]):
-        env.stdout.write(f"qvq {__version__}\n")
-        return ExitCode.OK
+    from contextlib import redirect_stderr, redirect_stdout
+
     from typer.exceptions import TyperException
     from typer.main import get_command
 
     from qvq_mlx.cli.app import app, with_command
+    from qvq_mlx.cli.arguments import on_disk
+    from qvq_mlx.core.errors import UsageError
 
     try:
         # typer prints help to sys.stdout; a test's world has a stdout of its own
         with redirect_stdout(env.stdout), redirect_stderr(env.stderr):
             code = get_command(app).main(
-                with_command(argv, os.path.lexists),
+                with_command(argv, on_disk),
                 prog_name="qvq",
                 standalone_mode=False,
                 obj=env,
             )
     except TyperException as error:
         raise UsageError(error.format_message().rstrip("."), _help_of(error)) from error
-    return int(code or ExitCode.OK)
+    return int(code or 0)
 
 
 def _help_of(error: Exception) -> str:
@@ -61,10 +72,10 @@ def _help_of(error: Exception) -> str:
 
 def _report(env: Env, error: QvqError) -> None:
     """One line of facts, one line with a command to run next."""
-    from qvq_mlx.render.clean import clean
+    from qvq_mlx.render.clean import clean_line
 
     env.stdout.flush()
-    env.stderr.write(f"error[{error.code}]: {clean(error.message)}\n")
+    env.stderr.write(f"error[{error.code}]: {clean_line(error.message)}\n")
     if error.hint:
-        env.stderr.write(f"  try: {clean(error.hint)}\n")
+        env.stderr.write(f"  try: {clean_line(error.hint)}\n")
     env.stderr.flush()

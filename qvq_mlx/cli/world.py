@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
-from datetime import datetime
+from collections.abc import Generator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from qvq_mlx import engine
 from qvq_mlx.core.env import Env
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from qvq_mlx.core.card import ModelCard
+    from qvq_mlx.core.env import Engine
+    from qvq_mlx.core.events import Progress
+    from qvq_mlx.core.tokens import Control
 
 
 def real_env() -> Env:
@@ -22,9 +29,9 @@ def real_env() -> Env:
         environ=os.environ,
         home=Path.home(),
         clock=time.monotonic,
-        now=lambda: datetime.now().astimezone(),
-        terminal_size=shutil.get_terminal_size,
-        load_engine=engine.load,
+        now=_now,
+        terminal_size=_terminal_size,
+        load_engine=_load_engine,
         forbid_network=forbid_network,
     )
 
@@ -49,3 +56,23 @@ def quiet_exit(env: Env) -> None:
 def _refuse(event: str, arguments: tuple[object, ...]) -> None:
     if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto"):
         raise PermissionError(f"--offline: {event} was refused: {arguments[-1]!r}")
+
+
+def _now() -> datetime:
+    from datetime import datetime
+
+    return datetime.now().astimezone()
+
+
+def _terminal_size() -> os.terminal_size:
+    import shutil
+
+    return shutil.get_terminal_size()
+
+
+def _load_engine(
+    card: ModelCard, folder: Path, control: Control
+) -> Generator[Progress, None, Engine | None]:
+    from qvq_mlx import engine
+
+    return (yield from engine.load(card, folder, control))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
-from typing import Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol
 
-from qvq_mlx.core.card import ModelCard
-from qvq_mlx.core.events import Progress
-from qvq_mlx.core.picture import Picture
-from qvq_mlx.core.tokens import Control, Generation, Prompt, Step
+if TYPE_CHECKING:  # names in annotations: `qvq --version` does not wait for them
+    import os
+    from datetime import datetime
+    from pathlib import Path
+    from typing import TextIO
+
+    from qvq_mlx.core.card import ModelCard
+    from qvq_mlx.core.events import Progress
+    from qvq_mlx.core.picture import Picture
+    from qvq_mlx.core.tokens import Control, Generation, Prompt, Step
 
 
 class Engine(Protocol):

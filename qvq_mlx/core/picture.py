@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import PurePath
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One decoded and resized image.
+    """One decoded and resized image. `name` is the path as the user gave it.
 
     `rgb` holds `height_px * width_px * 3` bytes in row order, sRGB, 8 bit. `source_*` is the size
     after the EXIF orientation was applied, before the resize. `sha256` is of the file's bytes.
@@ -26,6 +27,6 @@ class Picture:
     def receipt(self) -> str:
         """`cat.png 5712×4284 → 1148×868 · 1,271 tokens`."""
         return (
-            f"{self.name} {self.source_width_px}×{self.source_height_px}"
+            f"{PurePath(self.name).name} {self.source_width_px}×{self.source_height_px}"
             f" → {self.width_px}×{self.height_px} · {self.tokens:,} tokens"
         )

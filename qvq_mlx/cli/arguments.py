@@ -1,0 +1,110 @@
+"""Sorts the positional arguments of `qvq ask` into images and the question.
+
+Law: what has the form of an image is never prompt text, whether it exists or not, so a misspelt
+path fails (exit code 6) and is not asked about. An argument is an image, in this order, when
+
+1. it is `-` (stdin);
+2. it exists on disk, whatever its name;
+3. it begins like a URL: `scheme://` or `data:image/`;
+4. it begins like a path: `/`, `./`, `../` or `~/`;
+5. it ends in an image's extension, in any case and also with spaces in it
+   ("Screenshot 2026-11-21 at 10.00.png"), and no punctuation follows;
+6. it holds a `/` and no white space, does not begin with `~`, and does not end as a sentence
+   does: `?`, `!`, `.` or their full-width forms.
+
+Everything else is the question, and there is at most one: "What is 3/4?", "Is 3/4 more than 1/2"
+and "Who drew cat.png?" are questions. What these rules take for an image, and is none, is given
+with `--question`; an image whose name breaks them exists, so rule 2 finds it.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qvq_mlx.core.errors import UsageError
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://|data:image/", re.IGNORECASE)
+_PATH_STARTS = ("/", "./", "../", "~/")
+_SENTENCE_ENDS = ("?", "!", ".", "？", "！", "。", "．")
+_EXTENSIONS = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
+    *(".heic", ".heif", ".avif", ".svg", ".pdf", ".ico", ".jp2"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """The images in the order they were given, and the question, if there is one."""
+
+    images: tuple[str, ...]
+    question: str | None
+
+
+def sort(arguments: Sequence[str], exists: Callable[[str], bool]) -> Sorted:
+    """Tell images from the question; `exists` says whether a path lies on disk.
+
+    Raises UsageError for an empty argument and for a second question.
+    """
+    images: list[str] = []
+    questions: list[str] = []
+    for argument in arguments:
+        # first, because the empty path is the current folder, and that exists
+        if not argument.strip():
+            raise UsageError("the question is empty", _command(images, "question"))
+        (images if is_image(argument, exists) else questions).append(argument)
+    if len(questions) > 1:
+        raise UsageError(
+            f"{_short(questions[0])!r} and {_short(questions[1])!r} are two questions;"
+            " quote a question of several words",
+            _command(images, " ".join(questions)),
+        )
+    return Sorted(tuple(images), questions[0] if questions else None)
+
+
+def is_image(argument: str, exists: Callable[[str], bool]) -> bool:
+    """Whether `argument` is an image by rules 1 to 6."""
+    return looks_like_image(argument) or _found(argument, exists)
+
+
+def on_disk(path: str) -> bool:
+    """What `exists` is outside of tests; `~` is the home folder."""
+    return Path(path).expanduser().exists()
+
+
+def looks_like_image(argument: str) -> bool:
+    """Whether `argument` has the form of an image (rules 1 and 3 to 6); the disk is not asked."""
+    if argument == "-" or _URL.match(argument) or argument.startswith(_PATH_STARTS):
+        return True
+    if argument.lower().endswith(_EXTENSIONS):
+        return True
+    if "/" not in argument or any(character.isspace() for character in argument):
+        return False
+    return not argument.startswith("~") and not argument.endswith(_SENTENCE_ENDS)
+
+
+def _found(argument: str, exists: Callable[[str], bool]) -> bool:
+    """Ask the disk. A question may be no legal path at all: too long, with a NUL, `~nobody`."""
+    try:
+        return exists(argument)
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
+def _short(text: str) -> str:
+    """Enough of `text` to recognise it by."""
+    return text if len(text) <= 40 else text[:39] + "…"
+
+
+def _command(images: Sequence[str], question: str) -> str:
+    """A whole command line that is right."""
+    return shlex.join(["qvq", "ask", *(images or ["IMAGE"])]) + " " + _quoted(question)
+
+
+def _quoted(question: str) -> str:
+    """Quoted also where a single word would not need it: the quotes are what the hint shows."""
+    quoted = shlex.quote(question)
+    return quoted if quoted.startswith("'") else f"'{question}'"

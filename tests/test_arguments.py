@@ -1,0 +1,145 @@
+"""Positional arguments: what is an image, what is the question."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qvq_mlx.cli.arguments import Sorted, looks_like_image, sort
+from qvq_mlx.core.errors import ExitCode, UsageError
+
+
+def nothing(_path: str) -> bool:
+    return False
+
+
+def on_disk(path: str) -> bool:
+    return Path(path).expanduser().exists()
+
+
+IMAGES = [
+    "-",
+    "/tmp/cat",
+    "/a folder/cat",
+    "./cat",
+    "../cat",
+    "~/cat",
+    "~/my pictures/cat",
+    "pictures/cat",
+    "3/4",
+    "cat.png",
+    "CAT.PNG",
+    "scan.TiFF",
+    "photo.heic",
+    "drawing.svg",
+    "page.pdf",
+    "a.jpe",
+    "a.jfif",
+    "Screenshot 2026-11-21 at 10.00.png",
+    "Bildschirmfoto 2026\u202fAM.png",
+    "图.png",
+    "https://example.org/cat.png?size=2",
+    "HTTP://example.org/cat",
+    "file:///tmp/cat",
+    "s3://bucket/cat",
+    "data:image/png;base64,iVBOR",
+]
+
+QUESTIONS = [
+    "What is this?",
+    "What is 3/4?",
+    "3/4?",
+    "and/or!",
+    "and/or.",
+    "Is 3/4 more than 1/2",
+    "Who drew cat.png?",
+    "Is it cat.png or dog.png.",
+    "图中有几个/多少圆？",
+    "圆/方。",
+    "圆/方！",
+    "~5/6",
+    "count",
+    "data: what does it show",
+    "png",
+    "cat.txt",
+    "-x",
+    "a: b//c d",
+]
+
+
+@pytest.mark.parametrize("argument", IMAGES)
+def test_the_form_of_an_image_is_never_the_question(argument: str) -> None:
+    assert sort([argument], nothing) == Sorted((argument,), None)
+    assert looks_like_image(argument)
+
+
+@pytest.mark.parametrize("argument", QUESTIONS)
+def test_everything_else_is_the_question(argument: str) -> None:
+    assert sort([argument], nothing) == Sorted((), argument)
+    assert not looks_like_image(argument)
+
+
+@pytest.mark.parametrize("argument", QUESTIONS)
+def test_what_exists_is_an_image_whatever_its_name(argument: str) -> None:
+    assert sort([argument], lambda path: path == argument) == Sorted((argument,), None)
+
+
+def test_the_order_is_free_and_that_of_the_images_is_kept() -> None:
+    found = sort(["b.png", "Which is older?", "a.png", "-"], nothing)
+    assert found == Sorted(("b.png", "a.png", "-"), "Which is older?")
+    assert sort([], nothing) == Sorted((), None)
+
+
+def test_a_second_question_is_refused_with_the_right_command() -> None:
+    with pytest.raises(UsageError) as caught:
+        sort(["cat.png", "How", "many", "cats", "are", "there"], nothing)
+    assert caught.value.message == (
+        "'How' and 'many' are two questions; quote a question of several words"
+    )
+    assert caught.value.hint == "qvq ask cat.png 'How many cats are there'"
+    assert caught.value.exit_code is ExitCode.USAGE
+
+
+def test_the_hint_quotes_the_names_too() -> None:
+    with pytest.raises(UsageError) as caught:
+        sort(["my cat.png", "it's", "what"], nothing)
+    assert shlex.split(caught.value.hint) == ["qvq", "ask", "my cat.png", "it's what"]
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\n\t", "\u3000"])
+def test_a_blank_argument_is_refused_although_the_empty_path_exists(blank: str) -> None:
+    with pytest.raises(UsageError, match="the question is empty") as caught:
+        sort(["cat.png", blank], lambda _path: True)
+    assert caught.value.hint == "qvq ask cat.png 'question'"
+
+
+@pytest.mark.parametrize("question", ["why " * 2000, "nul\0", "~nobody-at-all", "\udcff"])
+def test_a_question_that_is_no_legal_path(question: str) -> None:
+    assert sort([question], on_disk) == Sorted((), question)
+
+
+WORDS = st.one_of(
+    st.text(),
+    st.sampled_from([*IMAGES, *QUESTIONS]),
+    st.text(alphabet="~./-?！a \0\n:data图", max_size=12),
+)
+
+
+@given(st.lists(WORDS, max_size=5), st.sampled_from([nothing, on_disk]))
+def test_nothing_is_lost_and_nothing_else_is_raised(arguments: list[str], exists: object) -> None:
+    try:
+        found = sort(arguments, exists)  # type: ignore[arg-type]
+    except UsageError as error:
+        hint = shlex.split(error.hint)
+    else:
+        hint = []
+    if hint:
+        assert hint[:2] == ["qvq", "ask"]
+        return
+    kept = list(found.images) + ([] if found.question is None else [found.question])
+    assert sorted(kept) == sorted(arguments)
+    assert all(a in found.images for a in arguments if looks_like_image(a))

@@ -1,0 +1,59 @@
+"""Asking makes no connection, and says nothing that is not qvq's own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.conftest import EXAMPLES
+
+WATCHED = """
+import sys
+tried = []
+sys.addaudithook(lambda name, _: tried.append(name) if name.startswith("socket.") else None)
+from qvq_mlx.cli.main import main
+from qvq_mlx.cli.world import real_env
+code = main(sys.argv[1:], real_env())
+# urllib3, which mlx-vlm imports, binds a socket of its own to see whether there is IPv6
+harmless = {"socket.__new__", "socket.bind"}
+print("@@", code, sorted(set(tried) - harmless))
+"""
+
+
+def watched(tmp_path: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", WATCHED, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "QVQ_HOME": str(tmp_path), "HF_HOME": str(tmp_path / "hf"), **environ},
+    )
+
+
+def test_asking_makes_no_connection_and_prints_the_answer_alone(tmp_path: Path) -> None:
+    done = watched(
+        tmp_path,
+        "ask",
+        "-m",
+        "tiny",
+        str(EXAMPLES / "shapes.png"),
+        "How many red circles are there?",
+    )
+    answer, _, rest = done.stdout.partition("@@")
+    assert answer == "\\boxed{3}\n"
+    assert rest.strip() == "0 []"
+    assert done.stderr == ""
+    assert not (tmp_path / "hf").exists()
+
+
+def test_offline_refuses_whatever_a_library_tries() -> None:
+    code = (
+        "import socket\nfrom qvq_mlx.cli.world import forbid_network\nforbid_network()\n"
+        "for act in (lambda: socket.create_connection(('127.0.0.1', 9)),"
+        " lambda: socket.getaddrinfo('localhost', 80)):\n"
+        "    try:\n        act()\n    except PermissionError as error:\n        print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.count("--offline: socket.") == 2

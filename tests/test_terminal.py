@@ -1,0 +1,163 @@
+"""The real program in a real pseudo-terminal, read back through a terminal emulator."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyte
+import pytest
+
+from tests.conftest import EXAMPLES
+
+QUESTION = "How many red circles are there?"
+PATIENCE_S = 120.0
+
+
+class Terminal:
+    """A process in a pty, and what its screen and scrollback show."""
+
+    def __init__(self, columns: int, rows: int, home: Path, *arguments: str) -> None:
+        self.columns, self.rows = columns, rows
+        self.screen = pyte.HistoryScreen(columns, rows, history=2000, ratio=0.5)
+        self._stream = pyte.ByteStream(self.screen)
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.before = termios.tcgetattr(slave)
+        self._slave = slave
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "qvq_mlx", *arguments],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            env={**os.environ, "QVQ_HOME": str(home), "TERM": "xterm-256color"},
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+
+    def read_until(self, ready: Callable[[], bool]) -> None:
+        """Feed the screen until `ready()`; AssertionError with the screen after two minutes."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not ready():
+            assert time.monotonic() < deadline, "\n".join(self.screen.display)
+            self._read(0.05)
+
+    def wait(self) -> int:
+        """The exit code, once all output is on the screen."""
+        self.read_until(lambda: self.process.poll() is not None)
+        while self._read(0.1):
+            pass
+        return self.process.returncode
+
+    def _read(self, seconds: float) -> bool:
+        if not select.select([self._master], [], [], seconds)[0]:
+            return False
+        self._stream.feed(os.read(self._master, 65536))
+        return True
+
+    def press(self, keys: bytes) -> None:
+        os.write(self._master, keys)
+
+    def visible(self) -> list[str]:
+        return [line.rstrip() for line in self.screen.display]
+
+    def shows(self, text: str) -> bool:
+        return any(text in line for line in self.visible())
+
+    def everything(self) -> list[str]:
+        """Scrollback and screen, without blank lines at the end."""
+        past = [
+            "".join(line[column].data for column in range(self.columns)).rstrip()
+            for line in self.screen.history.top
+        ]
+        lines = past + self.visible()
+        while lines and not lines[-1]:
+            lines.pop()
+        return lines
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        os.close(self._master)
+        os.close(self._slave)
+
+    @property
+    def restored(self) -> bool:
+        return termios.tcgetattr(self._slave) == self.before and not self.screen.cursor.hidden
+
+
+Open = Callable[..., Terminal]
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Open]:
+    opened: list[Terminal] = []
+
+    def start(columns: int, rows: int, *options: str) -> Terminal:
+        arguments = ["ask", "-m", "tiny", str(EXAMPLES / "shapes.png"), QUESTION, *options]
+        opened.append(Terminal(columns, rows, tmp_path, *arguments))
+        return opened[-1]
+
+    yield start
+    for one in opened:
+        one.close()
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (40, 12)])
+def test_a_question_from_receipt_to_answer(terminal: Open, columns: int, rows: int) -> None:
+    t = terminal(columns, rows)
+    assert t.wait() == 0
+    lines = [line for line in t.everything() if line]
+    assert "shapes.png" in lines[0]
+    assert sum("Thought for" in line for line in lines) == 1
+    assert lines[-1].strip() == "3"
+    assert not any(word in line for line in lines for word in ("prefill", "load", "tok/s"))
+    assert t.restored
+
+
+def test_ctrl_c_once_asks_for_the_answer_now(terminal: Open) -> None:
+    t = terminal(80, 24)
+    t.read_until(lambda: t.shows("Thinking"))
+    t.press(b"\x03")
+    assert t.wait() in (0, 130)  # 130 where the model was answering already
+    assert t.restored
+
+
+def test_ctrl_c_before_the_first_token_stops(terminal: Open, tmp_path: Path) -> None:
+    t = terminal(80, 24)
+    t.read_until(lambda: t.shows("load"))
+    t.press(b"\x03")
+    assert t.wait() == 130
+    assert t.shows("error[interrupted]: stopped after 0 tokens")
+    assert t.restored
+
+
+def test_ctrl_c_twice_stops_cleanly_and_keeps_the_run(terminal: Open, tmp_path: Path) -> None:
+    t = terminal(80, 24)
+    t.read_until(lambda: t.shows("Thinking"))
+    t.press(b"\x03\x03")
+    assert t.wait() == 130
+    lines = [line for line in t.everything() if line]
+    assert sum("error[interrupted]" in line for line in lines) == 1
+    assert not any("tok/s" in line for line in lines)
+    assert t.restored
+    assert list((tmp_path / "history").glob("*.jsonl"))
+
+
+def test_a_kill_restores_the_terminal(terminal: Open) -> None:
+    t = terminal(80, 24)
+    t.read_until(lambda: t.shows("Thinking"))
+    t.process.send_signal(signal.SIGTERM)
+    assert t.wait() == 128 + signal.SIGTERM
+    assert t.restored
