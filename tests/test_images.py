@@ -31,6 +31,7 @@ from qvq_mlx.core.errors import (
     InputError,
 )
 from qvq_mlx.core.picture import Picture
+from qvq_mlx.images import sources
 
 DEFAULT = VisionLimits()
 TINY = VisionLimits(min_pixels=12544, max_pixels=19600)
@@ -339,7 +340,7 @@ def test_too_many_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     error = refused(str(path), ImageSizeError)
     assert error.message == f"{path}: 600 MiB is too large; the limit is 512 MiB"
     assert error.hint == f"sips -Z 4000 {path} --out big.png"
-    monkeypatch.setattr(images, "MAX_FILE_BYTES", 2**20)
+    monkeypatch.setattr(sources, "MAX_FILE_BYTES", 2**20)
     assert "more than 1 MiB" in refused("-", ImageSizeError, bytes(2**20 + 1)).message
 
 

@@ -37,10 +37,10 @@ _MEANINGS = {
     ExitCode.USAGE: "usage: the command line asks for what does not exist or clashes",
     ExitCode.NO_ANSWER: "no final answer: length or a loop ended it; what there is, is saved",
     ExitCode.NO_MODEL: "the model is not available: unknown name, not on disk, incomplete",
-    ExitCode.NO_MEMORY: "the model does not fit in memory",
+    ExitCode.NO_MEMORY: "the model does not fit in memory (reserved)",
     ExitCode.BAD_INPUT: "an input cannot be read",
-    ExitCode.BAD_SCHEMA: "the answer failed its schema",
-    ExitCode.TRY_AGAIN: "temporary network failure; run again to resume",
+    ExitCode.BAD_SCHEMA: "the answer failed its schema (reserved)",
+    ExitCode.TRY_AGAIN: "temporary network failure; run again to resume (reserved)",
     ExitCode.INTERRUPTED: "interrupted; what there is, is saved",
     ExitCode.BROKEN_PIPE: "whoever read stdout went away",
 }

@@ -1,0 +1,43 @@
+"""Reads a picture from a file or stdin into pixels of the model's size. The only home of PIL.
+
+Law: whatever the bytes are, `read` returns a Picture or raises an InputError; nothing is printed.
+The EXIF orientation is applied, transparency lies on white, and more than 8 bits are scaled to 8,
+never clipped. The resize is byte for byte that of mlx-vlm's Qwen3VLImageProcessor
+(`_smart_resize_image`, then PIL bicubic on 8-bit RGB).
+
+Nothing here imports PIL before a picture is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import BinaryIO
+
+from qvq_mlx.core.card import VisionLimits
+from qvq_mlx.core.picture import Picture
+from qvq_mlx.images.paths import path_of
+from qvq_mlx.images.pixels import decoded, scaled
+from qvq_mlx.images.resize import smart_resize
+from qvq_mlx.images.sources import from_file, from_stdin
+
+__all__ = ["read", "smart_resize"]
+
+
+def read(source: str, limits: VisionLimits, stdin: BinaryIO) -> Picture:
+    """The picture at `source`: a path, a `file://` URL, or `-` for the bytes of `stdin`.
+
+    Raises ImageNotFoundError, ImageUnreadableError or ImageSizeError.
+    """
+    data = from_stdin(stdin) if source == "-" else from_file(source, path_of(source))
+    image = decoded(source, data, limits)
+    height_px, width_px = smart_resize(image.height, image.width, limits)
+    return Picture(
+        name=source,
+        source_width_px=image.width,
+        source_height_px=image.height,
+        width_px=width_px,
+        height_px=height_px,
+        tokens=(height_px // limits.factor_px) * (width_px // limits.factor_px),
+        sha256=hashlib.sha256(data).hexdigest(),
+        rgb=scaled(image, width_px, height_px).tobytes(),  # (height, width, 3)
+    )

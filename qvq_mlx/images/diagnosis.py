@@ -1,0 +1,83 @@
+"""What is wrong with bytes that are no picture, and which command helps."""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+from qvq_mlx.core.errors import ImageSizeError, ImageUnreadableError
+from qvq_mlx.images.paths import names_of
+
+_READS = "qvq reads PNG, JPEG, WebP, GIF, BMP and TIFF"
+_SIPS = "sips -s format png {name} --out {out}"  # part of macOS
+
+# (offset, first bytes, what it is): the six formats' signatures, so that damage is told from
+# bytes that are no picture at all
+_OURS = (
+    *((0, b"\x89PNG", "PNG"), (0, b"\xff\xd8\xff", "JPEG"), (0, b"GIF8", "GIF")),
+    *((0, b"BM", "BMP"), (8, b"WEBP", "WebP"), (0, b"II*\0", "TIFF"), (0, b"MM\0*", "TIFF")),
+)
+# the same for what others read: (offset, first bytes, what it is, the command to run)
+_OTHERS = (
+    *((4, b"ftyp" + brand, "a HEIC picture", _SIPS) for brand in (b"he", b"mif1", b"msf1")),
+    (4, b"ftypavi", "an AVIF picture", _SIPS),
+    (4, b"ftyp", "a video", "file {name}"),
+    (4, b"jP  \r\n", "a JPEG 2000 picture", _SIPS),
+    (0, b"\0\0\1\0", "an icon (ICO)", _SIPS),
+    (0, b"8BPS", "a Photoshop picture", _SIPS),
+    (0, b"%PDF-", "a PDF", _SIPS),
+    (0, b"PK\3\4", "a ZIP archive", "unzip -l {name}"),
+)
+
+
+def unreadable(source: str, data: bytes, error: Exception) -> ImageUnreadableError:
+    """Say what the bytes are, as far as that can be told from their beginning."""
+    name, out = names_of(source)
+    for offset, magic, kind in _OURS:
+        if data.startswith(magic, offset):
+            return ImageUnreadableError(
+                f"{source}: the {kind} is cut off or damaged ({_reason(error)})", f"file {name}"
+            )
+    for offset, magic, kind, command in _OTHERS:
+        if data.startswith(magic, offset):
+            return ImageUnreadableError(
+                f"{source}: is {kind}; {_READS}", command.format(name=name, out=out)
+            )
+    head = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if b"<svg" in head and head.startswith(b"<"):
+        return ImageUnreadableError(
+            f"{source}: is an SVG drawing; {_READS} (rsvg-convert is in Homebrew's librsvg)",
+            f"rsvg-convert -o {out} {name}",
+        )
+    if head.startswith((b"<!doctype html", b"<html")):
+        return ImageUnreadableError(f"{source}: is a web page (HTML); {_READS}", f"file {name}")
+    if _is_text(data[:4096]):
+        return ImageUnreadableError(f"{source}: is text, not a picture; {_READS}", f"file {name}")
+    begin = data[:4].hex(" ")
+    return ImageUnreadableError(
+        f"{source}: is no picture ({len(data):,} bytes that begin with {begin}); {_READS}",
+        f"file {name}",
+    )
+
+
+def too_large(source: str, size: str, limit: str) -> ImageSizeError:
+    """`size` and `limit` in words, with the command that makes the picture smaller."""
+    name, out = names_of(source)
+    return ImageSizeError(
+        f"{source}: {size} is too large; the limit is {limit}", f"sips -Z 4000 {name} --out {out}"
+    )
+
+
+def _reason(error: Exception) -> str:
+    """PIL's words on one line, without the addresses of its objects."""
+    words = " ".join(re.sub(r"<[^>]*>", "", str(error)).split()).rstrip(" .:")
+    return words[:100] or type(error).__name__
+
+
+def _is_text(head: bytes) -> bool:
+    """UTF-8 without control characters; the last character may be cut."""
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return bool(text) and all(c.isprintable() or c.isspace() for c in text)
