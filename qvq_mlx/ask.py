@@ -13,7 +13,7 @@ from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.records import request_record
 from qvq_mlx.core.request import Request
 from qvq_mlx.core.thinking import split
-from qvq_mlx.core.timing import timed
+from qvq_mlx.core.timing import paced, timed
 from qvq_mlx.core.tokens import Control, Generation
 from qvq_mlx.store import registry
 
@@ -47,17 +47,20 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
 
 def ask(plan: Plan, env: Env, settings: Settings, control: Control) -> Iterator[Event]:
     """Everything that happens from here to `Done`, measured and saved."""
-    events = timed(_events(plan, env, control), env.clock)
+    events = timed(_events(plan, env, settings, control), env.clock)
     if settings.save:
         events = history.record(events, request_record(plan), settings.history_folder, env.now())
     return events
 
 
-def _events(plan: Plan, env: Env, control: Control) -> Iterator[Event]:
+def _events(plan: Plan, env: Env, settings: Settings, control: Control) -> Iterator[Event]:
     engine = yield from env.load_engine(plan.card, plan.folder, control)
     if engine is None:
         yield Done(StopReason.INTERRUPT, AnswerSource.NONE, False, False, Stats())
         return
     prompt = engine.prompt(plan.question, plan.pictures, plan.system)
     generation = Generation(plan.sampling, plan.max_tokens, plan.card.thinking.closing)
-    yield from split(engine.generate(prompt, generation, control), plan.card.thinking)
+    steps = engine.generate(prompt, generation, control)
+    if settings.pace_tokens_per_s:
+        steps = paced(steps, settings.pace_tokens_per_s, env.clock, env.sleep)
+    yield from split(steps, plan.card.thinking)

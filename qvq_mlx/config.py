@@ -7,11 +7,14 @@ environment variable of qvq's or of the Hugging Face cache.
                                    thinking = "line"     # tail, full, line, none
                                    save = false          # keep no history
 
-    QVQ_MODEL QVQ_THINKING QVQ_SAVE QVQ_HOME QVQ_DEBUG    HF_HUB_CACHE HF_HOME
+    QVQ_MODEL QVQ_THINKING QVQ_SAVE QVQ_HOME QVQ_DEBUG QVQ_PACE    HF_HUB_CACHE HF_HOME
+
+QVQ_PACE=8 holds a fast model to 8 tokens/s, to see what the screen does with a slow one.
 """
 
 from __future__ import annotations
 
+import math
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,12 +33,15 @@ _FALSE = {"0", "false", "no", "off"}
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that holds for every command. Paths are absolute and need not exist."""
+    """Everything that holds for every command. Paths are absolute and need not exist.
+
+    `pace_tokens_per_s` 0: as fast as it goes.
+    """
 
     model: str
     view: ThinkingView | None
     save: bool
-    debug: bool
+    pace_tokens_per_s: float
     history_folder: Path
     hub_cache: Path
 
@@ -53,10 +59,15 @@ def read(env: Env) -> Settings:
         model=str(values.get("model", DEFAULT_MODEL)),
         view=_view(values.get("thinking")),
         save=_flag("save", values.get("save", True)),
-        debug=_flag("QVQ_DEBUG", env.environ.get("QVQ_DEBUG", "0") or "0"),
+        pace_tokens_per_s=_number("QVQ_PACE", env.environ.get("QVQ_PACE", "") or "0"),
         history_folder=data_folder / "history",
         hub_cache=_hub_cache(env),
     )
+
+
+def debugging(env: Env) -> bool:
+    """Whether a bug shows its traceback. Never raises: it is asked when something went wrong."""
+    return env.environ.get("QVQ_DEBUG", "").strip().lower() in _TRUE
 
 
 def _file(path: Path) -> dict[str, Any]:
@@ -89,6 +100,16 @@ def _flag(name: str, value: object) -> bool:
     if text in _FALSE:
         return False
     raise ConfigError(f"{name} is {value!r}; it can be 0 or 1")
+
+
+def _number(name: str, value: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < math.inf:
+        raise ConfigError(f"{name} is {value!r}; it can be a number of tokens/s, or 0")
+    return number
 
 
 def _hub_cache(env: Env) -> Path:

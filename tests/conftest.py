@@ -130,6 +130,7 @@ def world(tmp_path: Path) -> Callable[..., World]:
             environ={"TERM": "xterm", "QVQ_HOME": str(tmp_path / "qvq"), **(environ or {})},
             home=tmp_path,
             clock=lambda: next(ticks) / 100,
+            sleep=lambda _seconds: None,
             now=lambda: datetime(2026, 11, 21, 12, 0, tzinfo=UTC),
             terminal_size=lambda: os.terminal_size(size),
             load_engine=scripted.load if scripted else real.load,

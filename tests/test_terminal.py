@@ -27,7 +27,7 @@ PATIENCE_S = 120.0
 class Terminal:
     """A process in a pty, and what its screen and scrollback show."""
 
-    def __init__(self, columns: int, rows: int, home: Path, *arguments: str) -> None:
+    def __init__(self, columns: int, rows: int, home: Path, pace: int, *arguments: str) -> None:
         self.columns, self.rows = columns, rows
         self.screen = pyte.HistoryScreen(columns, rows, history=2000, ratio=0.5)
         self._stream = pyte.ByteStream(self.screen)
@@ -41,7 +41,12 @@ class Terminal:
             stdout=slave,
             stderr=slave,
             start_new_session=True,
-            env={**os.environ, "QVQ_HOME": str(home), "TERM": "xterm-256color"},
+            env={
+                **os.environ,
+                "QVQ_HOME": str(home),
+                "QVQ_PACE": str(pace),
+                "TERM": "xterm-256color",
+            },
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
 
@@ -104,9 +109,9 @@ Open = Callable[..., Terminal]
 def terminal(tmp_path: Path) -> Iterator[Open]:
     opened: list[Terminal] = []
 
-    def start(columns: int, rows: int, *options: str) -> Terminal:
+    def start(columns: int, rows: int, *options: str, pace: int = 30) -> Terminal:
         arguments = ["ask", "-m", "tiny", str(EXAMPLES / "shapes.png"), QUESTION, *options]
-        opened.append(Terminal(columns, rows, tmp_path, *arguments))
+        opened.append(Terminal(columns, rows, tmp_path, pace, *arguments))
         return opened[-1]
 
     yield start
@@ -116,7 +121,7 @@ def terminal(tmp_path: Path) -> Iterator[Open]:
 
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (40, 12)])
 def test_a_question_from_receipt_to_answer(terminal: Open, columns: int, rows: int) -> None:
-    t = terminal(columns, rows)
+    t = terminal(columns, rows, pace=0)
     assert t.wait() == 0
     lines = [line for line in t.everything() if line]
     assert "shapes.png" in lines[0]
@@ -126,15 +131,38 @@ def test_a_question_from_receipt_to_answer(terminal: Open, columns: int, rows: i
     assert t.restored
 
 
-def test_ctrl_c_once_asks_for_the_answer_now(terminal: Open) -> None:
-    t = terminal(80, 24)
-    t.read_until(lambda: t.shows("Thinking"))
-    t.press(b"\x03")
-    assert t.wait() in (0, 130)  # 130 where the model was answering already
+@pytest.mark.parametrize("key", [b"t", b"\x0f"], ids=["t", "ctrl-o"])
+def test_a_key_expands_the_tail_and_folds_it_again(terminal: Open, key: bytes) -> None:
+    t = terminal(30, 20)
+    first = "So I've got a picture"
+    t.read_until(lambda: t.shows(first))
+    t.read_until(lambda: t.shows("Thinking") and not t.shows(first))  # more than six lines by now
+    lines = [line for line in t.visible() if line]
+    header = next(index for index, line in enumerate(lines) if line.startswith("Thinking"))
+    assert len(lines) - header - 1 == 6
+    t.press(key)
+    t.read_until(lambda: t.shows(first))
+    t.press(key)
+    t.read_until(lambda: not t.shows(first))
+    assert t.wait() == 0
+    lines = [line for line in t.everything() if line]
+    assert sum(first in line for line in lines) == 0
+    assert lines[-1].strip() == "3"
     assert t.restored
 
 
-def test_ctrl_c_before_the_first_token_stops(terminal: Open, tmp_path: Path) -> None:
+def test_ctrl_c_once_asks_for_the_answer_now(terminal: Open) -> None:
+    t = terminal(80, 24)
+    t.read_until(lambda: t.shows("Let me"))
+    t.press(b"\x03")
+    assert t.wait() == 0
+    lines = [line for line in t.everything() if line]
+    assert sum("Thought for" in line for line in lines) == 1
+    assert lines[-1].strip().isdigit()
+    assert t.restored
+
+
+def test_ctrl_c_before_the_first_token_stops(terminal: Open) -> None:
     t = terminal(80, 24)
     t.read_until(lambda: t.shows("load"))
     t.press(b"\x03")
@@ -144,9 +172,11 @@ def test_ctrl_c_before_the_first_token_stops(terminal: Open, tmp_path: Path) -> 
 
 
 def test_ctrl_c_twice_stops_cleanly_and_keeps_the_run(terminal: Open, tmp_path: Path) -> None:
-    t = terminal(80, 24)
-    t.read_until(lambda: t.shows("Thinking"))
-    t.press(b"\x03\x03")
+    t = terminal(80, 24, pace=4)
+    t.read_until(lambda: t.shows("got"))
+    t.press(b"\x03")
+    time.sleep(0.6)  # two presses within one token are one signal
+    t.press(b"\x03")
     assert t.wait() == 130
     lines = [line for line in t.everything() if line]
     assert sum("error[interrupted]" in line for line in lines) == 1

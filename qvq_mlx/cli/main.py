@@ -32,7 +32,9 @@ def main(argv: Sequence[str], env: Env) -> int:
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except Exception as error:  # a bug: one line, unless someone is after it
-        if env.environ.get("QVQ_DEBUG", "0") not in ("", "0"):
+        from qvq_mlx.config import debugging
+
+        if debugging(env):
             import traceback
 
             traceback.print_exc(file=env.stderr)

@@ -29,6 +29,7 @@ def real_env() -> Env:
         environ=os.environ,
         home=Path.home(),
         clock=time.monotonic,
+        sleep=time.sleep,
         now=_now,
         terminal_size=_terminal_size,
         load_engine=_load_engine,

@@ -52,6 +52,7 @@ class Env:
     environ: Mapping[str, str]
     home: Path
     clock: Callable[[], float]
+    sleep: Callable[[float], None]
     now: Callable[[], datetime]
     terminal_size: Callable[[], os.terminal_size]
     load_engine: EngineLoader

@@ -1,4 +1,4 @@
-"""Adds seconds to a stream: when each stage began and ended, written into `Done.stats`."""
+"""Time and the stream: how long each stage took, and how fast tokens may come."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from qvq_mlx.core.events import AnswerDelta, Done, Event, Progress, Stage, ThinkingDelta
+from qvq_mlx.core.tokens import Step, Token
 
 
 def timed(events: Iterable[Event], clock: Callable[[], float]) -> Iterator[Event]:
@@ -48,3 +49,24 @@ def timed(events: Iterable[Event], clock: Callable[[], float]) -> Iterator[Event
                 ),
             )
         yield event
+
+
+def paced(
+    steps: Iterable[Step],
+    tokens_per_s: float,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+) -> Iterator[Step]:
+    """The same items, tokens no faster than `tokens_per_s` on average: a small model at the
+    speed of a large one, to see what the screen does.
+    """
+    started: float | None = None
+    count = 0
+    for step in steps:
+        if isinstance(step, Token):
+            started = clock() if started is None else started
+            early_s = started + count / tokens_per_s - clock()
+            if early_s > 0:
+                sleep(early_s)
+            count += 1
+        yield step

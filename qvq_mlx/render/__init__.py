@@ -1,0 +1,110 @@
+"""How a run is shown. `renderer` picks; a renderer takes the events of one run.
+
+Law: stdout gets the answer, and more only where it is a terminal; what a person watches is drawn
+on the terminal that is there, and where there is none nothing is drawn. This package is the only
+home of rich, which is loaded when a renderer needs it and not before.
+
+| stdout | stderr | stdout gets | stderr gets |
+|---|---|---|---|
+| terminal | any | receipts, live thinking, one line for it, the answer as Markdown | warnings |
+| other, or `-o`, `--json`, `--jsonl` | terminal | the document | a status that erases itself |
+| other | other | the document | errors only; `-v`: one line per stage |
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from qvq_mlx.core.env import Env
+from qvq_mlx.core.errors import UsageError
+from qvq_mlx.core.events import Event
+from qvq_mlx.core.plan import Plan
+from qvq_mlx.core.request import Output, OutputForm, ThinkingView
+
+
+class Renderer(Protocol):
+    """Shows one run: `begin`, then `feed` for every event up to `Done`, or `abort` at any time."""
+
+    def begin(self, plan: Plan) -> None:
+        """Before the first event. Raises OutputError where the answer could not be written."""
+
+    def feed(self, event: Event) -> None:
+        """Show one event. At `Done` the screen is left as it should stay."""
+
+    def abort(self) -> None:
+        """An exception ended the run: restore the terminal and print nothing."""
+
+
+def renderer(env: Env, output: Output, *, saved: bool = True) -> Renderer:
+    """The renderer for these streams and this wish.
+
+    `saved`: the run will be in the history, so the screen may name the command that shows the
+    thinking again. Raises UsageError where a tail was asked for and there is nowhere to draw it.
+    """
+    on_stdout = env.stdout.isatty() and output.form is OutputForm.TEXT and output.file is None
+    return _person(env, output, saved) if on_stdout else _document(env, output)
+
+
+def _person(env: Env, output: Output, saved: bool) -> Renderer:
+    from qvq_mlx.render.tty import Manner, Screen
+
+    default = ThinkingView.NONE if output.quiet else ThinkingView.TAIL
+    manner = Manner(
+        view=output.view or default,
+        answers=True,
+        boxed_only=output.boxed_only,
+        quiet=output.quiet,
+        verbose=output.verbose,
+        hint="qvq last --thinking" if saved else "",
+    )
+    return Screen(env, manner=manner)
+
+
+def _document(env: Env, output: Output) -> Renderer:
+    from qvq_mlx.render.documents import JsonDocument, JsonlDocument, TextDocument
+    from qvq_mlx.render.plain import Together
+    from qvq_mlx.render.sink import FileSink, StreamSink
+
+    sink = StreamSink(env.stdout) if output.file is None else FileSink(output.file)
+    document: Renderer
+    match output.form:
+        case OutputForm.TEXT:
+            document = TextDocument(sink, boxed_only=output.boxed_only)
+        case OutputForm.JSON:
+            document = JsonDocument(sink)
+        case OutputForm.JSONL:
+            document = JsonlDocument(sink)
+    return Together([*_beside(env, output), document])
+
+
+def _beside(env: Env, output: Output) -> list[Renderer]:
+    """What stderr gets while the document is made."""
+    # one terminal cannot hold lines that come as they happen and an area that is redrawn
+    torn = output.form is OutputForm.JSONL and output.file is None and env.stdout.isatty()
+    drawable = env.stderr.isatty() and not torn
+    if output.view is ThinkingView.TAIL and not drawable:
+        if torn:
+            raise UsageError(
+                "--thinking tail and --jsonl need two terminals", "qvq ask ... --jsonl"
+            )
+        raise UsageError("--thinking tail needs a terminal", "qvq ask ... --thinking full")
+    if drawable:
+        if output.quiet and output.view in (None, ThinkingView.LINE, ThinkingView.NONE):
+            return []
+        from qvq_mlx.render.tty import Manner, Screen
+
+        view = output.view or ThinkingView.LINE
+        return [
+            Screen(
+                env,
+                manner=Manner(view, answers=False, quiet=output.quiet, verbose=output.verbose),
+            )
+        ]
+    from qvq_mlx.render.plain import StageLines, ThinkingText
+
+    beside: list[Renderer] = []
+    if output.verbose:
+        beside.append(StageLines(env.stderr, env.clock))
+    if output.view is ThinkingView.FULL:
+        beside.append(ThinkingText(env.stderr))
+    return beside

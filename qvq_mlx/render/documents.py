@@ -1,0 +1,109 @@
+"""The answer as data: text, one JSON object, or one JSON object per event.
+
+Law: text holds the answer and a newline, and only where the answer is whole; JSON is written in
+either case and says which. JSON strings hold no control and no lone surrogate unescaped, so the
+lines are safe on a terminal too and read back as they were.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict
+
+from qvq_mlx.core.events import Done, Event, Notice, Transcript
+from qvq_mlx.core.plan import Plan
+from qvq_mlx.core.records import Json, RequestRecord, event_to_json, request_record, result_record
+from qvq_mlx.core.thinking import boxed
+from qvq_mlx.render.sink import Sink
+
+# json escapes the C0 controls itself
+_UNSAFE = re.compile(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+class TextDocument:
+    """The answer and a newline; with `boxed_only` the last boxed value, where there is one."""
+
+    def __init__(self, sink: Sink, *, boxed_only: bool) -> None:
+        self._sink = sink
+        self._boxed_only = boxed_only
+        self._transcript = Transcript()
+
+    def begin(self, plan: Plan) -> None:  # noqa: ARG002
+        """Make sure of the place."""
+        self._sink.open()
+
+    def feed(self, event: Event) -> None:
+        """Write once the answer is known to be whole."""
+        self._transcript.add(event)
+        if not isinstance(event, Done):
+            return
+        if not event.complete:
+            self._sink.discard()
+            return
+        answer = self._transcript.answer
+        content = boxed(answer) if self._boxed_only else None
+        self._sink.write((answer if content is None else content) + "\n")
+        self._sink.finish()
+
+    def abort(self) -> None:
+        """Leave nothing behind."""
+        self._sink.discard()
+
+
+class JsonDocument:
+    """The whole run as one object, at the end."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._transcript = Transcript()
+        self._notices: list[Notice] = []
+        self._request: RequestRecord | None = None
+
+    def begin(self, plan: Plan) -> None:
+        """Make sure of the place."""
+        self._request = request_record(plan)
+        self._sink.open()
+
+    def feed(self, event: Event) -> None:
+        """Collect, and write at Done."""
+        self._transcript.add(event)
+        if isinstance(event, Notice):
+            self._notices.append(event)
+        if not isinstance(event, Done):
+            return
+        assert self._request is not None, "begin() comes first"
+        record = result_record(self._request, self._transcript, tuple(self._notices), event)
+        self._sink.write(_dump(asdict(record), indent=2))
+        self._sink.finish()
+
+    def abort(self) -> None:
+        """Leave nothing behind."""
+        self._sink.discard()
+
+
+class JsonlDocument:
+    """The request, then the events as they happen, each on a line of its own."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+
+    def begin(self, plan: Plan) -> None:
+        """The head."""
+        self._sink.open()
+        self._sink.write(_dump(asdict(request_record(plan))))
+
+    def feed(self, event: Event) -> None:
+        """One line."""
+        self._sink.write(_dump(event_to_json(event)))
+        if isinstance(event, Done):
+            self._sink.finish()
+
+    def abort(self) -> None:
+        """Leave no half file behind."""
+        self._sink.discard()
+
+
+def _dump(record: Json, indent: int | None = None) -> str:
+    text = json.dumps(record, ensure_ascii=False, indent=indent)
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n"

@@ -1,0 +1,100 @@
+"""Keys while a run goes on, without a thread: the terminal is asked at every event.
+
+Law: the terminal's attributes are put back by `close`, which runs at the end, on every exception
+and, registered with atexit, when nothing else did. Ctrl-C stays a signal. Input that is no known
+key is discarded while we run. A process in the background leaves the terminal alone: setting its
+attributes from there would stop the process.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import select
+import termios
+from typing import TextIO
+
+from qvq_mlx.core.env import Env
+
+_TOGGLES = b"t\x0f"  # t, Ctrl-O
+
+_LFLAG, _CC = 3, 6  # the places in what tcgetattr returns
+
+
+class Keys:
+    """The keyboard of a terminal, or nothing where stdin is none."""
+
+    def __init__(self, env: Env) -> None:
+        self._fd = _descriptor(env.stdin)
+        self._before: list[int | list[bytes | int]] | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether keys are read, and worth advertising."""
+        return self._before is not None
+
+    def open(self) -> None:
+        """Read single keys from now on, unseen."""
+        if self._fd is None or self.active or not _in_front(self._fd):
+            return
+        attributes = termios.tcgetattr(self._fd)
+        changed = list(attributes)
+        flags, characters = changed[_LFLAG], attributes[_CC]
+        assert isinstance(flags, int)
+        assert isinstance(characters, list)
+        characters = list(characters)
+        characters[termios.VMIN], characters[termios.VTIME] = 1, 0
+        if hasattr(termios, "VDISCARD"):  # on macOS it eats Ctrl-O
+            off = os.fpathconf(self._fd, "PC_VDISABLE")
+            characters[termios.VDISCARD] = bytes([off & 0xFF])
+        changed[_LFLAG] = flags & ~(termios.ECHO | termios.ICANON)
+        changed[_CC] = characters
+        termios.tcsetattr(self._fd, termios.TCSANOW, changed)
+        self._before = attributes
+        atexit.register(self.close)
+
+    def toggles(self) -> int:
+        """How often a key that expands or collapses was pressed since the last call."""
+        count = 0
+        while self.active and self._fd is not None and _in_front(self._fd):
+            if not select.select([self._fd], [], [], 0)[0]:
+                break
+            data = os.read(self._fd, 1024)
+            if not data:  # the terminal hung up
+                self.close()
+                break
+            if not data.startswith(b"\x1b"):  # an arrow or a function key is no letter
+                count += sum(byte in _TOGGLES for byte in data)
+        return count
+
+    def close(self) -> None:
+        """Put the terminal back as it was. May be called again."""
+        if self._before is None or self._fd is None:
+            return
+        before, self._before = self._before, None
+        atexit.unregister(self.close)
+        try:
+            if _in_front(self._fd):
+                termios.tcsetattr(self._fd, termios.TCSANOW, before)
+                termios.tcflush(self._fd, termios.TCIFLUSH)
+        except (termios.error, OSError):
+            pass  # the terminal is gone
+
+
+def _descriptor(stdin: TextIO) -> int | None:
+    """The file descriptor of a terminal; None for a pipe or a stream in memory."""
+    if not stdin.isatty():
+        return None
+    try:
+        descriptor = stdin.fileno()
+    except OSError:
+        return None
+    return descriptor if os.isatty(descriptor) else None
+
+
+def _in_front(descriptor: int) -> bool:
+    """Whether this process is in the terminal's foreground group."""
+    try:
+        return os.tcgetpgrp(descriptor) == os.getpgrp()
+    except OSError:  # not our controlling terminal: nobody stops us
+        return True

@@ -1,0 +1,162 @@
+"""Counts and times of a run as it goes on, and the words for them.
+
+Law: seconds count from the first delta; a token counts where its text came out; a retraction
+moves the answer's tokens back to the thinking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from qvq_mlx.core.events import (
+    AnswerDelta,
+    AnswerRetracted,
+    Done,
+    Event,
+    Notice,
+    Progress,
+    Stage,
+    Stats,
+    ThinkingDelta,
+)
+
+
+@dataclass(slots=True)
+class Meter:
+    """What the status, the header and the collapsed line say."""
+
+    clock: Callable[[], float]
+    progress: Progress | None = None
+    thinking_tokens: int = 0
+    answer_tokens: int = 0
+    begun: float = 0.0
+    first: float | None = None
+    answering_since: float | None = None
+
+    def begin(self) -> None:
+        """The run starts now."""
+        self.begun = self.clock()
+
+    def saw(self, event: Event) -> None:
+        """Count one event."""
+        match event:
+            case Progress():
+                self.progress = event
+            case ThinkingDelta(tokens=tokens):
+                self._start()
+                self.thinking_tokens += tokens
+            case AnswerDelta(tokens=tokens):
+                self._start()
+                self.answer_tokens += tokens
+                if self.answering_since is None:
+                    self.answering_since = self.clock()
+            case AnswerRetracted():
+                self.thinking_tokens += self.answer_tokens
+                self.answer_tokens = 0
+                self.answering_since = None
+            case Notice() | Done():
+                pass
+
+    @property
+    def thought_s(self) -> float:
+        """From the first delta to the answer, or to now."""
+        if self.first is None:
+            return 0.0
+        end = self.clock() if self.answering_since is None else self.answering_since
+        return end - self.first
+
+    @property
+    def working_s(self) -> float:
+        """From the beginning of the run."""
+        return self.clock() - self.begun
+
+    def header(self, word: str, tokens: int, since: float | None) -> list[str]:
+        """`Thinking 12s`, `480 tok`, `40 tok/s`: the rate once it means something."""
+        elapsed = self.clock() - since if since is not None else 0.0
+        parts = [f"{word} {short(elapsed)}", f"{tokens:,} tok"]
+        if elapsed >= 1 and tokens > 1:
+            speed = tokens / elapsed
+            parts.append(f"{speed:.1f} tok/s" if speed < 10 else f"{speed:,.0f} tok/s")
+        return parts
+
+    def _start(self) -> None:
+        if self.first is None:
+            self.first = self.clock()
+
+
+def status(progress: Progress) -> str:
+    """`load 62 %`, `encode`, `prefill 812/1,310`."""
+    if progress.total <= 0 or progress.stage is Stage.ENCODE:
+        return progress.stage.value
+    if progress.stage is Stage.LOAD:
+        percent = min(100, 100 * progress.done // progress.total)
+        return f"load {percent} %"
+    return f"{progress.stage.value} {progress.done:,}/{progress.total:,}"
+
+
+def short(seconds: float) -> str:
+    """`12s`, `1m 12s`: for a header that changes."""
+    whole = int(seconds)
+    return f"{whole}s" if whole < 60 else f"{whole // 60:,}m {whole % 60}s"
+
+
+def spelled(seconds: float) -> str:
+    """`42 s`, `1 min 12 s`: for a line that stays."""
+    whole = round(seconds)
+    return f"{whole} s" if whole < 60 else f"{whole // 60:,} min {whole % 60} s"
+
+
+def thought(meter: Meter) -> list[str]:
+    """`Thought for 42 s`, `1,284 tokens`."""
+    count = meter.thinking_tokens
+    return [
+        f"Thought for {spelled(meter.thought_s)}",
+        f"{count:,} token" if count == 1 else f"{count:,} tokens",
+    ]
+
+
+def stats_line(stats: Stats) -> str:
+    """The numbers of `--verbose` after the end."""
+    parts = [
+        f"prompt {stats.prompt_tokens:,} tokens, {stats.image_tokens:,} of them image",
+        f"thinking {stats.thinking_tokens:,}",
+        f"answer {stats.answer_tokens:,}",
+        f"first token after {stats.first_token_s:.1f} s",
+        f"{stats.tokens_per_s:.1f} tokens/s",
+    ]
+    if stats.peak_memory_bytes:
+        parts.append(f"peak {stats.peak_memory_bytes / 2**30:.1f} GiB")
+    return " · ".join(parts)
+
+
+class Stages:
+    """`--verbose`: one line for each stage when it is over, and one for the whole run."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._last: Progress | None = None
+        self._since = 0.0
+
+    def lines(self, event: Event) -> list[str]:
+        """What this event makes worth saying."""
+        found = []
+        last = self._last
+        new = event if isinstance(event, Progress) else None
+        if last is not None and (new is None or new.stage is not last.stage):
+            found.append(_ended(last, self._clock() - self._since))
+        if new is not None and (last is None or new.stage is not last.stage):
+            self._since = self._clock()
+        self._last = new
+        if isinstance(event, Done):
+            found.append(stats_line(event.stats))
+        return found
+
+
+def _ended(progress: Progress, seconds: float) -> str:
+    name = progress.stage.value
+    if progress.total <= 0:
+        return f"{name} {seconds:.1f} s"
+    if progress.stage is Stage.LOAD:
+        return f"{name} {progress.total / 2**30:.2f} GiB in {seconds:.1f} s"
+    return f"{name} {progress.total:,} tokens in {seconds:.1f} s"

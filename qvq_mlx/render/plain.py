@@ -1,0 +1,103 @@
+"""stderr where it is a pipe or a file: lines that are written once, and only what was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TextIO
+
+from qvq_mlx.core.events import AnswerDelta, AnswerRetracted, Done, Event, Notice, ThinkingDelta
+from qvq_mlx.core.plan import Plan
+from qvq_mlx.render import Renderer
+from qvq_mlx.render.clean import Cleaner, clean_line, writable
+from qvq_mlx.render.meter import Stages
+
+
+class StageLines:
+    """`--verbose`: a line for each stage that ended, each notice, and the whole run."""
+
+    def __init__(self, stderr: TextIO, clock: Callable[[], float]) -> None:
+        self._stderr = stderr
+        self._stages = Stages(clock)
+
+    def begin(self, plan: Plan) -> None:
+        """What was read."""
+        for picture in plan.pictures:
+            self._say(clean_line(picture.receipt))
+
+    def feed(self, event: Event) -> None:
+        """A line where this event is worth one."""
+        for line in self._stages.lines(event):
+            self._say(line)
+        if isinstance(event, Notice):
+            self._say(clean_line(f"note[{event.code}]: {event.text}"))
+
+    def abort(self) -> None:
+        """Nothing is live here."""
+
+    def _say(self, line: str) -> None:
+        self._stderr.write(writable(line, self._stderr) + "\n")
+        self._stderr.flush()
+
+
+class ThinkingText:
+    """`--thinking full`: the thinking as it comes; raw, unless a terminal reads it."""
+
+    def __init__(self, stderr: TextIO) -> None:
+        self._stderr = stderr
+        self._cleaner = Cleaner() if stderr.isatty() else None
+        self._open = False  # a line is begun
+
+    def begin(self, plan: Plan) -> None:
+        """Nothing yet."""
+
+    def feed(self, event: Event) -> None:
+        """Pass on what is thinking."""
+        event = self._cleaner.event(event) if self._cleaner else event
+        match event:
+            case ThinkingDelta(text=text) | AnswerRetracted(text=text):
+                self._write(text)
+            case AnswerDelta() | Done() if self._open:
+                self._write("\n")
+            case _:
+                pass
+
+    def abort(self) -> None:
+        """What is out is out."""
+
+    def _write(self, text: str) -> None:
+        if not text:
+            return
+        self._open = not text.endswith("\n")
+        self._stderr.write(writable(text, self._stderr))
+        self._stderr.flush()
+
+
+class Together:
+    """Several renderers as one.
+
+    Law: they begin from the last to the first and see each event from the first to the last. The
+    document stands last: its file is checked first, and a live line is gone before it is written.
+    """
+
+    def __init__(self, parts: Sequence[Renderer]) -> None:
+        self._parts = parts
+
+    def begin(self, plan: Plan) -> None:
+        """All of them."""
+        for part in reversed(self._parts):
+            part.begin(plan)
+
+    def feed(self, event: Event) -> None:
+        """All of them."""
+        for part in self._parts:
+            part.feed(event)
+
+    def abort(self) -> None:
+        """All of them, whatever one of them says."""
+        parts = list(self._parts)
+        while parts:
+            part = parts.pop()
+            try:
+                part.abort()
+            except OSError:
+                continue  # the stream is gone; the others still have to be restored
