@@ -30,13 +30,14 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
             f"{card.name} reads text only, and {request.images[0]} is an image",
             f'qvq ask -m {card.name} "question"',
         )
+    folder = registry.folder_of(card, settings.hub_cache)
     pictures = tuple(
         images.read(source, card.vision, env.stdin.buffer) for source in request.images
     )
     return Plan(
         question=request.question,
         card=card,
-        folder=registry.folder_of(card, settings.hub_cache),
+        folder=folder,
         pictures=pictures,
         # an empty --system sends none, where the card has one
         system=(card.system if request.system is None else request.system) or None,

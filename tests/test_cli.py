@@ -340,6 +340,8 @@ def test_version_and_help(world: Build) -> None:
         (["What?", "a.png"], True),
         (["-m", "tiny", "a.png", "What?"], True),
         (["-", "What?"], True),
+        (["What is 3/4?"], True),
+        (["-m", "tiny", "why"], True),
         (["modles"], False),
         (["--help"], False),
         ([], False),

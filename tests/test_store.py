@@ -99,7 +99,7 @@ def test_a_folder_of_the_users(tmp_path: Path) -> None:
 
 def test_a_folder_without_config_is_one_clear_error(tmp_path: Path) -> None:
     card = registry.find(str(tmp_path))
-    with pytest.raises(BrokenModelError, match="config.json and 2 more is missing") as caught:
+    with pytest.raises(BrokenModelError, match="config.json and 2 more are missing") as caught:
         registry.folder_of(card, tmp_path)
     assert caught.value.hint == f"ls -l {tmp_path}"
 

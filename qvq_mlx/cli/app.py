@@ -42,11 +42,16 @@ app.command("models")(models.models)
 
 COMMANDS = ("ask", "last", "models")
 
+_ROOT_OPTIONS = ("-h", "--help", "-V", "--version")
+
 
 def with_command(argv: Sequence[str], exists: Callable[[str], bool]) -> list[str]:
-    """`argv` with `ask` in front where an image, not a command, is what was meant."""
+    """`argv` with `ask` in front where an image or a question, not a command, was meant."""
     if not argv or argv[0] in COMMANDS:
         return list(argv)
-    if any(is_image(argument, exists) for argument in argv):
+    first = argv[0]
+    is_option_of_ask = first.startswith("-") and first not in _ROOT_OPTIONS
+    is_question = any(character.isspace() for character in first)
+    if is_option_of_ask or is_question or any(is_image(argument, exists) for argument in argv):
         return ["ask", *argv]
     return list(argv)

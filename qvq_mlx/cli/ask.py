@@ -24,6 +24,7 @@ from qvq_mlx.core.request import (
 from qvq_mlx.core.tokens import Control
 
 
+# One parameter per option: typer reads the command line off this signature.
 def ask(
     context: typer.Context,
     arguments: Annotated[

@@ -37,9 +37,9 @@ def check(folder: Path, card: ModelCard) -> None:
     missing = [name for name in (*_REQUIRED, *_weights(folder)) if not _whole(folder / name)]
     if not missing:
         return
-    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    more = f" and {len(missing) - 1} more are" if len(missing) > 1 else " is"
     hint = f"hf download {card.repo}" if card.repo else f"ls -l {folder}"
-    raise BrokenModelError(f"{missing[0]}{more} is missing in {folder}", hint)
+    raise BrokenModelError(f"{missing[0]}{more} missing in {folder}", hint)
 
 
 def _weights(folder: Path) -> tuple[str, ...]:
