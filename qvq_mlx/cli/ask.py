@@ -118,8 +118,8 @@ def ask(
     )
     form = OutputForm.JSON if as_json else OutputForm.JSONL if as_jsonl else OutputForm.TEXT
     view = ThinkingView.NONE if no_thinking else thinking
-    if view is None and env.stdout.isatty():
-        view = settings.view  # the config file speaks of the screen, not of pipes
+    if view is None and env.stdout.isatty() and form is OutputForm.TEXT and not (file or quiet):
+        view = settings.view  # the config file speaks of the screen, not of pipes and files
     output = Output(form, view, boxed, file, verbose, quiet)
     return _run(request, output, env, settings)
 

@@ -66,9 +66,15 @@ def _now() -> datetime:
 
 
 def _terminal_size() -> os.terminal_size:
-    import shutil
-
-    return shutil.get_terminal_size()
+    """Of the first of our streams that is a terminal; 80x24 where none is."""
+    for stream in (sys.stdout, sys.stderr, sys.stdin):
+        try:
+            size = os.get_terminal_size(stream.fileno())
+        except (OSError, ValueError, AttributeError):  # closed, redirected, or none at all
+            continue
+        if size.columns and size.lines:
+            return size
+    return os.terminal_size((80, 24))
 
 
 def _load_engine(

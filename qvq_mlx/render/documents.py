@@ -21,6 +21,12 @@ from qvq_mlx.render.sink import Sink
 _UNSAFE = re.compile(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
+def boxed_or_whole(answer: str) -> str:
+    """What `-x` prints: the last boxed value, or the answer where there is none."""
+    content = boxed(answer)
+    return answer if content is None else content
+
+
 class TextDocument:
     """The answer and a newline; with `boxed_only` the last boxed value, where there is one."""
 
@@ -42,8 +48,7 @@ class TextDocument:
             self._sink.discard()
             return
         answer = self._transcript.answer
-        content = boxed(answer) if self._boxed_only else None
-        self._sink.write((answer if content is None else content) + "\n")
+        self._sink.write((boxed_or_whole(answer) if self._boxed_only else answer) + "\n")
         self._sink.finish()
 
     def abort(self) -> None:

@@ -3,13 +3,12 @@
 Law: the answer is provisional until `Done`, because the model may take it back. So the line about
 the thinking and the answer stay in the live area while they fit, and a retraction leaves no
 ghost; what had to go to the scrollback is never rewritten, and a retraction then says so. Nothing
-of the model's reaches the terminal uncleaned. A frame is drawn at most 12 times a second, at
-once where something went to the scrollback or a key was pressed.
+of the model's reaches the terminal uncleaned. A frame is drawn at most 12 times a second; at
+once where a stage moved on, something went to the scrollback or a key was pressed.
 """
 
 from __future__ import annotations
 
-import atexit
 from dataclasses import dataclass
 
 from qvq_mlx.core.env import Env
@@ -26,18 +25,16 @@ from qvq_mlx.core.events import (
 )
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.request import ThinkingView
-from qvq_mlx.core.thinking import boxed
 from qvq_mlx.render.answer import Answer
 from qvq_mlx.render.clean import Cleaner, clean_line, writable
-from qvq_mlx.render.job import Job
-from qvq_mlx.render.keys import Keys
-from qvq_mlx.render.live import LiveArea
+from qvq_mlx.render.documents import boxed_or_whole
 from qvq_mlx.render.meter import Meter, Stages, short, status, thought
 from qvq_mlx.render.rows import (
     BLANK,
     Row,
     at_both_ends,
     bold,
+    cells,
     cut,
     dim,
     joined,
@@ -45,6 +42,7 @@ from qvq_mlx.render.rows import (
     tail,
     wrap,
 )
+from qvq_mlx.render.terminal import Terminal
 from qvq_mlx.render.thoughts import Thoughts
 
 _FRAME_S = 1 / 12
@@ -73,11 +71,11 @@ class Screen:
     def __init__(self, env: Env, *, manner: Manner) -> None:
         self._env = env
         self._manner = manner
+        # behind a pipe, the keyboard may be a pager's
+        keyboard = manner.answers or manner.view is ThinkingView.TAIL
         stream = env.stdout if manner.answers else env.stderr
-        able = env.environ.get("TERM", "dumb") not in ("", "dumb")
-        self._area = LiveArea(stream, env.terminal_size, able=able)
-        self._keys = Keys(env)
-        self._job = Job()
+        self._terminal = Terminal(env, stream, keyboard=keyboard)
+        self._area = self._terminal.area
         self._cleaner = Cleaner()
         self._meter = Meter(env.clock)
         self._stages = Stages(env.clock)
@@ -91,13 +89,12 @@ class Screen:
     def begin(self, plan: Plan) -> None:
         """Say what was read, and take the keyboard."""
         self._meter.begin()
-        atexit.register(self.abort)
-        if self._area.able:
-            self._job.open()
-            self._take_keys()
+        self._terminal.take()
         if self._manner.answers and not self._manner.quiet:
             receipts = [clean_line(picture.receipt) for picture in plan.pictures]
-            self._keep([plain(row) for line in receipts for row in wrap(line, self._width)])
+            self._keep(
+                [plain(row) for line in receipts for row in wrap(line, self._terminal.width)]
+            )
 
     def feed(self, event: Event) -> None:
         """Show what has happened."""
@@ -117,25 +114,12 @@ class Screen:
             case Progress() | ThinkingDelta() | Notice():
                 pass
         self._transcript.add(event)
-        self._refresh(said)
+        # a stage may stay for long as it is now
+        self._refresh(said, urgent=isinstance(event, Progress) and self._meter.first is None)
 
     def abort(self) -> None:
         """Leave a clean screen."""
-        atexit.unregister(self.abort)
-        self._job.close()
-        try:
-            self._keys.close()
-        finally:
-            self._area.close()
-
-    @property
-    def _width(self) -> int:
-        return max(1, self._env.terminal_size().columns)
-
-    @property
-    def _height(self) -> int:
-        """Rows the live area may take."""
-        return max(1, self._env.terminal_size().lines - 1)
+        self._terminal.release()
 
     @property
     def _thought(self) -> bool:
@@ -144,7 +128,7 @@ class Screen:
     def _aside(self, lines: list[str]) -> list[Row]:
         """Rows above the live area; or stderr itself, where writing there tears nothing."""
         if self._env.stderr.isatty() and self._area.able:
-            return [dim(row) for line in lines for row in wrap(line, self._width)]
+            return [dim(row) for line in lines for row in wrap(line, self._terminal.width)]
         for line in lines:
             self._env.stderr.write(writable(line, self._env.stderr) + "\n")
             self._env.stderr.flush()
@@ -158,39 +142,20 @@ class Screen:
         if not kept:
             return []
         line = "the model took that answer back and goes on thinking"
-        return [dim(row) for row in wrap(line, self._width)]
+        return [dim(row) for row in wrap(line, self._terminal.width)]
 
-    def _refresh(self, said: list[Row]) -> None:
+    def _refresh(self, said: list[Row], *, urgent: bool) -> None:
         """Draw a frame if one is due."""
-        force = bool(said) or self._job_control()
-        if self._keys.toggles() % 2 and self._manner.view is ThinkingView.TAIL:
+        urgent = self._terminal.stopped() or bool(said) or urgent
+        if self._terminal.toggles() % 2 and self._manner.view is ThinkingView.TAIL:
             self._expanded = not self._expanded
-            force = True
+            urgent = True
         now = self._env.clock()
-        if not force and now - self._drawn_at < _FRAME_S:
+        if not urgent and now - self._drawn_at < _FRAME_S:
             return
         self._drawn_at = now
         said = said + self._due()
         self._area.draw(self._frame() if self._area.able else [], said)
-
-    def _job_control(self) -> bool:
-        """Stop where Ctrl-Z was pressed; True after `fg`."""
-        if self._job.stop_wanted:
-            self._keys.close()
-            self._area.close()
-            self._job.stop()
-        elif self._job.resumed:  # stopped by a signal that cannot be caught
-            self._job.resumed = False
-            self._keys.close()
-        else:
-            return False
-        self._take_keys()
-        return True
-
-    def _take_keys(self) -> None:
-        """The keyboard is ours where stdout is the screen; behind a pipe may be a pager's."""
-        if self._manner.answers or self._manner.view is ThinkingView.TAIL:
-            self._keys.open()
 
     def _due(self) -> list[Row]:
         """What has to go to the scrollback now."""
@@ -199,21 +164,21 @@ class Screen:
             return rows
         if self._expanded and not self._line_kept:
             return rows  # the thinking is on show, all of the answer waits
-        budget = max(1, self._height - 2)
+        budget = max(1, self._terminal.height - 2)
         head = self._head()
-        answer = self._answer.rows(self._width) if self._answer else []
+        answer = self._answer.rows(self._terminal.width) if self._answer else []
         if len(head) + len(answer) <= budget:
             return rows
         rows += head
-        self._line_kept = True
-        return rows + self._answer.overflow(self._width, budget)
+        self._line_kept = self._line_kept or bool(head)
+        return rows + self._answer.overflow(self._terminal.width, budget)
 
     def _new_thinking(self, *, ended: bool) -> list[Row]:
         """FULL: the rows of the thinking that will not change any more."""
         if self._manner.view is not ThinkingView.FULL:
             return []
         rows = self._thoughts.take(
-            self._transcript.thinking, self._width, ended=ended, rows=self._area.able
+            self._transcript.thinking, self._terminal.width, ended=ended, rows=self._area.able
         )
         return [*map(dim, rows), *([BLANK] if ended and rows else [])]
 
@@ -224,11 +189,13 @@ class Screen:
         return [*self._thought_line(), BLANK]
 
     def _thought_line(self) -> list[Row]:
-        parts = thought(self._meter)
+        line, hint = " · ".join(thought(self._meter)), self._manner.hint
         if self._manner.view is not ThinkingView.FULL:
-            parts[0] = f"▸ {parts[0]}"
-            parts += [self._manner.hint] if self._manner.hint else []
-        return [dim(row) for row in wrap(" · ".join(parts), self._width)]
+            line = f"▸ {line}"
+            # a command that is cut in two cannot be copied
+            between = " · " if cells(f"{line} · {hint}") <= self._terminal.width else "\n"
+            line += between + hint if hint else ""
+        return [dim(row) for row in wrap(line, self._terminal.width)]
 
     def _frame(self) -> list[Row]:
         """The live area as it should be now."""
@@ -238,24 +205,26 @@ class Screen:
             progress = self._meter.progress
             if progress is None or self._manner.quiet:
                 return []
-            return [plain(cut(status(progress), self._width))]
+            return [plain(cut(status(progress), self._terminal.width))]
         return self._thinking_frame()
 
     def _answer_frame(self) -> list[Row]:
         head = self._head()
         if self._manner.boxed_only:
             return head[:-1]
-        room = max(1, self._height - len(head))
-        rows = self._answer.rows(self._width)
+        room = max(1, self._terminal.height - len(head))
+        rows = self._answer.rows(self._terminal.width)
         if self._expanded and head:
             shown = min(len(rows), max(1, room // 3))
-            thinking = tail(self._transcript.thinking, self._width, room - shown - 1, compact=False)
+            thinking = tail(
+                self._transcript.thinking, self._terminal.width, room - shown - 1, compact=False
+            )
             head = [*head[:-1], *map(dim, thinking), BLANK]
             room = shown
         return head + rows[-room:]
 
     def _thinking_frame(self) -> list[Row]:
-        width = self._width
+        width = self._terminal.width
         if self._answer:
             return [] if self._manner.quiet else [self._header()]
         match self._manner.view:
@@ -264,14 +233,14 @@ class Screen:
             case ThinkingView.LINE:
                 return [self._header()]
             case ThinkingView.TAIL:
-                room = self._height - 1
+                room = self._terminal.height - 1
                 count = room - 2 if self._expanded else min(_TAIL_ROWS, room)
                 text = self._transcript.thinking
                 rows = tail(text, width, max(1, count), compact=not self._expanded)
                 return [self._header(), *map(dim, rows)]
             case ThinkingView.FULL:
                 rows = self._thoughts.rest(self._transcript.thinking, width)
-                return [*map(dim, rows[-(self._height - 1) :]), self._header()]
+                return [*map(dim, rows[-(self._terminal.height - 1) :]), self._header()]
 
     def _header(self) -> Row:
         """`Thinking 12s · 480 tok · 40 tok/s`, as much of it as fits, and the key."""
@@ -282,9 +251,9 @@ class Screen:
             parts = meter.header("Answering", meter.answer_tokens, meter.answering_since)
         else:
             parts = meter.header("Thinking", meter.thinking_tokens, meter.first)
-        keyed = self._keys.active and self._manner.view is ThinkingView.TAIL
+        keyed = self._terminal.has_keys and self._manner.view is ThinkingView.TAIL
         note = ("t collapses" if self._expanded else "t expands") if keyed else ""
-        return at_both_ends(joined(parts, self._width), note, self._width)
+        return at_both_ends(joined(parts, self._terminal.width), note, self._terminal.width)
 
     def _finish(self, done: Done, said: list[Row]) -> None:
         """Everything that stands goes to the scrollback."""
@@ -314,11 +283,11 @@ class Screen:
         if not text:
             return []
         if self._manner.boxed_only and done.complete:
-            return [bold(row) for row in wrap(_chosen(text), self._width)]
+            return [bold(row) for row in wrap(boxed_or_whole(text), self._terminal.width)]
         if not self._area.able:
             rows = [plain(line) for line in text.split("\n")]
         else:
-            rows = self._answer.rows(self._width)
+            rows = self._answer.rows(self._terminal.width)
         if done.complete:
             return rows
         if self._answer.started:
@@ -328,8 +297,3 @@ class Screen:
     def _keep(self, rows: list[Row]) -> None:
         if rows:
             self._area.draw([], rows)
-
-
-def _chosen(answer: str) -> str:
-    content = boxed(answer)
-    return answer if content is None else content

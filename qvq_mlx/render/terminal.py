@@ -1,0 +1,78 @@
+"""The terminal while it is ours: its keyboard, its cursor, its place under a shell.
+
+Law: `release` puts back all that `take` changed. It runs at the end, on every exception, at exit
+where nothing else did, and for as long as Ctrl-Z stops the process.
+"""
+
+from __future__ import annotations
+
+import atexit
+from typing import TextIO
+
+from qvq_mlx.core.env import Env
+from qvq_mlx.render.job import Job
+from qvq_mlx.render.keys import Keys
+from qvq_mlx.render.live import LiveArea
+
+
+class Terminal:
+    """What is drawn on, and what is listened to. `keyboard` False: the keys are another's."""
+
+    def __init__(self, env: Env, stream: TextIO, *, keyboard: bool) -> None:
+        able = env.environ.get("TERM", "dumb") not in ("", "dumb")
+        self.area = LiveArea(stream, env.terminal_size, able=able)
+        self._size = env.terminal_size
+        self._keys = Keys(env)
+        self._keyboard = keyboard and able
+        self._job = Job()
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return max(1, self._size().columns)
+
+    @property
+    def height(self) -> int:
+        """Rows that the live area may take."""
+        return max(1, self._size().lines - 1)
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether keys are read, and worth advertising."""
+        return self._keys.active
+
+    def take(self) -> None:
+        """It is ours from now on."""
+        atexit.register(self.release)
+        if self.area.able:
+            self._job.open()
+        if self._keyboard:
+            self._keys.open()
+
+    def toggles(self) -> int:
+        """How often a key that expands or collapses was pressed since the last call."""
+        return self._keys.toggles()
+
+    def stopped(self) -> bool:
+        """Stop where Ctrl-Z was pressed. True after `fg`: the screen has to be drawn anew."""
+        if self._job.stop_wanted:
+            self._keys.close()
+            self.area.close()
+            self._job.stop()
+        elif self._job.resumed:  # stopped by a signal that cannot be caught
+            self._job.resumed = False
+            self._keys.close()
+        else:
+            return False
+        if self._keyboard:
+            self._keys.open()
+        return True
+
+    def release(self) -> None:
+        """It is the shell's again. May be called at any time, and again."""
+        atexit.unregister(self.release)
+        self._job.close()
+        try:
+            self._keys.close()
+        finally:
+            self.area.close()
