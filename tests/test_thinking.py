@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qvq_mlx.core.box import boxed
 from qvq_mlx.core.card import Thinking, ThinkingStyle
 from qvq_mlx.core.events import (
     AnswerDelta,
@@ -20,7 +21,7 @@ from qvq_mlx.core.events import (
     checked,
     fold,
 )
-from qvq_mlx.core.thinking import boxed, split
+from qvq_mlx.core.thinking import split
 from qvq_mlx.core.tokens import Finished, Token
 
 MARKER = Thinking(ThinkingStyle.MARKER, ("**Final Answer**", "**答案**", "**最终答案**"))

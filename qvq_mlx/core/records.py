@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from qvq_mlx.core.box import boxed
 from qvq_mlx.core.events import (
     AnswerDelta,
     AnswerRetracted,
@@ -26,7 +27,6 @@ from qvq_mlx.core.events import (
 )
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.request import Sampling
-from qvq_mlx.core.thinking import boxed
 
 VERSION = 1
 

@@ -11,10 +11,10 @@ import json
 import re
 from dataclasses import asdict
 
+from qvq_mlx.core.box import boxed
 from qvq_mlx.core.events import Done, Event, Notice, Transcript
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.records import Json, RequestRecord, event_to_json, request_record, result_record
-from qvq_mlx.core.thinking import boxed
 from qvq_mlx.render.sink import Sink
 
 # json escapes the C0 controls itself

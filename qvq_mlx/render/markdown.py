@@ -22,7 +22,7 @@ from rich.markdown import Heading, Markdown
 from rich.segment import Segment
 from rich.theme import Theme
 
-from qvq_mlx.core.thinking import boxed
+from qvq_mlx.core.box import boxed
 from qvq_mlx.render.clean import clean
 from qvq_mlx.render.rows import BLANK, Row, cut, plain
 
