@@ -11,10 +11,11 @@ import pytest
 from qvq_mlx import config
 from qvq_mlx.core.errors import ConfigError
 from qvq_mlx.core.request import ThinkingView
+from tests.conftest import World
 
 
-def test_defaults(world: Callable[..., object], tmp_path: Path) -> None:
-    env = replace(world([]).env, environ={})  # type: ignore[attr-defined]
+def test_defaults(world: Callable[..., World], tmp_path: Path) -> None:
+    env = replace(world([]).env, environ={})
     settings = config.read(env)
     assert settings.model == "qvq-72b-preview"
     assert settings.view is None
@@ -23,12 +24,12 @@ def test_defaults(world: Callable[..., object], tmp_path: Path) -> None:
     assert settings.hub_cache == tmp_path / ".cache/huggingface/hub"
 
 
-def test_the_environment_beats_the_file(world: Callable[..., object], tmp_path: Path) -> None:
+def test_the_environment_beats_the_file(world: Callable[..., World], tmp_path: Path) -> None:
     (tmp_path / "qvq").mkdir()
     (tmp_path / "qvq" / "config.toml").write_text('model = "a"\nthinking = "line"\nsave = false\n')
-    settings = config.read(world([]).env)  # type: ignore[attr-defined]
+    settings = config.read(world([]).env)
     assert (settings.model, settings.view, settings.save) == ("a", ThinkingView.LINE, False)
-    settings = config.read(world([], environ={"QVQ_MODEL": "b", "QVQ_SAVE": "1"}).env)  # type: ignore[attr-defined]
+    settings = config.read(world([], environ={"QVQ_MODEL": "b", "QVQ_SAVE": "1"}).env)
     assert (settings.model, settings.view, settings.save) == ("b", ThinkingView.LINE, True)
 
 
@@ -42,9 +43,9 @@ def test_the_environment_beats_the_file(world: Callable[..., object], tmp_path: 
     ],
 )
 def test_the_hub_cache_is_where_other_tools_look(
-    world: Callable[..., object], environ: dict[str, str], hub: str
+    world: Callable[..., World], environ: dict[str, str], hub: str
 ) -> None:
-    assert config.read(world([], environ=environ).env).hub_cache == Path(hub)  # type: ignore[attr-defined]
+    assert config.read(world([], environ=environ).env).hub_cache == Path(hub)
 
 
 @pytest.mark.parametrize(
@@ -57,9 +58,16 @@ def test_the_hub_cache_is_where_other_tools_look(
     ],
 )
 def test_a_wrong_value_is_one_clear_line(
-    world: Callable[..., object], tmp_path: Path, text: str, message: str
+    world: Callable[..., World], tmp_path: Path, text: str, message: str
 ) -> None:
     (tmp_path / "qvq").mkdir()
     (tmp_path / "qvq" / "config.toml").write_text(text)
     with pytest.raises(ConfigError, match=message):
-        config.read(world([]).env)  # type: ignore[attr-defined]
+        config.read(world([]).env)
+
+
+def test_a_pace_is_a_number(world: Callable[..., World]) -> None:
+    assert config.read(world([], environ={"QVQ_PACE": "8"}).env).pace_tokens_per_s == 8.0
+    for value in ("fast", "-1", "inf", "nan"):
+        with pytest.raises(ConfigError, match="QVQ_PACE"):
+            config.read(world([], environ={"QVQ_PACE": value}).env)

@@ -31,7 +31,8 @@ from qvq_mlx.core.events import (
 )
 from qvq_mlx.core.records import RequestRecord, event_from_json, event_to_json
 from qvq_mlx.core.request import Sampling
-from qvq_mlx.core.timing import timed
+from qvq_mlx.core.timing import paced, timed
+from qvq_mlx.core.tokens import Step, Token
 
 DONE = Done(StopReason.END, AnswerSource.MARKER, True, False, Stats(generated_tokens=3))
 REQUEST = RequestRecord(1, "request", "How many?", "qvq-tiny", (), None, 512, Sampling())
@@ -117,6 +118,22 @@ def test_stages_are_timed() -> None:
         generated_tokens=3, load_s=3, prefill_s=2, first_token_s=5, thinking_s=4, decode_s=5
     )
     assert stats.stats.tokens_per_s == pytest.approx(2 / 5)
+
+
+def test_a_pace_holds_tokens_back_and_nothing_else() -> None:
+    now = 0.0
+    at: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    steps: list[Step] = [Progress(Stage.PREFILL, 0, 1), *(Token(n, "a") for n in range(5))]
+    for step in paced(steps, 8.0, lambda: now, sleep):
+        at.append(now)
+        if step == Token(2, "a"):
+            now += 1.0  # a slow step: what follows may catch up
+    assert at == [0, 0, 0.125, 0.25, 1.25, 1.25]
 
 
 EVENTS: list[Event] = [
