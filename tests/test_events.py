@@ -120,19 +120,24 @@ def test_stages_are_timed() -> None:
     assert stats.stats.tokens_per_s == pytest.approx(2 / 5)
 
 
+class Time:
+    """A clock that moves when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
 def test_a_pace_holds_tokens_back_and_nothing_else() -> None:
-    now = 0.0
+    time = Time()
     at: list[float] = []
-
-    def sleep(seconds: float) -> None:
-        nonlocal now
-        now += seconds
-
     steps: list[Step] = [Progress(Stage.PREFILL, 0, 1), *(Token(n, "a") for n in range(5))]
-    for step in paced(steps, 8.0, lambda: now, sleep):
-        at.append(now)
+    for step in paced(steps, 8.0, lambda: time.now, time.sleep):
+        at.append(time.now)
         if step == Token(2, "a"):
-            now += 1.0  # a slow step: what follows may catch up
+            time.sleep(1.0)  # a slow step: what follows may catch up
     assert at == [0, 0, 0.125, 0.25, 1.25, 1.25]
 
 
