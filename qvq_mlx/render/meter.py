@@ -102,7 +102,9 @@ def short(seconds: float) -> str:
 
 
 def spelled(seconds: float) -> str:
-    """`42 s`, `1 min 12 s`: for a line that stays."""
+    """`0.4 s`, `42 s`, `1 min 12 s`: for a line that stays."""
+    if seconds < 0.95:
+        return f"{seconds:.1f} s"
     whole = round(seconds)
     return f"{whole} s" if whole < 60 else f"{whole // 60:,} min {whole % 60} s"
 

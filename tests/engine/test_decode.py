@@ -50,6 +50,31 @@ def mlx_vlm_model(folder: Path) -> Any:
     return load_model(folder)
 
 
+def theirs(model: Any, session: Session, prompt: Prompt, max_tokens: int = 256) -> list[int]:
+    """What mlx_vlm's own loop writes greedily after the same ids and patches."""
+    import mlx.core as mx
+    import numpy as np
+    from mlx_vlm.generate import generate_step
+
+    from qvq_mlx.engine.patches import patches
+
+    layout = session._layout
+    ids: list[int] = []
+    for token, _ in generate_step(
+        mx.array([prompt.ids]),
+        model,
+        mx.array(np.concatenate([patches(picture, layout) for picture in prompt.pictures])),
+        None,
+        image_grid_thw=mx.array([[1, *layout.grid(picture)] for picture in prompt.pictures]),
+        max_tokens=max_tokens,
+        temperature=0.0,
+    ):
+        if int(token) in session._model.eos_ids:
+            break
+        ids.append(int(token))
+    return ids
+
+
 @pytest.mark.parametrize("golden", GOLDENS, ids=lambda golden: golden.image.stem)
 def test_greedy_text_equals_mlx_vlm(
     golden: Golden,
@@ -58,27 +83,22 @@ def test_greedy_text_equals_mlx_vlm(
     run: Run,
     picture: Callable[[Path], Picture],
 ) -> None:
-    import mlx.core as mx
-    from mlx_vlm.generate import generate_step
+    prompt = tiny.prompt(golden.question, [picture(golden.image)], golden.system)
+    assert ids_of(run(prompt, max_tokens=256)) == theirs(mlx_vlm_model, tiny, prompt)
 
-    from qvq_mlx.engine.patches import patches
 
-    read = picture(golden.image)
-    prompt = tiny.prompt(golden.question, [read], golden.system)
-    theirs: list[int] = []
-    for token, _ in generate_step(
-        mx.array([prompt.ids]),
-        mlx_vlm_model,
-        mx.array(patches(read, tiny._layout)),
-        None,
-        image_grid_thw=mx.array([[1, *tiny._layout.grid(read)]]),
-        max_tokens=256,
-        temperature=0.0,
-    ):
-        if int(token) in tiny._model.eos_ids:
-            break
-        theirs.append(int(token))
-    assert ids_of(run(prompt, max_tokens=256)) == theirs
+def test_several_pictures_equal_mlx_vlm(
+    mlx_vlm_model: Any, tiny: Session, run: Run, picture: Callable[[Path], Picture]
+) -> None:
+    # pictures of different sizes, so that a grid in the wrong place would show
+    by_size = {len(read.rgb): read for read in (picture(g.image) for g in GOLDENS)}
+    pictures = list(by_size.values())[:3]
+    assert len(pictures) == 3
+    prompt = tiny.prompt("How many circles are there?", pictures, None)
+    steps = run(prompt, max_tokens=60)
+    assert ids_of(steps) == theirs(mlx_vlm_model, tiny, prompt, 60)
+    assert isinstance(steps[-1], Finished)
+    assert steps[-1].image_tokens == sum(read.tokens for read in pictures)
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 32])
@@ -191,11 +211,3 @@ def test_a_broken_off_run_leaves_nothing_behind(tiny: Session, run: Run, prompt:
         next(steps)
     del steps
     assert ids_of(run(prompt)) == cold
-
-
-def test_several_pictures(tiny: Session, run: Run, picture: Callable[[Path], Picture]) -> None:
-    pictures = [picture(golden.image) for golden in GOLDENS[:3]]
-    prompt = tiny.prompt("How many circles are there?", pictures, None)
-    steps = run(prompt, max_tokens=5)
-    assert isinstance(steps[-1], Finished)
-    assert steps[-1].image_tokens == sum(read.tokens for read in pictures)
