@@ -22,6 +22,7 @@ from qvq_mlx.store import registry
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data" / "tiny"
+GOLDEN_PICTURE = DATA / "count-1.png"
 
 
 @dataclass(frozen=True)
