@@ -31,7 +31,7 @@ from qvq_mlx.core.env import Engine
 from qvq_mlx.core.events import Progress
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.tokens import Control, Generation, Prompt, Step
-from qvq_mlx.engine import load
+from qvq_mlx.engine import loaded
 from qvq_mlx.engine.adapter import Lane
 from qvq_mlx.engine.session import Session
 
@@ -48,10 +48,10 @@ class LoadedOnce:
         self, card: ModelCard, folder: Path, control: Control
     ) -> Generator[Progress, None, Engine | None]:
         """An `EngineLoader`; this object stands in front of the session."""
+        del control
+        yield from ()
         if not hasattr(self, "session"):
-            session = yield from load(card, folder, control)
-            assert isinstance(session, Session)
-            self.session = session
+            self.session = cast("Session", loaded(card, folder))
         return cast("Engine", _Remembering(self))
 
 
@@ -69,7 +69,7 @@ class _Remembering:
         return self._owner.session.generate(prompt, generation, control)
 
 
-def qvq_run(loaded: LoadedOnce, arguments: list[str], home: Path) -> tuple[int, float]:
+def qvq_run(once: LoadedOnce, arguments: list[str], home: Path) -> tuple[int, float]:
     """Tokens and tokens/s of one `qvq ask` into a pipe, as its own stats report them."""
     out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
     env = replace(
@@ -77,7 +77,7 @@ def qvq_run(loaded: LoadedOnce, arguments: list[str], home: Path) -> tuple[int, 
         stdout=out,
         stderr=io.TextIOWrapper(io.BytesIO(), encoding="utf-8"),
         environ={"QVQ_HOME": str(home)},
-        load_engine=loaded.load,
+        load_engine=once.load,
     )
     assert main(["ask", "--json", *arguments], env) == 0
     out.seek(0)
@@ -85,9 +85,9 @@ def qvq_run(loaded: LoadedOnce, arguments: list[str], home: Path) -> tuple[int, 
     return stats["generated_tokens"], (stats["generated_tokens"] - 1) / stats["decode_s"]
 
 
-def bare_run(loaded: LoadedOnce, tokens: int) -> float:
+def bare_run(once: LoadedOnce, tokens: int) -> float:
     """Tokens/s of nothing but forward and argmax, for `tokens` tokens of the last prompt."""
-    start = _drained(loaded.session.start(loaded.prompt, Control()))
+    start = _drained(once.session.start(once.prompt, Control()))
     assert start is not None
     lane, position = start.lane, start.position
     drawn = _argmax_after(lane, mx.array([start.token]), position)
@@ -118,13 +118,13 @@ def _drained(steps: Generator[Progress, None, T]) -> T:
 
 def benchmark(arguments: list[str], rounds: int) -> None:
     """Print tokens/s of both, and their ratio."""
-    loaded = LoadedOnce()
+    once = LoadedOnce()
     ours: list[float] = []
     bare: list[float] = []
     with tempfile.TemporaryDirectory() as home:
         for turn in range(rounds + 1):
-            tokens, speed = qvq_run(loaded, arguments, Path(home))
-            other = bare_run(loaded, tokens)
+            tokens, speed = qvq_run(once, arguments, Path(home))
+            other = bare_run(once, tokens)
             if turn:  # the first round warms up
                 ours.append(speed)
                 bare.append(other)

@@ -25,3 +25,14 @@ def load(
     from qvq_mlx.engine.session import load_session
 
     return (yield from load_session(card, folder, control))
+
+
+def loaded(card: ModelCard, folder: Path) -> Engine:
+    """`load` for a program that shows no progress and does not stop it."""
+    steps = load(card, folder, Control())
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            engine: Engine = stop.value
+            return engine

@@ -15,7 +15,7 @@ from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.request import Sampling
 from qvq_mlx.core.tokens import Control, Finished, Generation, Prompt, Step, Token
-from qvq_mlx.engine import load
+from qvq_mlx.engine import loaded
 from qvq_mlx.engine.session import Session
 from qvq_mlx.engine.vocabulary import Vocabulary
 from qvq_mlx.store import registry
@@ -66,7 +66,7 @@ def folder(card: ModelCard) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny(card: ModelCard, folder: Path) -> Session:
-    return cast("Session", returned(load(card, folder, Control())))
+    return cast("Session", loaded(card, folder))
 
 
 @pytest.fixture(scope="session")

@@ -10,12 +10,11 @@ from typing import Any, cast
 
 import pytest
 
-from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.errors import BrokenModelError, UnsupportedModelError
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.request import Sampling
 from qvq_mlx.core.tokens import Control, Generation, Prompt, Token
-from qvq_mlx.engine import load
+from qvq_mlx.engine import loaded
 from qvq_mlx.engine.session import Session
 from qvq_mlx.store import registry
 from tests.engine.conftest import GOLDEN_PICTURE, returned
@@ -93,9 +92,8 @@ def make_checkpoint(folder: Path, tokenizer: Path, *, bits: int | None, dtype: s
     return folder
 
 
-def loaded(folder: Path) -> tuple[ModelCard, Session]:
-    card = registry.find(str(folder))
-    return card, cast("Session", returned(load(card, folder, Control())))
+def session_of(folder: Path) -> Session:
+    return cast("Session", loaded(registry.find(str(folder)), folder))
 
 
 def ids(session: Session, prompt: Prompt, sampling: Sampling, tokens: int = 40) -> list[int]:
@@ -119,7 +117,7 @@ def test_logits_equal_mlx_vlms_own_forward_pass(
     from qvq_mlx.engine.patches import patches
 
     checkpoint = make_checkpoint(tmp_path / "float", folder, bits=None, dtype="float32")
-    _, session = loaded(checkpoint)
+    session = session_of(checkpoint)
     prompt = session.prompt("How many?", [read, read], None)
     start = cast("Start", returned(session.in_chunks_of(16).start(prompt, Control())))
     ours = np.array(start.lane.forward(mx.array([start.token]), start.position)[0, -1])
@@ -141,7 +139,7 @@ def test_a_quantized_checkpoint_runs_and_draws_no_padding(
     tmp_path: Path, folder: Path, read: Picture, bits: int
 ) -> None:
     checkpoint = make_checkpoint(tmp_path / "quantized", folder, bits=bits, dtype="bfloat16")
-    _, session = loaded(checkpoint)
+    session = session_of(checkpoint)
     prompt = session.prompt("How many?", [read, read], "Be brief.")
     for sampling in (Sampling(), Sampling(2.0, seed=5)):
         drawn = ids(session, prompt, sampling)
@@ -154,7 +152,7 @@ def test_another_architecture_is_one_clear_error(tmp_path: Path, folder: Path) -
     config = json.loads((checkpoint / "config.json").read_text())
     (checkpoint / "config.json").write_text(json.dumps({**config, "model_type": "llama"}))
     with pytest.raises(UnsupportedModelError, match="'llama'; this version runs qwen2_vl"):
-        loaded(checkpoint)
+        session_of(checkpoint)
 
 
 @pytest.mark.parametrize("damage", ["cut", "missing", "config"])
@@ -173,6 +171,6 @@ def test_damaged_weights_are_one_clear_error(tmp_path: Path, folder: Path, damag
     else:
         (checkpoint / "config.json").write_text("{")
     with pytest.raises(BrokenModelError) as caught:
-        loaded(checkpoint)
+        session_of(checkpoint)
     assert "\n" not in caught.value.message
     assert caught.value.hint
