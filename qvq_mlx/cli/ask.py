@@ -126,8 +126,8 @@ def ask(
 
 def _run(request: Request, output: Output, env: Env, settings: config.Settings) -> int:
     """Ask, show, and judge how it ended."""
-    plan = straight_line.plan(request, env, settings)
     renderer = render.renderer(env, output, saved=settings.save)
+    plan = straight_line.plan(request, env, settings)
     control = Control()
     watched = env.stdout.isatty() or env.stderr.isatty()
     interrupts = Interrupts(control, can_conclude=watched and bool(plan.card.thinking.closing))

@@ -4,13 +4,13 @@ Law: a block is the next token, or the tokens that are forced next; it is run in
 and committed token by token, and `Control` is read between two commits. The pass after a block is
 dispatched before the block is handed out, so that the device works while the screen draws.
 
-A forced block replaces a token that was drawn and not yet run, so the cache never holds anything
-that was not committed.
+A forced block replaces a token that was drawn and not yet run, so nothing has to be taken back
+from the cache. A stop leaves the rest of a block, or the end token, in it: a lane serves one run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import cast
 
@@ -23,11 +23,11 @@ from qvq_mlx.engine.sample import Sampler
 from qvq_mlx.engine.vocabulary import Detokenizer, Vocabulary
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Ending:
-    """What the loop leaves behind when it ends: set as it runs, read once it is exhausted."""
+    """What the loop returns: why it ended, whether it was told to conclude, what is held back."""
 
-    stop_reason: StopReason = StopReason.END
+    stop_reason: StopReason
     concluded: bool = False
     tail: str = ""
 
@@ -51,9 +51,8 @@ def decode(
     eos_ids: frozenset[int],
     generation: Generation,
     control: Control,
-    ending: Ending,
-) -> Iterator[Token]:
-    """Tokens as they are committed. `ending` is complete when the iterator is exhausted."""
+) -> Generator[Token, None, Ending]:
+    """Tokens as they are committed, then how it ended."""
     sampler = Sampler(generation.sampling, vocabulary.size)
     closing = vocabulary.encode(generation.closing) if generation.closing else []
     detokenizer = Detokenizer(vocabulary)
@@ -69,26 +68,23 @@ def decode(
         return drawn
 
     committed = 0
+    concluded = False
     pending = draw_after(mx.array([start.token]))
     while True:
         if control.stopping:
-            ending.stop_reason = StopReason.INTERRUPT
-            break
+            return Ending(StopReason.INTERRUPT, concluded, detokenizer.close())
         if committed >= generation.max_tokens:
-            ending.stop_reason = StopReason.LENGTH
-            break
+            return Ending(StopReason.LENGTH, concluded, detokenizer.close())
         forced: list[int] = []
-        if control.concluding and not ending.concluded:
-            ending.concluded = True
+        if control.concluding and not concluded:
+            concluded = True
             forced = closing[: generation.max_tokens - committed]
-        block = mx.array(forced) if forced else pending
-        upcoming = draw_after(block)
+        upcoming = draw_after(mx.array(forced) if forced else pending)
         for token_id in forced or cast("list[int]", pending.tolist()):
+            if control.stopping:
+                break  # the rest of the block is not committed
             if not forced and token_id in eos_ids:
-                ending.stop_reason = StopReason.END
-                ending.tail = detokenizer.close()
-                return
+                return Ending(StopReason.END, concluded, detokenizer.close())
             committed += 1
             yield Token(token_id, detokenizer.feed(token_id), forced=bool(forced))
         pending = upcoming
-    ending.tail = detokenizer.close()

@@ -52,13 +52,11 @@ class Session:
     def generate(self, prompt: Prompt, generation: Generation, control: Control) -> Iterator[Step]:
         """Encode, prefill, decode. The last item is `Finished`, also after a stop."""
         mx.reset_peak_memory()
-        ending = Ending()
+        ending = Ending(StopReason.INTERRUPT)
         start = yield from self.start(prompt, control)
-        if start is None:
-            ending.stop_reason = StopReason.INTERRUPT
-        else:
-            yield from decode(
-                start, self._vocabulary, self._model.eos_ids, generation, control, ending
+        if start is not None:
+            ending = yield from decode(
+                start, self._vocabulary, self._model.eos_ids, generation, control
             )
         yield Finished(
             stop_reason=ending.stop_reason,

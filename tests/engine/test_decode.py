@@ -175,6 +175,19 @@ def test_a_stop_acts_before_the_next_token_and_leaves_nothing_behind(
     assert ids_of(run(prompt)) == cold
 
 
+def test_a_stop_acts_within_the_closing_text_too(run: Run, prompt: Prompt) -> None:
+    def conclude_and_stop(index: int, control: Control) -> None:
+        if index == 5:
+            control.conclude()
+        if index == 7:
+            control.stop()
+
+    steps = run(prompt, on_token=conclude_and_stop)
+    assert [step.forced for step in steps if isinstance(step, Token)] == [False] * 6 + [True] * 2
+    assert isinstance(steps[-1], Finished)
+    assert steps[-1].stop_reason is StopReason.INTERRUPT
+
+
 def test_a_stop_within_prefill_acts_at_the_next_chunk(
     tiny: Session, run: Run, prompt: Prompt
 ) -> None:
