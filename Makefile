@@ -37,7 +37,7 @@ fix: .venv/developing ## Format, fix what can be fixed, regenerate the docs
 	$(BIN)/python -m tools.docs
 
 evaluate: .venv/installed ## Print the embedded model's accuracy over 400 fresh pictures
-	$(BIN)/python -m tools.tiny.evaluate --seed 7 --pictures 400
+	$(BIN)/python -m tools.tiny.evaluate --seed 7 --count 400
 
 benchmark: .venv/installed ## Compare qvq's decode loop with a bare forward loop
 	$(BIN)/python -m benchmarks.overhead

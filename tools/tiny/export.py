@@ -62,6 +62,7 @@ def export(checkpoint: Path, out: Path, bits: int = 4) -> None:
 
 
 def main() -> None:
+    """Run the command line."""
     parser = argparse.ArgumentParser(description="export the tiny model to an MLX folder")
     parser.add_argument("checkpoint", type=Path, help="transformers folder")
     parser.add_argument("out", type=Path, help="MLX folder to write")

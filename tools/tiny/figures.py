@@ -31,6 +31,7 @@ FIRST_LABELS = ("A", "A", "A", "B")
 
 
 def chart_values(rng: Random, count: int) -> tuple[int, ...]:
+    """`count` values with a single largest and a single smallest."""
     while True:
         values = tuple(rng.randint(1, TOP_VALUE) for _ in range(count))
         if values.count(max(values)) == 1 and values.count(min(values)) == 1:
@@ -48,10 +49,14 @@ class Frame:
 
     @property
     def step(self) -> float:
+        """Height of one value in pixels."""
         return (self.base - self.top) / TOP_VALUE
 
 
-def draw_axes(rng: Random, pen: ImageDraw.ImageDraw, canvas: Canvas, frame: Frame, grid: bool) -> None:
+def draw_axes(
+    rng: Random, pen: ImageDraw.ImageDraw, canvas: Canvas, frame: Frame, grid: bool
+) -> None:
+    """Both axes and, if asked for, a line per value."""
     if grid:
         level = rng.randint(70, 110) if canvas.dark else rng.randint(200, 222)
         thin = max(1, int(0.5 * canvas.unit))
@@ -132,7 +137,7 @@ def draw_expression(rng: Random, canvas: Canvas) -> Picture:
     expression = draw_expression_terms(rng)
     file = rng.choice(FONT_FILES)
     text = written(rng, expression, file, narrow=canvas.width / canvas.unit < 100)
-    share = rng.uniform(0.78 if len(text) > 6 else 0.5, 0.96)
+    share = rng.uniform(0.82 if len(text) > 6 else 0.72 if len(text) > 4 else 0.55, 0.96)
     size = canvas.width * share * 100 / font(file, 100).getlength(text)
     size = int(min(size, 46 * canvas.unit, canvas.height * 0.8))
     face = font(file, size)

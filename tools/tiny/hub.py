@@ -75,6 +75,7 @@ class Shape:
 
     @property
     def head_width(self) -> int:
+        """Width of one attention head; twice the sum of `mrope_section`."""
         return self.width // self.heads
 
 
@@ -154,6 +155,7 @@ def _image_processor() -> dict[str, object]:
 
 
 def write_json(path: Path, value: object) -> None:
+    """Write `value` as indented UTF-8."""
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

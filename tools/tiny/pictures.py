@@ -36,22 +36,25 @@ DRAWERS: Mapping[str, Callable[[Random, Canvas], Picture]] = {
     "chart": draw_chart,
     "expression": draw_expression,
 }
-# What the processor makes of 1:1, 4:3, 3:2, 2:1 and 4:1 pictures, with the share of each family.
+# Landscape buckets and the range of aspects (width / height) that the processor brings to each:
+# it floors both sides, so that only exact squares stay square. Portraits are the same, turned.
+ASPECTS: dict[Size, tuple[float, float]] = {
+    (140, 140): (1.0, 1.0),
+    (140, 112): (1.02, 1.42),
+    (168, 112): (1.45, 1.55),
+    (168, 84): (1.58, 1.94),
+    (196, 84): (1.98, 2.5),
+    (224, 56): (2.8, 3.2),
+}
 BUCKETS: tuple[Size, ...] = (
-    (140, 140),
-    (140, 112),
-    (112, 140),
-    (168, 112),
-    (112, 168),
-    (168, 84),
-    (84, 168),
-    (224, 56),
-    (56, 224),
+    *ASPECTS,
+    *((height, width) for width, height in ASPECTS if width != height),
 )
+# One share per bucket of BUCKETS. Charts and expressions are rarely taller than wide.
 BUCKET_SHARES = {
-    "shapes": (0.42, 0.15, 0.08, 0.13, 0.06, 0.08, 0.03, 0.03, 0.02),
-    "chart": (0.46, 0.17, 0.09, 0.14, 0.05, 0.08, 0.01, 0.0, 0.0),
-    "expression": (0.38, 0.17, 0.05, 0.15, 0.02, 0.15, 0.01, 0.07, 0.0),
+    "shapes": (0.38, 0.19, 0.09, 0.10, 0.06, 0.03, 0.07, 0.03, 0.03, 0.01, 0.01),
+    "chart": (0.40, 0.22, 0.13, 0.11, 0.05, 0.0, 0.06, 0.02, 0.01, 0.0, 0.0),
+    "expression": (0.28, 0.20, 0.12, 0.13, 0.12, 0.08, 0.04, 0.015, 0.015, 0.0, 0.0),
 }
 
 # What the grounding head can be asked about one cell. A glyph is told to be in the left or right
@@ -82,9 +85,9 @@ def target_size(width: int, height: int) -> Size:
 
 
 def rotated(rng: Random, picture: Picture) -> Picture:
-    """Turn by up to ten degrees (three at 4:1) and zoom out, so that nothing leaves the canvas."""
+    """Turn by up to ten degrees (four where it is long), zoomed out so that nothing is cut off."""
     width, height = picture.image.size
-    limit = 10 if max(width, height) < 2.4 * min(width, height) else 3
+    limit = 10 if max(width, height) < 1.7 * min(width, height) else 4
     angle = math.radians(rng.uniform(-limit, limit))
     cos, sin = math.cos(angle), math.sin(angle)
     zoom = max(cos + abs(sin) * height / width, cos + abs(sin) * width / height)
@@ -101,14 +104,13 @@ def rotated(rng: Random, picture: Picture) -> Picture:
     )
     marks = []
     for mark in picture.marks:
-        x, y = mark.x - mid_x, mark.y - mid_y
-        marks.append(
-            Mark(mid_x + (cos * x - sin * y) / zoom, mid_y + (sin * x + cos * y) / zoom, mark.labels)
-        )
+        x, y = (mark.x - mid_x) / zoom, (mark.y - mid_y) / zoom
+        marks.append(Mark(mid_x + cos * x - sin * y, mid_y + sin * x + cos * y, mark.labels))
     return replace(picture, image=image, marks=tuple(marks))
 
 
 def compressed(rng: Random, image: Image.Image) -> Image.Image:
+    """The picture after a JPEG of quality 30 to 88."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=rng.randint(30, 88))
     return Image.open(buffer).convert("RGB")
@@ -123,14 +125,23 @@ def noisy(rng: Random, image: Image.Image) -> Image.Image:
     return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
 
 
+def file_size(rng: Random, bucket: Size, unit: float) -> Size:
+    """A size with about `unit` file pixels per seen pixel that the processor brings to `bucket`."""
+    landscape = max(bucket), min(bucket)
+    aspect = rng.uniform(*ASPECTS[landscape])
+    area = bucket[0] * bucket[1] * unit**2
+    long_side, short_side = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+    return (long_side, short_side) if bucket == landscape else (short_side, long_side)
+
+
 @dataclass(frozen=True, slots=True)
 class Wear:
     """How often a picture is turned, compressed, noisy or dark."""
 
-    turn: float = 0.12
-    compress: float = 0.10
-    noise: float = 0.10
-    dark: float = 0.12
+    turn: float = 0.06
+    compress: float = 0.08
+    noise: float = 0.08
+    dark: float = 0.10
 
 
 CLEAN = Wear(0.0, 0.0, 0.0, 0.0)
@@ -142,11 +153,7 @@ def take(rng: Random, family: str, bucket: Size | None = None, wear: Wear | None
     if bucket is None:
         bucket = rng.choices(BUCKETS, weights=BUCKET_SHARES[family])[0]
     unit = rng.choice((2.0, 2.0, 2.5, 3.0))
-    while True:  # the file's aspect is near the bucket's, not equal: the processor floors each side
-        width = int(bucket[0] * unit * rng.uniform(0.97, 1.12))
-        height = int(bucket[1] * unit * rng.uniform(0.97, 1.12))
-        if target_size(width, height) == bucket:
-            break
+    width, height = file_size(rng, bucket, unit)
     canvas = Canvas(width, height, unit, background(rng, wear.dark))
     picture = DRAWERS[family](rng, canvas)
     if rng.random() < wear.turn:

@@ -46,6 +46,8 @@ FONT_FILES = (
 
 @dataclass(frozen=True, slots=True)
 class Item:
+    """One shape."""
+
     kind: str
     color: str
     row: int  # reading order: rows from the top, items of a row from the left
@@ -53,23 +55,30 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Shapes:
+    """Shapes in reading order."""
+
     items: tuple[Item, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
+    """Bars from left to right."""
+
     labels: tuple[str, ...]
     values: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Expression:
+    """Two numbers and an operator."""
+
     left: int
     operator: str  # "+", "-" or "x"
     right: int
 
     @property
     def result(self) -> int:
+        """What the expression comes to."""
         match self.operator:
             case "+":
                 return self.left + self.right
@@ -92,6 +101,8 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
+    """An image, what it shows, and where."""
+
     image: Image.Image
     scene: Scene
     marks: tuple[Mark, ...]
@@ -100,6 +111,8 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
+    """An empty picture; `unit` is canvas pixels per pixel that the model sees."""
+
     width: int
     height: int
     unit: float
@@ -107,9 +120,11 @@ class Canvas:
 
     @property
     def dark(self) -> bool:
+        """Whether lines and text must be light."""
         return sum(self.background) < 300
 
     def blank(self) -> Image.Image:
+        """A fresh image in the background's colour."""
         return Image.new("RGB", (self.width, self.height), self.background)
 
     def ink(self, rng: Random, spread: int = 30) -> Color:
@@ -138,6 +153,7 @@ def has_math_signs(file: str) -> bool:
 
 
 def jitter(rng: Random, color: Color, spread: int = 12) -> Color:
+    """The colour, each channel moved by up to `spread`."""
     red, green, blue = (max(0, min(255, v + rng.randint(-spread, spread))) for v in color)
     return (red, green, blue)
 
@@ -197,6 +213,7 @@ def outline_points(kind: str, spot: Spot, rng: Random) -> list[tuple[float, floa
 def draw_shape(
     pen: ImageDraw.ImageDraw, kind: str, spot: Spot, fill: Color, edge: Color | None, rng: Random
 ) -> None:
+    """One shape at its spot, outlined if `edge` is given."""
     width = max(1, round(spot.radius * 0.1))
     if kind in ("triangle", "star"):
         points = outline_points(kind, spot, rng)
@@ -247,7 +264,7 @@ def free_spots(rng: Random, canvas: Canvas, count: int) -> list[Spot]:
         radius = min(radius, canvas.width * 0.4, canvas.height * 0.4)
         x = rng.uniform(radius * 1.1, canvas.width - radius * 1.1)
         y = rng.uniform(radius * 1.1, canvas.height - radius * 1.1)
-        if all(math.hypot(x - px, y - py) > 1.2 * (radius + pr) for px, py, pr in placed):
+        if all(math.hypot(x - px, y - py) > 1.3 * (radius + pr) for px, py, pr in placed):
             placed.append((x, y, radius))
     placed.sort(key=lambda place: place[1])
     spots, row, row_y = [], -1, -math.inf
@@ -266,7 +283,7 @@ def draw_shapes(rng: Random, canvas: Canvas) -> Picture:
     colors = tuple(color for color in COLORS if color != "black" or not canvas.dark)
     if rng.random() < 0.4:
         colors = tuple(rng.sample(colors, 2))
-    place = grid_spots if rng.random() < 0.72 else free_spots
+    place = grid_spots if rng.random() < 0.8 else free_spots
     image = canvas.blank()
     pen = ImageDraw.Draw(image)
     outlined = rng.random() < 0.25
