@@ -37,4 +37,10 @@ def last(
         text = transcript.answer
     else:
         raise NoAnswerError("the last run ended without an answer", "qvq last --thinking")
-    env.stdout.write((clean(text) if env.stdout.isatty() else text) + "\n")
+    env.stdout.write((_for_terminal(text, env) if env.stdout.isatty() else text) + "\n")
+
+
+def _for_terminal(text: str, env: Env) -> str:
+    from qvq_mlx.render.rows import wrap
+
+    return "\n".join(wrap(clean(text), env.terminal_size().columns))
