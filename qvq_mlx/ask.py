@@ -20,7 +20,7 @@ from qvq_mlx.store import registry
 
 def plan(request: Request, env: Env, settings: Settings) -> Plan:
     """Resolve every name and read every image. Raises a QvqError before anything heavy runs."""
-    card = registry.find(request.model)
+    card, folder = registry.resolve(request.model, settings.hub_cache)
     if card.sees and not request.images:
         raise UsageError(
             f"no image is given, and {card.name} is asked about images", 'qvq ask IMAGE "question"'
@@ -30,7 +30,6 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
             f"{card.name} reads text only, and {request.images[0]} is an image",
             f'qvq ask -m {card.name} "question"',
         )
-    folder = registry.folder_of(card, settings.hub_cache)
     pictures = tuple(
         images.read(source, card.vision, env.stdin.buffer) for source in request.images
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qvq_mlx.core.card import ModelCard, ThinkingStyle
+from qvq_mlx.core.card import ModelCard, ThinkingStyle, VisionLimits
 from qvq_mlx.core.errors import BrokenModelError, ModelNotOnDiskError, UnknownModelError
 from qvq_mlx.store import registry
 
@@ -95,6 +95,27 @@ def test_a_folder_of_the_users(tmp_path: Path) -> None:
     assert card.name == "x/QVQ-72B-Preview-6bit"
     assert card.thinking.style is ThinkingStyle.MARKER
     assert registry.folder_of(card, tmp_path) == folder
+
+
+def test_an_unknown_checkpoint_states_its_own_limits(tmp_path: Path) -> None:
+    folder = make_snapshot(tmp_path, "someone/something")
+    (folder / "config.json").write_text('{"model_type": "qwen2_vl"}')
+    card, found = registry.resolve(str(folder), tmp_path)
+    assert found == folder
+    assert (card.family, card.vision) == ("qwen2_vl", VisionLimits())
+    stated = {"min_pixels": 12544, "max_pixels": 19600, "patch_size": 14, "merge_size": 2}
+    (folder / "preprocessor_config.json").write_text(json.dumps(stated))
+    card, _ = registry.resolve("someone/something", tmp_path)
+    assert card.vision == VisionLimits(28, 12544, 19600)
+    stated["max_pixels"] = 12845056
+    (folder / "preprocessor_config.json").write_text(json.dumps(stated))
+    card, _ = registry.resolve("someone/something", tmp_path)
+    assert card.vision.max_pixels == VisionLimits().max_pixels
+
+
+def test_a_shipped_card_says_more_than_the_checkpoint() -> None:
+    card, _ = registry.resolve("tiny", Path("no hub"))
+    assert card == registry.find("tiny")
 
 
 def test_a_folder_without_config_is_one_clear_error(tmp_path: Path) -> None:

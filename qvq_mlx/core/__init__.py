@@ -1,1 +1,1 @@
-"""Values and pure functions: the standard library alone, no input, no output, no clock."""
+"""Values and pure functions: the standard library alone, no clock, no streams."""

@@ -19,10 +19,10 @@ from typing import Any, cast
 import mlx.core as mx
 from mlx.utils import tree_flatten
 
+from qvq_mlx.core.checkpoint import read_json
 from qvq_mlx.core.errors import BrokenModelError, UnsupportedModelError
 from qvq_mlx.core.events import Progress, Stage
 from qvq_mlx.core.tokens import Control
-from qvq_mlx.engine.config import read_json
 from qvq_mlx.engine.patches import Patches
 from qvq_mlx.engine.prompt import Positions
 

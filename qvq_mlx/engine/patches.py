@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from qvq_mlx.core.checkpoint import read_json
 from qvq_mlx.core.picture import Picture
-from qvq_mlx.engine.config import read_json
 
 Patches = npt.NDArray[np.float32]
 

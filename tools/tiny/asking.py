@@ -17,8 +17,8 @@ class Asked:
     """A model of the registry (a name or a folder), loaded once."""
 
     def __init__(self, model: str) -> None:
-        self._card = registry.find(model)
-        self._engine = engine.loaded(self._card, registry.folder_of(self._card, Path("no hub")))
+        self._card, folder = registry.resolve(model, Path("no hub"))
+        self._engine = engine.loaded(self._card, folder)
 
     def reply(self, image: Image.Image, question: str) -> str:
         """The model's whole text about a picture."""

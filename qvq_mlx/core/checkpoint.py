@@ -1,4 +1,4 @@
-"""Reads the JSON files of a checkpoint."""
+"""Reads the JSON files of a checkpoint: the one thing in `core` that touches a disk."""
 
 from __future__ import annotations
 
