@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import pty
 import select
@@ -21,7 +22,7 @@ import pytest
 from tests.conftest import EXAMPLES
 
 QUESTION = "How many red circles are there?"
-PATIENCE_S = 120.0
+PATIENCE_S = 60.0
 
 
 class Terminal:
@@ -105,6 +106,22 @@ class Terminal:
 Open = Callable[..., Terminal]
 
 
+@pytest.fixture(scope="module")
+def thinking(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What the model will think about the question, greedily."""
+    home = tmp_path_factory.mktemp("home")
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "qvq_mlx", "ask", "-m", "tiny", "--json",
+            str(EXAMPLES / "shapes.png"), QUESTION,
+        ],
+        capture_output=True,
+        check=True,
+        env={**os.environ, "QVQ_HOME": str(home)},
+    )  # fmt: skip
+    return str(json.loads(done.stdout)["thinking"])
+
+
 @pytest.fixture
 def terminal(tmp_path: Path) -> Iterator[Open]:
     opened: list[Terminal] = []
@@ -132,9 +149,11 @@ def test_a_question_from_receipt_to_answer(terminal: Open, columns: int, rows: i
 
 
 @pytest.mark.parametrize("key", [b"t", b"\x0f"], ids=["t", "ctrl-o"])
-def test_a_key_expands_the_tail_and_folds_it_again(terminal: Open, key: bytes) -> None:
+def test_a_key_expands_the_tail_and_folds_it_again(
+    terminal: Open, thinking: str, key: bytes
+) -> None:
     t = terminal(30, 20)
-    first = "So I've got a picture"
+    first = thinking[:20]
     t.read_until(lambda: t.shows(first))
     t.read_until(lambda: t.shows("Thinking") and not t.shows(first))  # more than six lines by now
     lines = [line for line in t.visible() if line]
@@ -151,9 +170,9 @@ def test_a_key_expands_the_tail_and_folds_it_again(terminal: Open, key: bytes) -
     assert t.restored
 
 
-def test_ctrl_c_once_asks_for_the_answer_now(terminal: Open) -> None:
+def test_ctrl_c_once_asks_for_the_answer_now(terminal: Open, thinking: str) -> None:
     t = terminal(80, 24)
-    t.read_until(lambda: t.shows("Let me"))
+    t.read_until(lambda: t.shows(thinking[:30]))
     t.press(b"\x03")
     assert t.wait() == 0
     lines = [line for line in t.everything() if line]
@@ -171,9 +190,11 @@ def test_ctrl_c_before_the_first_token_stops(terminal: Open) -> None:
     assert t.restored
 
 
-def test_ctrl_c_twice_stops_cleanly_and_keeps_the_run(terminal: Open, tmp_path: Path) -> None:
+def test_ctrl_c_twice_stops_cleanly_and_keeps_the_run(
+    terminal: Open, thinking: str, tmp_path: Path
+) -> None:
     t = terminal(80, 24, pace=4)
-    t.read_until(lambda: t.shows("got"))
+    t.read_until(lambda: t.shows(thinking[:15]))
     t.press(b"\x03")
     time.sleep(0.6)  # two presses within one token are one signal
     t.press(b"\x03")
