@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qvq_mlx import ask as straight_line
-from qvq_mlx import config, render
 from qvq_mlx.cli.arguments import on_disk, sort
-from qvq_mlx.cli.interrupts import Interrupts, handled
-from qvq_mlx.core.env import Env
-from qvq_mlx.core.errors import ExitCode, NoAnswerError, StoppedError, UsageError
-from qvq_mlx.core.events import Done, StopReason
-from qvq_mlx.core.request import (
-    Output,
-    OutputForm,
-    Request,
-    SamplingOverrides,
-    ThinkingView,
-)
-from qvq_mlx.core.tokens import Control
+from qvq_mlx.core.errors import UsageError
+from qvq_mlx.core.request import Output, OutputForm, Request, SamplingOverrides, ThinkingView
+
+if TYPE_CHECKING:
+    from qvq_mlx.core.env import Env
 
 
 # One parameter per option: typer reads the command line off this signature.
@@ -100,6 +91,9 @@ def ask(
     IMAGE is a file, or `-` for one from stdin. What looks like a file is an image, whether it
     exists or not; everything else is the QUESTION. -i and -Q say which is which.
     """
+    from qvq_mlx import config  # not before: `qvq --help` reads this module
+    from qvq_mlx.cli.run import run
+
     env: Env = context.obj
     settings = config.read(env)
     _exclude({"-R": no_thinking, "--thinking": thinking is not None})
@@ -121,47 +115,7 @@ def ask(
     if view is None and env.stdout.isatty() and form is OutputForm.TEXT and not (file or quiet):
         view = settings.view  # the config file speaks of the screen, not of pipes and files
     output = Output(form, view, boxed, file, verbose, quiet)
-    return _run(request, output, env, settings)
-
-
-def _run(request: Request, output: Output, env: Env, settings: config.Settings) -> int:
-    """Ask, show, and judge how it ended."""
-    renderer = render.renderer(env, output, saved=settings.save)
-    plan = straight_line.plan(request, env, settings)
-    control = Control()
-    watched = env.stdout.isatty() or env.stderr.isatty()
-    interrupts = Interrupts(control, can_conclude=watched and bool(plan.card.thinking.closing))
-    done: Done | None = None
-    try:
-        with handled(interrupts):
-            renderer.begin(plan)
-            for event in straight_line.ask(plan, env, settings, control):
-                interrupts.saw(event)
-                renderer.feed(event)
-                if isinstance(event, Done):
-                    done = event
-    except BaseException:
-        renderer.abort()
-        raise
-    assert done is not None, "the stream ended without Done"
-    return _verdict(done, plan.max_tokens, settings)
-
-
-def _verdict(done: Done, max_tokens: int, settings: config.Settings) -> ExitCode:
-    """0 for a whole answer; otherwise the error that says why there is none."""
-    if done.complete:
-        return ExitCode.OK
-    generated = done.stats.generated_tokens
-    kept = "qvq last --thinking" if settings.save and generated else ""
-    match done.stop_reason:
-        case StopReason.INTERRUPT:
-            raise StoppedError(f"stopped after {generated:,} tokens", kept)
-        case StopReason.LENGTH:
-            raise NoAnswerError(
-                f"no final answer within {max_tokens:,} tokens (--max-tokens)", kept
-            )
-        case StopReason.END:
-            raise NoAnswerError(f"the model ended after {generated:,} tokens with no answer", kept)
+    return run(request, output, env, settings)
 
 
 def _inputs(

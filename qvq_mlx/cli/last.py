@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qvq_mlx import config, history
-from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import NoAnswerError, UsageError
-from qvq_mlx.core.events import Done, fold
-from qvq_mlx.core.records import event_to_json
-from qvq_mlx.render.clean import clean
+
+if TYPE_CHECKING:
+    from qvq_mlx.core.env import Env
 
 
 def last(
@@ -21,6 +18,12 @@ def last(
     as_json: Annotated[bool, typer.Option("--json", help="The saved run as JSON.")] = False,
 ) -> None:
     """Print the answer of the last run, or its thinking."""
+    import json  # all of it only now: `qvq --help` reads this module
+
+    from qvq_mlx import config, history
+    from qvq_mlx.core.events import Done, fold
+    from qvq_mlx.core.records import event_to_json
+
     if thinking and as_json:
         raise UsageError("--thinking and --json exclude each other", "qvq last --json")
     env: Env = context.obj
@@ -41,6 +44,7 @@ def last(
 
 
 def _for_terminal(text: str, env: Env) -> str:
+    from qvq_mlx.render.clean import clean
     from qvq_mlx.render.rows import wrap
 
     return "\n".join(wrap(clean(text), env.terminal_size().columns))

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qvq_mlx import config
-from qvq_mlx.core.card import ModelCard
-from qvq_mlx.core.env import Env
-from qvq_mlx.core.errors import ModelError
-from qvq_mlx.core.records import VERSION
-from qvq_mlx.store import registry
+if TYPE_CHECKING:
+    from qvq_mlx.config import Settings
+    from qvq_mlx.core.card import ModelCard
+    from qvq_mlx.core.env import Env
 
 
 def models(
@@ -20,6 +17,12 @@ def models(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """List the models that qvq knows by name."""
+    import json  # all of it only now: `qvq --help` reads this module
+
+    from qvq_mlx import config
+    from qvq_mlx.core.records import VERSION
+    from qvq_mlx.store import registry
+
     env: Env = context.obj
     settings = config.read(env)
     rows = [(card, _on_disk(card, settings)) for card in registry.cards()]
@@ -45,7 +48,10 @@ def models(
         env.stdout.write(f"{card.name:{width}}  {place:>8}  {card.licence:4}  {card.summary}\n")
 
 
-def _on_disk(card: ModelCard, settings: config.Settings) -> bool:
+def _on_disk(card: ModelCard, settings: Settings) -> bool:
+    from qvq_mlx.core.errors import ModelError
+    from qvq_mlx.store import registry
+
     try:
         registry.folder_of(card, settings.hub_cache)
     except ModelError:
