@@ -114,6 +114,19 @@ def test_of_several_blocks_the_last_whole_one_stands() -> None:
     assert (answer, complete) == ("\\boxed{2}", True)
 
 
+@pytest.mark.parametrize("cut", ["**Final Answer**\n", "**Final Answer**\n\\boxed{"])
+def test_a_block_that_is_cut_before_its_box_gives_way_to_the_whole_one(cut: str) -> None:
+    text = f"So.\n**Final Answer**\n\\boxed{{2}}\nHm.\n{cut}"
+    thinking, answer, _, complete = result(text, reason=StopReason.LENGTH)
+    assert (answer, complete) == ("\\boxed{2}", True)
+    assert thinking.endswith(cut.strip())
+
+
+def test_a_stop_of_the_users_brings_no_earlier_answer_back() -> None:
+    text = "So.\n**Final Answer**\n\\boxed{2}\nHm.\n**Final Answer**\n\\boxed{"
+    assert not result(text, reason=StopReason.INTERRUPT)[3]
+
+
 def test_nothing_at_all_is_no_answer() -> None:
     for style in (MARKER, TAG, PREOPENED, PLAIN):
         assert result("", style) == ("", "", AnswerSource.NONE, False)

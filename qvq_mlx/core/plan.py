@@ -24,8 +24,3 @@ class Plan:
     system: str | None
     sampling: Sampling
     max_tokens: int
-
-    @property
-    def image_tokens(self) -> int:
-        """Image tokens of all pictures together."""
-        return sum(picture.tokens for picture in self.pictures)

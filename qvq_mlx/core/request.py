@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
@@ -69,10 +69,6 @@ class Request:
     system: str | None = None
     max_tokens: int | None = None
     sampling: SamplingOverrides = SamplingOverrides()
-
-    def with_model(self, model: str) -> Request:
-        """The same question to another model."""
-        return replace(self, model=model)
 
 
 class OutputForm(StrEnum):

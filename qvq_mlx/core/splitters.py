@@ -161,9 +161,14 @@ class _MarkerSplitter:
             yield from self._judge(ended=True)
         ended = reason is StopReason.END
         answer = self._parts.answer
-        if answer is not None and self._last_whole and not ended and boxed(answer.text) is None:
+        cut = reason is StopReason.LENGTH and answer is not None and boxed(answer.text) is None
+        if answer is not None and cut and self._last_whole:
             # the last block was cut off: the one before it was whole, and stands
-            yield AnswerRetracted(answer.raw)
+            yield (
+                AnswerRetracted(answer.raw)
+                if answer.text
+                else ThinkingDelta(answer.raw.rstrip(), 0)
+            )
             yield AnswerDelta(self._last_whole, 0)
             self.source, self.complete = AnswerSource.MARKER, True
         elif answer is not None and answer.text:
