@@ -32,7 +32,7 @@ from qvq_mlx.core.events import Progress
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.tokens import Control, Generation, Prompt, Step
 from qvq_mlx.engine import loaded
-from qvq_mlx.engine.adapter import Lane
+from qvq_mlx.engine.lane import Lane
 from qvq_mlx.engine.session import Session
 
 T = TypeVar("T")
@@ -104,7 +104,7 @@ def bare_run(once: LoadedOnce, tokens: int) -> float:
 
 
 def _argmax_after(lane: Lane, ids: mx.array, position: int) -> mx.array:
-    return mx.argmax(lane.forward(ids, position)[0, -1], keepdims=True)
+    return mx.argmax(lane.forward(ids[None], position)[0, -1], keepdims=True)
 
 
 def _drained(steps: Generator[Progress, None, T]) -> T:

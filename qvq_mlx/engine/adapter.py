@@ -1,4 +1,4 @@
-"""The one place that touches mlx-vlm: its model classes, its weight loading, its KV cache.
+"""The one place that touches mlx-vlm's models: their classes and their weight loading.
 
 Law: every forward pass is given its positions. mlx-vlm keeps the positions of the last prompt on
 the model object and reuses them for the next one; `Model.__call__` is therefore never called, and
@@ -23,8 +23,8 @@ from qvq_mlx.core.checkpoint import read_json
 from qvq_mlx.core.errors import BrokenModelError, UnsupportedModelError
 from qvq_mlx.core.events import Progress, Stage
 from qvq_mlx.core.tokens import Control
+from qvq_mlx.engine.lane import Lane
 from qvq_mlx.engine.patches import Patches
-from qvq_mlx.engine.prompt import Positions
 
 FAMILIES = ("qwen2_vl",)
 
@@ -57,36 +57,6 @@ class Model:
     def lane(self) -> Lane:
         """An empty KV cache on this model."""
         return Lane(self._language)
-
-
-class Lane:
-    """One sequence in flight: its KV cache, and the forward pass that extends it."""
-
-    def __init__(self, language: Any) -> None:
-        from mlx_vlm.models.cache import make_prompt_cache
-
-        self._language = language
-        self._cache: list[Any] = make_prompt_cache(language)
-
-    def prefill(self, embeddings: mx.array, positions: Positions) -> None:
-        """Extend the cache by (1, tokens, hidden) at (3, tokens) positions, and wait for it."""
-        self._language.model(
-            None,
-            inputs_embeds=embeddings,
-            cache=self._cache,
-            position_ids=mx.array(positions)[:, None],  # (3, batch, tokens)
-        )
-        mx.eval([layer.state for layer in self._cache])
-
-    def forward(self, ids: mx.array, position: int) -> mx.array:
-        """Logits (1, tokens, vocab) after each of `ids` (tokens,), text that starts at `position`.
-
-        Not evaluated: the caller decides when to wait.
-        """
-        where = mx.broadcast_to(position + mx.arange(ids.size), (3, 1, ids.size))
-        output = self._language(ids[None], cache=self._cache, position_ids=where)
-        logits: mx.array = output.logits
-        return logits
 
 
 def load_model(folder: Path, control: Control) -> Generator[Progress, None, Model | None]:

@@ -18,7 +18,7 @@ import mlx.core as mx
 
 from qvq_mlx.core.events import StopReason
 from qvq_mlx.core.tokens import Control, Generation, Token
-from qvq_mlx.engine.adapter import Lane
+from qvq_mlx.engine.lane import Lane
 from qvq_mlx.engine.sample import Sampler
 from qvq_mlx.engine.vocabulary import Detokenizer, Vocabulary
 
@@ -61,7 +61,7 @@ def decode(
     def draw_after(block: mx.array) -> mx.array:
         """Run a block and draw the token after it; dispatched, not awaited."""
         nonlocal index, position
-        logits = start.lane.forward(block, position)  # (1, tokens, vocab)
+        logits = start.lane.forward(block[None], position)  # (1, tokens, vocab)
         index, position = index + block.size, position + block.size
         drawn = sampler(logits, index)  # (1,)
         mx.async_eval(drawn)  # type: ignore[no-untyped-call]

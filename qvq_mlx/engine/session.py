@@ -16,8 +16,9 @@ from qvq_mlx.core.errors import BrokenModelError
 from qvq_mlx.core.events import Progress, Stage, StopReason
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.tokens import Control, Finished, Generation, Prompt, Step
-from qvq_mlx.engine.adapter import Lane, Model, load_model
+from qvq_mlx.engine.adapter import Model, load_model
 from qvq_mlx.engine.decode import Ending, Start, decode
+from qvq_mlx.engine.lane import Lane
 from qvq_mlx.engine.patches import PatchLayout, patches, read_layout
 from qvq_mlx.engine.prompt import build, positions
 from qvq_mlx.engine.vocabulary import Vocabulary

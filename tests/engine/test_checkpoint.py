@@ -120,7 +120,7 @@ def test_logits_equal_mlx_vlms_own_forward_pass(
     session = session_of(checkpoint)
     prompt = session.prompt("How many?", [read, read], None)
     start = cast("Start", returned(session.in_chunks_of(16).start(prompt, Control())))
-    ours = np.array(start.lane.forward(mx.array([start.token]), start.position)[0, -1])
+    ours = np.array(start.lane.forward(mx.array([[start.token]]), start.position)[0, -1])
 
     model = load_model(checkpoint)
     layout = session._layout
