@@ -77,7 +77,7 @@ class Lane:
 
     def keep(self, rows: Sequence[int]) -> None:
         """Drop every row but these, in this order."""
-        kept = mx.array(rows)
+        kept = mx.array(list(rows))
         self.restore([(k[kept], v[kept]) for k, v in self._states()])
 
     def _states(self) -> list[KeyValues]:
