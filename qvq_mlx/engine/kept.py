@@ -35,12 +35,21 @@ class Entry:
     used: float
 
 
+def _disk(folder: Path) -> tuple[int, int]:
+    usage = shutil.disk_usage(folder)
+    return usage.total, usage.free
+
+
 @dataclass(frozen=True, slots=True)
 class KeptFiles:
-    """Files by key in one folder, which need not exist. `cap_bytes` 0 keeps nothing."""
+    """Files by key in one folder, which need not exist. `cap_bytes` 0 keeps nothing.
+
+    `disk` gives total and free bytes of the disk that a folder lies on.
+    """
 
     folder: Path
     cap_bytes: int
+    disk: Callable[[Path], tuple[int, int]] = _disk
 
     def find(self, key: str) -> Path | None:
         """The file of `key`, its content checked. Counts as a use."""
@@ -107,11 +116,11 @@ class KeptFiles:
         self._sweep()
         entries = self.entries()
         held = sum(entry.size_bytes for entry in entries)
-        disk = shutil.disk_usage(self.folder)
-        spare = disk.free - int(_FREE_SHARE * disk.total)
+        total, free = self.disk(self.folder)
+        spare = free - int(_FREE_SHARE * total)
+        if size_bytes > spare + held:
+            return False
         while held + size_bytes > self.cap_bytes or size_bytes > spare:
-            if not entries:
-                return False
             oldest = entries.pop(0)
             _remove(oldest.path)
             held -= oldest.size_bytes

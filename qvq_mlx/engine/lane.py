@@ -35,6 +35,11 @@ class Lane:
         """Tokens that the cache holds."""
         return int(self._cache[0].offset)
 
+    @property
+    def layers(self) -> int:
+        """Layers of the model."""
+        return len(self._cache)
+
     def prefill(self, embeddings: mx.array, positions: Positions) -> None:
         """Extend the cache by (1, tokens, hidden) at (3, tokens) positions, and wait for it."""
         self._language.model(

@@ -63,7 +63,7 @@ class Reader:
         ends = list(boundaries(prompt, parts.model.image_token_id, key))
         lane = parts.model.lane()
         begin, seen = 0, 0
-        if (hit := self._prefixes.find(ends)) is not None:
+        if (hit := self._prefixes.find(ends, lane.layers)) is not None:
             begin, seen = hit.end.index, hit.end.pictures
             lane.restore(hit.saved)
         features = yield from self._encode(prompt.pictures[seen:], control)

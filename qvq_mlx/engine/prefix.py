@@ -75,13 +75,13 @@ class PrefixCache:
         self._files = files
         self._last: Hit | None = None
 
-    def find(self, ends: Sequence[Boundary]) -> Hit | None:
-        """The longest prefix that is kept."""
+    def find(self, ends: Sequence[Boundary], layers: int) -> Hit | None:
+        """The longest prefix that is kept, for a model of so many `layers`."""
         for end in reversed(ends):
             if self._last is not None and self._last.end.key == end.key:
                 return self._last
             saved = self._read(end)
-            if saved is not None:
+            if saved is not None and len(saved) == layers:
                 self._last = Hit(end, saved)
                 return self._last
         return None
