@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
@@ -18,78 +17,7 @@ from qvq_mlx.engine import loaded
 from qvq_mlx.engine.session import Session
 from qvq_mlx.store import registry
 from tests.engine.conftest import GOLDEN_PICTURE, returned
-
-PADDED_ROWS = 1088  # 64 more than the tokenizer has ids
-
-CONFIG: dict[str, Any] = {
-    "model_type": "qwen2_vl",
-    "hidden_size": 128,
-    "num_hidden_layers": 2,
-    "intermediate_size": 256,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "rms_norm_eps": 1e-6,
-    "vocab_size": PADDED_ROWS,
-    "max_position_embeddings": 32768,
-    "rope_theta": 1e6,
-    "rope_scaling": {"type": "mrope", "mrope_section": [4, 6, 6]},
-    "tie_word_embeddings": False,
-    "image_token_id": 1022,
-    "video_token_id": 1023,
-    "vision_start_token_id": 1019,
-    "vision_end_token_id": 1020,
-    "vision_config": {
-        "model_type": "qwen2_vl",
-        "depth": 2,
-        "embed_dim": 64,
-        "hidden_size": 128,
-        "num_heads": 2,
-        "mlp_ratio": 4,
-        "in_channels": 3,
-        "patch_size": 14,
-        "spatial_patch_size": 14,
-        "spatial_merge_size": 2,
-        "temporal_patch_size": 2,
-    },
-}
-
-
-def make_checkpoint(folder: Path, tokenizer: Path, *, bits: int | None, dtype: str) -> Path:
-    """Random weights in the layout of a published MLX conversion."""
-    import mlx.core as mx
-    import mlx.nn as nn
-    from mlx.utils import tree_flatten, tree_map
-    from mlx_vlm.models import qwen2_vl
-
-    mx.random.seed(7)
-    config = json.loads(json.dumps(CONFIG))
-    model_config = qwen2_vl.ModelConfig.from_dict(json.loads(json.dumps(config)))
-    model_config.text_config = qwen2_vl.TextConfig.from_dict(config)
-    model_config.vision_config = qwen2_vl.VisionConfig.from_dict(config["vision_config"])
-    model = qwen2_vl.Model(model_config)
-    kind = getattr(mx, dtype)
-    model.update(tree_map(lambda array: (array * 3).astype(kind), model.parameters()))
-    if bits is not None:
-        # as in December 2024: every linear layer whose width allows it, the vision tower too
-        nn.quantize(
-            model,
-            group_size=64,
-            bits=bits,
-            class_predicate=lambda _path, module: (
-                hasattr(module, "to_quantized")
-                and module.weight.shape[-1] % 64 == 0
-                and module.weight.ndim == 2
-            ),
-        )
-        config["quantization"] = {"group_size": 64, "bits": bits}
-        config["vision_config"]["skip_vision"] = False
-    folder.mkdir()
-    weights = dict(tree_flatten(model.parameters()))
-    mx.save_safetensors(str(folder / "model.safetensors"), weights, {"format": "mlx"})
-    (folder / "config.json").write_text(json.dumps(config))
-    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [1012, 1010]}))
-    shutil.copy(tokenizer / "tokenizer.json", folder)
-    return folder
+from tools.make_checkpoint import Options, make_checkpoint
 
 
 def session_of(folder: Path) -> Session:
@@ -106,9 +34,7 @@ def read(picture: Callable[[Path], Picture]) -> Picture:
     return picture(GOLDEN_PICTURE)
 
 
-def test_logits_equal_mlx_vlms_own_forward_pass(
-    tmp_path: Path, folder: Path, read: Picture
-) -> None:
+def test_logits_equal_mlx_vlms_own_forward_pass(tmp_path: Path, read: Picture) -> None:
     import mlx.core as mx
     import numpy as np
     from mlx_vlm.utils import load_model
@@ -116,7 +42,7 @@ def test_logits_equal_mlx_vlms_own_forward_pass(
     from qvq_mlx.engine.decode import Start
     from qvq_mlx.engine.patches import patches
 
-    checkpoint = make_checkpoint(tmp_path / "float", folder, bits=None, dtype="float32")
+    checkpoint = make_checkpoint("tiny", tmp_path / "float")
     session = session_of(checkpoint)
     prompt = session.prompt("How many?", [read, read], None)
     start = cast("Start", returned(session.in_chunks_of(16).reader.read(prompt, Control())))
@@ -134,11 +60,13 @@ def test_logits_equal_mlx_vlms_own_forward_pass(
     assert np.abs(ours - expected).max() < 1e-4 * expected.std()
 
 
-@pytest.mark.parametrize("bits", [3, 4, 6, 8])
+@pytest.mark.parametrize("bits", [3, 4, 5, 6, 8])
 def test_a_quantized_checkpoint_runs_and_draws_no_padding(
-    tmp_path: Path, folder: Path, read: Picture, bits: int
+    tmp_path: Path, read: Picture, bits: int
 ) -> None:
-    checkpoint = make_checkpoint(tmp_path / "quantized", folder, bits=bits, dtype="bfloat16")
+    # as in December 2024: every linear layer, the vision tower's too
+    options = Options(bits=bits, vision_bits=bits, dtype="bfloat16")
+    checkpoint = make_checkpoint("tiny", tmp_path / "quantized", options)
     session = session_of(checkpoint)
     prompt = session.prompt("How many?", [read, read], "Be brief.")
     for sampling in (Sampling(), Sampling(2.0, seed=5)):
@@ -147,8 +75,8 @@ def test_a_quantized_checkpoint_runs_and_draws_no_padding(
         assert max(drawn) < 1024
 
 
-def test_another_architecture_is_one_clear_error(tmp_path: Path, folder: Path) -> None:
-    checkpoint = make_checkpoint(tmp_path / "other", folder, bits=None, dtype="float32")
+def test_another_architecture_is_one_clear_error(tmp_path: Path) -> None:
+    checkpoint = make_checkpoint("tiny", tmp_path / "other")
     config = json.loads((checkpoint / "config.json").read_text())
     (checkpoint / "config.json").write_text(json.dumps({**config, "model_type": "llama"}))
     with pytest.raises(UnsupportedModelError, match="'llama'; this version runs qwen2_vl"):
@@ -156,10 +84,11 @@ def test_another_architecture_is_one_clear_error(tmp_path: Path, folder: Path) -
 
 
 @pytest.mark.parametrize("damage", ["cut", "missing", "config"])
-def test_damaged_weights_are_one_clear_error(tmp_path: Path, folder: Path, damage: str) -> None:
+def test_damaged_weights_are_one_clear_error(tmp_path: Path, damage: str) -> None:
     import mlx.core as mx
 
-    checkpoint = make_checkpoint(tmp_path / "damaged", folder, bits=4, dtype="bfloat16")
+    options = Options(bits=4, vision_bits=4, dtype="bfloat16")
+    checkpoint = make_checkpoint("tiny", tmp_path / "damaged", options)
     weights = checkpoint / "model.safetensors"
     if damage == "cut":
         weights.write_bytes(weights.read_bytes()[:-1000])

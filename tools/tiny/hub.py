@@ -159,6 +159,12 @@ def write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def read_json(path: Path) -> dict[str, object]:
+    """The JSON object in `path`."""
+    value: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
+    return value
+
+
 def write_processor_files(folder: Path) -> None:
     """Write every JSON file of `folder` that depends on neither weights nor tokenizer."""
     image = _image_processor()

@@ -1,0 +1,142 @@
+"""Checkpoints of random weights: true layout, the true tokenizer, logits that mean something."""
+
+from __future__ import annotations
+
+import json
+import os
+import unicodedata
+from pathlib import Path
+from typing import cast
+
+import mlx.core as mx
+import pytest
+import regex
+
+from qvq_mlx.core.request import Sampling
+from qvq_mlx.core.tokens import Control, Generation, Token
+from qvq_mlx.engine import loaded
+from qvq_mlx.engine.session import Session
+from qvq_mlx.engine.vocabulary import Vocabulary
+from qvq_mlx.store import local, registry
+from tools.make_checkpoint import PRESETS, Options, make_checkpoint
+from tools.make_checkpoint import tokenizer as qwen
+from tools.tiny.tokenizer import PRE_TOKENIZER
+
+TEXTS = (
+    "How many red circles are there? I'd say we're at 1234567 of them; they'll see.",
+    "请看这张图片：一共有多少个红色的圆形？答案是二十三。",
+    "**Final Answer**\n\n",
+    r"$$ \boxed{\dfrac{-29}{\sqrt{x^2+1}}} $$ and \[ \sum_{i=0}^n a_i \]",
+    "def f(x: int) -> str:\n    return f'{x:>08}'  # tabs\t\tand   spaces\r\n\r\n\n  end  ",
+    "👩‍👩‍👧‍👦 🇨🇭 naïve café ﬁ Ångström — “quotes” … ½ ㎏ ١٢٣ Ⅷ",
+    "",
+)
+
+
+@pytest.fixture(scope="module")
+def ranks() -> Path:
+    try:
+        return qwen.ranks_file()
+    except SystemExit as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def vocabulary(ranks: Path) -> Vocabulary:
+    return Vocabulary(qwen.tokenizer_file("qwen2_vl", ranks))
+
+
+def greedy(folder: Path, tokens: int) -> list[int]:
+    session = cast("Session", loaded(registry.resolve(str(folder), folder)[0], folder))
+    prompt = session.prompt("How many?", [], None)
+    steps = session.generate(prompt, Generation(Sampling(), tokens), Control())
+    return [step.id for step in steps if isinstance(step, Token)]
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("text", TEXTS)
+def test_the_tokenizer_encodes_as_merging_by_rank_does(
+    ranks: Path, vocabulary: Vocabulary, text: str
+) -> None:
+    table = qwen.read_ranks(ranks)
+    expected = [
+        table[part]
+        for word in regex.findall(PRE_TOKENIZER, unicodedata.normalize("NFC", text))
+        for part in qwen.split_by_rank(word.encode(), table, len(table))
+    ]
+    assert vocabulary.encode(text) == expected
+
+
+@pytest.mark.network
+def test_well_known_ids(vocabulary: Vocabulary) -> None:
+    assert vocabulary.encode("Hello, world!") == [9707, 11, 1879, 0]
+    assert vocabulary.encode("\n") == [198]
+    assert vocabulary.encode("**Final Answer**") == [334, 19357, 21806, 334]
+    assert vocabulary.encode("2026") == [17, 15, 17, 21]  # digit by digit
+    # Qwen2 knows no thinking tokens
+    assert len(vocabulary.encode("<think>")) > 1
+    specials = {"<|endoftext|>": 151643, "<|im_end|>": 151645, "<|image_pad|>": 151655}
+    assert {token: vocabulary.special(token) for token in specials} == specials
+    assert vocabulary.size == 151_657
+
+
+@pytest.mark.network
+def test_later_generations_add_tokens_behind(ranks: Path) -> None:
+    assert qwen.added_tokens("qwen2_5")["<|file_sep|>"] == (151_664, False)
+    assert qwen.added_tokens("qwen3")["</think>"] == (151_668, False)
+    assert Vocabulary(qwen.tokenizer_file("qwen3", ranks)).encode("</think>") == [151_668]
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path: Path) -> None:
+    weights = [
+        (make_checkpoint("tiny", tmp_path / str(i), Options(seed=seed)) / "model.safetensors")
+        for i, seed in enumerate((1, 1, 2))
+    ]
+    first, again, other = (path.read_bytes() for path in weights)
+    assert first == again
+    assert first != other
+
+
+def test_shards_are_indexed_and_hold_what_one_file_holds(tmp_path: Path) -> None:
+    whole = make_checkpoint("tiny", tmp_path / "whole", Options(bits=4))
+    parts = make_checkpoint("tiny", tmp_path / "parts", Options(bits=4, shard_bytes=100_000))
+    local.check(parts, registry.find(str(parts)))
+    index = json.loads((parts / "model.safetensors.index.json").read_text())
+    expected = cast("dict[str, mx.array]", mx.load(str(whole / "model.safetensors")))
+    assert len(set(index["weight_map"].values())) > 3
+    assert index["weight_map"].keys() == expected.keys()
+    assert index["metadata"]["total_size"] == sum(array.nbytes for array in expected.values())
+    for name, file in index["weight_map"].items():
+        shard = cast("dict[str, mx.array]", mx.load(str(parts / file)))
+        assert mx.array_equal(shard[name], expected[name])
+    assert greedy(parts, 5) == greedy(whole, 5)
+
+
+def test_a_vision_tower_of_other_bits_loads(tmp_path: Path) -> None:
+    mixed = Options(bits=4, vision_bits=8, dtype="bfloat16")
+    folder = make_checkpoint("tiny", tmp_path / "mixed", mixed)
+    weights = cast("dict[str, mx.array]", mx.load(str(folder / "model.safetensors")))
+    assert weights["vision_tower.blocks.0.attn.qkv.weight"].shape[-1] == 64 * 8 // 32
+    assert weights["language_model.lm_head.weight"].shape[-1] == 128 * 4 // 32
+    assert len(greedy(folder, 5)) == 5
+
+
+def test_greedy_text_runs_in_cycles_on_request(tmp_path: Path) -> None:
+    drawn = greedy(make_checkpoint("tiny", tmp_path / "cycle", Options(cycle=8)), 40)
+    assert len(set(drawn)) == 8
+    assert drawn[8:] == drawn[:-8]
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("name", ["mid", "mid-draft"])
+def test_the_middle_sizes_answer(tmp_path: Path, ranks: Path, name: str) -> None:
+    folder = make_checkpoint(name, tmp_path / name, Options(bits=4, ranks=ranks))
+    drawn = greedy(folder, 5)
+    assert len(drawn) == 5
+    assert max(drawn) < 151_657 < PRESETS[name].rows
+
+
+@pytest.mark.skipif(not os.environ.get("QVQ_TEST_LARGE"), reason="2.5 GB; QVQ_TEST_LARGE=1 runs it")
+def test_one_layer_of_qvq_answers(tmp_path: Path, ranks: Path) -> None:
+    folder = make_checkpoint("qvq-1layer", tmp_path / "qvq", Options(vision_bits=4, ranks=ranks))
+    assert len(greedy(folder, 3)) == 3
