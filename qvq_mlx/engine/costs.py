@@ -1,4 +1,4 @@
-"""What a model's passes cost on this machine: measured once, and kept.
+"""What a model's passes cost on this machine, and how good drafts were: measured, and kept.
 
 Law: measured on a lane that is in use, which is left as it was. A record is keyed by model and
 machine; one that cannot be read is measured again.
@@ -43,6 +43,23 @@ def store(costs: Costs, folder: Path | None, key: str) -> None:
     """Keep a record for later runs, where there is a folder."""
     if folder is not None:
         write_whole(_path(folder, key), json.dumps(asdict(costs)).encode())
+
+
+def stored_acceptance(folder: Path | None, key: str, drafter: str) -> float | None:
+    """The share of a drafter's drafts that was right in the last run, if any is kept."""
+    if folder is None:
+        return None
+    try:
+        rate = float(json.loads(_pair(folder, key, drafter).read_text(encoding="utf-8"))["rate"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    return rate if 0 <= rate <= 1 else None
+
+
+def store_acceptance(rate: float, folder: Path | None, key: str, drafter: str) -> None:
+    """Keep it for later runs, where there is a folder."""
+    if folder is not None:
+        write_whole(_pair(folder, key, drafter), json.dumps({"rate": rate}).encode())
 
 
 def measured(
@@ -94,3 +111,8 @@ def _plain(lane: Lane, position: int) -> None:
 def _path(folder: Path, key: str) -> Path:
     machine = hashlib.sha256(json.dumps(mx.device_info(), sort_keys=True).encode())
     return folder / "costs" / f"{key}-{machine.hexdigest()[:8]}.json"
+
+
+def _pair(folder: Path, key: str, drafter: str) -> Path:
+    name = hashlib.sha256(f"{key} {drafter}".encode()).hexdigest()[:32]
+    return folder / "costs" / f"{name}-acceptance.json"

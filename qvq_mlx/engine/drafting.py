@@ -18,7 +18,11 @@ from qvq_mlx.engine.decode import Start
 from qvq_mlx.engine.draft import DraftModel, PromptLookup
 from qvq_mlx.engine.prefill import Parts, Reader
 from qvq_mlx.engine.sample import Sampler
-from qvq_mlx.engine.speculation import Costs, Speculation, hopeless
+from qvq_mlx.engine.speculation import HOPE, Costs, Speculation, hopeless
+
+_ENOUGH_DRAFTS = 16
+"""An acceptance rate of fewer is chance."""
+_HOPE_A_RUN = 0.01
 
 
 class Drafts:
@@ -37,6 +41,7 @@ class Drafts:
         self._folder = costs_folder
         self._always = always
         self._known: dict[str, Costs] = {}
+        self._acceptance: dict[str, float] = {}
         self._lookup = PromptLookup()
 
     def speculation(
@@ -47,18 +52,36 @@ class Drafts:
             return Speculation()
         target = yield from self._costs(parts, start, control)
         if self._model is not None:
+            expected = self._expected(parts, self._model.parts.name)
             speculation = yield from self._by_model(
-                self._model, target, prompt, generation, control
+                self._model, target, expected, prompt, generation, control
             )
             if speculation.on or self._drafting is Drafting.MODEL:
                 return speculation
         self._lookup.restart()
-        return Speculation(self._lookup, target, always=self._always)
+        expected = self._expected(parts, self._lookup.name)
+        return Speculation(self._lookup, target, 0.0, self._always, expected)
+
+    def remember(self, parts: Parts, speculation: Speculation) -> None:
+        """Keep the acceptance rate of a run for the next one to expect."""
+        effort = speculation.effort
+        if effort.drafter == "none" or self._always:
+            return
+        if effort.drafted_tokens >= _ENOUGH_DRAFTS:
+            found = speculation.acceptance
+        elif effort.off and not effort.drafted_tokens:
+            # given up before it began: hope grows again, so that it is tried now and then
+            found = min(HOPE, self._expected(parts, effort.drafter) + _HOPE_A_RUN)
+        else:
+            return
+        self._acceptance[effort.drafter] = found
+        costs.store_acceptance(found, self._folder, parts.fingerprint, effort.drafter)
 
     def _by_model(
         self,
         reader: Reader,
         target: Costs | None,
+        expected: float,
         prompt: Prompt,
         generation: Generation,
         control: Control,
@@ -67,18 +90,18 @@ class Drafts:
         name = reader.parts.name
         known = self._stored(reader.parts)
         if not self._always and target is not None and known is not None:
-            reason = hopeless(target, known.plain_s)
+            reason = hopeless(target, known.plain_s, expected)
             if reason:
-                return Speculation(off=reason, name=name)
+                return Speculation.refused(name, reason)
         start = _returned(reader.read(prompt, control))
         if start is None:
-            return Speculation(name=name)
+            return Speculation()
         draft = yield from self._costs(reader.parts, start, control)
         sampler = Sampler(generation.sampling, reader.parts.vocabulary.size)
         offset = start.position - (len(start.ids) - 1)
         drafter = DraftModel(name, start.lane, start.ids[:-1], offset, sampler)
         draft_s = draft.plain_s if draft is not None else 0.0
-        return Speculation(drafter, target, draft_s, self._always)
+        return Speculation(drafter, target, draft_s, self._always, expected)
 
     def _costs(
         self, parts: Parts, start: Start, control: Control
@@ -94,6 +117,12 @@ class Drafts:
         if found is not None:
             self._known[parts.fingerprint] = found
         return found
+
+    def _expected(self, parts: Parts, drafter: str) -> float:
+        known = self._acceptance.get(drafter)
+        if known is None:
+            known = costs.stored_acceptance(self._folder, parts.fingerprint, drafter)
+        return HOPE if known is None else known
 
     def _stored(self, parts: Parts) -> Costs | None:
         known = self._known.get(parts.fingerprint)

@@ -80,6 +80,7 @@ class Session:
                 )
             yield from decode(start, rows, speculation)
             effort = speculation.effort
+            self._drafts.remember(self.parts, speculation)
         for row in rows:
             ending = row.ending or Ending(StopReason.INTERRUPT)
             yield self._finished(prompt, start, ending, effort)

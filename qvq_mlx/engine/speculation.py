@@ -20,7 +20,9 @@ from qvq_mlx.engine.draft import Drafter
 MOST_DRAFTS = 7
 """A pass verifies at most 8 tokens: the pending one and these."""
 
-_EXPECTED_ACCEPTANCE = 0.9  # before anything is measured; hope is cheap, see the account
+HOPE = 0.9
+"""The acceptance rate that is expected before any is measured. Hope is cheap: see the account."""
+
 _EXPECTED_WEIGHT = 4.0  # drafts that the expectation counts as
 _MEMORY = 0.97  # what a verified pass leaves of the weight of those before it
 
@@ -46,27 +48,32 @@ class Speculation:
         costs: Costs | None = None,
         draft_s: float = 0.0,
         always: int = 0,
-        name: str = "none",
-        off: str = "",
+        expected: float = HOPE,
     ) -> None:
         """`draft_s`: the cost of one drafted token. `always`: draft as many, whatever it costs.
 
-        `name` and `off` say, where there is no drafter, which one there might have been and why
-        it is not.
+        `expected`: the acceptance rate to begin with.
         """
         self._drafter = drafter
-        self._name = drafter.name if drafter is not None else name
+        self._name = drafter.name if drafter is not None else "none"
         self._costs = costs
         self._draft_s = draft_s
         self._always = always
-        self._accepted_weight = _EXPECTED_ACCEPTANCE * _EXPECTED_WEIGHT
+        self._accepted_weight = expected * _EXPECTED_WEIGHT
         self._tested_weight = _EXPECTED_WEIGHT
         self._balance_s = 0.0
         self._passes = self._drafted = self._accepted = 0
-        self._off = off
+        self._off = ""
         self._waited = False  # the pass under way was held up to draft for it
         if drafter is not None and costs is not None and not always:
-            self._off = hopeless(costs, draft_s)
+            self._off = hopeless(costs, draft_s, expected)
+
+    @classmethod
+    def refused(cls, name: str, reason: str) -> Speculation:
+        """None, and which drafter there might have been, and why it is not."""
+        speculation = cls()
+        speculation._name, speculation._off = name, reason
+        return speculation
 
     @property
     def on(self) -> bool:
@@ -101,13 +108,14 @@ class Speculation:
             self._settle(self._costs, drafted, accepted)
 
     @property
-    def _acceptance(self) -> float:
+    def acceptance(self) -> float:
+        """The share of tested drafts that were right lately."""
         return self._accepted_weight / self._tested_weight
 
     def _best_length(self) -> int:
         if self._costs is None:
             return MOST_DRAFTS
-        return best_length(self._costs, self._draft_s, self._acceptance)
+        return best_length(self._costs, self._draft_s, self.acceptance)
 
     def _settle(self, costs: Costs, drafted: int, accepted: int) -> None:
         spent_s = costs.pass_s[drafted] + drafted * self._draft_s
@@ -139,9 +147,9 @@ def best_length(costs: Costs, draft_s: float, acceptance: float) -> int:
     return max(range(len(costs.pass_s)), key=tokens_per_s)
 
 
-def hopeless(costs: Costs, draft_s: float) -> str:
-    """Why drafting cannot pay even with the acceptance that is expected; empty where it can."""
-    if best_length(costs, draft_s, _EXPECTED_ACCEPTANCE) > 0:
+def hopeless(costs: Costs, draft_s: float, expected: float) -> str:
+    """Why drafting cannot pay at the acceptance rate that is expected; empty where it can."""
+    if best_length(costs, draft_s, expected) > 0:
         return ""
     two = costs.pass_s[1] / costs.plain_s
-    return f"verifying 2 tokens costs {two:.2f} single steps here"
+    return f"verifying 2 tokens costs {two:.2f} single steps, and {expected:.0%} are right"

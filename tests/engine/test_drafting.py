@@ -252,3 +252,21 @@ def test_another_tokenizer_cannot_draft(
     setup = Setup(Drafting.MODEL, Checkpoint(draft.card, other))
     with pytest.raises(UsageError, match="tokenizers differ"):
         loaded(card, folder, setup)
+
+
+def test_what_drafts_were_worth_is_remembered(
+    tmp_path: Path, tiny: Session, prompts: dict[int, Prompt], run: Run
+) -> None:
+    from qvq_mlx.engine import costs
+    from qvq_mlx.engine.speculation import Costs
+
+    dear = Costs(1.0, (1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5))
+    key = tiny.parts.fingerprint
+    costs.store(dear, tmp_path, key)
+    costs.store_acceptance(0.1, tmp_path, key, "lookup")
+    for rate in (0.11, 0.12):
+        session = tiny.drafted_by(Drafts(Drafting.LOOKUP, None, tmp_path))
+        steps = run(prompts[1], max_tokens=12, session=session)
+        assert f"{rate - 0.01:.0%} are right" in finished(steps).effort.off
+        assert finished(steps).effort.drafted_tokens == 0
+        assert costs.stored_acceptance(tmp_path, key, "lookup") == pytest.approx(rate)

@@ -57,7 +57,7 @@ def test_better_guesses_never_mean_shorter_blocks(a: float, b: float, draft_s: f
 
 
 def test_where_verifying_costs_as_much_as_single_steps_it_is_off_at_once() -> None:
-    assert "2.00 single steps" in hopeless(DEAR, 0.0)
+    assert "2.00 single steps" in hopeless(DEAR, 0.0, 0.9)
     speculation = Speculation(Fixed(), DEAR)
     assert not speculation.on
     assert speculation.effort.off
