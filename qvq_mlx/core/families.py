@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
+from qvq_mlx.core.errors import UnsupportedModelError
 from qvq_mlx.core.picture import Picture
 
 MAX_IMAGE_TOKENS = 1280
@@ -81,6 +83,16 @@ FACTS = {
 }
 
 
-def family_of(model_type: object) -> Family | None:
-    """The family of a `model_type`; None where the engine does not run it."""
-    return next((family for family in Family if family == model_type), None)
+def family_of(model_type: object, folder: Path) -> Family:
+    """The family of the `model_type` of the config.json in `folder`.
+
+    Raises UnsupportedModelError where the engine does not run it.
+    """
+    for family in Family:
+        if family == model_type:
+            return family
+    raise UnsupportedModelError(
+        f"{folder} is of the architecture {str(model_type)[:40]!r}; this version runs"
+        f" {', '.join(Family)}",
+        "qvq models",
+    )

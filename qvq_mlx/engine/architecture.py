@@ -58,13 +58,7 @@ def read_architecture(folder: Path) -> Architecture:
     """What `folder` states. Raises BrokenModelError or UnsupportedModelError."""
     path = folder / "config.json"
     config = Fields(path, read_json(path))
-    family = family_of(config.values.get("model_type"))
-    if family is None:
-        stated = str(config.values.get("model_type"))[:40]
-        raise UnsupportedModelError(
-            f"{folder} is of the architecture {stated!r}; this version runs {', '.join(Family)}",
-            "qvq models",
-        )
+    family = family_of(config.values.get("model_type"), folder)
     text = config.inside("text_config") if "text_config" in config else config
     values = _text(text, family)
     return Architecture(
