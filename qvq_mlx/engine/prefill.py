@@ -14,11 +14,13 @@ from itertools import pairwise
 import mlx.core as mx
 
 from qvq_mlx.core.events import Progress, Stage
+from qvq_mlx.core.families import PatchLayout
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.tokens import Control, Prompt
 from qvq_mlx.engine.adapter import Model
 from qvq_mlx.engine.decode import Start
-from qvq_mlx.engine.patches import PatchLayout, patches
+from qvq_mlx.engine.features import Features
+from qvq_mlx.engine.patches import patches
 from qvq_mlx.engine.prefix import PrefixCache, boundaries
 from qvq_mlx.engine.prompt import positions
 from qvq_mlx.engine.vocabulary import Vocabulary
@@ -29,13 +31,17 @@ PREFILL_CHUNK_TOKENS = 512
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """One checkpoint in memory. `fingerprint` tells it from every other one."""
+    """One checkpoint in memory. `fingerprint` tells it from every other one.
+
+    `opened` is what the chat template writes into the reply before the model does.
+    """
 
     name: str
     model: Model
     vocabulary: Vocabulary
     layout: PatchLayout
     fingerprint: str
+    opened: str = ""
     load_peak_bytes: int = 0
 
 
@@ -72,13 +78,13 @@ class Reader:
         encode_peak_bytes = _peak_bytes()
         grids = [parts.layout.token_grid(picture) for picture in prompt.pictures]
         where = positions(ids, grids, parts.model.image_token_id)  # (3, tokens)
-        embeddings = parts.model.embed(ids[begin:], features)
+        embedded = parts.model.embed(ids[begin:], features)
         cuts = [begin, *(end.index for end in ends if end.index > begin), len(ids) - 1]
         for first, last in self._chunks(cuts):
             yield Progress(Stage.PREFILL, first, len(ids))
             if control.stopping:
                 return None
-            lane.prefill(embeddings[:, first - begin : last - begin], where[:, first:last])
+            lane.prefill(embedded[first - begin : last - begin], where[:, first:last])
             if ends and last == ends[-1].index:
                 self._prefixes.keep(ends[-1], lane.saved())
         yield Progress(Stage.PREFILL, len(ids), len(ids))
@@ -86,11 +92,11 @@ class Reader:
 
     def _encode(
         self, pictures: Sequence[Picture], control: Control
-    ) -> Generator[Progress, None, list[mx.array] | None]:
+    ) -> Generator[Progress, None, list[Features] | None]:
         """The vision encoder, picture by picture: its attention is quadratic in one picture."""
         mx.reset_peak_memory()
         total = sum(picture.tokens for picture in pictures)
-        features: list[mx.array] = []
+        features: list[Features] = []
         done = 0
         for picture in pictures:
             yield Progress(Stage.ENCODE, done, total)
@@ -98,7 +104,7 @@ class Reader:
                 return None
             layout = self.parts.layout
             encoded = self.parts.model.encode(patches(picture, layout), layout.grid(picture))
-            mx.eval(encoded)  # (image tokens, hidden)
+            mx.eval(encoded.arrays)
             features.append(encoded)
             done += picture.tokens
         if total:

@@ -42,7 +42,7 @@ class Boundary:
     key: str
 
 
-def boundaries(prompt: Prompt, image_token_id: int, fingerprint: str) -> Iterator[Boundary]:
+def boundaries(prompt: Prompt, image_token_id: int | None, fingerprint: str) -> Iterator[Boundary]:
     """Where the images of a prompt end, first to last, each behind its `<|vision_end|>`."""
     digest = hashlib.sha256(f"{FORMAT} {fingerprint}".encode())
     hashed = 0

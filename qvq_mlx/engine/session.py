@@ -8,15 +8,18 @@ next run equals a cold one, whatever became of this one.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
 
 import mlx.core as mx
 
+from qvq_mlx.core.card import ModelCard, Thinking, ThinkingStyle
 from qvq_mlx.core.errors import BrokenModelError, UsageError
 from qvq_mlx.core.events import Progress, StopReason
+from qvq_mlx.core.families import PatchLayout
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.setup import Checkpoint, Drafting, Setup
 from qvq_mlx.core.tokens import Control, Effort, Finished, Generation, Peaks, Prompt, Step
-from qvq_mlx.engine.adapter import load_model
+from qvq_mlx.engine.adapter import Model, load_model
 from qvq_mlx.engine.decode import Ending, Row, Start, decode
 from qvq_mlx.engine.drafting import Drafts
 from qvq_mlx.engine.kept import prefixes_in
@@ -50,7 +53,7 @@ class Session:
 
     def prompt(self, question: str, pictures: Sequence[Picture], system: str | None) -> Prompt:
         """Images first, then the question."""
-        return build(self.parts.vocabulary, question, pictures, system)
+        return build(self.parts.vocabulary, question, pictures, system, self.parts.opened)
 
     def generate(self, prompt: Prompt, generation: Generation, control: Control) -> Iterator[Step]:
         """Encode, prefill, decode. The last item is `Finished`, also after a stop."""
@@ -135,24 +138,44 @@ def _load_reader(
     model = yield from load_model(folder, control)
     if model is None:
         return None
-    layout = read_layout(folder)
-    if layout.patch_px * layout.merge != card.vision.factor_px:
-        raise BrokenModelError(
-            f"{folder} has image tokens of {layout.patch_px * layout.merge} px, "
-            f"and the card {card.name} says {card.vision.factor_px} px"
-        )
+    vocabulary = Vocabulary(folder / "tokenizer.json")
     parts = Parts(
         name=card.name,
         model=model,
-        vocabulary=Vocabulary(folder / "tokenizer.json"),
-        layout=layout,
+        vocabulary=vocabulary,
+        layout=_layout(model, vocabulary, card, folder),
         fingerprint=fingerprint(folder),
+        opened=_opened(card.thinking),
         load_peak_bytes=mx.get_peak_memory(),
     )
     files = None
     if setup.cache_folder is not None and setup.cache_max_bytes:
         files = prefixes_in(setup.cache_folder, setup.cache_max_bytes)
     return Reader(parts, PrefixCache(files))
+
+
+def _layout(model: Model, vocabulary: Vocabulary, card: ModelCard, folder: Path) -> PatchLayout:
+    """The image layout; the card and the tokenizer have to agree with it."""
+    if model.layout is None:
+        return PatchLayout()  # no picture comes here
+    layout = read_layout(folder, model.layout)
+    if layout.factor_px != card.vision.factor_px:
+        raise BrokenModelError(
+            f"{folder} has image tokens of {layout.factor_px} px, "
+            f"and the card {card.name} says {card.vision.factor_px} px"
+        )
+    if vocabulary.special("<|image_pad|>") != model.image_token_id:
+        raise BrokenModelError(
+            f"{folder}: config.json says that image tokens are {model.image_token_id}, and in"
+            f" tokenizer.json they are {vocabulary.special('<|image_pad|>')}",
+            f"ls -l {folder}",
+        )
+    return layout
+
+
+def _opened(thinking: Thinking) -> str:
+    """What a template that opens the thinking ends in."""
+    return f"{thinking.open_tag}\n" if thinking.style is ThinkingStyle.PREOPENED else ""
 
 
 def _check_same_tokenizer(target: Parts, draft: Parts) -> None:

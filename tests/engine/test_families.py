@@ -1,0 +1,96 @@
+"""Every family gives what transformers gives for the same weights (tests/data/families)."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qvq_mlx.core.families import Family
+from qvq_mlx.engine.patches import patches, read_layout
+from qvq_mlx.engine.prompt import positions
+from tests.engine.families import (
+    BOUND,
+    CASES,
+    CHUNKS,
+    PICTURES,
+    QUESTION,
+    SEEING,
+    SYSTEM,
+    Checkpoint,
+    all_logits,
+    greedy,
+    last_logits,
+    opened,
+    started,
+)
+
+
+@pytest.mark.parametrize(("family", "case"), CASES)
+def test_prompt_and_positions_equal_the_reference(
+    checkpoint: Callable[[Family], Checkpoint], family: Family, case: str
+) -> None:
+    made = checkpoint(family)
+    prompt = made.session.prompt(QUESTION, made.pictures(PICTURES[case]), SYSTEM)
+    assert list(prompt.ids) == made.golden[f"{case}.ids"].tolist()
+    if f"{case}.positions" not in made.golden:
+        return
+    model, layout = made.session.parts.model, made.session.parts.layout
+    grids = [layout.token_grid(picture) for picture in prompt.pictures]
+    ours = positions(prompt.ids, grids, model.image_token_id)
+    assert np.array_equal(ours, made.golden[f"{case}.positions"])
+
+
+@pytest.mark.parametrize(("family", "case"), CASES)
+def test_logits_equal_transformers(
+    checkpoint: Callable[[Family], Checkpoint], family: Family, case: str
+) -> None:
+    made = checkpoint(family)
+    logits = all_logits(made, case)
+    expected = made.golden[f"{case}.logits"]
+    assert expected.std() > 0.5
+    assert np.abs(logits[made.golden[f"{case}.rows"]] - expected).max() <= BOUND
+    assert np.array_equal(logits.argmax(-1), made.golden[f"{case}.argmax"])
+
+
+@pytest.mark.parametrize("chunk_tokens", CHUNKS)
+@pytest.mark.parametrize(("family", "case"), CASES)
+def test_prefill_in_chunks_equals_transformers(
+    checkpoint: Callable[[Family], Checkpoint], family: Family, case: str, chunk_tokens: int
+) -> None:
+    made = checkpoint(family)
+    start = started(made.session.in_chunks_of(chunk_tokens), made, case)
+    assert np.abs(last_logits(start) - made.golden[f"{case}.logits"][-1]).max() <= BOUND
+
+
+@pytest.mark.parametrize("family", list(Family))
+def test_120_greedy_tokens_equal_transformers(
+    checkpoint: Callable[[Family], Checkpoint], family: Family
+) -> None:
+    made = checkpoint(family)
+    start = started(made.session, made, "one" if family in SEEING else "text")
+    assert list(greedy(start, 120)) == made.golden["greedy.ids"].tolist()
+
+
+@pytest.mark.parametrize("family", SEEING)
+def test_patches_equal_the_image_processor(
+    checkpoint: Callable[[Family], Checkpoint], family: Family
+) -> None:
+    made = checkpoint(family)
+    ours = patches(made.pictures(3)[2], made.session.parts.layout)
+    assert np.abs(ours - made.golden["patches.2"]).max() < 1e-6
+
+
+@pytest.mark.parametrize("family", SEEING)
+def test_without_a_processor_file_the_familys_own_values_hold(
+    checkpoint: Callable[[Family], Checkpoint], family: Family, tmp_path: Path
+) -> None:
+    made = checkpoint(family)
+    folder = shutil.copytree(made.folder, tmp_path / "bare")
+    (folder / "preprocessor_config.json").unlink()
+    assert opened(folder, family).parts.layout == made.session.parts.layout
+    assert read_layout(made.folder, replace(made.session.parts.layout, mean=(0, 0, 0)))
