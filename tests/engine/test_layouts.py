@@ -73,7 +73,7 @@ def test_the_names_of_the_weights(
 
     made = checkpoint(family)
     folder = copied(made, tmp_path / "named")
-    mlx = dict(tree_flatten(made.session._model._model.parameters()))
+    mlx = dict(tree_flatten(made.session.parts.model._model.parameters()))
     weights = mlx if naming == "mlx" else renamed(mlx, nested=naming == "nested")
     (folder / "model.safetensors").unlink()
     names = sorted(weights)
@@ -114,7 +114,7 @@ def test_a_quantized_checkpoint_is_what_was_quantized(
     folder = copied(made, tmp_path / "packed")
     session = opened(folder, family)
     nn.quantize(
-        session._model._model,
+        session.parts.model._model,
         group_size=32,
         bits=4,
         class_predicate=lambda path, module: (
@@ -123,7 +123,7 @@ def test_a_quantized_checkpoint_is_what_was_quantized(
             and (vision_too or "vision_tower" not in path)
         ),
     )
-    weights = dict(tree_flatten(session._model._model.parameters()))
+    weights = dict(tree_flatten(session.parts.model._model.parameters()))
     mx.save_safetensors(str(folder / "model.safetensors"), weights)
     config = flat(config_of(folder)) if family is not Family.QWEN3_VL else config_of(folder)
     config["quantization"] = {"group_size": 32, "bits": 4}
