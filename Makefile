@@ -4,7 +4,7 @@ BIN := .venv/bin
 # An image, then a question that the embedded model can answer.
 ASK := $(BIN)/qvq ask -m tiny
 
-.PHONY: help demo test check fix docs evaluate benchmark clean
+.PHONY: help demo test check fix docs evaluate bench clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -39,8 +39,8 @@ fix: .venv/developing ## Format, fix what can be fixed, regenerate the docs
 evaluate: .venv/installed ## Print the embedded model's accuracy over 400 fresh pictures
 	$(BIN)/python -m tools.tiny.evaluate --seed 7 --count 400
 
-benchmark: .venv/installed ## Compare qvq's decode loop with a bare forward loop
-	$(BIN)/python -m benchmarks.overhead
+bench: .venv/developing ## Measure the speed ratios (some ten minutes)
+	$(BIN)/python -m benchmarks
 
 clean: ## Remove the environment and everything that was built
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -23,6 +23,11 @@ def mid(dtype: str = "float32", bits: int = 0, cycle: int = 0) -> Path:
     return checkpoint("mid", Options(dtype=dtype, bits=bits, cycle=cycle), label)
 
 
+def quantized(cycle: int = 0) -> Path:
+    """A small one in 4 bit; the real vocabulary in 4 bit takes a second a token on a CPU."""
+    return checkpoint("tiny", Options(bits=4, cycle=cycle), f"4bit-cycle{cycle}")
+
+
 def mid_draft(cycle: int = 0) -> Path:
     """A smaller one with the same tokenizer and other padding."""
     return checkpoint("mid-draft", Options(cycle=cycle), f"cycle{cycle}")

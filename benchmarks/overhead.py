@@ -1,6 +1,6 @@
 """What qvq costs on top of the model: tokens/s of `qvq ask` against a bare forward loop.
 
-    python -m benchmarks.overhead [--rounds 15] [--image FILE] [--question TEXT] [--model NAME]
+    python -m benchmarks.overhead [--rounds 15] [ARGUMENTS OF qvq ask]
 
 Both run the same checkpoint, loaded once, in one process, in turns: first `main(["ask", ...])`
 with the answer going to a pipe (decode loop, sampler, detokenizer, split, history, renderer),
@@ -24,6 +24,7 @@ from typing import TypeVar, cast
 
 import mlx.core as mx
 
+from benchmarks.results import Result, report
 from qvq_mlx.cli.main import main
 from qvq_mlx.cli.world import real_env
 from qvq_mlx.core.env import Engine
@@ -36,6 +37,7 @@ from qvq_mlx.engine.lane import Lane
 from qvq_mlx.engine.session import Session
 
 T = TypeVar("T")
+QUESTION = ("-m", "tiny", "-i", "examples/shapes.png", "-Q", "How many red circles are there?")
 
 
 class LoadedOnce:
@@ -79,7 +81,7 @@ def qvq_run(once: LoadedOnce, arguments: list[str], home: Path) -> tuple[int, fl
         environ={"QVQ_HOME": str(home)},
         load_engine=once.load,
     )
-    assert main(["ask", "--json", *arguments], env) == 0
+    assert main(["ask", "--json", "--draft", "none", *arguments], env) == 0
     out.seek(0)
     stats = json.loads(out.read())["stats"]
     return stats["generated_tokens"], (stats["generated_tokens"] - 1) / stats["decode_s"]
@@ -116,30 +118,25 @@ def _drained(steps: Generator[Progress, None, T]) -> T:
             return cast("T", stop.value)
 
 
-def benchmark(arguments: list[str], rounds: int) -> None:
-    """Print tokens/s of both, and their ratio."""
+def measure(rounds: int, arguments: Sequence[str] = QUESTION) -> Iterator[Result]:
+    """The ratio of the medians of tokens/s."""
     once = LoadedOnce()
     ours: list[float] = []
     bare: list[float] = []
     with tempfile.TemporaryDirectory() as home:
         for turn in range(rounds + 1):
-            tokens, speed = qvq_run(once, arguments, Path(home))
+            tokens, speed = qvq_run(once, list(arguments), Path(home))
             other = bare_run(once, tokens)
             if turn:  # the first round warms up
                 ours.append(speed)
                 bare.append(other)
     a, b = statistics.median(ours), statistics.median(bare)
-    print(f"{tokens} tokens a run, {rounds} rounds in turns, medians")
-    print(f"qvq ask            {a:8.1f} tokens/s")
-    print(f"bare forward loop  {b:8.1f} tokens/s")
-    print(f"ratio              {a / b:8.3f}")
+    detail = f"{a:.1f} against {b:.1f} tokens/s; {tokens} tokens a run, {rounds} rounds"
+    yield Result("tokens/s of qvq ask / of a bare forward loop", a / b, 0.98, detail)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--image", default="examples/shapes.png")
-    parser.add_argument("--question", default="How many red circles are there?")
-    parser.add_argument("--model", default="tiny")
-    given = parser.parse_args()
-    benchmark(["-m", given.model, "-i", given.image, "-Q", given.question], given.rounds)
+    given, rest = parser.parse_known_args()
+    report(measure(given.rounds, rest or QUESTION))

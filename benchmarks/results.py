@@ -37,13 +37,15 @@ def machine() -> str:
     )
 
 
-def table(results: Iterable[Result]) -> str:
-    """Markdown, one row per result."""
-    lines = ["| measured | value | wanted | |", "| --- | ---: | ---: | --- |"]
+def report(results: Iterable[Result]) -> None:
+    """Print a Markdown table, each row as soon as it is measured."""
+    print(machine())
+    print()
+    print("| measured | value | wanted | |")
+    print("| --- | ---: | ---: | --- |", flush=True)
     for result in results:
         mark = "" if result.reached else "**short of it** "
-        lines.append(
-            f"| {result.what} | {result.value:.2f} | ≥ {result.wanted:.2f} "
-            f"| {mark}{result.detail} |"
+        bound = f"≥ {result.wanted:.2f}"
+        print(
+            f"| {result.what} | {result.value:.2f} | {bound} | {mark}{result.detail} |", flush=True
         )
-    return "\n".join(lines)

@@ -17,12 +17,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
 
 from benchmarks.checkpoints import mid
-from benchmarks.results import Result, machine, table
+from benchmarks.results import Result, report
 
 WIDTH_PX, HEIGHT_PX = 1148, 868  # 41 x 31 = 1,271 image tokens
 FIRST = "What is in this picture?"
@@ -77,7 +77,7 @@ def _in_new_process(side: str, folder: Path, image: Path, question: str, cache: 
     return cast("float", json.loads(found.stdout.splitlines()[-1]))
 
 
-def measure(rounds: int) -> list[Result]:
+def measure(rounds: int) -> Iterator[Result]:
     """The ratio of the medians, both sides in turns."""
     from PIL import Image
 
@@ -94,9 +94,7 @@ def measure(rounds: int) -> list[Result]:
             other.append(_in_new_process("theirs", folder, image, SECOND, cache))
     cold, warm, plain = map(statistics.median, (first, again, other))
     seconds = f"{warm:.2f} s against {plain:.2f} s; qvq's first question {cold:.2f} s"
-    return [
-        Result("second question, time to first token: mlx-vlm / qvq", plain / warm, 10.0, seconds)
-    ]
+    yield Result("second question, time to first token: mlx-vlm / qvq", plain / warm, 10.0, seconds)
 
 
 if __name__ == "__main__":
@@ -106,5 +104,4 @@ if __name__ == "__main__":
     else:
         parser = argparse.ArgumentParser()
         parser.add_argument("--rounds", type=int, default=3)
-        print(machine())
-        print(table(measure(parser.parse_args().rounds)))
+        report(measure(parser.parse_args().rounds))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -13,7 +13,7 @@ from qvq_mlx.core.events import Progress, Stage, StopReason
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.request import Sampling
 from qvq_mlx.core.setup import Checkpoint, Setup
-from qvq_mlx.core.tokens import Control, Finished, Prompt, Step, Token
+from qvq_mlx.core.tokens import Control, Finished, Generation, Prompt, Step, Token
 from qvq_mlx.engine import load
 from qvq_mlx.engine.session import Session
 from qvq_mlx.engine.vocabulary import Vocabulary
@@ -176,6 +176,22 @@ def test_a_stop_acts_before_the_next_token_and_leaves_nothing_behind(
     assert ids_of(run(prompt)) == cold
 
 
+@pytest.mark.parametrize("how", ["closed", "raised"])
+def test_a_run_that_is_left_alone_leaves_nothing_behind(
+    how: str, tiny: Session, run: Run, prompt: Prompt
+) -> None:
+    cold = ids_of(run(prompt))
+    steps = cast("Generator[Step]", tiny.generate(prompt, Generation(Sampling(), 50), Control()))
+    while not isinstance(next(steps), Token):
+        pass
+    if how == "closed":
+        steps.close()
+    else:
+        with pytest.raises(MemoryError):
+            steps.throw(MemoryError())
+    assert ids_of(run(prompt)) == cold
+
+
 def test_a_stop_acts_within_the_closing_text_too(run: Run, prompt: Prompt) -> None:
     def conclude_and_stop(index: int, control: Control) -> None:
         if index == 5:
@@ -195,8 +211,6 @@ def test_a_stop_within_prefill_acts_at_the_next_chunk(
     control = Control()
     seen = 0
     session = tiny.in_chunks_of(8)
-    from qvq_mlx.core.tokens import Generation
-
     for step in session.generate(prompt, Generation(Sampling(), 50), control):
         if isinstance(step, Progress) and step.stage is Stage.PREFILL:
             seen += 1

@@ -1,0 +1,16 @@
+"""Every ratio that the project holds itself to, as one table: `make bench`."""
+
+from __future__ import annotations
+
+from itertools import chain
+
+from benchmarks import drafting, overhead, second_question
+from benchmarks.results import report
+
+report(
+    chain(
+        overhead.measure(rounds=15),
+        second_question.measure(rounds=3),
+        drafting.measure(rounds=5, pictures=40),
+    )
+)
