@@ -150,7 +150,7 @@ def _as_broken(folder: Path) -> Iterator[None]:
     except QvqError:
         raise
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise BrokenModelError(
             f"the weights in {folder} do not load: {reason[:200]}", f"ls -l {folder}"
         ) from error

@@ -59,7 +59,7 @@ def read_architecture(folder: Path) -> Architecture:
     path = folder / "config.json"
     config = Fields(path, read_json(path))
     family = family_of(config.values.get("model_type"), folder)
-    text = config.inside("text_config") if "text_config" in config else config
+    text = _text_fields(config)
     values = _text(text, family)
     return Architecture(
         family=family,
@@ -74,6 +74,16 @@ def read_architecture(folder: Path) -> Architecture:
         eos_ids=_eos_ids(folder, config, text),
         quantization=_quantization(config),
     )
+
+
+def _text_fields(config: Fields) -> Fields:
+    """The language model's values: those of `text_config`, then those at the top.
+
+    Conversions of 2024 wrote a `text_config` that is empty, or holds a part.
+    """
+    nested = config.inside("text_config")
+    stated = {name: value for name, value in nested.values.items() if value is not None}
+    return Fields(config.path, {**config.values, **stated}, nested.within if stated else "")
 
 
 def _text(text: Fields, family: Family) -> Values:

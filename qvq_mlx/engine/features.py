@@ -75,4 +75,8 @@ def embedded(
     stacked = mx.concatenate([picture.rows for picture in features], axis=0)
     text[0, mx.array(np.flatnonzero(image))] = stacked.astype(text.dtype)
     layers = zip(*(picture.deepstack for picture in features), strict=True)
-    return Embedded(text, image, tuple(mx.concatenate(list(layer), axis=0) for layer in layers))
+    return Embedded(
+        text,
+        image,
+        tuple(mx.concatenate(list(layer), axis=0).astype(text.dtype) for layer in layers),
+    )

@@ -12,8 +12,8 @@ import pytest
 from qvq_mlx.core.families import Family
 from tests.engine.families import SEEING, Checkpoint
 
-GRIDS = ((16, 24), (32, 24))
-"""384 patches, and twice as many: long enough for the scores to be most of the memory."""
+GRIDS = ((32, 16), (32, 32))
+"""512 patches, and twice as many: long enough for the scores to be most of the memory."""
 
 
 def tower_of(family: Family) -> Any:

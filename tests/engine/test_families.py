@@ -92,5 +92,51 @@ def test_without_a_processor_file_the_familys_own_values_hold(
     made = checkpoint(family)
     folder = shutil.copytree(made.folder, tmp_path / "bare")
     (folder / "preprocessor_config.json").unlink()
+<<<<<<< HEAD
     assert opened(folder, family).parts.layout == made.session.parts.layout
     assert read_layout(made.folder, replace(made.session.parts.layout, mean=(0, 0, 0)))
+=======
+    assert opened(folder, family).parts.layout == made.session.parts.layout
+    assert read_layout(made.folder, replace(made.session.parts.layout, mean=(0, 0, 0)))
+
+
+@pytest.mark.parametrize("family", SEEING)
+def test_the_end_of_a_prompt_embeds_alone(
+    checkpoint: Callable[[Family], Checkpoint], family: Family
+) -> None:
+    """With the features of only its own pictures; and a slice of a slice is a slice."""
+    made = checkpoint(family)
+    model, layout = made.session.parts.model, made.session.parts.layout
+    prompt = made.session.prompt(QUESTION, made.pictures(3), SYSTEM)
+    features = [model.encode(patches(p, layout), layout.grid(p)) for p in prompt.pictures]
+    whole = model.embed(prompt.ids, features)
+    cut = prompt.ids.index(model.image_token_id) + features[0].tokens  # after the first picture
+    end, expected = model.embed(prompt.ids[cut:], features[1:]), whole[cut : len(whole)]
+    assert len(end) == len(prompt.ids) - cut
+    assert len(end.deepstack) == (2 if family is Family.QWEN3_VL else 0)
+    inner = whole[cut - 7 : len(whole)][7 : len(whole)]
+    for part in (end, inner):
+        assert np.array_equal(part.image, expected.image)
+        assert np.array_equal(np.array(part.rows), np.array(expected.rows))
+        for ours, theirs in zip(part.deepstack, expected.deepstack, strict=True):
+            assert np.array_equal(np.array(ours), np.array(theirs))
+
+
+@pytest.mark.parametrize("family", list(Family))
+def test_rows_of_a_lane_and_a_block_of_tokens_equal_one_by_one(
+    checkpoint: Callable[[Family], Checkpoint], family: Family
+) -> None:
+    import mlx.core as mx
+
+    made = checkpoint(family)
+    case = "one" if family in SEEING else "text"
+    golden = made.golden["greedy.ids"][:4].tolist()
+    start = started(made.session, made, case)
+    start.lane.repeat(3)
+    block = mx.array([[start.token, *golden]] * 3)
+    drawn = np.array(mx.argmax(start.lane.forward(block, start.position), axis=-1))
+    assert drawn.tolist() == [made.golden["greedy.ids"][:5].tolist()] * 3
+    start.lane.trim(4)  # back to the last prompt token
+    again = np.array(mx.argmax(start.lane.forward(block[:, 1:], start.position + 1), axis=-1))
+    assert again.tolist() == drawn[:, 1:].tolist()
+>>>>>>> families

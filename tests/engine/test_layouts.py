@@ -63,6 +63,13 @@ def test_the_flat_layout(checkpoint: Checkpoints, family: Family, tmp_path: Path
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
+def test_an_empty_text_config_counts_as_none(checkpoint: Checkpoints, tmp_path: Path) -> None:
+    folder = copied(checkpoint(Family.QWEN2_VL), tmp_path / "half")
+    config = flat(config_of(folder)) | {"text_config": {}, "audio_config": {}}
+    (folder / "config.json").write_text(json.dumps(config))
+    assert_unchanged(checkpoint(Family.QWEN2_VL), folder)
+
+
 @pytest.mark.parametrize("family", list(Family))
 @pytest.mark.parametrize("naming", ["hub", "nested", "mlx"])
 def test_the_names_of_the_weights(
