@@ -1,15 +1,14 @@
-"""The one place that touches mlx-vlm's models: their classes and their weight loading.
+"""The one place that builds mlx-vlm's models and runs their vision encoders.
 
-Law: every forward pass is given its positions. mlx-vlm keeps the positions of the last prompt on
-the model object and reuses them for the next one; `Model.__call__` is therefore never called, and
-nothing on the model object is ever read or relied on.
-
-Nothing that mlx-vlm prints or logs reaches the user.
+Law: a model is built from checked values (engine/architecture.py) and renamed weights
+(engine/weights.py), never from a folder's files as they are; `Model.__call__` is never called (see
+engine/language.py). Nothing that mlx-vlm prints or logs reaches the user.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import logging
 from collections.abc import Generator, Iterator, Sequence
@@ -17,42 +16,48 @@ from pathlib import Path
 from typing import Any, cast
 
 import mlx.core as mx
+import numpy as np
 from mlx.utils import tree_flatten
 
-from qvq_mlx.core.checkpoint import read_json
-from qvq_mlx.core.errors import BrokenModelError, UnsupportedModelError
+from qvq_mlx.core.errors import BrokenModelError, QvqError
 from qvq_mlx.core.events import Progress, Stage
+from qvq_mlx.core.families import Family, PatchLayout
 from qvq_mlx.core.tokens import Control
+from qvq_mlx.engine.architecture import Architecture, Values, read_architecture
+from qvq_mlx.engine.features import Embedded, Features, embedded
 from qvq_mlx.engine.lane import Lane
+from qvq_mlx.engine.language import Language
 from qvq_mlx.engine.patches import Patches
-
-FAMILIES = ("qwen2_vl",)
+from qvq_mlx.engine.weights import HEAD, read_weights
 
 
 class Model:
-    """A checkpoint in memory."""
+    """A checkpoint in memory.
 
-    def __init__(self, model: Any, config: dict[str, Any]) -> None:
+    `image_token_id` and `layout` are None where it reads text only.
+    """
+
+    def __init__(self, model: Any, architecture: Architecture) -> None:
+        vision = architecture.vision
         self._model = model
-        self._language = model.language_model
-        self.image_token_id = int(config["image_token_id"])
-        self.eos_ids = _eos_ids(config)
+        self._language = Language(model.language_model, architecture.family)
+        self.family: Family = architecture.family
+        self.eos_ids: frozenset[int] = architecture.eos_ids
+        self.image_token_id: int | None = vision.image_token_id if vision else None
+        self.layout: PatchLayout | None = vision.layout if vision else None
 
-    def encode(self, patches: Patches, grid: tuple[int, int]) -> mx.array:
-        """Image features (image tokens, hidden) of one picture of `grid` rows and columns."""
+    def encode(self, patches: Patches, grid: tuple[int, int]) -> Features:
+        """One picture of `grid` rows and columns of patches. Not evaluated: see Features.arrays."""
         tower = self._model.vision_tower
         pixels = mx.array(patches).astype(tower.patch_embed.proj.weight.dtype)
-        features: mx.array = tower(pixels, mx.array([[1, *grid]]), output_hidden_states=False)
-        return features
+        output = tower(pixels, mx.array([[1, *grid]]))
+        rows, deepstack = output if self.family is Family.QWEN3_VL else (output, ())
+        return Features(rows, tuple(deepstack))
 
-    def embed(self, ids: Sequence[int], features: Sequence[mx.array]) -> mx.array:
-        """Embeddings (1, tokens, hidden) with the image features at the image tokens, in order."""
-        embeddings: mx.array = self._language.model.embed_tokens(mx.array([ids]))
-        places = [index for index, token in enumerate(ids) if token == self.image_token_id]
-        if places:
-            stacked = mx.concatenate(list(features), axis=0).astype(embeddings.dtype)
-            embeddings[0, mx.array(places)] = stacked
-        return embeddings
+    def embed(self, ids: Sequence[int], features: Sequence[Features]) -> Embedded:
+        """`ids`, a prompt or the end of one, with the features of the pictures within it."""
+        image = np.array([token == self.image_token_id for token in ids], dtype=np.bool_)
+        return embedded(self._language.embed(ids), image, features)
 
     def lane(self) -> Lane:
         """An empty KV cache on this model."""
@@ -60,50 +65,75 @@ class Model:
 
 
 def load_model(folder: Path, control: Control) -> Generator[Progress, None, Model | None]:
-    """Read the weights, part by part. None where `control` stopped it."""
-    config = read_json(folder / "config.json")
-    family = config.get("model_type")
-    if family not in FAMILIES:
-        known = ", ".join(FAMILIES)
-        raise UnsupportedModelError(
-            f"{folder} is of the architecture {family!r}; this version runs {known}",
-            "qvq models",
-        )
-    with _silence():
-        model = _lazy_model(folder)
-    parts = [
-        model.vision_tower,
-        model.language_model.model.embed_tokens,
-        *model.language_model.model.layers,
-        model,
-    ]
+    """Read the weights, part by part. None where `control` stopped it.
+
+    Raises UnsupportedModelError or BrokenModelError.
+    """
+    architecture = read_architecture(folder)
+    with _silence(), _as_broken(folder):
+        model = _lazy_model(folder, architecture)
+    language = model.language_model.model
+    parts = [language.embed_tokens, *language.layers, model]
+    if architecture.vision:
+        parts = [model.vision_tower, *parts]
     total = _nbytes(model)
     done = 0
     for part in parts:
         if control.stopping:
             return None
         yield Progress(Stage.LOAD, done, total)
-        mx.eval(part.parameters())
+        with _as_broken(folder):
+            mx.eval(part.parameters())
         done += _nbytes(part)
     yield Progress(Stage.LOAD, total, total)
-    generation = read_json(folder / "generation_config.json", missing_ok=True)
-    return Model(model, {**config, **generation})
+    return Model(model, architecture)
 
 
-def _lazy_model(folder: Path) -> Any:
+def _lazy_model(folder: Path, architecture: Architecture) -> Any:
     """The model with its weights mapped, not read."""
-    from mlx_vlm.utils import load_model as load_lazily
+    from mlx_vlm.utils import load_model_weights
+
+    from qvq_mlx.engine.attention import bound_memory
 
     if mx.metal.is_available():
         # macOS may otherwise page weights out between two tokens
         mx.set_wired_limit(int(mx.device_info()["max_recommended_working_set_size"]))
-    try:
-        return load_lazily(folder, lazy=True)
-    except (ValueError, KeyError, TypeError, RuntimeError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise BrokenModelError(
-            f"the weights in {folder} do not load: {reason[:200]}", f"ls -l {folder}"
-        ) from error
+    weights = read_weights(folder)
+    tied = architecture.tied
+    if tied is None:
+        tied = not any(name.startswith(HEAD) for name in weights)
+    if tied:
+        weights = {name: array for name, array in weights.items() if not name.startswith(HEAD)}
+    model = _bare_model(architecture, {**architecture.text, "tie_word_embeddings": tied})
+    settings: Values = {}
+    if architecture.quantization:
+        skip_vision = architecture.quantization.get("skip_vision", False)
+        settings = {
+            "quantization": dict(architecture.quantization),
+            "vision_config": {"skip_vision": skip_vision},
+        }
+    load_model_weights(model, settings, weights, folder, lazy=True)
+    if architecture.vision and mx.default_device() == mx.Device(mx.cpu):
+        bound_memory(model.vision_tower)
+    return model
+
+
+def _bare_model(architecture: Architecture, text: Values) -> Any:
+    """mlx-vlm's model of the family, its weights not yet set."""
+    package = importlib.import_module(f"mlx_vlm.models.{architecture.family}")
+    vision = architecture.vision
+    if vision is None:
+        return package.Model(package.ModelConfig(**text))
+    config = package.ModelConfig(
+        text_config=package.TextConfig(**text),
+        vision_config=package.VisionConfig(**vision.values),
+        model_type=str(architecture.family),
+        image_token_id=vision.image_token_id,
+        video_token_id=vision.video_token_id,
+        vision_start_token_id=vision.vision_start_token_id,
+        vocab_size=text["vocab_size"],
+    )
+    return package.Model(config)
 
 
 def _nbytes(part: Any) -> int:
@@ -112,11 +142,18 @@ def _nbytes(part: Any) -> int:
     return sum(array.nbytes for _, array in leaves)
 
 
-def _eos_ids(config: dict[str, Any]) -> frozenset[int]:
-    stated = config.get("eos_token_id")
-    if stated is None:
-        raise BrokenModelError("the checkpoint's config names no end token (eos_token_id)")
-    return frozenset(stated if isinstance(stated, list) else [stated])
+@contextlib.contextmanager
+def _as_broken(folder: Path) -> Iterator[None]:
+    """Whatever mlx and mlx-vlm raise over a checkpoint, as one line."""
+    try:
+        yield
+    except QvqError:
+        raise
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise BrokenModelError(
+            f"the weights in {folder} do not load: {reason[:200]}", f"ls -l {folder}"
+        ) from error
 
 
 @contextlib.contextmanager

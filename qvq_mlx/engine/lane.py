@@ -1,8 +1,7 @@
 """One sequence in flight: its KV cache, and the forward pass that extends it.
 
 Law: the cache holds exactly `length` entries that count; what `trim` took back is never read
-again. Every forward pass is given its positions: mlx-vlm keeps the positions of the last prompt on
-the model object, and nothing on the model object is ever read or relied on.
+again. Every forward pass is given its positions; see engine/language.py.
 
 Covers caches that are plain keys and values per layer (the Qwen families). A lane has one row, or
 after `repeat` several that march in step.
@@ -15,6 +14,8 @@ from typing import Any
 
 import mlx.core as mx
 
+from qvq_mlx.engine.features import Embedded
+from qvq_mlx.engine.language import Language
 from qvq_mlx.engine.prompt import Positions
 
 KeyValues = tuple[mx.array, mx.array]
@@ -24,25 +25,19 @@ KeyValues = tuple[mx.array, mx.array]
 class Lane:
     """A KV cache on a language model."""
 
-    def __init__(self, language: Any) -> None:
-        from mlx_vlm.models.cache import make_prompt_cache
-
+    def __init__(self, language: Language) -> None:
         self._language = language
-        self._cache: list[Any] = make_prompt_cache(language)
+        self._cache: list[Any] = language.new_cache()
 
     @property
     def length(self) -> int:
         """Tokens that the cache holds."""
         return int(self._cache[0].offset)
 
-    def prefill(self, embeddings: mx.array, positions: Positions) -> None:
-        """Extend the cache by (1, tokens, hidden) at (3, tokens) positions, and wait for it."""
-        self._language.model(
-            None,
-            inputs_embeds=embeddings,
-            cache=self._cache,
-            position_ids=mx.array(positions)[:, None],  # (3, batch, tokens)
-        )
+    def prefill(self, tokens: Embedded, positions: Positions) -> None:
+        """Extend the cache by tokens at (3, tokens) positions, and wait for it."""
+        # (3, batch, tokens)
+        self._language.extend(tokens, mx.array(positions)[:, None], self._cache)
         mx.eval([layer.state for layer in self._cache])
 
     def forward(self, ids: mx.array, position: int) -> mx.array:
@@ -52,9 +47,7 @@ class Lane:
         """
         rows, tokens = ids.shape
         where = mx.broadcast_to(position + mx.arange(tokens), (3, rows, tokens))
-        output = self._language(ids, cache=self._cache, position_ids=where)
-        logits: mx.array = output.logits
-        return logits
+        return self._language.logits(ids, where, self._cache)
 
     def trim(self, tokens: int) -> None:
         """Take back the last `tokens` entries of every layer."""

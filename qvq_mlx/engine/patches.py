@@ -1,53 +1,48 @@
 """A resized picture as the patches that the vision encoder reads.
 
-Law: equal to Qwen2-VL's own image processor for the same resized pixels, within 1e-6.
+Law: equal to the family's own image processor for the same resized pixels, within 1e-6.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from qvq_mlx.core.checkpoint import read_json
+from qvq_mlx.core.checkpoint import Fields, read_json
+from qvq_mlx.core.families import PatchLayout
 from qvq_mlx.core.picture import Picture
 
 Patches = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
-class PatchLayout:
-    """How pixels become patches. The defaults are the Qwen2-VL family's."""
+def read_layout(folder: Path, model: PatchLayout | None = None) -> PatchLayout:
+    """What the checkpoint's image processor states; where it is silent, what the model reads.
 
-    patch_px: int = 14
-    merge: int = 2
-    temporal: int = 2
-    mean: tuple[float, ...] = (0.48145466, 0.4578275, 0.40821073)
-    std: tuple[float, ...] = (0.26862954, 0.26130258, 0.27577711)
-
-    def grid(self, picture: Picture) -> tuple[int, int]:
-        """Rows and columns of patches."""
-        return picture.height_px // self.patch_px, picture.width_px // self.patch_px
-
-    def token_grid(self, picture: Picture) -> tuple[int, int]:
-        """Rows and columns of image tokens, each of merge x merge patches."""
-        rows, columns = self.grid(picture)
-        return rows // self.merge, columns // self.merge
-
-
-def read_layout(folder: Path) -> PatchLayout:
-    """The layout that the checkpoint states, the family's where it states none."""
-    default = PatchLayout()
-    stated = read_json(folder / "preprocessor_config.json", missing_ok=True)
-    return PatchLayout(
-        patch_px=int(stated.get("patch_size", default.patch_px)),
-        merge=int(stated.get("merge_size", default.merge)),
-        temporal=int(stated.get("temporal_patch_size", default.temporal)),
-        mean=tuple(stated.get("image_mean", default.mean)),
-        std=tuple(stated.get("image_std", default.std)),
+    `model` is Qwen2-VL's where it is not given. Raises BrokenModelError, also where
+    the processor cuts other patches than the model reads.
+    """
+    model = model or PatchLayout()
+    path = folder / "preprocessor_config.json"
+    stated = Fields(path, read_json(path, missing_ok=True))
+    layout = PatchLayout(
+        patch_px=stated.whole("patch_size", model.patch_px),
+        merge=stated.whole("merge_size", model.merge),
+        temporal=stated.whole("temporal_patch_size", model.temporal),
+        mean=stated.numbers("image_mean", model.mean),
+        std=stated.numbers("image_std", model.std),
     )
+    for ours, theirs, what in (
+        (layout.patch_px, model.patch_px, "pixels to a patch"),
+        (layout.merge, model.merge, "patches to a side of a token"),
+        (layout.temporal, model.temporal, "frames to a patch"),
+    ):
+        if ours != theirs:
+            raise stated.broken(f"says {ours} {what}, and the model reads {theirs}")
+    if len(layout.mean) != 3 or len(layout.std) != 3 or not all(layout.std):
+        raise stated.broken("states no mean and spread (above 0) for each of red, green and blue")
+    return layout
 
 
 def patches(picture: Picture, layout: PatchLayout) -> Patches:

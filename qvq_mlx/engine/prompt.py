@@ -1,8 +1,10 @@
-"""The prompt of the Qwen-VL family as token ids, and where each token stands in M-RoPE.
+"""The prompt of the Qwen families as token ids, and where each token stands in M-RoPE.
 
 Law: the ids equal what the checkpoint's own chat template gives for the same messages with the
 images before the text (the reference order of Qwen's examples); the positions equal
-`get_rope_index` of transformers.
+`get_rope_index` of transformers, which for still pictures is the same in every family.
+
+Not covered: the default system message of a template (it is on the model card), and tools.
 """
 
 from __future__ import annotations
@@ -20,9 +22,17 @@ Positions = npt.NDArray[np.int32]
 
 
 def build(
-    vocabulary: Vocabulary, question: str, pictures: Sequence[Picture], system: str | None
+    vocabulary: Vocabulary,
+    question: str,
+    pictures: Sequence[Picture],
+    system: str | None,
+    opened: str = "",
 ) -> Prompt:
-    """The ids up to and including `<|im_start|>assistant` and its newline."""
+    """The ids up to and including `<|im_start|>assistant`, its newline, and `opened`.
+
+    `opened` is what the template itself writes into the reply: `<think>` and a newline where the
+    thinking style is PREOPENED.
+    """
     start, end = vocabulary.special("<|im_start|>"), vocabulary.special("<|im_end|>")
     newline = vocabulary.encode("\n")
     ids: list[int] = []
@@ -39,12 +49,12 @@ def build(
     else:
         # no special token stands between them, so they are tokenized as one text
         ids += vocabulary.encode(f"user\n{question}")
-    ids += [end, *newline, start, *vocabulary.encode("assistant\n")]
+    ids += [end, *newline, start, *vocabulary.encode(f"assistant\n{opened}")]
     return Prompt(ids=tuple(ids), pictures=tuple(pictures))
 
 
 def positions(
-    ids: Sequence[int], grids: Sequence[tuple[int, int]], image_token_id: int
+    ids: Sequence[int], grids: Sequence[tuple[int, int]], image_token_id: int | None
 ) -> Positions:
     """M-RoPE positions, (3, tokens): time, height and width of every token.
 

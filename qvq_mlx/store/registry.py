@@ -13,15 +13,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from qvq_mlx.core.card import ModelCard, Thinking, ThinkingStyle, VisionLimits
-from qvq_mlx.core.checkpoint import read_json
 from qvq_mlx.core.errors import ConfigError, UnknownModelError
 from qvq_mlx.core.request import Sampling
 from qvq_mlx.store import local
+from qvq_mlx.store.stated import stated
 
 T = TypeVar("T")
-
-# what Qwen2-VL's chat template puts in where no system message is given
-_FAMILY_SYSTEM = "You are a helpful assistant."
 
 
 def cards() -> tuple[ModelCard, ...]:
@@ -53,7 +50,7 @@ def resolve(name: str, hub_cache: Path) -> tuple[ModelCard, Path]:
     """
     card = find(name)
     folder = folder_of(card, hub_cache)
-    return (card if card.family else _stated(card, folder)), folder
+    return (card if card.family else stated(card, folder)), folder
 
 
 def folder_of(card: ModelCard, hub_cache: Path) -> Path:
@@ -104,27 +101,6 @@ def _card_of_folder(folder: Path, known: tuple[ModelCard, ...]) -> ModelCard:
     if folder.parent.name == "snapshots":
         label = folder.parent.parent.name.removeprefix("models--").replace("--", "/")
     return replace(_voice_of(label, known), name=label, aliases=(), repo="", folder=str(folder))
-
-
-def _stated(card: ModelCard, folder: Path) -> ModelCard:
-    """A card that knows only a name, with the family and pixel limits of its checkpoint.
-
-    The upper limit is capped at the cards' default: checkpoints allow 16,384 image tokens, which
-    is minutes of prefill.
-    """
-    config = read_json(folder / "config.json")
-    processor = read_json(folder / "preprocessor_config.json", missing_ok=True)
-    size = processor.get("size") or {}
-    default = VisionLimits()
-    lower = processor.get("min_pixels") or size.get("shortest_edge") or default.min_pixels
-    upper = processor.get("max_pixels") or size.get("longest_edge") or default.max_pixels
-    factor = processor.get("patch_size", 14) * processor.get("merge_size", 2)
-    return replace(
-        card,
-        family=str(config.get("model_type", "")),
-        system=_FAMILY_SYSTEM,
-        vision=VisionLimits(factor, lower, min(upper, default.max_pixels)),
-    )
 
 
 def _card_of_repo(repo: str, known: tuple[ModelCard, ...]) -> ModelCard:

@@ -71,7 +71,7 @@ def test_positions_equal_the_reference(tiny: Session, vocabulary: Vocabulary, co
     prompt = build(vocabulary, "How many circles are there?", pictures, SYSTEM)
     layout = tiny._layout
     grid = [[1, *layout.grid(picture)] for picture in pictures]
-    expected, _ = tiny._model._language.get_rope_index(
+    expected, _ = tiny._model._model.language_model.get_rope_index(
         mx.array([prompt.ids]), mx.array(grid) if grid else None
     )
     ours = positions(

@@ -1,0 +1,87 @@
+"""A card for weights that no shipped card knows, from what their own files say.
+
+Law: the checkpoint comes first, then its family's published values. A chat template is read, not
+run: two facts are looked for in its text, and a template that hides them gets a card without them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from qvq_mlx.core.card import ModelCard, Thinking, ThinkingStyle, VisionLimits
+from qvq_mlx.core.checkpoint import Fields, read_json
+from qvq_mlx.core.errors import BrokenModelError
+from qvq_mlx.core.families import FACTS, MAX_IMAGE_TOKENS, Family, PatchLayout, family_of
+
+_NEWLINE = r"(?:\n|\\n)"  # a template's text, or a string within it
+_SYSTEM = re.compile(rf"<\|im_start\|>system{_NEWLINE}([^{{}}<'\"\\]+)<\|im_end\|>")
+_OPENED = re.compile(rf"<\|im_start\|>assistant{_NEWLINE}<think>{_NEWLINE}")
+
+
+def stated(card: ModelCard, folder: Path) -> ModelCard:
+    """`card`, which knows only a name, with what the checkpoint in `folder` says of itself.
+
+    Raises BrokenModelError, or UnsupportedModelError for an architecture that is not run.
+    """
+    path = folder / "config.json"
+    config = Fields(path, read_json(path))
+    family = family_of(config.values.get("model_type"), folder)
+    layout = FACTS[family].layout
+    template = _template(folder)
+    return replace(
+        card,
+        family=str(family),
+        sees=layout is not None,
+        system=_system(template, family),
+        thinking=_thinking(template),
+        vision=_limits(config, family, layout, folder) if layout else VisionLimits(),
+    )
+
+
+def _limits(config: Fields, family: Family, layout: PatchLayout, folder: Path) -> VisionLimits:
+    """The upper limit is capped: checkpoints allow 16,384 image tokens, minutes of prefill."""
+    path = folder / "preprocessor_config.json"
+    processor = Fields(path, read_json(path, missing_ok=True))
+    size, eyes = processor.inside("size"), config.inside("vision_config")
+    patch_px = processor.whole("patch_size", eyes.whole("patch_size", layout.patch_px))
+    merge = processor.whole("merge_size", eyes.whole("spatial_merge_size", layout.merge))
+    factor_px = patch_px * merge
+    cap = MAX_IMAGE_TOKENS * factor_px**2
+    lower = processor.whole(
+        "min_pixels", size.whole("shortest_edge", FACTS[family].min_pixels, least=0), least=0
+    )
+    upper = processor.whole("max_pixels", size.whole("longest_edge", cap))
+    return VisionLimits(factor_px, min(lower, cap), min(upper, cap))
+
+
+def _system(template: str, family: Family) -> str | None:
+    """What the template puts in where no system message is given."""
+    if not template:
+        return FACTS[family].system
+    found = _SYSTEM.search(template)
+    return found[1] if found else None
+
+
+def _thinking(template: str) -> Thinking:
+    """The card's default, unless the template itself opens the thinking."""
+    if not _OPENED.search(template):
+        return Thinking()
+    return Thinking(ThinkingStyle.PREOPENED, closing="\n</think>\n\n")
+
+
+def _template(folder: Path) -> str:
+    """The text of the chat template, from whichever file holds it; empty where none does."""
+    plain = folder / "chat_template.jinja"
+    try:
+        return plain.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise BrokenModelError(f"{plain} cannot be read: {error}", f"ls -l {folder}") from error
+    for name in ("chat_template.json", "tokenizer_config.json"):
+        template = read_json(folder / name, missing_ok=True).get("chat_template")
+        if isinstance(template, str):
+            return template
+    return ""

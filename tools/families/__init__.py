@@ -1,0 +1,1 @@
+"""Tiny random checkpoints of every family, and what transformers computes with them."""

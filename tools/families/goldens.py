@@ -1,0 +1,290 @@
+"""Record what transformers computes with tiny random checkpoints (needs torch and transformers).
+
+Law: for every family a configuration is written by `save_pretrained`, the weights are drawn by
+name (tools/families/drawn.py), `from_pretrained` reads the folder, and the model runs in float32 on
+the CPU with eager attention; nothing of mlx takes part. Stored per family are the files that
+`save_pretrained` writes, the names and shapes of its weights, and the results:
+
+    CASE.ids, CASE.positions (3, tokens), CASE.rows, CASE.logits (rows, vocab), CASE.argmax (tokens)
+    greedy.ids: 120 tokens after the case "one" (after "text" where there is no vision)
+    patches.N: pixels of picture N as the image processor hands them on
+
+    python -m tools.families.goldens [DATA]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from safetensors import safe_open
+from safetensors.numpy import save_file
+from tokenizers import Tokenizer
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from tools.families import drawn
+
+ROOT = Path(__file__).parents[2]
+DATA = ROOT / "tests" / "data" / "families"
+TOKENIZER = ROOT / "models" / "qvq-tiny" / "tokenizer.json"
+SYSTEM = "You are a careful reader."
+QUESTION = "How many red circles are there, and which bar is the tallest of all?"
+TOKEN_GRIDS = ((6, 5), (3, 7), (2, 2))
+GREEDY_TOKENS = 120
+STORED_ROWS = 4
+CLEAR_GAP = 1e-3
+"""A greedy step whose best two logits are closer than this could differ by rounding."""
+
+TEXT: dict[str, Any] = {
+    "vocab_size": 1024,
+    "hidden_size": 128,
+    "intermediate_size": 192,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "rms_norm_eps": 1e-6,
+    "max_position_embeddings": 4096,
+    "bos_token_id": 1010,
+    "eos_token_id": 1012,
+    "pad_token_id": 1010,
+}
+VISION: dict[str, Any] = {"num_heads": 2, "in_channels": 3}
+SPECIAL: dict[str, Any] = {
+    "image_token_id": 1022,
+    "video_token_id": 1023,
+    "vision_start_token_id": 1019,
+    "vision_end_token_id": 1020,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A tiny model of one architecture. `patch_px` 0: it reads text only."""
+
+    name: str
+    model: Any
+    config: Any
+    patch_px: int = 14
+    preopened: bool = False
+    processor: dict[str, Any] = field(default_factory=dict)
+
+
+def families() -> list[Family]:
+    """Every architecture that the engine runs; real proportions, few layers."""
+    chunked = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [4, 6, 6]}
+    interleaved = {
+        "rope_type": "default",
+        "rope_theta": 5e6,
+        "mrope_section": [6, 5, 5],
+        "mrope_interleaved": True,
+    }
+    wide = {"hidden_size": 32, "intermediate_size": 48, "out_hidden_size": 128, **VISION}
+    windowed = {"depth": 3, "window_size": 112, "fullatt_block_indexes": [1], "patch_size": 14}
+    stacked = {
+        "depth": 5,
+        "deepstack_visual_indexes": [1, 3],
+        "num_position_embeddings": 64,
+        "patch_size": 16,
+    }
+    return [
+        Family(
+            "qwen2_vl",
+            transformers.Qwen2VLForConditionalGeneration,
+            transformers.Qwen2VLConfig(
+                text_config={**TEXT, "rope_parameters": chunked},
+                vision_config={"depth": 2, "embed_dim": 32, "hidden_size": 128, **VISION},
+                tie_word_embeddings=True,
+                **SPECIAL,
+            ),
+        ),
+        Family(
+            "qwen2_5_vl",
+            transformers.Qwen2_5_VLForConditionalGeneration,
+            transformers.Qwen2_5_VLConfig(
+                text_config={**TEXT, "rope_parameters": chunked},
+                vision_config={**wide, **windowed},
+                tie_word_embeddings=False,
+                **SPECIAL,
+            ),
+        ),
+        Family(
+            "qwen2",
+            transformers.Qwen2ForCausalLM,
+            transformers.Qwen2Config(
+                **TEXT,
+                rope_parameters={"rope_type": "default", "rope_theta": 1e6},
+                tie_word_embeddings=False,
+            ),
+            patch_px=0,
+            preopened=True,
+        ),
+        Family(
+            "qwen3_vl",
+            transformers.Qwen3VLForConditionalGeneration,
+            transformers.Qwen3VLConfig(
+                # heads wider than hidden / heads, as in Qwen3-VL-4B
+                text_config={
+                    **TEXT,
+                    "hidden_size": 96,
+                    "head_dim": 32,
+                    "num_hidden_layers": 3,
+                    "rope_parameters": interleaved,
+                },
+                vision_config={**wide, **stacked, "out_hidden_size": 96},
+                tie_word_embeddings=True,
+                **SPECIAL,
+            ),
+            patch_px=16,
+            preopened=True,
+            processor={
+                "patch_size": 16,
+                "image_mean": [0.5, 0.5, 0.5],
+                "image_std": [0.5, 0.5, 0.5],
+                "size": {"shortest_edge": 65536, "longest_edge": 16777216},
+            },
+        ),
+    ]
+
+
+def rendered(token_counts: list[int], preopened: bool) -> str:
+    """The text that the family's chat template gives: images first, then the question."""
+    images = "".join(
+        f"<|vision_start|>{'<|image_pad|>' * count}<|vision_end|>" for count in token_counts
+    )
+    opened = "<think>\n" if preopened else ""
+    return (
+        f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n{images}{QUESTION}<|im_end|>\n"
+        f"<|im_start|>assistant\n{opened}"
+    )
+
+
+def read(family: Family, folder: Path) -> torch.nn.Module:
+    """Write the checkpoint into `folder` with drawn weights, and load it from there."""
+    torch.manual_seed(0)
+    family.model(family.config).save_pretrained(folder)
+    with safe_open(folder / "model.safetensors", framework="np") as stored:
+        names = list(stored.keys())  # the file is no mapping
+        shapes = {name: list(stored.get_slice(name).get_shape()) for name in names}
+    (folder / "weights.json").write_text(json.dumps(shapes, indent=0), encoding="utf-8")
+    save_file(drawn.weights(shapes), folder / "model.safetensors", {"format": "pt"})
+    model = family.model.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation="eager", local_files_only=True
+    )
+    return model.eval()
+
+
+class Recorder:
+    """Runs one family and collects its results."""
+
+    def __init__(self, family: Family, model: torch.nn.Module) -> None:
+        self.family = family
+        self.model = model
+        self.results: dict[str, np.ndarray] = {}
+        self._tokenizer = Tokenizer.from_file(str(TOKENIZER))
+        self._processor = Qwen2VLImageProcessorPil(do_resize=False, **family.processor)
+
+    def case(self, name: str, pictures: int) -> None:
+        """One forward pass over a prompt with the first `pictures` pictures."""
+        inputs = self._inputs(pictures)
+        with torch.no_grad():
+            logits = self.model(**inputs).logits[0].numpy()  # (tokens, vocab)
+        rows = np.linspace(0, len(logits) - 1, STORED_ROWS).astype(np.int32)
+        self.results |= {
+            f"{name}.ids": inputs["input_ids"][0].numpy().astype(np.int16),
+            f"{name}.rows": rows,
+            f"{name}.logits": logits[rows],
+            f"{name}.argmax": logits.argmax(-1).astype(np.int16),
+        }
+        if self.family.patch_px:
+            kinds = {"mm_token_type_ids": inputs["mm_token_type_ids"]}
+            grids = inputs.get("image_grid_thw")
+            where, _ = self.model.model.get_rope_index(
+                inputs["input_ids"], image_grid_thw=grids, **kinds
+            )
+            self.results[f"{name}.positions"] = where[:, 0].numpy().astype(np.int16)
+
+    def greedy(self, pictures: int) -> None:
+        """What the model writes, token by token, on its cache."""
+        inputs = self._inputs(pictures)
+        output = self.model.generate(
+            **inputs,
+            do_sample=False,
+            max_new_tokens=GREEDY_TOKENS,
+            eos_token_id=-1,
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
+        for step, logits in enumerate(output.logits):
+            best, second = logits[0].topk(2).values.tolist()
+            if best - second < CLEAR_GAP:
+                raise SystemExit(f"{self.family.name}: step {step} is a tie ({best - second:.1e})")
+        ids = output.sequences[0, inputs["input_ids"].shape[1] :]
+        self.results["greedy.ids"] = ids.numpy().astype(np.int16)
+
+    def patches(self, number: int) -> None:
+        """What the image processor makes of picture `number`."""
+        self.results[f"patches.{number}"] = self._pixels([number])["pixel_values"].numpy()
+
+    def save_processor(self, folder: Path) -> None:
+        """Write preprocessor_config.json."""
+        self._processor.save_pretrained(folder)
+
+    def _inputs(self, pictures: int) -> dict[str, Any]:
+        text = rendered([r * c for r, c in TOKEN_GRIDS[:pictures]], self.family.preopened)
+        ids = torch.tensor([self._tokenizer.encode(text, add_special_tokens=False).ids])
+        inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        if self.family.patch_px:
+            inputs["mm_token_type_ids"] = (ids == SPECIAL["image_token_id"]).int()
+        return inputs | (self._pixels(list(range(pictures))) if pictures else {})
+
+    def _pixels(self, numbers: list[int]) -> dict[str, torch.Tensor]:
+        side = self.family.patch_px * 2
+        grids = [TOKEN_GRIDS[number] for number in numbers]
+        images = [
+            drawn.picture(rows * side, columns * side, number)
+            for number, (rows, columns) in zip(numbers, grids, strict=True)
+        ]
+        return dict(self._processor(images=images, return_tensors="pt"))
+
+
+def record(family: Family, data: Path) -> None:
+    """Write everything that is stored of one family."""
+    target = data / family.name
+    target.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        recorder = Recorder(family, read(family, folder))
+        if family.patch_px:
+            recorder.save_processor(folder)
+        kept = [path for path in folder.iterdir() if path.suffix == ".json"]
+        for path in kept:
+            (target / path.name).write_bytes(path.read_bytes())
+    recorder.case("text", 0)
+    if family.patch_px:
+        for pictures, case in enumerate(("one", "two", "three"), start=1):
+            recorder.case(case, pictures)
+        recorder.patches(2)
+    recorder.greedy(1 if family.patch_px else 0)
+    np.savez_compressed(target / "goldens.npz", allow_pickle=False, **recorder.results)
+    spread = float(recorder.results["text.logits"].std())
+    print(f"{family.name}: {len(recorder.results)} arrays, logits spread {spread:.1f}")
+
+
+def main() -> None:
+    """Record all families."""
+    parser = argparse.ArgumentParser(description=__doc__, add_help=True)
+    parser.add_argument("data", nargs="?", type=Path, default=DATA)
+    arguments = parser.parse_args()
+    for family in families():
+        record(family, arguments.data)
+
+
+if __name__ == "__main__":
+    main()
