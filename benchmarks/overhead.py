@@ -26,10 +26,10 @@ import mlx.core as mx
 
 from qvq_mlx.cli.main import main
 from qvq_mlx.cli.world import real_env
-from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.env import Engine
 from qvq_mlx.core.events import Progress
 from qvq_mlx.core.picture import Picture
+from qvq_mlx.core.setup import Checkpoint, Setup
 from qvq_mlx.core.tokens import Control, Generation, Prompt, Step
 from qvq_mlx.engine import loaded
 from qvq_mlx.engine.lane import Lane
@@ -45,13 +45,13 @@ class LoadedOnce:
     prompt: Prompt
 
     def load(
-        self, card: ModelCard, folder: Path, control: Control
+        self, checkpoint: Checkpoint, setup: Setup, control: Control
     ) -> Generator[Progress, None, Engine | None]:
         """An `EngineLoader`; this object stands in front of the session."""
-        del control
+        del setup, control
         yield from ()
         if not hasattr(self, "session"):
-            self.session = cast("Session", loaded(card, folder))
+            self.session = cast("Session", loaded(checkpoint.card, checkpoint.folder))
         return cast("Engine", _Remembering(self))
 
 
@@ -87,10 +87,10 @@ def qvq_run(once: LoadedOnce, arguments: list[str], home: Path) -> tuple[int, fl
 
 def bare_run(once: LoadedOnce, tokens: int) -> float:
     """Tokens/s of nothing but forward and argmax, for `tokens` tokens of the last prompt."""
-    start = _drained(once.session.start(once.prompt, Control()))
+    start = _drained(once.session.reader.read(once.prompt, Control()))
     assert start is not None
     lane, position = start.lane, start.position
-    drawn = _argmax_after(lane, mx.array([start.token]), position)
+    drawn = _argmax_after(lane, mx.array(start.ids[-1:]), position)
     mx.eval(drawn)
     began = time.perf_counter()
     for _ in range(tokens - 1):

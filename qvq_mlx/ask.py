@@ -6,12 +6,14 @@ from collections.abc import Iterator
 
 from qvq_mlx import history, images
 from qvq_mlx.config import Settings
+from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.env import Env
-from qvq_mlx.core.errors import UsageError
+from qvq_mlx.core.errors import ModelError, UsageError
 from qvq_mlx.core.events import AnswerSource, Done, Event, Stats, StopReason
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.records import request_record
 from qvq_mlx.core.request import Request
+from qvq_mlx.core.setup import Checkpoint, Drafting, Setup
 from qvq_mlx.core.thinking import split
 from qvq_mlx.core.timing import paced, timed
 from qvq_mlx.core.tokens import Control, Generation
@@ -42,6 +44,7 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
         system=(card.system if request.system is None else request.system) or None,
         sampling=request.sampling.applied_to(card.sampling),
         max_tokens=request.max_tokens or card.max_tokens,
+        setup=_setup(request, card, settings),
     )
 
 
@@ -54,7 +57,7 @@ def ask(plan: Plan, env: Env, settings: Settings, control: Control) -> Iterator[
 
 
 def _events(plan: Plan, env: Env, settings: Settings, control: Control) -> Iterator[Event]:
-    engine = yield from env.load_engine(plan.card, plan.folder, control)
+    engine = yield from env.load_engine(Checkpoint(plan.card, plan.folder), plan.setup, control)
     if engine is None:
         yield Done(StopReason.INTERRUPT, AnswerSource.NONE, False, False, Stats())
         return
@@ -64,3 +67,36 @@ def _events(plan: Plan, env: Env, settings: Settings, control: Control) -> Itera
     if settings.pace_tokens_per_s:
         steps = paced(steps, settings.pace_tokens_per_s, env.clock, env.sleep)
     yield from split(steps, plan.card.thinking)
+
+
+def _setup(request: Request, card: ModelCard, settings: Settings) -> Setup:
+    """Who drafts, and what may be kept. Raises a ModelError or UsageError for a draft model that
+    the user named; one that only the card names is left out where it does not serve.
+    """
+    drafting, name = Drafting.MODEL, request.draft
+    if request.draft in (Drafting.AUTO, Drafting.NONE, Drafting.LOOKUP):
+        drafting = Drafting(request.draft)
+        name = card.draft if drafting is Drafting.AUTO else ""
+    draft_model: Checkpoint | None = None
+    if name:
+        try:
+            draft_model = _draft_model(name, card, settings)
+        except (ModelError, UsageError):
+            if drafting is Drafting.MODEL:
+                raise
+    return Setup(
+        drafting=drafting,
+        draft_model=draft_model,
+        cache_folder=settings.cache_folder if request.use_cache else None,
+        cache_max_bytes=settings.cache_max_bytes,
+    )
+
+
+def _draft_model(name: str, card: ModelCard, settings: Settings) -> Checkpoint:
+    draft, folder = registry.resolve(name, settings.hub_cache)
+    if (draft.sees, draft.vision.factor_px) != (card.sees, card.vision.factor_px):
+        raise UsageError(
+            f"{draft.name} cannot draft for {card.name}: it does not see the same image tokens",
+            "qvq ask --draft lookup ...",
+        )
+    return Checkpoint(draft, folder)

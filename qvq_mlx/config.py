@@ -7,14 +7,18 @@ environment variable of qvq's or of the Hugging Face cache.
                                    thinking = "line"     # tail, full, line, none
                                    save = false          # keep no history
 
-    QVQ_MODEL QVQ_THINKING QVQ_SAVE QVQ_HOME QVQ_DEBUG QVQ_PACE    HF_HUB_CACHE HF_HOME
+    QVQ_MODEL QVQ_THINKING QVQ_SAVE QVQ_HOME QVQ_CACHE_MAX QVQ_DEBUG QVQ_PACE
+    HF_HUB_CACHE HF_HOME
 
-QVQ_PACE=8 holds a fast model to 8 tokens/s, to see what the screen does with a slow one.
+QVQ_CACHE_MAX=2GiB caps the image-prefix cache (0: keep nothing). QVQ_PACE=8 holds a fast model to
+8 tokens/s, to see what the screen does with a slow one.
 """
 
 from __future__ import annotations
 
 import math
+import re
+import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +30,14 @@ from qvq_mlx.core.request import ThinkingView
 
 DEFAULT_MODEL = "qvq-72b-preview"
 
+DEFAULT_CACHE_MAX = "4GiB"
+
 _KEYS = ("model", "thinking", "save")
+_UNITS = {"": 1} | {
+    letter + binary: (1024 if binary else 1000) ** power
+    for power, letter in enumerate("kmgt", start=1)
+    for binary in ("", "i")
+}
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
 
@@ -44,6 +55,8 @@ class Settings:
     pace_tokens_per_s: float
     history_folder: Path
     hub_cache: Path
+    cache_folder: Path
+    cache_max_bytes: int
 
 
 def read(env: Env) -> Settings:
@@ -62,6 +75,8 @@ def read(env: Env) -> Settings:
         pace_tokens_per_s=_number("QVQ_PACE", env.environ.get("QVQ_PACE", "") or "0"),
         history_folder=data_folder / "history",
         hub_cache=_hub_cache(env),
+        cache_folder=home / "cache" if home else _caches(env) / "qvq",
+        cache_max_bytes=_size("QVQ_CACHE_MAX", env.environ.get("QVQ_CACHE_MAX", "")),
     )
 
 
@@ -110,6 +125,21 @@ def _number(name: str, value: str) -> float:
     if not 0 <= number < math.inf:
         raise ConfigError(f"{name} is {value!r}; it can be a number of tokens/s, or 0")
     return number
+
+
+def _size(name: str, value: str) -> int:
+    """Bytes of `4GiB`, `500 MB` or a plain number."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?i?b?)", (value or DEFAULT_CACHE_MAX).lower())
+    unit = match[2].removesuffix("b") if match else ""
+    if match is None or unit not in _UNITS:
+        raise ConfigError(f"{name} is {value!r}; it can be a size such as 4GiB, or 0")
+    return int(float(match[1]) * _UNITS[unit])
+
+
+def _caches(env: Env) -> Path:
+    """Where programs keep what they can compute again."""
+    default = "Library/Caches" if sys.platform == "darwin" else ".cache"
+    return _xdg(env, "XDG_CACHE_HOME", default)
 
 
 def _hub_cache(env: Env) -> Path:

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from qvq_mlx.cli.main import main
-from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.env import Engine, Env
 from qvq_mlx.core.events import Progress, Stage, StopReason
 from qvq_mlx.core.picture import Picture
+from qvq_mlx.core.setup import Checkpoint, Setup
 from qvq_mlx.core.tokens import Control, Finished, Generation, Prompt, Step, Token
 
 ROOT = Path(__file__).parents[1]
@@ -49,7 +49,7 @@ class ScriptedEngine:
     generations: list[Generation] = field(default_factory=list)
 
     def load(
-        self, card: ModelCard, folder: Path, control: Control
+        self, checkpoint: Checkpoint, setup: Setup, control: Control
     ) -> Generator[Progress, None, Engine | None]:
         yield Progress(Stage.LOAD, 0, 0)
         if control.stopping:

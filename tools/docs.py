@@ -22,6 +22,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
 from qvq_mlx.cli.app import COMMANDS, app
 from qvq_mlx.cli.main import main
 from qvq_mlx.cli.world import real_env
@@ -77,7 +80,7 @@ def documents() -> dict[Path, str]:
 
 def commands_table() -> str:
     """The commands with their first line of help."""
-    rows = [(f"`qvq {name}`", _summary(name)) for name in COMMANDS]
+    rows = [(f"`qvq {name}`", _summary(command)) for name, command in _commands().items()]
     return _table(("command", "what it does"), rows)
 
 
@@ -89,8 +92,8 @@ def exit_codes_table() -> str:
 def commands_page() -> str:
     """The --help of every command."""
     parts = ["# Commands", "", "Generated from the program by `make fix`.", ""]
-    for command in ("", *COMMANDS):
-        words = [word for word in (command, "--help") if word]
+    for command in ("", *_commands()):
+        words = [*command.split(), "--help"]
         parts += [f"## qvq {command}".rstrip(), "", "```text", _help(words), "```", ""]
     return "\n".join(parts)
 
@@ -232,11 +235,24 @@ def _example() -> tuple[records.RequestRecord, list[Event]]:
     return records.request_record(plan), events
 
 
-def _summary(command: str) -> str:
-    for info in app.registered_commands:
-        if info.name == command:
-            return (inspect.getdoc(info.callback) or "").splitlines()[0]
-    raise KeyError(command)
+def _commands() -> dict[str, TyperCommand | TyperGroup]:
+    """Every command by its words; a group's own come behind it."""
+    found: dict[str, TyperCommand | TyperGroup] = {}
+    root = get_command(app)
+    assert isinstance(root, TyperGroup)
+    for name in COMMANDS:
+        command = root.commands[name]
+        assert isinstance(command, TyperCommand | TyperGroup)
+        found[name] = command
+        if isinstance(command, TyperGroup):
+            for word, inner in command.commands.items():
+                assert isinstance(inner, TyperCommand)
+                found[f"{name} {word}"] = inner
+    return found
+
+
+def _summary(command: TyperCommand | TyperGroup) -> str:
+    return (command.help or "").strip().splitlines()[0]
 
 
 def _help(words: list[str]) -> str:

@@ -58,6 +58,17 @@ def ask(
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, metavar="N", help="Same seed, same text.")
     ] = None,
+    draft: Annotated[
+        str,
+        typer.Option(
+            "--draft",
+            metavar="auto|none|lookup|NAME",
+            help="Who guesses tokens ahead; the text stays the same.",
+        ),
+    ] = "auto",
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Neither read nor keep what an image cost before.")
+    ] = False,
     thinking: Annotated[
         ThinkingView | None,
         typer.Option("--thinking", help="How much of the thinking is shown."),
@@ -109,6 +120,8 @@ def ask(
         system=system,
         max_tokens=max_tokens,
         sampling=SamplingOverrides(temperature, top_p, top_k, min_p, seed),
+        draft=draft,
+        use_cache=not no_cache,
     )
     form = OutputForm.JSON if as_json else OutputForm.JSONL if as_jsonl else OutputForm.TEXT
     view = ThinkingView.NONE if no_thinking else thinking

@@ -14,9 +14,9 @@ from qvq_mlx.core.env import Env
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from qvq_mlx.core.card import ModelCard
     from qvq_mlx.core.env import Engine
     from qvq_mlx.core.events import Progress
+    from qvq_mlx.core.setup import Checkpoint, Setup
     from qvq_mlx.core.tokens import Control
 
 
@@ -78,8 +78,8 @@ def _terminal_size() -> os.terminal_size:
 
 
 def _load_engine(
-    card: ModelCard, folder: Path, control: Control
+    checkpoint: Checkpoint, setup: Setup, control: Control
 ) -> Generator[Progress, None, Engine | None]:
     from qvq_mlx import engine
 
-    return (yield from engine.load(card, folder, control))
+    return (yield from engine.load(checkpoint, setup, control))

@@ -59,7 +59,8 @@ class ModelCard:
     """One model. `repo` is a Hugging Face repository id, `folder` a path relative to the cards.
 
     Exactly one of the two is set for a card that is shipped; a card derived from a folder of the
-    user's has an absolute `folder`.
+    user's has an absolute `folder`. `draft` names the card of a smaller model with the same
+    tokenizer, which drafts for this one where it is on the disk.
     """
 
     name: str
@@ -76,6 +77,7 @@ class ModelCard:
     max_tokens: int = 8192
     sampling: Sampling = Sampling()
     vision: VisionLimits = VisionLimits()
+    draft: str = ""
 
     def answers_to(self, name: str) -> bool:
         """Whether `name` means this card; case does not matter."""

@@ -12,9 +12,9 @@ if TYPE_CHECKING:  # names in annotations: `qvq --version` does not wait for the
     from pathlib import Path
     from typing import TextIO
 
-    from qvq_mlx.core.card import ModelCard
     from qvq_mlx.core.events import Progress
     from qvq_mlx.core.picture import Picture
+    from qvq_mlx.core.setup import Checkpoint, Setup
     from qvq_mlx.core.tokens import Control, Generation, Prompt, Step
 
 
@@ -32,7 +32,7 @@ class EngineLoader(Protocol):
     """Reads a checkpoint from disk. The generator reports progress and returns the engine."""
 
     def __call__(
-        self, card: ModelCard, folder: Path, control: Control
+        self, checkpoint: Checkpoint, setup: Setup, control: Control
     ) -> Generator[Progress, None, Engine | None]:
         """None where `control` stopped the load."""
 

@@ -18,6 +18,8 @@ class Stage(StrEnum):
     LOAD = "load"
     ENCODE = "encode"
     PREFILL = "prefill"
+    CALIBRATE = "calibrate"
+    """Once per machine and model: whether drafting pays."""
 
 
 class StopReason(StrEnum):
@@ -48,7 +50,8 @@ class AnswerSource(StrEnum):
 class Progress:
     """How far a stage is: `done` of `total`, in the stage's own unit.
 
-    load: bytes of weights; encode: image tokens; prefill: prompt tokens. `total` 0: not known yet.
+    load: bytes of weights; encode: image tokens; prefill: prompt tokens; calibrate: measurements.
+    `total` 0: not known yet.
     """
 
     stage: Stage
@@ -97,6 +100,11 @@ class Stats:
     `generated_tokens` = `thinking_tokens` + `answer_tokens`; forced tokens count as generated.
     `image_tokens` are part of `prompt_tokens`. `first_token_s` counts from the start of `ask`
     and includes load; `decode_s` is from the first token to the last.
+
+    `cached_tokens` are prompt tokens that were kept of an earlier run. `passes` of the model wrote
+    the tokens, `accepted_tokens` of them guessed right by the `drafter`, which guessed
+    `drafted_tokens`; `drafter_off` says why it stopped, if it did. Peaks are of memory, weights
+    included; `peak_memory_bytes` covers encode, prefill and decode.
     """
 
     prompt_tokens: int = 0
@@ -111,6 +119,15 @@ class Stats:
     thinking_s: float = 0.0
     decode_s: float = 0.0
     peak_memory_bytes: int = 0
+    load_peak_bytes: int = 0
+    encode_peak_bytes: int = 0
+    prefill_peak_bytes: int = 0
+    cached_tokens: int = 0
+    passes: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
+    drafter: str = "none"
+    drafter_off: str = ""
 
     @property
     def tokens_per_s(self) -> float:

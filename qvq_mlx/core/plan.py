@@ -8,6 +8,7 @@ from pathlib import Path
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.request import Sampling
+from qvq_mlx.core.setup import Setup
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +25,4 @@ class Plan:
     system: str | None
     sampling: Sampling
     max_tokens: int
+    setup: Setup = Setup()

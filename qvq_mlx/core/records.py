@@ -115,7 +115,9 @@ def event_from_json(record: Json) -> Event:
             values["stage"] = Stage(values["stage"])
         if cls is Done:
             stats = values["stats"]
-            values["stats"] = Stats(**{f.name: stats[f.name] for f in fields(Stats)})
+            # a run that was saved before a number was counted goes without it
+            known = {f.name: stats[f.name] for f in fields(Stats) if f.name in stats}
+            values["stats"] = Stats(**known)
             values["stop_reason"] = StopReason(values["stop_reason"])
             values["answer_source"] = AnswerSource(values["answer_source"])
         return cls(**values)

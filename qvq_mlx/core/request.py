@@ -61,6 +61,8 @@ class Request:
 
     `images` are paths, or `-` for standard input, in the order of the prompt. `model` is a card's
     name or alias, a folder, or a repository id. None leaves the card's default.
+    `draft` is auto, none, lookup, or a draft model's name; `use_cache` False neither reads nor
+    keeps what earlier runs computed.
     """
 
     question: str
@@ -69,6 +71,8 @@ class Request:
     system: str | None = None
     max_tokens: int | None = None
     sampling: SamplingOverrides = SamplingOverrides()
+    draft: str = "auto"
+    use_cache: bool = True
 
 
 class OutputForm(StrEnum):

@@ -32,24 +32,59 @@ class Generation:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One committed token. `text` may be empty: a part of a character, or a special token."""
+    """One committed token. `text` may be empty: a part of a character, or a special token.
+
+    `row` counts the samples that are drawn side by side; there is one, unless several are asked
+    for.
+    """
 
     id: int
     text: str
     forced: bool = False
+    row: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Peaks:
+    """The highest memory use of each stage, in bytes, weights included."""
+
+    load_bytes: int = 0
+    encode_bytes: int = 0
+    prefill_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What decoding took. `passes` count passes of the model, not of a drafter's.
+
+    `drafter`: "none", "lookup" or the name of a draft model. `off` says why drafting ended, if it
+    did.
+    """
+
+    drafter: str = "none"
+    passes: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
+    off: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The engine's last item: why it ended, what was held back, and what it measured."""
+    """The engine's last item: why it ended, what was held back, and what it measured.
+
+    `tail` is text of an unfinished character (U+FFFD) that no later token completed;
+    `cached_tokens` are prompt tokens that were kept of an earlier run.
+    """
 
     stop_reason: StopReason
     tail: str
-    """Text of an unfinished character (U+FFFD) that no later token completed."""
     prompt_tokens: int
     image_tokens: int
     peak_memory_bytes: int
     concluded: bool
+    cached_tokens: int = 0
+    peaks: Peaks = Peaks()
+    effort: Effort = Effort()
 
 
 Step = Progress | Token | Finished

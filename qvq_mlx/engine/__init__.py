@@ -11,25 +11,26 @@ from pathlib import Path
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.env import Engine
 from qvq_mlx.core.events import Progress, Stage
+from qvq_mlx.core.setup import Checkpoint, Setup
 from qvq_mlx.core.tokens import Control
 
 
 def load(
-    card: ModelCard, folder: Path, control: Control
+    checkpoint: Checkpoint, setup: Setup, control: Control
 ) -> Generator[Progress, None, Engine | None]:
-    """Read the checkpoint in `folder` (an absolute path). None where `control` stopped the load.
+    """Read a checkpoint and what `setup` adds to it. None where `control` stopped the load.
 
     Raises UnsupportedModelError or BrokenModelError. Opens no socket.
     """
     yield Progress(Stage.LOAD, 0, 0)
     from qvq_mlx.engine.session import load_session
 
-    return (yield from load_session(card, folder, control))
+    return (yield from load_session(checkpoint, setup, control))
 
 
-def loaded(card: ModelCard, folder: Path) -> Engine:
+def loaded(card: ModelCard, folder: Path, setup: Setup | None = None) -> Engine:
     """`load` for a program that shows no progress and does not stop it."""
-    steps = load(card, folder, Control())
+    steps = load(Checkpoint(card, folder), setup or Setup(), Control())
     while True:
         try:
             next(steps)

@@ -1,16 +1,18 @@
 """The decode loop. There is one.
 
-Law: a block is the next token, or the tokens that are forced next; it is run in one forward pass
-and committed token by token, and `Control` is read between two commits. The pass after a block is
-dispatched before the block is handed out, so that the device works while the screen draws.
+Law: a block is the next token, or the tokens that are forced next, and behind the next token
+whatever a drafter proposes. It is run in one forward pass and committed token by token; `Control`
+is read between two commits, and what it asks for rejects the rest of the block. What was not
+committed is taken back from the cache. So drafting, steering and rows never change the text: a
+drafted token is committed only where it is the token that the model itself draws there.
 
-A forced block replaces a token that was drawn and not yet run, so nothing has to be taken back
-from the cache. A stop leaves the rest of a block, or the end token, in it: a lane serves one run.
+The pass of a block is dispatched before its first token is handed out: the device works while the
+screen draws. Several rows march in step, one token a pass, and leave one by one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -20,71 +22,152 @@ from qvq_mlx.core.events import StopReason
 from qvq_mlx.core.tokens import Control, Generation, Token
 from qvq_mlx.engine.lane import Lane
 from qvq_mlx.engine.sample import Sampler
+from qvq_mlx.engine.speculation import Speculation
 from qvq_mlx.engine.vocabulary import Detokenizer, Vocabulary
 
 
 @dataclass(frozen=True, slots=True)
+class Start:
+    """Where decoding begins: a lane that holds all of the prompt's `ids` but the last, and the
+    M-RoPE position of that last one. Images make positions fall behind indices.
+
+    The rest is what getting there took: prompt tokens that were kept from an earlier run, and the
+    peaks of memory.
+    """
+
+    lane: Lane
+    ids: tuple[int, ...]
+    position: int
+    cached_tokens: int = 0
+    encode_peak_bytes: int = 0
+    prefill_peak_bytes: int = 0
+
+
+def decode(
+    start: Start, rows: Sequence[Row], speculation: Speculation
+) -> Generator[Token, None, None]:
+    """Tokens as they are committed, until every row has its `ending`."""
+    lane, live = start.lane, list(rows)
+    offset = start.position - (len(start.ids) - 1)
+
+    def draw_after(block: mx.array) -> mx.array:
+        """Run a block (rows, tokens) and draw what follows each token; dispatched, not awaited."""
+        first = lane.length
+        logits = lane.forward(block, first + offset)  # (rows, tokens, vocab)
+        drawn = [row.sampler(scores, first + 1) for row, scores in zip(live, logits, strict=True)]
+        stacked = mx.stack(drawn)  # (rows, tokens)
+        mx.async_eval(stacked)  # type: ignore[no-untyped-call]
+        return stacked
+
+    pending = draw_after(mx.array([[start.ids[-1]]] * len(live)))  # (rows, 1), not in the cache
+    while True:
+        staying = [place for place, row in enumerate(live) if not row.ended()]
+        if not staying:
+            return
+        if len(staying) < len(live):
+            live, pending = [live[place] for place in staying], pending[mx.array(staying)]
+            lane.keep(staying)
+        forced = [row.forced(1 if len(live) > 1 else row.room) for row in live]
+        drafted = 0
+        if any(forced):
+            block = _with_forced(forced, pending)
+        elif len(live) == 1 and speculation.on:
+            drafts = speculation.propose(live[0].sequence, pending[0], live[0].room - 1)
+            drafted = drafts.size
+            block = mx.concatenate([pending, drafts[None]], axis=1) if drafted else pending
+        else:
+            block = pending
+        drawn = draw_after(block)
+        kept = 0
+        for place, row in enumerate(live):
+            count = yield from row.commit(block[place], drawn[place], bool(forced[place]))
+            kept = max(kept, count)
+        lane.trim(block.shape[1] - kept)
+        speculation.judged(drafted, max(kept - 1, 0))
+        pending = drawn[:, kept - 1 : kept]
+
+
+@dataclass(frozen=True, slots=True)
 class Ending:
-    """What the loop returns: why it ended, whether it was told to conclude, what is held back."""
+    """Why a row ended, whether it was told to conclude, and text of an unfinished character."""
 
     stop_reason: StopReason
     concluded: bool = False
     tail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Where decoding begins: a prefilled lane, its last prompt token, and that token's position.
+class Row:
+    """One sequence: how it goes on from the prompt, and what it has written so far."""
 
-    `index` counts tokens of the sequence, `position` M-RoPE positions; images make them differ.
-    """
+    def __init__(
+        self,
+        prompt: Sequence[int],
+        vocabulary: Vocabulary,
+        eos_ids: frozenset[int],
+        generation: Generation,
+        control: Control,
+        number: int = 0,
+    ) -> None:
+        self.ending: Ending | None = None
+        self.sequence = list(prompt)  # the prompt, and every token committed since
+        self.sampler = Sampler(generation.sampling, vocabulary.size)
+        self._number = number
+        self._end = len(prompt) + generation.max_tokens
+        self._control = control
+        self._eos_ids = eos_ids
+        self._closing = vocabulary.encode(generation.closing) if generation.closing else []
+        self._due: list[int] = []  # of the closing text
+        self._concluded = False
+        self._detokenizer = Detokenizer(vocabulary)
 
-    lane: Lane
-    token: int
-    index: int
-    position: int
+    @property
+    def room(self) -> int:
+        """Tokens that may still be committed."""
+        return self._end - len(self.sequence)
+
+    def ended(self) -> bool:
+        """Whether no further block is due: the row has ended, is stopped or is full."""
+        if self.ending is None and self._control.stopping:
+            self._finish(StopReason.INTERRUPT)
+        elif self.ending is None and self.room <= 0:
+            self._finish(StopReason.LENGTH)
+        return self.ending is not None
+
+    def forced(self, most: int) -> list[int]:
+        """The next tokens of the closing text, up to `most`; none unless it was asked for."""
+        if self._control.concluding and not self._concluded:
+            self._concluded = True
+            self._due = self._closing
+        forced, self._due = self._due[:most], self._due[most:]
+        return forced
+
+    def commit(self, block: mx.array, drawn: mx.array, forced: bool) -> Generator[Token, None, int]:
+        """Hand out the tokens of `block` (tokens,) that hold, and return how many did.
+
+        `drawn` (tokens,) is what the model draws after each. The first token holds, as do forced
+        ones; a drafted one holds where it is what was drawn before it.
+        """
+        ids = cast("list[int]", block.tolist())
+        truth: list[int] = []
+        for count, token_id in enumerate(ids):
+            if count and not forced:
+                truth = truth or cast("list[int]", drawn.tolist())  # waits for the pass
+                if token_id != truth[count - 1]:
+                    return count
+            if token_id in self._eos_ids and not forced:
+                self._finish(StopReason.END)
+                return count
+            self.sequence.append(token_id)
+            yield Token(token_id, self._detokenizer.feed(token_id), forced, self._number)
+            if self._control.stopping or (self._control.concluding and not self._concluded):
+                return count + 1
+        return len(ids)
+
+    def _finish(self, stop_reason: StopReason) -> None:
+        self.ending = Ending(stop_reason, self._concluded, self._detokenizer.close())
 
 
-def decode(
-    start: Start,
-    vocabulary: Vocabulary,
-    eos_ids: frozenset[int],
-    generation: Generation,
-    control: Control,
-) -> Generator[Token, None, Ending]:
-    """Tokens as they are committed, then how it ended."""
-    sampler = Sampler(generation.sampling, vocabulary.size)
-    closing = vocabulary.encode(generation.closing) if generation.closing else []
-    detokenizer = Detokenizer(vocabulary)
-    index, position = start.index, start.position
-
-    def draw_after(block: mx.array) -> mx.array:
-        """Run a block and draw the token after it; dispatched, not awaited."""
-        nonlocal index, position
-        logits = start.lane.forward(block[None], position)  # (1, tokens, vocab)
-        index, position = index + block.size, position + block.size
-        drawn = sampler(logits, index)  # (1,)
-        mx.async_eval(drawn)  # type: ignore[no-untyped-call]
-        return drawn
-
-    committed = 0
-    concluded = False
-    pending = draw_after(mx.array([start.token]))
-    while True:
-        if control.stopping:
-            return Ending(StopReason.INTERRUPT, concluded, detokenizer.close())
-        if committed >= generation.max_tokens:
-            return Ending(StopReason.LENGTH, concluded, detokenizer.close())
-        forced: list[int] = []
-        if control.concluding and not concluded:
-            concluded = True
-            forced = closing[: generation.max_tokens - committed]
-        upcoming = draw_after(mx.array(forced) if forced else pending)
-        for token_id in forced or cast("list[int]", pending.tolist()):
-            if control.stopping:
-                break  # the rest of the block is not committed
-            if not forced and token_id in eos_ids:
-                return Ending(StopReason.END, concluded, detokenizer.close())
-            committed += 1
-            yield Token(token_id, detokenizer.feed(token_id), forced=bool(forced))
-        pending = upcoming
+def _with_forced(forced: Sequence[Sequence[int]], pending: mx.array) -> mx.array:
+    """A block (rows, tokens): forced tokens where a row has some, else its pending one."""
+    drawn = cast("list[list[int]]", pending.tolist())
+    return mx.array([list(said) or free for said, free in zip(forced, drawn, strict=True)])

@@ -34,6 +34,11 @@ class Lane:
         """Tokens that the cache holds."""
         return int(self._cache[0].offset)
 
+    @property
+    def layers(self) -> int:
+        """Layers of the model."""
+        return len(self._cache)
+
     def prefill(self, tokens: Embedded, positions: Positions) -> None:
         """Extend the cache by tokens at (3, tokens) positions, and wait for it."""
         # (3, batch, tokens)
@@ -70,7 +75,7 @@ class Lane:
 
     def keep(self, rows: Sequence[int]) -> None:
         """Drop every row but these, in this order."""
-        kept = mx.array(rows)
+        kept = mx.array(list(rows))
         self.restore([(k[kept], v[kept]) for k, v in self._states()])
 
     def _states(self) -> list[KeyValues]:

@@ -1,4 +1,4 @@
-"""Draws the next token from logits, with noise that is keyed by (seed, position).
+"""Draws tokens from logits, with noise that is keyed by (seed, position).
 
 Law: the same seed gives the same token at the same position from the same logits, whatever was
 drawn before, in blocks or one by one. This is the Gumbel-max trick: argmax(logits / T + noise) is
@@ -22,10 +22,17 @@ class Sampler:
         self._size = vocabulary_size
 
     def __call__(self, logits: mx.array, position: int) -> mx.array:
-        """The id drawn at `position`, shape (1,), from the last row of (1, tokens, vocab)."""
-        scores = logits[0, -1, : self._size]  # (vocab,)
+        """Ids (tokens,) drawn from the rows of `logits` (tokens, vocab): the first at `position`,
+        the next one position further on, and so forth.
+        """
+        scores = logits[:, : self._size]  # (tokens, vocabulary)
         if self._sampling.temperature <= 0:
-            return mx.argmax(scores, keepdims=True)
+            return mx.argmax(scores, axis=-1)
+        drawn = [self._draw(row, position + offset) for offset, row in enumerate(scores)]
+        return mx.concatenate(drawn)
+
+    def _draw(self, scores: mx.array, position: int) -> mx.array:
+        """The id drawn at `position` from `scores` (vocabulary,), shape (1,)."""
         scores = scores.astype(mx.float32) / self._sampling.temperature
         scores = _filtered(scores, self._sampling)
         noise = mx.random.gumbel(scores.shape, key=_key(self._sampling.seed, position))

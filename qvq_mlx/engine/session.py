@@ -1,7 +1,8 @@
 """A loaded checkpoint that answers prompts: the engine behind `core.env.Engine`.
 
 Law: one thread loads and generates; arrays that mlx read lazily in one thread cannot be evaluated
-in another. A run leaves nothing behind on the session: the next one equals a cold one.
+in another. A run leaves nothing behind on the session but prefixes that are kept by content: the
+next run equals a cold one, whatever became of this one.
 """
 
 from __future__ import annotations
@@ -12,121 +13,145 @@ from pathlib import Path
 import mlx.core as mx
 
 from qvq_mlx.core.card import ModelCard, Thinking, ThinkingStyle
-from qvq_mlx.core.errors import BrokenModelError
-from qvq_mlx.core.events import Progress, Stage, StopReason
+from qvq_mlx.core.errors import BrokenModelError, UsageError
+from qvq_mlx.core.events import Progress, StopReason
 from qvq_mlx.core.families import PatchLayout
 from qvq_mlx.core.picture import Picture
-from qvq_mlx.core.tokens import Control, Finished, Generation, Prompt, Step
+from qvq_mlx.core.setup import Checkpoint, Drafting, Setup
+from qvq_mlx.core.tokens import Control, Effort, Finished, Generation, Peaks, Prompt, Step
 from qvq_mlx.engine.adapter import Model, load_model
-from qvq_mlx.engine.decode import Ending, Start, decode
-from qvq_mlx.engine.features import Features
-from qvq_mlx.engine.lane import Lane
-from qvq_mlx.engine.patches import patches, read_layout
-from qvq_mlx.engine.prompt import build, positions
+from qvq_mlx.engine.decode import Ending, Row, Start, decode
+from qvq_mlx.engine.drafting import Drafts
+from qvq_mlx.engine.kept import prefixes_in
+from qvq_mlx.engine.patches import read_layout
+from qvq_mlx.engine.prefill import Parts, Reader
+from qvq_mlx.engine.prefix import PrefixCache, fingerprint
+from qvq_mlx.engine.prompt import build
+from qvq_mlx.engine.speculation import Speculation
 from qvq_mlx.engine.vocabulary import Vocabulary
-
-PREFILL_CHUNK_TOKENS = 512
-"""A chunk cannot be interrupted. On a 72B model at about 65 tokens/s this is some 8 s."""
 
 
 class Session:
-    """One checkpoint in memory."""
+    """A checkpoint that reads prompts, and who drafts for it."""
 
-    def __init__(
-        self,
-        model: Model,
-        vocabulary: Vocabulary,
-        layout: PatchLayout,
-        chunk_tokens: int = PREFILL_CHUNK_TOKENS,
-        opened: str = "",
-    ) -> None:
-        self._model = model
-        self._vocabulary = vocabulary
-        self._layout = layout
-        self._chunk_tokens = chunk_tokens
-        self._opened = opened  # what the chat template writes into the reply
+    def __init__(self, reader: Reader, drafts: Drafts) -> None:
+        self.reader = reader
+        self._drafts = drafts
+
+    @property
+    def parts(self) -> Parts:
+        """The checkpoint."""
+        return self.reader.parts
 
     def in_chunks_of(self, tokens: int) -> Session:
         """The same model, prefilled in other chunks: the text must not change."""
-        return Session(self._model, self._vocabulary, self._layout, tokens, self._opened)
+        return Session(self.reader.in_chunks_of(tokens), self._drafts)
+
+    def drafted_by(self, drafts: Drafts) -> Session:
+        """The same model with another drafter: the text must not change."""
+        return Session(self.reader, drafts)
 
     def prompt(self, question: str, pictures: Sequence[Picture], system: str | None) -> Prompt:
         """Images first, then the question."""
-        return build(self._vocabulary, question, pictures, system, self._opened)
+        return build(self.parts.vocabulary, question, pictures, system, self.parts.opened)
 
     def generate(self, prompt: Prompt, generation: Generation, control: Control) -> Iterator[Step]:
         """Encode, prefill, decode. The last item is `Finished`, also after a stop."""
+        return self.generate_rows(prompt, [(generation, control)])
+
+    def generate_rows(
+        self, prompt: Prompt, ways: Sequence[tuple[Generation, Control]]
+    ) -> Iterator[Step]:
+        """Several ways to go on from one prefill, in step; each row as if it ran alone.
+
+        Tokens carry their row; at the end comes one `Finished` per row, in order. The first
+        control also stops encode and prefill. Several rows are not drafted for.
+        """
         mx.reset_peak_memory()
-        ending = Ending(StopReason.INTERRUPT)
-        start = yield from self.start(prompt, control)
+        rows = [
+            Row(prompt.ids, self.parts.vocabulary, self.parts.model.eos_ids, *way, number)
+            for number, way in enumerate(ways)
+        ]
+        start = yield from self.reader.read(prompt, ways[0][1])
+        effort = Effort()
         if start is not None:
-            ending = yield from decode(
-                start, self._vocabulary, self._model.eos_ids, generation, control
-            )
-        yield Finished(
+            start.lane.repeat(len(rows))
+            speculation = Speculation()
+            if len(rows) == 1:
+                speculation = yield from self._drafts.speculation(
+                    self.parts, start, prompt, *ways[0]
+                )
+            yield from decode(start, rows, speculation)
+            effort = speculation.effort
+            self._drafts.remember(self.parts, speculation)
+        for row in rows:
+            ending = row.ending or Ending(StopReason.INTERRUPT)
+            yield self._finished(prompt, start, ending, effort)
+
+    def _finished(
+        self, prompt: Prompt, start: Start | None, ending: Ending, effort: Effort
+    ) -> Finished:
+        return Finished(
             stop_reason=ending.stop_reason,
             tail=ending.tail,
             prompt_tokens=len(prompt.ids),
             image_tokens=sum(picture.tokens for picture in prompt.pictures),
-            peak_memory_bytes=mx.get_peak_memory(),
+            peak_memory_bytes=max(
+                mx.get_peak_memory(),
+                start.encode_peak_bytes if start is not None else 0,
+                start.prefill_peak_bytes if start is not None else 0,
+            ),
             concluded=ending.concluded,
+            cached_tokens=start.cached_tokens if start is not None else 0,
+            peaks=Peaks(
+                load_bytes=self.parts.load_peak_bytes,
+                encode_bytes=start.encode_peak_bytes if start is not None else 0,
+                prefill_bytes=start.prefill_peak_bytes if start is not None else 0,
+            ),
+            effort=effort,
         )
-
-    def start(self, prompt: Prompt, control: Control) -> Generator[Progress, None, Start | None]:
-        """Encode and prefill: a lane that is ready to decode. None where `control` stopped it."""
-        features = yield from self._encode(prompt, control)
-        if len(features) < len(prompt.pictures):
-            return None
-        return (yield from self._prefill(prompt, features, control))
-
-    def _encode(
-        self, prompt: Prompt, control: Control
-    ) -> Generator[Progress, None, list[Features]]:
-        """The vision encoder, picture by picture: its attention is quadratic in one picture."""
-        total = sum(picture.tokens for picture in prompt.pictures)
-        features: list[Features] = []
-        done = 0
-        for picture in prompt.pictures:
-            if control.stopping:
-                break
-            yield Progress(Stage.ENCODE, done, total)
-            encoded = self._model.encode(patches(picture, self._layout), self._layout.grid(picture))
-            mx.eval(encoded.arrays)
-            features.append(encoded)
-            done += picture.tokens
-        if total:
-            yield Progress(Stage.ENCODE, done, total)
-        return features
-
-    def _prefill(
-        self, prompt: Prompt, features: list[Features], control: Control
-    ) -> Generator[Progress, None, Start | None]:
-        """All but the last prompt token, which is the decode loop's first block."""
-        grids = [self._layout.token_grid(picture) for picture in prompt.pictures]
-        where = positions(prompt.ids, grids, self._model.image_token_id)
-        embedded = self._model.embed(prompt.ids, features)
-        lane: Lane = self._model.lane()
-        last = len(prompt.ids) - 1
-        for begin in range(0, last, self._chunk_tokens):
-            yield Progress(Stage.PREFILL, begin, len(prompt.ids))
-            if control.stopping:
-                return None
-            end = min(begin + self._chunk_tokens, last)
-            lane.prefill(embedded[begin:end], where[:, begin:end])
-        yield Progress(Stage.PREFILL, len(prompt.ids), len(prompt.ids))
-        return Start(lane, token=prompt.ids[last], index=last, position=int(where[0, last]))
 
 
 def load_session(
-    card: ModelCard, folder: Path, control: Control
+    checkpoint: Checkpoint, setup: Setup, control: Control
 ) -> Generator[Progress, None, Session | None]:
-    """Weights, tokenizer and image layout of the checkpoint in `folder`."""
+    """The checkpoint and its draft model, if it has one. None where `control` stopped it."""
+    reader = yield from _load_reader(checkpoint, setup, control)
+    if reader is None:
+        return None
+    draft: Reader | None = None
+    if setup.draft_model is not None and setup.drafting in (Drafting.AUTO, Drafting.MODEL):
+        draft = yield from _load_reader(setup.draft_model, setup, control)
+        if draft is None:
+            return None
+        _check_same_tokenizer(reader.parts, draft.parts)
+    drafts = Drafts(setup.drafting, draft, setup.cache_folder, setup.draft_tokens)
+    return Session(reader, drafts)
+
+
+def _load_reader(
+    checkpoint: Checkpoint, setup: Setup, control: Control
+) -> Generator[Progress, None, Reader | None]:
+    """Weights, tokenizer and image layout of one checkpoint."""
+    card, folder = checkpoint.card, checkpoint.folder
+    mx.reset_peak_memory()
     model = yield from load_model(folder, control)
     if model is None:
         return None
     vocabulary = Vocabulary(folder / "tokenizer.json")
-    layout = _layout(model, vocabulary, card, folder)
-    return Session(model, vocabulary, layout, opened=_opened(card.thinking))
+    parts = Parts(
+        name=card.name,
+        model=model,
+        vocabulary=vocabulary,
+        layout=_layout(model, vocabulary, card, folder),
+        fingerprint=fingerprint(folder),
+        opened=_opened(card.thinking),
+        load_peak_bytes=mx.get_peak_memory(),
+    )
+    files = None
+    if setup.cache_folder is not None and setup.cache_max_bytes:
+        files = prefixes_in(setup.cache_folder, setup.cache_max_bytes)
+    return Reader(parts, PrefixCache(files))
 
 
 def _layout(model: Model, vocabulary: Vocabulary, card: ModelCard, folder: Path) -> PatchLayout:
@@ -151,3 +176,12 @@ def _layout(model: Model, vocabulary: Vocabulary, card: ModelCard, folder: Path)
 def _opened(thinking: Thinking) -> str:
     """What a template that opens the thinking ends in."""
     return f"{thinking.open_tag}\n" if thinking.style is ThinkingStyle.PREOPENED else ""
+
+
+def _check_same_tokenizer(target: Parts, draft: Parts) -> None:
+    """A draft is a list of ids: they must mean the same to both. Padding rows may differ."""
+    if target.vocabulary.pieces != draft.vocabulary.pieces:
+        raise UsageError(
+            f"{draft.name} cannot draft for {target.name}: their tokenizers differ",
+            "qvq ask --draft lookup ...",
+        )

@@ -44,6 +44,11 @@ class Vocabulary:
         """Ids from here on are padding rows of the embedding and must not be drawn."""
         return len(self._pieces)
 
+    @property
+    def pieces(self) -> list[bytes]:
+        """The bytes of every id."""
+        return self._pieces
+
     def encode(self, text: str) -> list[int]:
         """The ids of `text`, with nothing added."""
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids

@@ -120,16 +120,39 @@ def thought(meter: Meter) -> list[str]:
 
 def stats_line(stats: Stats) -> str:
     """The numbers of `--verbose` after the end."""
+    cached = f", {stats.cached_tokens:,} cached" if stats.cached_tokens else ""
     parts = [
-        f"prompt {stats.prompt_tokens:,} tokens, {stats.image_tokens:,} of them image",
+        f"prompt {stats.prompt_tokens:,} tokens, {stats.image_tokens:,} of them image{cached}",
         f"thinking {stats.thinking_tokens:,}",
         f"answer {stats.answer_tokens:,}",
         f"first token after {stats.first_token_s:.1f} s",
         f"{stats.tokens_per_s:.1f} tokens/s",
     ]
+    if stats.drafted_tokens:
+        parts.append(
+            f"{stats.drafter} drafted {stats.drafted_tokens:,}, {stats.accepted_tokens:,} right, "
+            f"{stats.passes:,} passes"
+        )
+    if stats.drafter_off:
+        parts.append(f"no drafts of {stats.drafter}: {stats.drafter_off}")
     if stats.peak_memory_bytes:
-        parts.append(f"peak {stats.peak_memory_bytes / 2**30:.1f} GiB")
+        parts.append(_peaks(stats))
     return " · ".join(parts)
+
+
+def _peaks(stats: Stats) -> str:
+    """`peak 41.9 GiB (load 38.6, encode 40.1, prefill 41.9)`; stages that used none are left out.
+
+    A model far below a GiB is told in MiB.
+    """
+    unit, size = ("GiB", 2**30) if stats.peak_memory_bytes >= 2**29 else ("MiB", 2**20)
+    stages = (
+        ("load", stats.load_peak_bytes),
+        ("encode", stats.encode_peak_bytes),
+        ("prefill", stats.prefill_peak_bytes),
+    )
+    told = ", ".join(f"{name} {peak / size:.1f}" for name, peak in stages if peak)
+    return f"peak {stats.peak_memory_bytes / size:.1f} {unit}" + (f" ({told})" if told else "")
 
 
 class Stages:
@@ -161,4 +184,6 @@ def _ended(progress: Progress, seconds: float) -> str:
         return f"{name} {seconds:.1f} s"
     if progress.stage is Stage.LOAD:
         return f"{name} {progress.total / 2**30:.2f} GiB in {seconds:.1f} s"
+    if progress.stage is Stage.CALIBRATE:
+        return f"{name} {progress.total:,} measurements in {seconds:.1f} s (kept for later runs)"
     return f"{name} {progress.total:,} tokens in {seconds:.1f} s"

@@ -6,12 +6,13 @@ import json
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import pytest
 
 from qvq_mlx import images
 from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.families import Family
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.request import Sampling
 from qvq_mlx.core.tokens import Control, Finished, Generation, Prompt, Step, Token
@@ -19,6 +20,9 @@ from qvq_mlx.engine import loaded
 from qvq_mlx.engine.session import Session
 from qvq_mlx.engine.vocabulary import Vocabulary
 from qvq_mlx.store import registry
+
+if TYPE_CHECKING:
+    from tests.engine.families import Checkpoint
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data" / "tiny"
@@ -104,6 +108,21 @@ def run(tiny: Session, card: ModelCard) -> Callable[..., list[Step]]:
         return steps
 
     return collect
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Family], Checkpoint]:
+    """A family's tiny checkpoint, loaded once."""
+    from tests.engine import families  # it needs this module
+
+    made: dict[Family, Checkpoint] = {}
+
+    def checkpoint_of(family: Family) -> Checkpoint:
+        if family not in made:
+            made[family] = families.made(family, tmp_path_factory.mktemp(family) / "weights")
+        return made[family]
+
+    return checkpoint_of
 
 
 def text_of(steps: Sequence[Step]) -> str:

@@ -45,11 +45,11 @@ def test_logits_equal_mlx_vlms_own_forward_pass(tmp_path: Path, read: Picture) -
     checkpoint = make_checkpoint("tiny", tmp_path / "float")
     session = session_of(checkpoint)
     prompt = session.prompt("How many?", [read, read], None)
-    start = cast("Start", returned(session.in_chunks_of(16).start(prompt, Control())))
-    ours = np.array(start.lane.forward(mx.array([[start.token]]), start.position)[0, -1])
+    start = cast("Start", returned(session.in_chunks_of(16).reader.read(prompt, Control())))
+    ours = np.array(start.lane.forward(mx.array([start.ids[-1:]]), start.position)[0, -1])
 
     model = load_model(checkpoint)
-    layout = session._layout
+    layout = session.parts.layout
     expected = model(
         mx.array([prompt.ids]),
         mx.array(np.concatenate([patches(read, layout)] * 2)),

@@ -12,6 +12,7 @@ from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.events import Progress, Stage, StopReason
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.request import Sampling
+from qvq_mlx.core.setup import Checkpoint, Setup
 from qvq_mlx.core.tokens import Control, Finished, Prompt, Step, Token
 from qvq_mlx.engine import load
 from qvq_mlx.engine.session import Session
@@ -58,7 +59,7 @@ def theirs(model: Any, session: Session, prompt: Prompt, max_tokens: int = 256) 
 
     from qvq_mlx.engine.patches import patches
 
-    layout = session._layout
+    layout = session.parts.layout
     ids: list[int] = []
     for token, _ in generate_step(
         mx.array([prompt.ids]),
@@ -69,7 +70,7 @@ def theirs(model: Any, session: Session, prompt: Prompt, max_tokens: int = 256) 
         max_tokens=max_tokens,
         temperature=0.0,
     ):
-        if int(token) in session._model.eos_ids:
+        if int(token) in session.parts.model.eos_ids:
             break
         ids.append(int(token))
     return ids
@@ -209,7 +210,7 @@ def test_a_stop_within_prefill_acts_at_the_next_chunk(
 
 def test_a_stop_during_load_ends_it(card: ModelCard, folder: Path) -> None:
     control = Control()
-    steps = load(card, folder, control)
+    steps = load(Checkpoint(card, folder), Setup(), control)
     next(steps)
     control.stop()
     assert returned(steps) is None

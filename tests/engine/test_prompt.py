@@ -69,15 +69,15 @@ def test_positions_equal_the_reference(tiny: Session, vocabulary: Vocabulary, co
 
     pictures = PICTURES[:count]
     prompt = build(vocabulary, "How many circles are there?", pictures, SYSTEM)
-    layout = tiny._layout
+    layout = tiny.parts.layout
     grid = [[1, *layout.grid(picture)] for picture in pictures]
-    expected, _ = tiny._model._model.language_model.get_rope_index(
+    expected, _ = tiny.parts.model._model.language_model.get_rope_index(
         mx.array([prompt.ids]), mx.array(grid) if grid else None
     )
     ours = positions(
         prompt.ids,
         [layout.token_grid(picture) for picture in pictures],
-        tiny._model.image_token_id,
+        tiny.parts.model.image_token_id,
     )
     assert np.array_equal(
         ours, np.broadcast_to(np.array(expected).reshape(-1, len(prompt.ids)), ours.shape)

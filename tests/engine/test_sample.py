@@ -53,7 +53,7 @@ def test_filters_keep_what_transformers_keeps(sampling: Sampling) -> None:
 
 
 def draw(sampling: Sampling, position: int, logits: np.ndarray = LOGITS, size: int = 50) -> int:
-    drawn = Sampler(sampling, size)(mx.array(logits)[None, None], position)
+    drawn = Sampler(sampling, size)(mx.array(logits)[None], position)
     assert drawn.shape == (1,)
     return int(drawn.item())
 

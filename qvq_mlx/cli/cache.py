@@ -1,0 +1,63 @@
+"""`qvq cache`: what earlier runs left on the disk to save time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from qvq_mlx.core.env import Env
+    from qvq_mlx.engine.kept import KeptFiles
+
+cache = typer.Typer(
+    help="Show or empty the cache of image prefixes.",
+    rich_markup_mode=None,
+    no_args_is_help=False,
+    add_completion=False,
+)
+
+
+@cache.callback(invoke_without_command=True)
+def root(context: typer.Context) -> None:
+    """Show or empty the cache of image prefixes.
+
+    What a model computed for an image is kept, so that the next question about it starts at once.
+    """
+    if context.invoked_subcommand is None:
+        info(context)
+
+
+@cache.command("info")
+def info(context: typer.Context) -> None:
+    """Say where the cache lies, what it holds and what it may hold."""
+    env: Env = context.obj
+    kept = _kept(env)
+    entries = kept.entries()
+    held = sum(entry.size_bytes for entry in entries)
+    env.stdout.write(f"{kept.folder}\n")
+    env.stdout.write(f"{len(entries)} prefixes, {_size(held)} of at most {_size(kept.cap_bytes)}\n")
+
+
+@cache.command("clear")
+def clear(context: typer.Context) -> None:
+    """Remove everything from it."""
+    env: Env = context.obj
+    gone = _kept(env).clear()
+    freed = sum(entry.size_bytes for entry in gone)
+    env.stdout.write(f"removed {len(gone)} prefixes, {_size(freed)}\n")
+
+
+def _kept(env: Env) -> KeptFiles:
+    from qvq_mlx import config
+    from qvq_mlx.engine.kept import prefixes_in
+
+    settings = config.read(env)
+    return prefixes_in(settings.cache_folder, settings.cache_max_bytes)
+
+
+def _size(size_bytes: int) -> str:
+    for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if size_bytes >= factor:
+            return f"{size_bytes / factor:.1f} {unit}"
+    return f"{size_bytes} bytes"

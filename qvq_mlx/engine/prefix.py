@@ -1,0 +1,137 @@
+"""The image-prefix cache: what the model computed up to the end of an image, kept by content.
+
+Law: the key is a hash of the model's fingerprint, the prompt's ids up to the end of an image, and
+the pixels and sizes of every image up to there: never a path, never a name. Prefill is cut at the
+end of every image whether or not anything is kept, so that an entry holds to the bit what the
+run would have computed, and a cached run writes what a cold one writes.
+
+In the process the last prefix stays in memory; on disk entries are files of `KeptFiles`. A file
+that does not load, or has other shapes than the model's, is as good as none.
+
+A 72B model has 320 KiB per token: some 0.4 GB for an image of 1,300 tokens.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import mlx.core as mx
+import numpy as np
+
+from qvq_mlx.core.tokens import Prompt
+from qvq_mlx.engine.kept import KeptFiles
+from qvq_mlx.engine.lane import KeyValues
+
+FORMAT = 1
+"""Raised when the same key would mean other numbers."""
+
+_SAMPLES = 16
+_SAMPLE_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """The end of a prompt's n-th image: the index of the first token behind it, and the key."""
+
+    index: int
+    pictures: int
+    key: str
+
+
+def boundaries(prompt: Prompt, image_token_id: int | None, fingerprint: str) -> Iterator[Boundary]:
+    """Where the images of a prompt end, first to last, each behind its `<|vision_end|>`."""
+    digest = hashlib.sha256(f"{FORMAT} {fingerprint}".encode())
+    hashed = 0
+    ids = prompt.ids
+    ends = [
+        index + 1
+        for index in range(1, len(ids))
+        if ids[index - 1] == image_token_id and ids[index] != image_token_id
+    ]
+    for count, (end, picture) in enumerate(zip(ends, prompt.pictures, strict=True), start=1):
+        digest.update(np.asarray(ids[hashed:end], dtype=np.int64).tobytes())
+        digest.update(f"{picture.width_px}x{picture.height_px}".encode())
+        digest.update(picture.rgb)
+        hashed = end
+        yield Boundary(end, count, digest.copy().hexdigest()[:32])
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A prefix that is kept: where it ends, and what a lane holds there."""
+
+    end: Boundary
+    saved: list[KeyValues]
+
+
+class PrefixCache:
+    """Prefixes of one model. Without `files` only the last one is kept, in memory."""
+
+    def __init__(self, files: KeptFiles | None) -> None:
+        self._files = files
+        self._last: Hit | None = None
+
+    def find(self, ends: Sequence[Boundary], layers: int) -> Hit | None:
+        """The longest prefix that is kept, for a model of so many `layers`."""
+        for end in reversed(ends):
+            if self._last is not None and self._last.end.key == end.key:
+                return self._last
+            saved = self._read(end)
+            if saved is not None and len(saved) == layers:
+                self._last = Hit(end, saved)
+                return self._last
+        return None
+
+    def keep(self, end: Boundary, saved: list[KeyValues]) -> None:
+        """Keep what a lane holds at `end`."""
+        self._last = Hit(end, saved)
+        if self._files is None or self._files.has(end.key):
+            return
+        arrays = {f"{part}.{layer}": array for part, layer, array in _named(saved)}
+        size_bytes = sum(array.nbytes for array in arrays.values())
+        self._files.put(end.key, size_bytes, lambda path: mx.save_safetensors(str(path), arrays))
+
+    def _read(self, end: Boundary) -> list[KeyValues] | None:
+        path = self._files.find(end.key) if self._files is not None else None
+        if path is None:
+            return None
+        try:
+            arrays = mx.load(str(path))
+            assert isinstance(arrays, dict)
+            layers = range(len(arrays) // 2)
+            saved = [(arrays[f"keys.{layer}"], arrays[f"values.{layer}"]) for layer in layers]
+            mx.eval(saved)
+        except (RuntimeError, ValueError, KeyError, AssertionError):
+            return None
+        return saved if all(part.shape[2] == end.index for pair in saved for part in pair) else None
+
+
+def _named(saved: Sequence[KeyValues]) -> Iterator[tuple[str, int, mx.array]]:
+    for layer, (keys, values) in enumerate(saved):
+        yield "keys", layer, keys
+        yield "values", layer, values
+
+
+def fingerprint(folder: Path) -> str:
+    """A hash of a checkpoint: its config, and of every weight file size, time, header and samples.
+
+    Reading 41 GB to name them would cost more than the prefill that is saved; whoever rewrites a
+    file changes its time.
+    """
+    digest = hashlib.sha256()
+    digest.update(f"{version('mlx')} {version('mlx-vlm')} {mx.default_device()}".encode())
+    for name in ("config.json", "preprocessor_config.json"):
+        path = folder / name
+        digest.update(path.read_bytes() if path.is_file() else b"")
+    for path in sorted(folder.glob("*.safetensors")):
+        status = path.stat()
+        digest.update(f"{path.name} {status.st_size} {status.st_mtime_ns}".encode())
+        with path.open("rb") as file:
+            for part in range(_SAMPLES):
+                file.seek(status.st_size * part // _SAMPLES)
+                digest.update(file.read(_SAMPLE_BYTES))
+    return digest.hexdigest()[:32]

@@ -1,0 +1,155 @@
+"""Whether drafting pays, and how far ahead to draft.
+
+Law: every quantity is in seconds that were measured on this machine with this model
+(`Costs`), and the acceptance rate is this run's own. A block of k drafts yields
+E(k) = 1 + a + ... + a^k tokens at acceptance rate a, and costs pass(k + 1) + k * draft; k is the
+one with the highest E(k) / cost, or 0 where plain decoding has it. The account of what was won and
+lost is kept; where it is short by more than 1 % of the run, drafting ends for good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import mlx.core as mx
+
+from qvq_mlx.core.tokens import Effort
+from qvq_mlx.engine.draft import Drafter
+
+MOST_DRAFTS = 7
+"""A pass verifies at most 8 tokens: the pending one and these."""
+
+HOPE = 0.9
+"""The acceptance rate that is expected before any is measured. Hope is cheap: see the account."""
+
+_EXPECTED_WEIGHT = 4.0  # drafts that the expectation counts as
+_MEMORY = 0.97  # what a verified pass leaves of the weight of those before it
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What a model's passes cost here, in seconds.
+
+    `plain_s`: one token of plain decoding, the next pass dispatched before this one is read.
+    `pass_s[n - 1]`: one pass over n tokens, waited for.
+    """
+
+    plain_s: float
+    pass_s: tuple[float, ...]
+
+
+class Speculation:
+    """A drafter, and the account of what it is worth. Without a drafter it counts passes."""
+
+    def __init__(
+        self,
+        drafter: Drafter | None = None,
+        costs: Costs | None = None,
+        draft_s: float = 0.0,
+        always: int = 0,
+        expected: float = HOPE,
+    ) -> None:
+        """`draft_s`: the cost of one drafted token. `always`: draft as many, whatever it costs.
+
+        `expected`: the acceptance rate to begin with.
+        """
+        self._drafter = drafter
+        self._name = drafter.name if drafter is not None else "none"
+        self._costs = costs
+        self._draft_s = draft_s
+        self._always = always
+        self._accepted_weight = expected * _EXPECTED_WEIGHT
+        self._tested_weight = _EXPECTED_WEIGHT
+        self._balance_s = 0.0
+        self._passes = self._drafted = self._accepted = 0
+        self._off = ""
+        self._waited = False  # the pass under way was held up to draft for it
+        if drafter is not None and costs is not None and not always:
+            self._off = hopeless(costs, draft_s, expected)
+
+    @classmethod
+    def refused(cls, name: str, reason: str) -> Speculation:
+        """None, and which drafter there might have been, and why it is not."""
+        speculation = cls()
+        speculation._name, speculation._off = name, reason
+        return speculation
+
+    @property
+    def on(self) -> bool:
+        """Whether `propose` is worth calling."""
+        return self._drafter is not None and not self._off
+
+    @property
+    def effort(self) -> Effort:
+        """The account so far."""
+        return Effort(self._name, self._passes, self._drafted, self._accepted, self._off)
+
+    def propose(self, sequence: Sequence[int], pending: mx.array, room: int) -> mx.array:
+        """Drafts (tokens,) to run behind `pending` (1,); at most `room`, possibly none."""
+        assert self._drafter is not None
+        self._waited = True
+        most = self._always or self._best_length()
+        return self._drafter.propose(sequence, pending, min(most, room))
+
+    def judged(self, drafted: int, accepted: int) -> None:
+        """Enter a pass that ran `drafted` drafts and kept `accepted` of them."""
+        self._passes += 1
+        if not self._waited:
+            return
+        self._waited = False
+        self._drafted += drafted
+        self._accepted += accepted
+        if drafted:
+            tested = min(accepted + 1, drafted)
+            self._accepted_weight = _MEMORY * self._accepted_weight + accepted
+            self._tested_weight = _MEMORY * self._tested_weight + tested
+        if self._costs is not None and not self._always:
+            self._settle(self._costs, drafted, accepted)
+
+    @property
+    def acceptance(self) -> float:
+        """The share of tested drafts that were right lately."""
+        return self._accepted_weight / self._tested_weight
+
+    def _best_length(self) -> int:
+        if self._costs is None:
+            return MOST_DRAFTS
+        return best_length(self._costs, self._draft_s, self.acceptance)
+
+    def _settle(self, costs: Costs, drafted: int, accepted: int) -> None:
+        spent_s = costs.pass_s[drafted] + drafted * self._draft_s
+        self._balance_s += (accepted + 1) * costs.plain_s - spent_s
+        tokens = self._passes + self._accepted
+        if self._balance_s < -(2 + 0.01 * tokens) * costs.plain_s:
+            self._off = f"it lost time: {self._share()}"
+        elif self._best_length() == 0:
+            self._off = f"it would lose time: {self._share()}"
+
+    def _share(self) -> str:
+        return f"{self._accepted} of {self._drafted} drafts were right in {self._passes} passes"
+
+
+def expected_tokens(acceptance: float, drafts: int) -> float:
+    """E(k): tokens that a pass over the pending token and k drafts yields on average."""
+    return sum(acceptance**depth for depth in range(drafts + 1))
+
+
+def best_length(costs: Costs, draft_s: float, acceptance: float) -> int:
+    """The number of drafts with the most tokens/s; 0 where plain decoding is faster."""
+
+    def tokens_per_s(drafts: int) -> float:
+        if drafts == 0:
+            return 1 / costs.plain_s
+        spent_s = costs.pass_s[drafts] + drafts * draft_s
+        return expected_tokens(acceptance, drafts) / spent_s
+
+    return max(range(len(costs.pass_s)), key=tokens_per_s)
+
+
+def hopeless(costs: Costs, draft_s: float, expected: float) -> str:
+    """Why drafting cannot pay at the acceptance rate that is expected; empty where it can."""
+    if best_length(costs, draft_s, expected) > 0:
+        return ""
+    two = costs.pass_s[1] / costs.plain_s
+    return f"verifying 2 tokens costs {two:.2f} single steps, and {expected:.0%} are right"

@@ -1,0 +1,147 @@
+"""Tiny checkpoints of every family, as transformers 5 saves them (tests/data/families).
+
+The weights are drawn by name (tools/families/drawn.py); what transformers computes with them was
+recorded by tools/families/goldens.py.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from qvq_mlx.core.card import ModelCard, Thinking, ThinkingStyle, VisionLimits
+from qvq_mlx.core.families import FACTS, Family
+from qvq_mlx.core.picture import Picture
+from qvq_mlx.core.tokens import Control
+from qvq_mlx.engine import loaded
+from qvq_mlx.engine.decode import Start
+from qvq_mlx.engine.patches import patches
+from qvq_mlx.engine.prompt import positions
+from qvq_mlx.engine.session import Session
+from tests.conftest import ROOT
+from tests.engine.conftest import returned
+from tools.families import drawn
+
+DATA = ROOT / "tests" / "data" / "families"
+SYSTEM = "You are a careful reader."
+QUESTION = "How many red circles are there, and which bar is the tallest of all?"
+TOKEN_GRIDS = ((6, 5), (3, 7), (2, 2))
+PICTURES = {"text": 0, "one": 1, "two": 2, "three": 3}
+SEEING = [family for family in Family if FACTS[family].layout]
+CASES = [(family, case) for family in SEEING for case in PICTURES] + [(Family.QWEN2, "text")]
+CHUNKS = (7, 32, 512)
+BOUND = 1e-4
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded family and what transformers says of it."""
+
+    family: Family
+    folder: Path
+    session: Session
+    golden: Mapping[str, Any]
+
+    def pictures(self, count: int) -> list[Picture]:
+        layout = FACTS[self.family].layout
+        side = layout.factor_px if layout else 0
+        return [
+            picture_of(drawn.picture(rows * side, columns * side, number), rows * columns)
+            for number, (rows, columns) in enumerate(TOKEN_GRIDS[:count])
+        ]
+
+
+def picture_of(pixels: np.ndarray, tokens: int) -> Picture:
+    height, width, _ = pixels.shape
+    return Picture("drawn", width, height, width, height, tokens, "", pixels.tobytes())
+
+
+def card_of(family: Family, folder: Path) -> ModelCard:
+    layout = FACTS[family].layout
+    opens = family in (Family.QWEN2, Family.QWEN3_VL)
+    return ModelCard(
+        name=f"drawn-{family}",
+        summary="",
+        family=family,
+        licence="",
+        folder=str(folder),
+        sees=layout is not None,
+        thinking=Thinking(ThinkingStyle.PREOPENED if opens else ThinkingStyle.NONE),
+        vision=VisionLimits(layout.factor_px if layout else 28),
+    )
+
+
+def write(family: Family, folder: Path) -> Path:
+    """The checkpoint as transformers 5 saves it, its weights drawn."""
+    import mlx.core as mx
+
+    shutil.copytree(DATA / family, folder)
+    shutil.copy(ROOT / "models" / "qvq-tiny" / "tokenizer.json", folder)
+    weights = drawn.weights(json.loads((folder / "weights.json").read_text()))
+    mx.save_safetensors(
+        str(folder / "model.safetensors"), {name: mx.array(w) for name, w in weights.items()}
+    )
+    return folder
+
+
+def made(family: Family, folder: Path) -> Checkpoint:
+    """Written into `folder`, and loaded."""
+    write(family, folder)
+    golden = np.load(DATA / family / "goldens.npz")
+    return Checkpoint(family, folder, opened(folder, family), golden)
+
+
+def opened(folder: Path, family: Family) -> Session:
+    return cast("Session", loaded(card_of(family, folder), folder))
+
+
+def all_logits(checkpoint: Checkpoint, case: str) -> np.ndarray:
+    """Logits (tokens, vocab) after every token of a prompt, in one pass."""
+    import mlx.core as mx
+
+    session = checkpoint.session
+    prompt = session.prompt(QUESTION, checkpoint.pictures(PICTURES[case]), SYSTEM)
+    model, layout = session.parts.model, session.parts.layout
+    features = [
+        model.encode(patches(picture, layout), layout.grid(picture)) for picture in prompt.pictures
+    ]
+    where = positions(
+        prompt.ids, [layout.token_grid(p) for p in prompt.pictures], model.image_token_id
+    )
+    language = model._language._model
+    embedded = model.embed(prompt.ids, features)
+    arguments: dict[str, Any] = {}
+    if checkpoint.family is not Family.QWEN2:
+        arguments["position_ids"] = mx.array(where)[:, None]
+    if checkpoint.family is Family.QWEN3_VL and features:
+        arguments["visual_pos_masks"] = mx.array(embedded.image[None])
+        arguments["deepstack_visual_embeds"] = list(embedded.deepstack)
+    output = language(mx.array([prompt.ids]), inputs_embeds=embedded.rows, **arguments)
+    return np.array(output.logits[0])
+
+
+def started(session: Session, checkpoint: Checkpoint, case: str) -> Start:
+    prompt = session.prompt(QUESTION, checkpoint.pictures(PICTURES[case]), SYSTEM)
+    return cast("Start", returned(session.reader.read(prompt, Control())))
+
+
+def last_logits(start: Start) -> np.ndarray:
+    import mlx.core as mx
+
+    return np.array(start.lane.forward(mx.array([start.ids[-1:]]), start.position)[0, -1])
+
+
+def greedy(start: Start, tokens: int) -> Iterator[int]:
+    import mlx.core as mx
+
+    token, position = start.ids[-1], start.position
+    for _ in range(tokens):
+        token = int(mx.argmax(start.lane.forward(mx.array([[token]]), position)[0, -1]).item())
+        position += 1
+        yield token

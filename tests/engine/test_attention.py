@@ -1,0 +1,87 @@
+"""The vision encoder's memory on the CPU backend grows with the patches, not with their square."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from qvq_mlx.core.families import Family
+from tests.engine.families import SEEING, Checkpoint
+
+GRIDS = ((16, 24), (32, 24))
+"""384 patches, and twice as many: long enough for the scores to be most of the memory."""
+
+
+def tower_of(family: Family) -> Any:
+    """A vision encoder of one block, narrow; every patch attends to all."""
+    import mlx.core as mx
+
+    mx.random.seed(3)
+    package = importlib.import_module(f"mlx_vlm.models.{family}")
+    widths = {"hidden_size": 32, "intermediate_size": 32, "out_hidden_size": 32}
+    own: dict[str, Any] = {
+        Family.QWEN2_VL: {"embed_dim": 32, "hidden_size": 32},
+        Family.QWEN2_5_VL: {**widths, "fullatt_block_indexes": [0]},
+        Family.QWEN3_VL: {**widths, "deepstack_visual_indexes": [0]},
+    }[family]
+    tower = package.VisionModel(package.VisionConfig(depth=1, num_heads=8, **own))
+    mx.eval(tower.parameters())
+    return tower
+
+
+def encoded(tower: Any, grid: tuple[int, int]) -> tuple[np.ndarray, int]:
+    """The features of noise, and the peak of memory above what was held before."""
+    import mlx.core as mx
+
+    rows, columns = grid
+    noise = np.random.default_rng(0).normal(size=(rows * columns, 3 * 2 * 14 * 14))
+    pixels = mx.array(noise.astype(np.float32))
+    mx.eval(pixels)
+    mx.clear_cache()
+    held = mx.get_active_memory()
+    mx.reset_peak_memory()
+    output = tower(pixels, mx.array([[1, rows, columns]]))
+    features = output[0] if isinstance(output, tuple) else output
+    mx.eval(features)
+    return np.array(features), mx.get_peak_memory() - held
+
+
+@pytest.mark.parametrize("family", SEEING)
+def test_twice_the_patches_take_about_twice_the_memory(family: Family) -> None:
+    import mlx.core as mx
+
+    from qvq_mlx.engine.attention import bound_memory
+
+    if mx.default_device() != mx.Device(mx.cpu):
+        pytest.skip("mlx has a fused kernel here")
+    tower = tower_of(family)
+    plain = [encoded(tower, grid) for grid in GRIDS]
+    bound_memory(tower, query_rows=64)
+    bounded = [encoded(tower, grid) for grid in GRIDS]
+    for (expected, _), (features, _) in zip(plain, bounded, strict=True):
+        assert expected.std() > 0.01
+        assert np.abs(features - expected).max() < 1e-5
+    assert plain[1][1] > 3 * plain[0][1]
+    assert bounded[1][1] < 2.4 * bounded[0][1]
+    assert bounded[1][1] < plain[1][1] / 3
+
+
+@pytest.mark.parametrize("family", SEEING)
+def test_a_loaded_model_is_bounded_and_counts_all_its_weights(
+    checkpoint: Callable[[Family], Checkpoint], family: Family
+) -> None:
+    import mlx.core as mx
+    from mlx.utils import tree_flatten
+
+    from qvq_mlx.engine.attention import BoundedAttention
+
+    if mx.default_device() != mx.Device(mx.cpu):
+        pytest.skip("mlx has a fused kernel here")
+    tower = checkpoint(family).session.parts.model._model.vision_tower
+    assert all(isinstance(block.attn, BoundedAttention) for block in tower.blocks)
+    names = [name for name, _ in tree_flatten(tower.parameters())]
+    assert len([name for name in names if ".attn." in name]) == 4 * len(tower.blocks)

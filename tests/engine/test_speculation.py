@@ -1,0 +1,106 @@
+"""The account: drafting goes on while it pays, and ends where it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import mlx.core as mx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qvq_mlx.engine.speculation import (
+    MOST_DRAFTS,
+    Costs,
+    Speculation,
+    best_length,
+    expected_tokens,
+    hopeless,
+)
+
+FREE = Costs(1.0, tuple(1.0 + 0.01 * n for n in range(8)))  # verifying costs next to nothing
+DEAR = Costs(1.0, tuple(1.0 * n for n in range(1, 9)))  # as much as single steps
+PENDING = mx.array([1])
+
+
+class Fixed:
+    """Always proposes as much as it is asked for."""
+
+    name = "fixed"
+
+    def propose(self, sequence: Sequence[int], pending: mx.array, most: int) -> mx.array:
+        return mx.zeros(most, dtype=mx.int32)
+
+
+def test_expected_tokens() -> None:
+    assert expected_tokens(0.0, 5) == 1.0
+    assert expected_tokens(1.0, 5) == 6.0
+    assert expected_tokens(0.5, 2) == 1.75
+
+
+@given(st.floats(0, 1), st.floats(0, 2))
+def test_the_best_length_has_the_most_tokens_a_second(acceptance: float, draft_s: float) -> None:
+    best = best_length(FREE, draft_s, acceptance)
+
+    def speed(drafts: int) -> float:
+        cost = FREE.pass_s[drafts] + drafts * draft_s if drafts else FREE.plain_s
+        return expected_tokens(acceptance, drafts) / cost
+
+    assert 0 <= best <= MOST_DRAFTS
+    assert all(speed(best) >= speed(other) for other in range(MOST_DRAFTS + 1))
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 0.5))
+def test_better_guesses_never_mean_shorter_blocks(a: float, b: float, draft_s: float) -> None:
+    low, high = sorted((a, b))
+    assert best_length(FREE, draft_s, low) <= best_length(FREE, draft_s, high)
+
+
+def test_where_verifying_costs_as_much_as_single_steps_it_is_off_at_once() -> None:
+    assert "2.00 single steps" in hopeless(DEAR, 0.0, 0.9)
+    speculation = Speculation(Fixed(), DEAR)
+    assert not speculation.on
+    assert speculation.effort.off
+    assert Speculation(Fixed(), FREE).on
+
+
+def played(speculation: Speculation, accept: Sequence[int], passes: int = 400) -> float:
+    """Seconds per token of `passes` passes in which `accept[i]` drafts are right, in turn."""
+    spent_s = tokens = 0.0
+    for turn in range(passes):
+        drafted = accepted = 0
+        spent_s += FREE.plain_s
+        if speculation.on:
+            drafted = speculation.propose([], PENDING, 100).size
+            accepted = min(accept[turn % len(accept)], drafted)
+            spent_s += FREE.pass_s[drafted] + drafted * 0.3 - FREE.plain_s
+        speculation.judged(drafted, accepted)
+        tokens += accepted + 1
+    return spent_s / tokens
+
+
+@pytest.mark.parametrize("accept", [[0], [0, 0, 0, 1], [7, 0, 0, 0, 0, 0, 0, 0, 0]])
+def test_it_never_costs_more_than_two_percent_of_a_run(accept: list[int]) -> None:
+    assert played(Speculation(Fixed(), FREE, 0.3), accept) <= 1.02 * FREE.plain_s
+
+
+def test_good_drafts_go_on_and_are_worth_it() -> None:
+    speculation = Speculation(Fixed(), FREE, 0.05)
+    assert played(speculation, [7]) < 0.4
+    assert speculation.on
+    assert speculation.effort.accepted_tokens > 1000
+
+
+def test_what_is_wanted_always_is_never_off() -> None:
+    speculation = Speculation(Fixed(), DEAR, always=4)
+    played(speculation, [0])
+    assert speculation.on
+    assert speculation.effort.drafted_tokens == 1600
+
+
+def test_without_a_drafter_it_counts_passes() -> None:
+    speculation = Speculation()
+    assert not speculation.on
+    played(speculation, [0], 5)
+    assert speculation.effort.passes == 5
+    assert speculation.effort.drafter == "none"
