@@ -118,7 +118,7 @@ def logits(folder: Path, picture: Picture) -> np.ndarray:
 
     session = cast("Any", loaded(registry.resolve(str(folder), folder)[0], folder))
     prompt = session.prompt("How many red circles are there?", [picture], None)
-    layout = session._layout
+    layout = session.parts.layout
     out = load_model(folder)(
         mx.array([prompt.ids]),
         mx.array(patches(picture, layout)),
