@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from qvq_mlx.cli import ask, cache, last, models
+from qvq_mlx.cli import ask, cache, convert, last, models
 from qvq_mlx.cli.arguments import is_image
 from qvq_mlx.core.errors import UsageError
 
@@ -39,9 +39,10 @@ def root(
 app.command("ask")(ask.ask)
 app.command("last")(last.last)
 app.command("models")(models.models)
+app.command("convert")(convert.convert)
 app.add_typer(cache.cache, name="cache")
 
-COMMANDS = ("ask", "cache", "last", "models")
+COMMANDS = ("ask", "cache", "convert", "last", "models")
 
 _ROOT_OPTIONS = ("-h", "--help", "-V", "--version")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +19,9 @@ from qvq_mlx.store import local
 from qvq_mlx.store.stated import stated
 
 T = TypeVar("T")
+
+CARD = "qvq-card.toml"
+"""A folder of weights may carry its own card; `qvq convert` writes one."""
 
 
 def cards() -> tuple[ModelCard, ...]:
@@ -89,18 +92,38 @@ def read_card(path: Path) -> ModelCard:
         raise ConfigError(f"{path} is no model card: {error}", f"cat {path}") from error
 
 
+_TOML_TYPES: dict[str, type | tuple[type, ...]] = {
+    "str": str,
+    "str | None": str,
+    "int": int,
+    "int | None": int,
+    "float": (int, float),
+    "bool": bool,
+    "tuple[str, ...]": list,
+}
+
+
 def _build(cls: type[T], values: dict[str, Any]) -> T:
-    """An instance from TOML values; TypeError for an unknown key."""
+    """An instance from TOML values; TypeError for an unknown key or another type."""
+    kinds = {each.name: str(each.type) for each in fields(cls)}  # type: ignore[arg-type]
+    for key, value in values.items():
+        allowed = _TOML_TYPES.get(kinds.get(key, ""))
+        if allowed and (
+            not isinstance(value, allowed) or isinstance(value, bool) is not (allowed is bool)
+        ):
+            raise TypeError(f"{key} is {value!r}, not {kinds[key]}")
     return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
 def _card_of_folder(folder: Path, known: tuple[ModelCard, ...]) -> ModelCard:
-    """A card for weights that the user points at: a known model's voice if the name is known."""
+    """A card for weights that the user points at: its own, else a known model's voice by name."""
     # .../models--org--name/snapshots/<revision> is called by its repository
     label = folder.name
     if folder.parent.name == "snapshots":
         label = folder.parent.parent.name.removeprefix("models--").replace("--", "/")
-    return replace(_voice_of(label, known), name=label, aliases=(), repo="", folder=str(folder))
+    own = folder / CARD
+    voice = read_card(own) if own.is_file() else _voice_of(label, known)
+    return replace(voice, name=label, aliases=(), repo="", folder=str(folder))
 
 
 def _card_of_repo(repo: str, known: tuple[ModelCard, ...]) -> ModelCard:

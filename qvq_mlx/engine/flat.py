@@ -1,0 +1,55 @@
+"""A config.json in the layout that mlx-vlm's own loader reads.
+
+Law: Qwen2-VL and Qwen2.5-VL become flat (text values at the top, as they were published), the
+other families keep their layout; everywhere `rope_parameters` becomes `rope_theta` and
+`rope_scaling`. No value changes, and what was flat already stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_FLAT = ("qwen2_vl", "qwen2_5_vl")
+_STALE = ("quantization_config", "transformers_version", "dtype", "auto_map")
+
+Values = dict[str, object]
+
+
+def flat(config: Mapping[str, object], *, tied: bool) -> Values:
+    """The same model in the older layout. `tied`: it has no head of its own, whatever it states."""
+    values = {name: value for name, value in config.items() if name not in _STALE}
+    family = values.get("model_type")
+    text = values.get("text_config")
+    if isinstance(text, dict):
+        text = _without_rope_parameters(
+            {name: value for name, value in text.items() if name not in _STALE}
+        )
+        if family in _FLAT:
+            del values["text_config"]
+            # the whole model's own values win: model_type, the token ids, tying
+            stated = {name: value for name, value in values.items() if value is not None}
+            values = {**values, **text, **stated}
+        else:
+            values["text_config"] = text | {"tie_word_embeddings": tied}
+    vision = values.get("vision_config")
+    if isinstance(vision, dict):
+        values["vision_config"] = {
+            **{name: value for name, value in vision.items() if name not in _STALE},
+            "model_type": family,
+        }
+    return _without_rope_parameters(values) | {"tie_word_embeddings": tied}
+
+
+def _without_rope_parameters(values: Values) -> Values:
+    rope = values.pop("rope_parameters", None)
+    if not isinstance(rope, dict):
+        return values
+    scaling = {name: value for name, value in rope.items() if name != "rope_theta"}
+    if "rope_theta" in rope:
+        values.setdefault("rope_theta", rope["rope_theta"])
+    if "mrope_section" in scaling:
+        # `type` is the name that older readers require
+        values["rope_scaling"] = {**scaling, "type": "mrope", "rope_type": "default"}
+    elif scaling.get("rope_type", "default") != "default":
+        values["rope_scaling"] = {"type": scaling["rope_type"], **scaling}
+    return values

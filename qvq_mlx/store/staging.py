@@ -1,0 +1,92 @@
+"""A folder that appears whole or not at all.
+
+Law: the work happens in a hidden sibling (`.NAME.qvq-part`) and is renamed when it is done, so the
+target is never half written. Whatever ends the process, the target stays as it was; what an ended
+process left behind is removed by the next one for the same target. A lock keeps two apart. A
+folder that is replaced is moved aside first, and comes back if the process ends in between.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from qvq_mlx.core.errors import OutputError, UsageError
+
+
+def check_target(target: Path, source: Path, *, force: bool) -> None:
+    """Refuse a target that holds something. Raises UsageError.
+
+    `force` allows a folder that holds a checkpoint, never any other.
+    """
+    here, there = target.resolve(), source.resolve()
+    if here == there or here in there.parents:
+        raise UsageError(f"{target} holds the source {source}", "qvq convert --help")
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise UsageError(f"{target} is a file", f"ls -l {target}")
+    if not any(target.iterdir()):
+        return
+    if not force:
+        raise UsageError(f"{target} exists and is not empty", f"ls -l {target}")
+    if not (target / "config.json").is_file():
+        raise UsageError(
+            f"{target} holds no checkpoint; --force replaces only those", f"ls {target}"
+        )
+
+
+def free_bytes(target: Path) -> int:
+    """Free space where `target` will lie."""
+    folder = target.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+@contextmanager
+def staged(target: Path) -> Iterator[Path]:
+    """An empty folder that becomes `target` when the block ends well. Raises OutputError."""
+    target = target.absolute()
+    part, old, lock = (
+        target.with_name(f".{target.name}.qvq-{what}") for what in ("part", "old", "lock")
+    )
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with lock.open("w") as held:
+            _lock(held.fileno(), target)
+            try:
+                _clean(target, part, old)
+                part.mkdir()
+                yield part
+                if target.exists():
+                    target.rename(old)
+                part.rename(target)
+            finally:
+                _clean(target, part, old)
+                lock.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{target} cannot be written: {error.strerror}", f"ls -ld {target.parent}"
+        ) from error
+
+
+def _lock(descriptor: int, target: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OutputError(
+            f"another qvq writes {target} right now", f"ls -la {target.parent}"
+        ) from None
+
+
+def _clean(target: Path, part: Path, old: Path) -> None:
+    """Remove what is unfinished or replaced; bring back what was moved aside for nothing."""
+    if old.exists() and not target.exists():
+        old.rename(target)
+    for folder in (part, old):
+        if folder.exists():
+            shutil.rmtree(folder)
