@@ -92,10 +92,6 @@ def test_without_a_processor_file_the_familys_own_values_hold(
     made = checkpoint(family)
     folder = shutil.copytree(made.folder, tmp_path / "bare")
     (folder / "preprocessor_config.json").unlink()
-<<<<<<< HEAD
-    assert opened(folder, family).parts.layout == made.session.parts.layout
-    assert read_layout(made.folder, replace(made.session.parts.layout, mean=(0, 0, 0)))
-=======
     assert opened(folder, family).parts.layout == made.session.parts.layout
     assert read_layout(made.folder, replace(made.session.parts.layout, mean=(0, 0, 0)))
 
@@ -133,10 +129,9 @@ def test_rows_of_a_lane_and_a_block_of_tokens_equal_one_by_one(
     golden = made.golden["greedy.ids"][:4].tolist()
     start = started(made.session, made, case)
     start.lane.repeat(3)
-    block = mx.array([[start.token, *golden]] * 3)
+    block = mx.array([[start.ids[-1], *golden]] * 3)
     drawn = np.array(mx.argmax(start.lane.forward(block, start.position), axis=-1))
     assert drawn.tolist() == [made.golden["greedy.ids"][:5].tolist()] * 3
     start.lane.trim(4)  # back to the last prompt token
     again = np.array(mx.argmax(start.lane.forward(block[:, 1:], start.position + 1), axis=-1))
     assert again.tolist() == drawn[:, 1:].tolist()
->>>>>>> families
