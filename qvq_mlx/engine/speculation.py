@@ -122,11 +122,13 @@ class Speculation:
         self._balance_s += (accepted + 1) * costs.plain_s - spent_s
         tokens = self._passes + self._accepted
         if self._balance_s < -(2 + 0.01 * tokens) * costs.plain_s:
-            self._off = f"it lost time: {self._share()}"
+            self._off = f"it lost time, {self._record()}"
         elif self._best_length() == 0:
-            self._off = f"it would lose time: {self._share()}"
+            self._off = f"it would lose time, {self._record()}"
 
-    def _share(self) -> str:
+    def _record(self) -> str:
+        if not self._drafted:
+            return f"nothing was drafted in {self._passes} passes"
         return f"{self._accepted} of {self._drafted} drafts were right in {self._passes} passes"
 
 
