@@ -10,7 +10,7 @@ memory, speculation. Nothing here is shipped in the wheel.
 
 All but `tiny` carry the real Qwen tokenizer (`tools.make_checkpoint.tokenizer`). `--cycle N` makes
 greedy text run in cycles of N tokens, the same in every checkpoint built with the same N: prompt
-lookup and `mid-draft` then propose what `mid` says. `qvq-1layer` needs 1.6 GB of memory in 4 bit and
+lookup and `mid-draft` then propose what `mid` says. `qvq-1layer` needs 1.6 GB of memory in 4 bit,
 5.4 GB with `--bits 0`, where the embedding alone is 2.5 GB.
 """
 
