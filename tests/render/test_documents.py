@@ -75,7 +75,7 @@ def test_quiet_and_verbose_on_a_plain_stderr(world) -> None:
         w = world(out=False, err=False)
         w.play(events, output, step_s=1)
         assert len(w.stderr.getvalue().splitlines()) == expected
-    assert "load 25.00 GiB in 3.0 s\n" in w.stderr.getvalue()
+    assert "load 25.0 GiB in 3.0 s\n" in w.stderr.getvalue()
     assert "note[loop]: again\n" in w.stderr.getvalue()
 
 

@@ -227,7 +227,7 @@ def test_verbose_says_what_each_stage_took(world) -> None:
     w = world()
     w.play(RECORDED, Output(verbose=True), step_s=1)
     text = w.window.text
-    assert "load 25.00 GiB in 3.0 s" in text
+    assert "load 25.0 GiB in 3.0 s" in text
     assert "encode 1,271 tokens in 2.0 s" in text
     assert "prefill 1,310 tokens in 2.0 s" in text
     assert "thinking 400 · answer 100" in text.split("\\boxed{4} \\]")[1]
