@@ -8,7 +8,6 @@ engine/language.py). Nothing that mlx-vlm prints or logs reaches the user.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 import logging
 from collections.abc import Generator, Iterator, Sequence
@@ -27,8 +26,9 @@ from qvq_mlx.engine.architecture import Architecture, Values, read_architecture
 from qvq_mlx.engine.features import Embedded, Features, embedded
 from qvq_mlx.engine.lane import Lane
 from qvq_mlx.engine.language import Language
+from qvq_mlx.engine.library import family_package
 from qvq_mlx.engine.patches import Patches
-from qvq_mlx.engine.weights import HEAD, read_weights
+from qvq_mlx.engine.weights import HEAD, install, read_weights
 
 
 class Model:
@@ -91,8 +91,6 @@ def load_model(folder: Path, control: Control) -> Generator[Progress, None, Mode
 
 def _lazy_model(folder: Path, architecture: Architecture) -> Any:
     """The model with its weights mapped, not read."""
-    from mlx_vlm.utils import load_model_weights
-
     from qvq_mlx.engine.attention import bound_memory
 
     if mx.metal.is_available():
@@ -105,14 +103,7 @@ def _lazy_model(folder: Path, architecture: Architecture) -> Any:
     if tied:
         weights = {name: array for name, array in weights.items() if not name.startswith(HEAD)}
     model = _bare_model(architecture, {**architecture.text, "tie_word_embeddings": tied})
-    settings: Values = {}
-    if architecture.quantization:
-        skip_vision = architecture.quantization.get("skip_vision", False)
-        settings = {
-            "quantization": dict(architecture.quantization),
-            "vision_config": {"skip_vision": skip_vision},
-        }
-    load_model_weights(model, settings, weights, folder, lazy=True)
+    install(model, weights, architecture.quantization)
     if architecture.vision and mx.default_device() == mx.Device(mx.cpu):
         bound_memory(model.vision_tower)
     return model
@@ -120,7 +111,7 @@ def _lazy_model(folder: Path, architecture: Architecture) -> Any:
 
 def _bare_model(architecture: Architecture, text: Values) -> Any:
     """mlx-vlm's model of the family, its weights not yet set."""
-    package = importlib.import_module(f"mlx_vlm.models.{architecture.family}")
+    package = family_package(architecture.family)
     vision = architecture.vision
     if vision is None:
         return package.Model(package.ModelConfig(**text))

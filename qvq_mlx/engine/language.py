@@ -15,6 +15,7 @@ import mlx.core as mx
 
 from qvq_mlx.core.families import Family
 from qvq_mlx.engine.features import Embedded
+from qvq_mlx.engine.library import new_cache
 
 
 class Language:
@@ -26,9 +27,7 @@ class Language:
 
     def new_cache(self) -> list[Any]:
         """An empty cache: keys and values per layer."""
-        from mlx_vlm.models.cache import make_prompt_cache
-
-        return list(make_prompt_cache(self._model))
+        return new_cache(self._model)
 
     def embed(self, ids: Sequence[int]) -> mx.array:
         """Embeddings (1, tokens, hidden) of text."""

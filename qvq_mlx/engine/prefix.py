@@ -16,7 +16,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import mlx.core as mx
@@ -25,6 +24,7 @@ import numpy as np
 from qvq_mlx.core.tokens import Prompt
 from qvq_mlx.engine.kept import KeptFiles
 from qvq_mlx.engine.lane import KeyValues
+from qvq_mlx.engine.library import versions
 
 FORMAT = 1
 """Raised when the same key would mean other numbers."""
@@ -123,7 +123,7 @@ def fingerprint(folder: Path) -> str:
     file changes its time.
     """
     digest = hashlib.sha256()
-    digest.update(f"{version('mlx')} {version('mlx-vlm')} {mx.default_device()}".encode())
+    digest.update(f"{versions()} {mx.default_device()}".encode())
     for name in ("config.json", "preprocessor_config.json"):
         path = folder / name
         digest.update(path.read_bytes() if path.is_file() else b"")

@@ -9,10 +9,12 @@ are mapped, not read.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import mlx.core as mx
+import mlx.nn as nn
 
 from qvq_mlx.core.errors import BrokenModelError
 
@@ -42,6 +44,33 @@ def read_weights(folder: Path) -> dict[str, mx.array]:
         # torch has (out, rgb, frames, height, width), mlx the colours last
         weights[_PATCHES] = patches.transpose(0, 2, 3, 4, 1)
     return weights
+
+
+def install(
+    model: Any, weights: Mapping[str, mx.array], quantization: Mapping[str, object]
+) -> None:
+    """Set all weights of `model`, quantized where they are; nothing is read.
+
+    What is quantized, in how many bits and in which groups follows from the shapes: old
+    conversions do not say it of every module. `quantization` says in which mode. Raises
+    ValueError where a weight is missing or too many.
+    """
+
+    def stored(path: str, module: Any) -> bool | dict[str, object]:
+        scales = weights.get(f"{path}.scales")
+        if scales is None or not hasattr(module, "to_quantized"):
+            return False
+        columns = module.weight.shape[-1]
+        own = quantization.get(path)
+        return {
+            "group_size": columns // scales.shape[-1],
+            "bits": 32 * weights[f"{path}.weight"].shape[-1] // columns,
+            "mode": (own if isinstance(own, dict) else quantization).get("mode", "affine"),
+        }
+
+    nn.quantize(model, class_predicate=stored)  # type: ignore[attr-defined]
+    model.load_weights(list(weights.items()))
+    model.eval()
 
 
 def mlx_name(name: str) -> str:

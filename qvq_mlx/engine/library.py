@@ -1,0 +1,100 @@
+"""mlx-vlm's model classes and its KV cache, and nothing else of it.
+
+Law: nothing here imports transformers, huggingface_hub or any other network module, and asking a
+model needs none of them: prompts, pictures, sampling and text are this project's own.
+
+`import mlx_vlm` runs 800 further modules before the first class is reached: a second or two, and
+sockets within reach. The classes themselves need mlx, numpy and Pillow. So they are imported with
+the package's `__init__` and its processors left out, as a copy of their own: whoever imports
+mlx_vlm besides gets the whole of it, untouched.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import mlx.core as mx
+
+_PACKAGE = "mlx_vlm"
+_LOCK = threading.Lock()
+_copy: dict[str, ModuleType] = {}  # what sys.modules holds of mlx_vlm while a part is imported
+
+
+def family_package(family: str) -> Any:
+    """`mlx_vlm.models.<family>`: its Model, ModelConfig and so forth."""
+    return _part(f"{_PACKAGE}.models.{family}")
+
+
+def new_cache(language: Any) -> list[Any]:
+    """An empty KV cache for a language model of one of the families."""
+    return list(_part(f"{_PACKAGE}.models.cache").make_prompt_cache(language))
+
+
+def versions() -> str:
+    """Of mlx and mlx-vlm. Not from the installed distributions: reading those loads sockets."""
+    return f"mlx {mx.__version__}, mlx-vlm {_part(f'{_PACKAGE}.version').__version__}"  # type: ignore[attr-defined]
+
+
+def _part(name: str) -> Any:
+    with _LOCK:
+        if name not in _copy:
+            with _own_copy():
+                importlib.import_module(name)
+        return _copy[name]
+
+
+@contextmanager
+def _own_copy() -> Iterator[None]:
+    """Within, `mlx_vlm` means the copy; afterwards what it meant before."""
+    theirs = _taken_out()
+    sys.modules.update(_copy or {_PACKAGE: _bare_package()})
+    sys.meta_path.insert(0, _NoProcessors())
+    try:
+        yield
+    finally:
+        del sys.meta_path[0]
+        _copy.update(_taken_out())
+        sys.modules.update(theirs)
+
+
+def _taken_out() -> dict[str, ModuleType]:
+    names = [name for name in sys.modules if name.partition(".")[0] == _PACKAGE]
+    return {name: sys.modules.pop(name) for name in names}
+
+
+def _bare_package() -> ModuleType:
+    """The package without what its `__init__` imports."""
+    spec = importlib.util.find_spec(_PACKAGE)
+    if spec is None or spec.submodule_search_locations is None:
+        raise ModuleNotFoundError("mlx-vlm is not installed")
+    package = ModuleType(_PACKAGE)
+    package.__path__ = list(spec.submodule_search_locations)
+    return package
+
+
+class _NoProcessors(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds an empty module for everything that prepares a processor of transformers'."""
+
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None,
+        target: ModuleType | None = None,
+    ) -> importlib.machinery.ModuleSpec | None:
+        """A spec for a processor's module, else None."""
+        del path, target
+        if not fullname.rpartition(".")[2].startswith("processing_"):
+            return None
+        return importlib.machinery.ModuleSpec(fullname, self)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Leave it empty."""
