@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from qvq_mlx import history, images
+from qvq_mlx import fitting, history, images
 from qvq_mlx.config import Settings
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import UsageError
@@ -16,11 +16,12 @@ from qvq_mlx.core.thinking import split
 from qvq_mlx.core.timing import paced, timed
 from qvq_mlx.core.tokens import Control, Generation
 from qvq_mlx.store import registry
+from qvq_mlx.turn import Turn
 
 
 def plan(request: Request, env: Env, settings: Settings) -> Plan:
     """Resolve every name and read every image. Raises a QvqError before anything heavy runs."""
-    card, folder = registry.resolve(request.model, settings.hub_cache)
+    card, folder = registry.resolve(request.model, settings.hub_cache, settings.cards_folder)
     if card.sees and not request.images:
         raise UsageError(
             f"no image is given, and {card.name} is asked about images", 'qvq ask IMAGE "question"'
@@ -33,6 +34,7 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
     pictures = tuple(
         images.read(source, card.vision, env.stdin.buffer) for source in request.images
     )
+    room = fitting.check(card, request, pictures, env)
     return Plan(
         question=request.question,
         card=card,
@@ -42,6 +44,9 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
         system=(card.system if request.system is None else request.system) or None,
         sampling=request.sampling.applied_to(card.sampling),
         max_tokens=request.max_tokens or card.max_tokens,
+        notices=room.notices,
+        alone=room.alone,
+        wait=request.wait,
     )
 
 
@@ -54,6 +59,19 @@ def ask(plan: Plan, env: Env, settings: Settings, control: Control) -> Iterator[
 
 
 def _events(plan: Plan, env: Env, settings: Settings, control: Control) -> Iterator[Event]:
+    """One big model at a time: the turn is taken before the load and given back after `Done`."""
+    yield from plan.notices
+    turn = Turn(settings.cache_folder, env.sleep)
+    try:
+        if plan.alone and not (yield from turn.take(control, wait=plan.wait)):
+            yield Done(StopReason.INTERRUPT, AnswerSource.NONE, False, False, Stats())
+            return
+        yield from _answered(plan, env, settings, control)
+    finally:
+        turn.release()
+
+
+def _answered(plan: Plan, env: Env, settings: Settings, control: Control) -> Iterator[Event]:
     engine = yield from env.load_engine(plan.card, plan.folder, control)
     if engine is None:
         yield Done(StopReason.INTERRUPT, AnswerSource.NONE, False, False, Stats())

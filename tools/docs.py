@@ -45,6 +45,7 @@ from qvq_mlx.core.events import (
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.request import Sampling
+from tools import memory
 
 ROOT = Path(__file__).parents[1]
 SCHEMAS = ROOT / "docs" / "schema"
@@ -66,10 +67,12 @@ def documents() -> dict[Path, str]:
     text = readme.read_text(encoding="utf-8")
     text = _replaced(text, "commands", commands_table())
     text = _replaced(text, "exit-codes", exit_codes_table())
+    text = _replaced(text, "models", memory.models_table())
     return {
         readme: text,
         ROOT / "docs" / "commands.md": commands_page(),
         ROOT / "docs" / "json.md": json_page(),
+        ROOT / "docs" / "memory.md": memory.memory_page(),
         SCHEMAS / "result.schema.json": _pretty(result_schema()),
         SCHEMAS / "events.schema.json": _pretty(events_schema()),
     }

@@ -35,6 +35,10 @@ from qvq_mlx.core.card import ModelCard, Shape
 
 KV_STEP_TOKENS = 256
 CHUNK_TOKENS = 512
+PROMPT_TOKENS = 128
+"""A question, the system message and the chat template, where there is no question yet."""
+ANSWER_TOKENS = 1024
+"""What is kept for the answer, of the tokens that a run may write."""
 TIGHT_SHARE = 0.80
 ACHIEVED_SHARE = 0.80
 """Of bandwidth / bytes. Measured on Max chips with 70B models at 4 and 6 bit: 79 to 86 %; on Ultra
@@ -138,6 +142,36 @@ def gib(size_bytes: int) -> str:
     if size_bytes < 2**30:
         return f"{size_bytes / 2**20:.1f} MiB"
     return f"{size_bytes / 2**30:.1f} GiB"
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """The tokens of one run."""
+
+    image_tokens: int
+    prompt_tokens: int
+    budget_tokens: int
+    answer_tokens: int
+
+
+def typical(card: ModelCard) -> Use:
+    """One picture of the largest size, a short question, and the card's tokens to write."""
+    limits = card.vision
+    image = limits.max_pixels // limits.factor_px**2 if card.sees else 0
+    answer = min(ANSWER_TOKENS, card.max_tokens)
+    return Use(image, PROMPT_TOKENS, card.max_tokens - answer, answer)
+
+
+def estimate_for(card: ModelCard, machine: Machine, use: Use) -> Estimate:
+    """`estimate`, with its tokens in one value."""
+    return estimate(
+        card,
+        machine,
+        use.image_tokens,
+        use.prompt_tokens,
+        use.budget_tokens,
+        use.answer_tokens,
+    )
 
 
 def estimate(

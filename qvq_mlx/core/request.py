@@ -60,7 +60,8 @@ class Request:
     """One question about some images.
 
     `images` are paths, or `-` for standard input, in the order of the prompt. `model` is a card's
-    name or alias, a folder, or a repository id. None leaves the card's default.
+    name or alias, a folder, or a repository id. None leaves the card's default. `force` runs what
+    does not fit in memory; `wait` False fails where another process has a big model loaded.
     """
 
     question: str
@@ -69,6 +70,8 @@ class Request:
     system: str | None = None
     max_tokens: int | None = None
     sampling: SamplingOverrides = SamplingOverrides()
+    force: bool = False
+    wait: bool = True
 
 
 class OutputForm(StrEnum):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from qvq_mlx.core.card import ModelCard, VisionLimits
 from qvq_mlx.core.checkpoint import read_json
-from qvq_mlx.core.errors import UnknownModelError
+from qvq_mlx.core.errors import ModelError, UnknownModelError
 from qvq_mlx.store import local
 from qvq_mlx.store.cardfile import read_cards
 from qvq_mlx.store.shape import stated_shape
@@ -64,6 +64,16 @@ def measured(card: ModelCard, folder: Path) -> ModelCard:
     size_bytes = local.weight_bytes(folder)
     shape = card.shape or stated_shape(folder)
     return replace(card, download_bytes=size_bytes or card.download_bytes, shape=shape)
+
+
+def licence_file(card: ModelCard, hub_cache: Path) -> Path | None:
+    """The licence's text beside the weights, where both are here."""
+    try:
+        folder = folder_of(card, hub_cache)
+    except (ModelError, OSError):
+        return None
+    names = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE")
+    return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
 def folder_of(card: ModelCard, hub_cache: Path) -> Path:
