@@ -6,11 +6,14 @@ from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.fit import (
     ACHIEVED_SHARE,
     TIGHT_SHARE,
+    ULTRA_SHARE,
+    Machine,
     Use,
     Verdict,
     estimate_for,
     gib,
     kv_bytes_per_token,
+    tokens_per_s,
     typical,
 )
 from qvq_mlx.images.resize import smart_resize
@@ -148,8 +151,9 @@ A typical run: the largest picture, a short question, all the tokens that the ca
 
 ## Speed
 
-Every token reads all weights once: tokens/s = bandwidth / size x {ACHIEVED_SHARE:g}. The share is what others
-measured on Max chips with 70B models (79 to 86 %); Ultra chips reached 63 %.
+Every token reads all weights once: tokens/s = bandwidth / size x {ACHIEVED_SHARE:g}, or
+x {ULTRA_SHARE:g} on an Ultra. The share is what others measured with 70B models: 79 to 86 % on Max chips,
+63 to 64 % on Ultra chips. A chip that is not in the table gets no figure.
 
 {_speeds(card)}
 """
@@ -181,7 +185,9 @@ def _speeds(card: ModelCard) -> str:
     for chip, cores in CHIPS:
         rate = bandwidth_of(f"Apple {chip}", cores)
         assert rate is not None
-        speed = rate / card.download_bytes * ACHIEVED_SHARE
+        machine = Machine(chip=chip, bandwidth_bytes_per_s=rate)
+        speed = tokens_per_s(card, machine)
+        assert speed is not None
         rows.append((f"{chip}, {cores} GPU cores", f"{rate / 1e9:g} GB/s", f"{speed:.1f}"))
     return _table(("chip", "bandwidth", f"`{card.name}`, tokens/s"), rows)
 

@@ -22,7 +22,7 @@ def models(
     """List the models that qvq knows, and whether this machine can run them.
 
     fits: the share of what the GPU may hold that a run needs (qvq fit MODEL explains it).
-    tok/s: expected, 80 % of memory bandwidth / size.
+    tok/s: expected, 80 % of memory bandwidth / size (63 % on an Ultra).
     ~: the size is computed. ?: no source confirms the repository.
     """
     # all of it only now: `qvq --help` reads this module

@@ -1,8 +1,8 @@
 """Which model to take where nobody named one, and what to take where one does not fit.
 
 Law: never picked by itself: a rank of 0 (the embedded models), a licence for research only, a model
-that does not see, a repository that no source confirms. Among the rest a comfortable fit goes
-before a tight one, then the higher rank, then the order of the cards.
+that does not see, less than 4 bits, a repository that no source confirms. Among the rest a
+comfortable fit goes before a tight one, then the higher rank, then the order of the cards.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ _ORDER = {Verdict.YES: 0, Verdict.TIGHT: 1, Verdict.UNKNOWN: 2}
 
 def may_be_default(card: ModelCard) -> bool:
     """Whether it may be picked by itself."""
-    research = licence_of(card.licence).research_only
-    return card.rank > 0 and card.sees and not research and "repo" not in card.unconfirmed
+    if card.rank <= 0 or not card.sees or "repo" in card.unconfirmed:
+        return False
+    # 3 bit costs much: perplexity +19 % against +5 % with 4 bit (70B, llama.cpp's Q3_K_M, Q4_K_M)
+    return not licence_of(card.licence).research_only and not 0 < card.bits < 4
 
 
 def best(cards: Iterable[ModelCard], machine: Machine) -> ModelCard | None:

@@ -41,8 +41,9 @@ ANSWER_TOKENS = 1024
 """What is kept for the answer, of the tokens that a run may write."""
 TIGHT_SHARE = 0.80
 ACHIEVED_SHARE = 0.80
-"""Of bandwidth / bytes. Measured on Max chips with 70B models at 4 and 6 bit: 79 to 86 %; on Ultra
-chips 63 %."""
+"""Of bandwidth / bytes. Others measured 79 to 86 % on Max chips, 70B models at 4 and 6 bit."""
+ULTRA_SHARE = 0.63
+"""Others measured 63 to 64 % on Ultra chips."""
 _SCORE_BYTES = 6
 
 
@@ -214,13 +215,18 @@ def kv_bytes_per_token(shape: Shape) -> int:
 
 
 def tokens_per_s(card: ModelCard, machine: Machine) -> float | None:
-    """Expected decode speed: every token reads all weights once, at ACHIEVED_SHARE of the limit.
+    """Expected decode speed: every token reads all weights once, at a share of the limit.
 
     None where the chip or the size is unknown.
     """
     if not machine.bandwidth_bytes_per_s or not card.download_bytes:
         return None
-    return machine.bandwidth_bytes_per_s / card.download_bytes * ACHIEVED_SHARE
+    return machine.bandwidth_bytes_per_s / card.download_bytes * achieved_share(machine.chip)
+
+
+def achieved_share(chip: str | None) -> float:
+    """The share of the limit that is reached."""
+    return ULTRA_SHARE if (chip or "").endswith("Ultra") else ACHIEVED_SHARE
 
 
 def working_set_of(memory_bytes: int) -> int:

@@ -13,6 +13,7 @@ given are computed, parameters x (bits + 0.5) / 8 (groups of 64 with a 16-bit sc
 from __future__ import annotations
 
 import dataclasses
+import functools
 import tomllib
 import types
 import typing
@@ -33,6 +34,8 @@ def read_cards(path: Path) -> tuple[ModelCard, ...]:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
         variants = values.pop("variants", [{}])
+        if not isinstance(variants, list) or not variants:
+            raise ValueError("variants is no list of tables")
         model = _model(values)
         return tuple(_variant(model, variant, index == 0) for index, variant in enumerate(variants))
     except (OSError, ValueError, TypeError, AttributeError) as error:
@@ -104,7 +107,7 @@ def _variant(model: ModelCard, values: dict[str, Any], first: bool) -> ModelCard
 
 def _build(cls: type[T], values: dict[str, Any]) -> T:
     """An instance from TOML values. TypeError for an unknown, missing or ill-typed key."""
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)
     ready = {}
     for key, value in values.items():
         if key not in hints:
@@ -114,6 +117,12 @@ def _build(cls: type[T], values: dict[str, Any]) -> T:
             raise TypeError(f"{key} is {value!r}")
         ready[key] = value
     return cls(**ready)
+
+
+@functools.cache
+def _hints(cls: type[Any]) -> dict[str, Any]:
+    """The types of a class's fields; asked for each of some thirty cards at every start."""
+    return typing.get_type_hints(cls)
 
 
 def _is_a(value: object, hint: Any) -> bool:  # noqa: ANN401 - a type as a value
