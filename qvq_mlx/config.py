@@ -20,8 +20,9 @@ import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from qvq_mlx.core.catalogue import Setting
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ConfigError
 from qvq_mlx.core.request import ThinkingView
@@ -48,14 +49,6 @@ class Settings:
     hub_cache: Path
     cache_folder: Path
     cards_folder: Path
-
-
-class Setting(NamedTuple):
-    """One key, its value as text (None: not set), and where that comes from."""
-
-    key: str
-    value: str | None
-    source: str
 
 
 def read(env: Env) -> Settings:

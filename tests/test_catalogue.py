@@ -155,7 +155,7 @@ def test_a_licence_names_its_duties_and_its_text(world: Build, tmp_path: Path) -
     assert str(folder / "LICENSE") in w.out
     w = world()
     assert w.run("licence", "qwen2.5-vl-3b", "--json") == ExitCode.OK
-    assert json.loads(w.out)["research_only"]
+    assert json.loads(w.out)["licence"]["research_only"]
 
 
 def test_a_card_of_the_users_wins(world: Build, tmp_path: Path) -> None:

@@ -187,7 +187,7 @@ def test_the_command_says_what_the_document_says(
     code = w.run(*arguments, "--json")
     document = json.loads(w.out)
     needed = document["needed_bytes"] / GIB
-    limit = document["working_set_bytes"] / GIB
+    limit = document["estimate"]["working_set_bytes"] / GIB
     row = (
         f"| {memory[:-3]} GiB | {budget:,} | {needed:.1f} GiB | {limit:.1f} GiB"
         f" | {document['verdict']} |"
@@ -197,7 +197,13 @@ def test_the_command_says_what_the_document_says(
     assert document["use"]["image_tokens"] == photo_use(card(), budget).image_tokens
     w = world()
     assert w.run(*arguments) == code
-    assert f"{document['verdict']}  " in w.out
+    assert f"verdict\t{document['verdict']}: " in w.out
+
+
+def test_without_a_name_it_is_the_best_that_fits(world: Build) -> None:
+    w = world()
+    assert w.run("fit", "--memory", "128 GB") == ExitCode.OK
+    assert w.out.startswith("model\tqvq-72b-preview\n")
 
 
 def test_a_size_that_is_none_is_refused(world: Build) -> None:
@@ -210,4 +216,4 @@ def test_a_size_that_is_none_is_refused(world: Build) -> None:
 def test_fit_does_not_need_to_know_the_machine(world: Build) -> None:
     w = world()
     assert w.run("fit", "qvq") == ExitCode.OK
-    assert "this machine's memory is not known" in w.out
+    assert "needed; this machine's memory is not known" in w.out

@@ -25,8 +25,8 @@ from typing import Any
 from qvq_mlx.cli.app import COMMANDS, app
 from qvq_mlx.cli.main import main
 from qvq_mlx.cli.world import real_env
-from qvq_mlx.core import records
-from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core import catalogue, records
+from qvq_mlx.core.card import ModelCard, Shape, Thinking, VisionLimits, VisionShape
 from qvq_mlx.core.errors import ExitCode
 from qvq_mlx.core.events import (
     AnswerDelta,
@@ -42,6 +42,8 @@ from qvq_mlx.core.events import (
     ThinkingDelta,
     fold,
 )
+from qvq_mlx.core.fit import Estimate, Machine, Use
+from qvq_mlx.core.licence import Licence
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.request import Sampling
@@ -56,6 +58,15 @@ EVENTS: tuple[type[Event], ...] = (
     AnswerRetracted,
     Notice,
     Done,
+)
+
+CATALOGUE: tuple[type[Any], ...] = (
+    *(catalogue.ModelsRecord, catalogue.ModelEntry, Machine),
+    *(catalogue.ListRecord, catalogue.DiskEntry),
+    *(catalogue.ShowRecord, ModelCard, Thinking, Sampling, VisionLimits, Shape, VisionShape),
+    *(catalogue.LicenceRecord, Licence),
+    *(catalogue.FitRecord, Use, Estimate, catalogue.Instead),
+    *(catalogue.ConfigRecord, catalogue.Setting),
 )
 
 Json = dict[str, Any]
@@ -135,6 +146,9 @@ def json_page() -> str:
             "",
             _fenced("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)),
             "",
+            "## `models`, `list`, `show`, `licence`, `fit` and `config list` with `--json`",
+            "",
+            *(part for cls in CATALOGUE for part in (_described(cls), "")),
         ]
     )
 

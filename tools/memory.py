@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.fit import (
     ACHIEVED_SHARE,
@@ -196,6 +198,6 @@ def _verdict(card: ModelCard, memory_gib: int) -> Verdict:
     return estimate_for(card, hypothetical(memory_gib * 2**30), typical(card)).verdict
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)

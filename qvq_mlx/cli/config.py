@@ -90,14 +90,12 @@ def _set(env: Env, key: str, text: str | None) -> None:
 
 def _list(env: Env, as_json: bool) -> None:
     from qvq_mlx import config as settings
-    from qvq_mlx.core.records import VERSION
+    from qvq_mlx.core.catalogue import ConfigRecord
     from qvq_mlx.render import listing
 
     found = settings.described(env)
     if as_json:
-        listing.write_json(
-            env, {"version": VERSION, "settings": [setting._asdict() for setting in found]}
-        )
+        listing.write_json(env, ConfigRecord(found))
         return
     rows = [(s.key, "" if s.value is None else s.value, s.source) for s in found]
     listing.write_table(env, ("key", "value", "from"), rows)

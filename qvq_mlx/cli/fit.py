@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -37,45 +38,41 @@ def fit(
 ) -> int:
     """Say whether a model fits in memory: the parts, the verdict, and what would fit instead.
 
+    Without MODEL: the configured one, else the best of the catalogue that fits.
     Exit code 0 where it fits, also tightly; 5 where it does not. docs/memory.md has the formula.
     """
-    from dataclasses import asdict
-
     from qvq_mlx import config, machine
-    from qvq_mlx.cli.choose import model_for
-    from qvq_mlx.core.choice import instead
+    from qvq_mlx.core.catalogue import FitRecord, Instead
+    from qvq_mlx.core.choice import best, instead
     from qvq_mlx.core.fit import Verdict, estimate_for
-    from qvq_mlx.core.records import VERSION
     from qvq_mlx.render import listing
     from qvq_mlx.store import registry
 
     env: Env = context.obj
     settings = config.read(env)
     facts = machine.hypothetical(_bytes(memory)) if memory else env.machine()
-    card = _card(model or model_for(env, settings, None), env)
+    known = registry.cards(settings.cards_folder)
+    name = model or settings.model
+    card = _card(name, env) if name else best(known, facts) or registry.find(_FALLBACK)
     use = _use(card, env, image or [], budget)
     found = estimate_for(card, facts, use)
-    known = registry.cards(settings.cards_folder)
-    others = instead(card, known, facts, use) if found.verdict in _POOR else ()
+    suffix = f" --memory {shlex.quote(memory)}" if memory else ""
+    others = tuple(
+        Instead(what, command + suffix if command else None)
+        for what, command in (instead(card, known, facts, use) if found.verdict in _POOR else ())
+    )
     if as_json:
-        document = {
-            "version": VERSION,
-            "use": asdict(use),
-            **asdict(found),
-            "needed_bytes": found.needed_bytes,
-            "instead": [{"what": what, "command": command} for what, command in others],
-        }
-        listing.write_json(env, document)
+        record = FitRecord(card.name, found.verdict, found.needed_bytes, use, found, others)
+        listing.write_json(env, record)
     else:
         if found.verdict is Verdict.TIGHT and env.stderr.isatty():
             env.stderr.write("warning: a tight fit; close what else uses much memory\n")
-        listing.write_text(env, f"{card.name}\n" + "\n".join(found.lines()))
-        for what, command in others:
-            command += f" --memory {memory}" if command and memory else ""
-            listing.write_text(env, f"instead: {what}" + (f": {command}" if command else ""))
+        rest = [("instead", f"{o.what}: {o.command}" if o.command else o.what) for o in others]
+        listing.write_facts(env, [("model", card.name), *found.facts(), *rest])
     return ExitCode.NO_MEMORY if found.verdict is Verdict.NO else ExitCode.OK
 
 
+_FALLBACK = "qvq"
 _POOR = ("no", "tight")
 
 

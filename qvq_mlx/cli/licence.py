@@ -19,11 +19,9 @@ def licence(
 
     The summary is no legal text; the licence itself holds.
     """
-    from dataclasses import asdict
-
     from qvq_mlx import config
+    from qvq_mlx.core.catalogue import LicenceRecord
     from qvq_mlx.core.licence import licence_of
-    from qvq_mlx.core.records import VERSION
     from qvq_mlx.render import listing
     from qvq_mlx.store import registry
 
@@ -35,8 +33,7 @@ def licence(
     confirmed = "licence" not in card.unconfirmed
     if as_json:
         path = str(text) if text else None
-        document = {"model": card.name, "confirmed": confirmed, **asdict(known), "path": path}
-        listing.write_json(env, {"version": VERSION, **document})
+        listing.write_json(env, LicenceRecord(card.name, confirmed, known, path))
         return
     facts = [
         ("model", card.name),

@@ -16,8 +16,8 @@ def list_models(
 ) -> None:
     """List the models on this disk: size, revision, whether they are whole, and where."""
     from qvq_mlx import config  # all of it only now: `qvq --help` reads this module
+    from qvq_mlx.core.catalogue import DiskEntry, ListRecord
     from qvq_mlx.core.fit import gib
-    from qvq_mlx.core.records import VERSION
     from qvq_mlx.render import listing
     from qvq_mlx.store import registry
     from qvq_mlx.store.inventory import inventory
@@ -26,19 +26,19 @@ def list_models(
     settings = config.read(env)
     found = inventory(registry.cards(settings.cards_folder), settings.hub_cache)
     if as_json:
-        entries = [
-            {
-                "name": entry.name,
-                "repo": entry.repo or None,
-                "revision": entry.revision or None,
-                "size_bytes": entry.size_bytes,
-                "whole": not entry.problem,
-                "problem": entry.problem or None,
-                "path": str(entry.folder),
-            }
+        entries = tuple(
+            DiskEntry(
+                name=entry.name,
+                repo=entry.repo or None,
+                revision=entry.revision or None,
+                size_bytes=entry.size_bytes,
+                whole=not entry.problem,
+                problem=entry.problem or None,
+                path=str(entry.folder),
+            )
             for entry in found
-        ]
-        listing.write_json(env, {"version": VERSION, "models": entries})
+        )
+        listing.write_json(env, ListRecord(entries))
         return
     rows = [
         (

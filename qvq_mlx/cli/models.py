@@ -8,6 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from qvq_mlx.core.card import ModelCard
+    from qvq_mlx.core.catalogue import ModelEntry
     from qvq_mlx.core.env import Env
     from qvq_mlx.core.fit import Estimate, Machine
 
@@ -27,8 +28,8 @@ def models(
     """
     # all of it only now: `qvq --help` reads this module
     from qvq_mlx import config
+    from qvq_mlx.core.catalogue import ModelsRecord
     from qvq_mlx.core.fit import estimate_for, tokens_per_s, typical
-    from qvq_mlx.core.records import VERSION
     from qvq_mlx.render import listing
     from qvq_mlx.store import registry
     from qvq_mlx.store.inventory import is_here
@@ -45,25 +46,12 @@ def models(
             found = estimate_for(card, machine, typical(card))
             rows.append((card, found, tokens_per_s(card, machine), here))
     if as_json:
-        entries = [_entry(*row) for row in rows]
-        document = {
-            "version": VERSION,
-            "default": settings.model,
-            "machine": machine_record(machine),
-            "models": entries,
-        }
-        listing.write_json(env, document)
+        entries = tuple(_entry(*row) for row in rows)
+        listing.write_json(env, ModelsRecord(settings.model, machine, entries))
         return
     listing.write_table(env, HEADS, [_row(*row) for row in rows])
     if env.stdout.isatty():
         listing.write_text(env, _footer(machine))
-
-
-def machine_record(machine: Machine) -> dict[str, object]:
-    """The facts of the machine for --json."""
-    from dataclasses import asdict
-
-    return asdict(machine)
 
 
 def fits(found: Estimate) -> str:
@@ -111,26 +99,26 @@ def _row(
     )
 
 
-def _entry(
-    card: ModelCard, found: Estimate, tokens_per_s: float | None, here: bool
-) -> dict[str, object]:
-    return {
-        "name": card.name,
-        "aliases": card.aliases,
-        "base": card.base or card.name,
-        "bits": card.bits or None,
-        "summary": card.summary,
-        "licence": card.licence,
-        "repo": card.repo or None,
-        "download_bytes": card.download_bytes,
-        "thinks": card.thinks,
-        "sees": card.sees,
-        "on_disk": here,
-        "verdict": found.verdict,
-        "needed_bytes": found.needed_bytes,
-        "tokens_per_s": tokens_per_s,
-        "unconfirmed": card.unconfirmed,
-    }
+def _entry(card: ModelCard, found: Estimate, tokens_per_s: float | None, here: bool) -> ModelEntry:
+    from qvq_mlx.core.catalogue import ModelEntry
+
+    return ModelEntry(
+        name=card.name,
+        aliases=card.aliases,
+        base=card.base or card.name,
+        bits=card.bits or None,
+        summary=card.summary,
+        licence=card.licence,
+        repo=card.repo or None,
+        download_bytes=card.download_bytes,
+        thinks=card.thinks,
+        sees=card.sees,
+        on_disk=here,
+        verdict=found.verdict,
+        needed_bytes=found.needed_bytes,
+        tokens_per_s=tokens_per_s,
+        unconfirmed=card.unconfirmed,
+    )
 
 
 def _footer(machine: Machine) -> str:

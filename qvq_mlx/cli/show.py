@@ -21,12 +21,10 @@ def show(
 
     What no source confirms is marked "unconfirmed".
     """
-    from dataclasses import asdict
-
     from qvq_mlx import config
+    from qvq_mlx.core.catalogue import ShowRecord
     from qvq_mlx.core.errors import ModelError
     from qvq_mlx.core.fit import estimate_for, typical
-    from qvq_mlx.core.records import VERSION
     from qvq_mlx.render import listing
     from qvq_mlx.store import registry
 
@@ -42,13 +40,8 @@ def show(
     machine = env.machine()
     if as_json:
         found = estimate_for(card, machine, typical(card))
-        document = {
-            "version": VERSION,
-            "card": asdict(card),
-            "path": str(folder) if folder else None,
-            "fit": asdict(found) | {"needed_bytes": found.needed_bytes},
-        }
-        listing.write_json(env, document)
+        path = str(folder) if folder else None
+        listing.write_json(env, ShowRecord(card, path, found))
         return
     listing.write_facts(env, _facts(card, machine, str(folder) if folder else "not on this disk"))
 

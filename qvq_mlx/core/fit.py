@@ -104,25 +104,24 @@ class Estimate:
         """Of the working set that is needed; None where that is unknown."""
         return self.needed_bytes / self.working_set_bytes if self.working_set_bytes else None
 
-    def lines(self) -> tuple[str, ...]:
-        """For people: one part per line, then the sum and the verdict."""
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """For people: name and value of each part, of the sum, and the verdict."""
         rate = self.kv_bytes_per_token
-        kv = f"KV cache, {self.tokens:,} tokens"
-        parts = (
-            ("weights", self.weights_bytes),
-            (kv + (f" x {rate / 1024:g} KiB" if rate else ""), self.kv_bytes),
-            ("vision encoder", self.vision_bytes),
-            ("workspace", self.workspace_bytes),
-            ("needed", self.needed_bytes),
-            (f"working set ({self.working_set_source or 'unknown'})", self.working_set_bytes),
-        )
+        kv = f" ({self.tokens:,} tokens x {rate / 1024:g} KiB)" if rate else ""
+        source = f" ({self.working_set_source})" if self.working_set_source else ""
         return (
-            *(
-                f"{gib(value) if value is not None else 'unknown':>10}  {name}"
-                for name, value in parts
-            ),
-            f"{self.verdict:>10}  {self.reason}",
+            ("weights", _size(self.weights_bytes)),
+            ("KV cache", _size(self.kv_bytes) + kv),
+            ("vision encoder", _size(self.vision_bytes)),
+            ("workspace", _size(self.workspace_bytes)),
+            ("needed", _size(self.needed_bytes)),
+            ("working set", _size(self.working_set_bytes) + source),
+            ("verdict", f"{self.verdict}: {self.reason}"),
         )
+
+    def lines(self) -> tuple[str, ...]:
+        """`facts` as aligned lines."""
+        return tuple(f"{name:14}  {value}" for name, value in self.facts())
 
     @property
     def reason(self) -> str:
@@ -237,6 +236,10 @@ def working_set_of(memory_bytes: int) -> int:
     if memory_bytes >= 36 * 2**30:
         return memory_bytes * 3 // 4
     return memory_bytes * 2 // 3
+
+
+def _size(size_bytes: int | None) -> str:
+    return "unknown" if size_bytes is None else gib(size_bytes)
 
 
 def _vision_bytes(shape: Shape, image_tokens: int, fused: bool) -> int:

@@ -10,10 +10,15 @@ within a cell become spaces.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from qvq_mlx.core.env import Env
 from qvq_mlx.render.clean import clean_line, writable
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 RIGHT = frozenset({"size", "tok/s"})
 """Heads of columns with numbers, which stand at the right."""
@@ -67,9 +72,9 @@ def write_text(env: Env, text: str) -> None:
     _write(env, lines)
 
 
-def write_json(env: Env, document: Mapping[str, object]) -> None:
+def write_json(env: Env, record: DataclassInstance) -> None:
     """One object, for scripts."""
-    env.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+    env.stdout.write(json.dumps(asdict(record), ensure_ascii=False, indent=2) + "\n")
 
 
 def _aligned(row: Sequence[str], heads: Sequence[str], widths: Sequence[int]) -> str:

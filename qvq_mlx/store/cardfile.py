@@ -107,7 +107,8 @@ def _variant(model: ModelCard, values: dict[str, Any], first: bool) -> ModelCard
 
 def _build(cls: type[T], values: dict[str, Any]) -> T:
     """An instance from TOML values. TypeError for an unknown, missing or ill-typed key."""
-    hints = _hints(cls)
+    kind: Any = cls  # a type variable is not known to be hashable
+    hints = _hints(kind)
     ready = {}
     for key, value in values.items():
         if key not in hints:
