@@ -131,8 +131,8 @@ def hypothetical(memory_bytes: int) -> Machine:
 def _share(memory_bytes: int | None) -> str:
     if not memory_bytes:
         return ""
-    share = working_set_of(memory_bytes) / memory_bytes
-    return f"estimated: {share:.0%} of {memory_bytes / 2**30:.4g} GiB"
+    percent = working_set_of(memory_bytes) / memory_bytes * 100
+    return f"estimated: {percent:.0f} % of {memory_bytes / 2**30:.4g} GiB"
 
 
 def _gpu_cores(host: Host, chip: str | None) -> int | None:

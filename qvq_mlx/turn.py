@@ -44,15 +44,16 @@ class Turn:
         while not self._locked():
             if control.stopping:
                 return False
-            text = f"another qvq{self._holder()} to finish"
+            holder = self._holder()
+            other = f"another qvq (pid {holder})" if holder else "another qvq"
             if not wait:
                 raise TurnError(
-                    f"a big model is loaded; this run would wait for {text}",
-                    "qvq ask --help",
+                    f"{other} has a big model loaded, and --no-wait was given",
+                    f"ps -p {holder}" if holder else "",
                 )
             if not said:
                 said = True
-                yield Notice("waiting", f"waiting for {text}")
+                yield Notice("waiting", f"waiting for {other} to finish")
             self._sleep(POLL_S)
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
@@ -75,6 +76,7 @@ class Turn:
         return True
 
     def _holder(self) -> str:
+        """Its process id; empty in the moment before it is written."""
         assert self._file is not None
         pid = os.pread(self._file, 20, 0).strip()
-        return f" (pid {pid.decode()})" if pid.isdigit() else ""
+        return pid.decode() if pid.isdigit() else ""

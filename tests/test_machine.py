@@ -39,7 +39,7 @@ def test_a_mac() -> None:
     assert machine.chip == "Apple M4 Max"
     assert machine.memory_bytes == 64 * 2**30
     assert machine.working_set_bytes == 48 * 2**30
-    assert machine.working_set_source == "estimated: 75% of 64 GiB"
+    assert machine.working_set_source == "estimated: 75 % of 64 GiB"
     assert machine.available_bytes == 37 * 16384
     assert (machine.power, machine.free_disk_bytes) == ("battery", 5)
     assert machine.bandwidth_bytes_per_s == 546e9

@@ -122,7 +122,7 @@ macOS wires only a part of the memory for the GPU. `sysctl iogpu.wired_limit_mb`
 was set; otherwise it is estimated: 75 % of the memory from 36 GiB on, two thirds below. Reports
 range from 66 % to 78 %.
 
-The verdict is **no** above the working set, **tight** above {TIGHT_SHARE:.0%} of it, else **yes**. A fifth is
+The verdict is **no** above the working set, **tight** above {TIGHT_SHARE * 100:.0f} % of it, else **yes**. A fifth is
 left to the allocator's cache, the display and other programs. Before a run, `no` is refused with
 exit code 5 (`--force` overrides it), and `tight` is said in one line where a person watches.
 

@@ -131,10 +131,11 @@ class Estimate:
                 return "the size of the weights is not known"
             return f"{gib(self.needed_bytes)} needed; this machine's memory is not known"
         assert self.working_set_bytes is not None
+        assert self.share is not None
         needed, limit = gib(self.needed_bytes), gib(self.working_set_bytes)
         if self.verdict is Verdict.NO:
             return f"{needed} needed, {limit} is what the GPU may use"
-        return f"{needed} needed, {self.share:.0%} of the {limit} that the GPU may use"
+        return f"{needed} needed, {self.share * 100:.0f} % of the {limit} that the GPU may use"
 
 
 def gib(size_bytes: int) -> str:
