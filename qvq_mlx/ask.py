@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from qvq_mlx import history, images
+from qvq_mlx import fitting, history, images
 from qvq_mlx.config import Settings
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.env import Env
@@ -18,11 +19,12 @@ from qvq_mlx.core.thinking import split
 from qvq_mlx.core.timing import paced, timed
 from qvq_mlx.core.tokens import Control, Generation
 from qvq_mlx.store import registry
+from qvq_mlx.turn import Turn
 
 
 def plan(request: Request, env: Env, settings: Settings) -> Plan:
     """Resolve every name and read every image. Raises a QvqError before anything heavy runs."""
-    card, folder = registry.resolve(request.model, settings.hub_cache)
+    card, folder = registry.resolve(request.model, settings.hub_cache, settings.cards_folder)
     if card.sees and not request.images:
         raise UsageError(
             f"no image is given, and {card.name} is asked about images", 'qvq ask IMAGE "question"'
@@ -35,6 +37,14 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
     pictures = tuple(
         images.read(source, card.vision, env.stdin.buffer) for source in request.images
     )
+    setup = _setup(request, card, settings)
+    draft = setup.draft_model.card if setup.draft_model else None
+    if draft and setup.drafting is Drafting.AUTO:
+        # nobody asked for this one: it comes along only where there is room to spare
+        if not fitting.leaves_room(card, draft, request, pictures, env):
+            setup = replace(setup, draft_model=None)
+        draft = None
+    room = fitting.check(card, request, pictures, env, draft)
     return Plan(
         question=request.question,
         card=card,
@@ -44,7 +54,10 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
         system=(card.system if request.system is None else request.system) or None,
         sampling=request.sampling.applied_to(card.sampling),
         max_tokens=request.max_tokens or card.max_tokens,
-        setup=_setup(request, card, settings),
+        setup=setup,
+        notices=room.notices,
+        alone=room.alone,
+        wait=request.wait,
     )
 
 
@@ -57,6 +70,19 @@ def ask(plan: Plan, env: Env, settings: Settings, control: Control) -> Iterator[
 
 
 def _events(plan: Plan, env: Env, settings: Settings, control: Control) -> Iterator[Event]:
+    """One big model at a time: the turn is taken before the load and given back after `Done`."""
+    yield from plan.notices
+    turn = Turn(settings.cache_folder, env.sleep)
+    try:
+        if plan.alone and not (yield from turn.take(control, wait=plan.wait)):
+            yield Done(StopReason.INTERRUPT, AnswerSource.NONE, False, False, Stats())
+            return
+        yield from _answered(plan, env, settings, control)
+    finally:
+        turn.release()
+
+
+def _answered(plan: Plan, env: Env, settings: Settings, control: Control) -> Iterator[Event]:
     engine = yield from env.load_engine(Checkpoint(plan.card, plan.folder), plan.setup, control)
     if engine is None:
         yield Done(StopReason.INTERRUPT, AnswerSource.NONE, False, False, Stats())
@@ -93,7 +119,7 @@ def _setup(request: Request, card: ModelCard, settings: Settings) -> Setup:
 
 
 def _draft_model(name: str, card: ModelCard, settings: Settings) -> Checkpoint:
-    draft, folder = registry.resolve(name, settings.hub_cache)
+    draft, folder = registry.resolve(name, settings.hub_cache, settings.cards_folder)
     if (draft.sees, draft.vision.factor_px) != (card.sees, card.vision.factor_px):
         raise UsageError(
             f"{draft.name} cannot draft for {card.name}: it does not see the same image tokens",

@@ -17,6 +17,7 @@ QVQ_CACHE_MAX=2GiB caps the image-prefix cache (0: keep nothing). QVQ_PACE=8 hol
 from __future__ import annotations
 
 import math
+import os
 import re
 import sys
 import tomllib
@@ -24,15 +25,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qvq_mlx.core.catalogue import Setting
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ConfigError
 from qvq_mlx.core.request import ThinkingView
-
-DEFAULT_MODEL = "qvq-72b-preview"
+from qvq_mlx.core.toml_edit import with_value
 
 DEFAULT_CACHE_MAX = "4GiB"
 
-_KEYS = ("model", "thinking", "save")
+_DEFAULTS: dict[str, str | None] = {"model": None, "thinking": None, "save": "true"}
+KEYS = tuple(_DEFAULTS)
 _UNITS = {"": 1} | {
     letter + binary: (1024 if binary else 1000) ** power
     for power, letter in enumerate("kmgt", start=1)
@@ -49,7 +51,7 @@ class Settings:
     `pace_tokens_per_s` 0: as fast as it goes.
     """
 
-    model: str
+    model: str | None
     view: ThinkingView | None
     save: bool
     pace_tokens_per_s: float
@@ -57,27 +59,93 @@ class Settings:
     hub_cache: Path
     cache_folder: Path
     cache_max_bytes: int
+    cards_folder: Path
 
 
 def read(env: Env) -> Settings:
     """The settings in force. Raises ConfigError for a value or key that is not allowed."""
     home = _path(env, "QVQ_HOME")
-    config_folder = home or _xdg(env, "XDG_CONFIG_HOME", ".config") / "qvq"
+    config_folder = path_of(env).parent
     data_folder = home or _xdg(env, "XDG_DATA_HOME", ".local/share") / "qvq"
-    values = _file(config_folder / "config.toml")
-    for key in _KEYS:
-        if (value := env.environ.get(f"QVQ_{key.upper()}")) is not None:
-            values[key] = value
+    values = _file(config_folder / "config.toml") | _variables(env)
     return Settings(
-        model=str(values.get("model", DEFAULT_MODEL)),
+        model=_model(values.get("model")),
         view=_view(values.get("thinking")),
         save=_flag("save", values.get("save", True)),
         pace_tokens_per_s=_number("QVQ_PACE", env.environ.get("QVQ_PACE", "") or "0"),
         history_folder=data_folder / "history",
         hub_cache=_hub_cache(env),
-        cache_folder=home / "cache" if home else _caches(env) / "qvq",
+        cache_folder=home / "cache" if home else _caches(env),
         cache_max_bytes=_size("QVQ_CACHE_MAX", env.environ.get("QVQ_CACHE_MAX", "")),
+        cards_folder=config_folder / "models",
     )
+
+
+def path_of(env: Env) -> Path:
+    """The config file. It need not exist."""
+    folder = _path(env, "QVQ_HOME") or _xdg(env, "XDG_CONFIG_HOME", ".config") / "qvq"
+    return folder / "config.toml"
+
+
+def described(env: Env) -> tuple[Setting, ...]:
+    """Every key with the value in force. Raises ConfigError as `read` does."""
+    read(env)
+    path, variables = path_of(env), _variables(env)
+    values = _file(path)
+    found = []
+    for key in KEYS:
+        if key in variables:
+            found.append(Setting(key, variables[key], f"QVQ_{key.upper()}"))
+        elif key in values:
+            found.append(Setting(key, _text(values[key]), str(path)))
+        else:
+            found.append(Setting(key, _DEFAULTS[key], "default"))
+    return tuple(found)
+
+
+def checked(key: str, text: str) -> str | bool:
+    """The value that `text` means for `key`. Raises ConfigError for a key or value not allowed."""
+    match _known(key):
+        case "thinking":
+            view = _view(text)
+            assert view is not None
+            return str(view)
+        case "save":
+            return _flag("save", text)
+        case _:
+            if not text.strip() or not text.isprintable():
+                raise ConfigError(f"{key} is {text!r}; it can be a model's name", "qvq models")
+            return text
+
+
+def _known(key: str) -> str:
+    if key not in KEYS:
+        raise ConfigError(f"unknown key {key!r}; known: {', '.join(KEYS)}", "qvq config list")
+    return key
+
+
+def store(env: Env, key: str, value: str | bool | None) -> Path:
+    """Set `key` in the config file, or remove it (None); the rest of the file stays.
+
+    The file is replaced in one step. Returns its path. Raises ConfigError.
+    """
+    _known(key)
+    path = path_of(env)
+    _file(path)  # a file that is wrong already is not made worse
+    place = path.resolve()  # a link to a file elsewhere stays a link
+    try:
+        text = place.read_text(encoding="utf-8") if place.exists() else ""
+        text = with_value(text, key, value)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        beside = place.with_name(f".{place.name}.{os.getpid()}")
+        try:
+            beside.write_text(text, encoding="utf-8")
+            beside.replace(place)
+        finally:
+            beside.unlink(missing_ok=True)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be changed: {error}", f"ls -l {path.parent}") from error
+    return path
 
 
 def debugging(env: Env) -> bool:
@@ -93,9 +161,23 @@ def _file(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read: {error}", f"cat {path}") from error
     for key in values:
-        if key not in _KEYS:
-            raise ConfigError(f"{path}: unknown key {key!r}; known: {', '.join(_KEYS)}")
+        if key not in KEYS:
+            raise ConfigError(f"{path}: unknown key {key!r}; known: {', '.join(KEYS)}")
     return values
+
+
+def _variables(env: Env) -> dict[str, str]:
+    """The keys that the environment sets."""
+    named = {key: env.environ.get(f"QVQ_{key.upper()}") for key in KEYS}
+    return {key: value for key, value in named.items() if value is not None}
+
+
+def _model(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _view(value: object) -> ThinkingView | None:
@@ -136,18 +218,19 @@ def _size(name: str, value: str) -> int:
     return int(float(match[1]) * _UNITS[unit])
 
 
-def _caches(env: Env) -> Path:
-    """Where programs keep what they can compute again."""
-    default = "Library/Caches" if sys.platform == "darwin" else ".cache"
-    return _xdg(env, "XDG_CACHE_HOME", default)
-
-
 def _hub_cache(env: Env) -> Path:
     """Where Hugging Face tools keep snapshots. Source: huggingface_hub's constants."""
     if cache := _path(env, "HF_HUB_CACHE"):
         return cache
     home = _path(env, "HF_HOME") or _xdg(env, "XDG_CACHE_HOME", ".cache") / "huggingface"
     return home / "hub"
+
+
+def _caches(env: Env) -> Path:
+    """Where this system keeps what may be lost."""
+    if sys.platform == "darwin":
+        return env.home / "Library" / "Caches" / "qvq"
+    return _xdg(env, "XDG_CACHE_HOME", ".cache") / "qvq"
 
 
 def _xdg(env: Env, name: str, default: str) -> Path:

@@ -312,11 +312,11 @@ def test_models_are_listed(world: Build) -> None:
     w = world()
     assert w.run("models") == ExitCode.OK
     lines = w.out.splitlines()
-    assert any(line.startswith("qvq-tiny ") and "on disk" in line for line in lines)
-    assert any(line.startswith("qvq-72b-preview") and "38.5 GiB" in line for line in lines)
+    assert any(line.startswith("qvq-tiny\t") and line.endswith("\tyes") for line in lines)
+    assert any(line.startswith("qvq-72b-preview\t38.5 GiB\t") for line in lines)
     w = world()
     assert w.run("models", "--json") == ExitCode.OK
-    assert json.loads(w.out)["default"] == "qvq-72b-preview"
+    assert json.loads(w.out)["default"] is None
 
 
 def test_version_and_help(world: Build) -> None:

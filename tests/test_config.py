@@ -17,7 +17,7 @@ from tests.conftest import World
 def test_defaults(world: Callable[..., World], tmp_path: Path) -> None:
     env = replace(world([]).env, environ={})
     settings = config.read(env)
-    assert settings.model == "qvq-72b-preview"
+    assert settings.model is None
     assert settings.view is None
     assert settings.save
     assert settings.history_folder == tmp_path / ".local/share/qvq/history"

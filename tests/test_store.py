@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from qvq_mlx.core.card import ModelCard, ThinkingStyle, VisionLimits
 from qvq_mlx.core.errors import BrokenModelError, ModelNotOnDiskError, UnknownModelError
 from qvq_mlx.store import registry
+from tests.conftest import ROOT
 
 
 def make_snapshot(
@@ -115,7 +117,9 @@ def test_an_unknown_checkpoint_states_its_own_limits(tmp_path: Path) -> None:
 
 def test_a_shipped_card_says_more_than_the_checkpoint() -> None:
     card, _ = registry.resolve("tiny", Path("no hub"))
-    assert card == registry.find("tiny")
+    stated = registry.find("tiny")
+    assert card == replace(stated, download_bytes=card.download_bytes)
+    assert card.download_bytes == (ROOT / "models/qvq-tiny/model.safetensors").stat().st_size
 
 
 def test_a_folder_without_config_is_one_clear_error(tmp_path: Path) -> None:

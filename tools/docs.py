@@ -28,8 +28,8 @@ from typer.main import get_command
 from qvq_mlx.cli.app import COMMANDS, app
 from qvq_mlx.cli.main import main
 from qvq_mlx.cli.world import real_env
-from qvq_mlx.core import records
-from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core import catalogue, records
+from qvq_mlx.core.card import ModelCard, Shape, Thinking, VisionLimits, VisionShape
 from qvq_mlx.core.errors import ExitCode
 from qvq_mlx.core.events import (
     AnswerDelta,
@@ -45,9 +45,12 @@ from qvq_mlx.core.events import (
     ThinkingDelta,
     fold,
 )
+from qvq_mlx.core.fit import Estimate, Machine, Use
+from qvq_mlx.core.licence import Licence
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.request import Sampling
+from tools import memory
 
 ROOT = Path(__file__).parents[1]
 SCHEMAS = ROOT / "docs" / "schema"
@@ -60,6 +63,15 @@ EVENTS: tuple[type[Event], ...] = (
     Done,
 )
 
+CATALOGUE: tuple[type[Any], ...] = (
+    *(catalogue.ModelsRecord, catalogue.ModelEntry, Machine),
+    *(catalogue.ListRecord, catalogue.DiskEntry),
+    *(catalogue.ShowRecord, ModelCard, Thinking, Sampling, VisionLimits, Shape, VisionShape),
+    *(catalogue.LicenceRecord, Licence),
+    *(catalogue.FitRecord, Use, Estimate, catalogue.Instead),
+    *(catalogue.ConfigRecord, catalogue.Setting),
+)
+
 Json = dict[str, Any]
 
 
@@ -69,10 +81,12 @@ def documents() -> dict[Path, str]:
     text = readme.read_text(encoding="utf-8")
     text = _replaced(text, "commands", commands_table())
     text = _replaced(text, "exit-codes", exit_codes_table())
+    text = _replaced(text, "models", memory.models_table())
     return {
         readme: text,
         ROOT / "docs" / "commands.md": commands_page(),
         ROOT / "docs" / "json.md": json_page(),
+        ROOT / "docs" / "memory.md": memory.memory_page(),
         SCHEMAS / "result.schema.json": _pretty(result_schema()),
         SCHEMAS / "events.schema.json": _pretty(events_schema()),
     }
@@ -135,6 +149,9 @@ def json_page() -> str:
             "",
             _fenced("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)),
             "",
+            "## `models`, `list`, `show`, `licence`, `fit` and `config list` with `--json`",
+            "",
+            *(part for cls in CATALOGUE for part in (_described(cls), "")),
         ]
     )
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from qvq_mlx.cli import ask, cache, convert, last, models
+from qvq_mlx.cli import ask, cache, config, convert, fit, last, licence, models, show
+from qvq_mlx.cli import list as list_
 from qvq_mlx.cli.arguments import is_image
 from qvq_mlx.core.errors import UsageError
 
@@ -39,10 +40,26 @@ def root(
 app.command("ask")(ask.ask)
 app.command("last")(last.last)
 app.command("models")(models.models)
+app.command("list")(list_.list_models)
+app.command("show")(show.show)
+app.command("licence")(licence.licence)
+app.command("fit")(fit.fit)
 app.command("convert")(convert.convert)
 app.add_typer(cache.cache, name="cache")
+app.command("config")(config.config)
 
-COMMANDS = ("ask", "cache", "convert", "last", "models")
+COMMANDS = (
+    "ask",
+    "last",
+    "models",
+    "list",
+    "show",
+    "licence",
+    "fit",
+    "convert",
+    "cache",
+    "config",
+)
 
 _ROOT_OPTIONS = ("-h", "--help", "-V", "--version")
 

@@ -93,6 +93,12 @@ def ask(
         bool, typer.Option("--verbose", "-v", help="A line per stage, on stderr.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Errors only on stderr.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Run a model that does not fit in memory.")
+    ] = False,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Fail where another qvq has a big model loaded.")
+    ] = False,
     offline: Annotated[
         bool, typer.Option("--offline", help="Refuse every network connection.")
     ] = False,
@@ -103,6 +109,7 @@ def ask(
     exists or not; everything else is the QUESTION. -i and -Q say which is which.
     """
     from qvq_mlx import config  # not before: `qvq --help` reads this module
+    from qvq_mlx.cli.choose import model_for
     from qvq_mlx.cli.run import run
 
     env: Env = context.obj
@@ -116,12 +123,14 @@ def ask(
     request = Request(
         question=text,
         images=images,
-        model=model or settings.model,
+        model=model_for(env, settings, model),
         system=system,
         max_tokens=max_tokens,
         sampling=SamplingOverrides(temperature, top_p, top_k, min_p, seed),
         draft=draft,
         use_cache=not no_cache,
+        force=force,
+        wait=not no_wait,
     )
     form = OutputForm.JSON if as_json else OutputForm.JSONL if as_jsonl else OutputForm.TEXT
     view = ThinkingView.NONE if no_thinking else thinking

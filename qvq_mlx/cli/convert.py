@@ -74,7 +74,7 @@ def convert(
 
     recipe = Recipe(0 if bits is Bits.NONE else int(bits), int(group_size), dtype)
     conversion = Conversion(source.absolute(), recipe)
-    card, _ = registry.resolve(str(source.absolute()), settings.hub_cache)
+    card, _ = registry.resolve(str(source.absolute()), settings.hub_cache, settings.cards_folder)
     free = staging.free_bytes(target)
     if conversion.write_bytes + _SPARE_BYTES > free:
         raise OutputError(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from qvq_mlx.core.env import Engine
     from qvq_mlx.core.events import Progress
+    from qvq_mlx.core.fit import Machine
     from qvq_mlx.core.setup import Checkpoint, Setup
     from qvq_mlx.core.tokens import Control
 
@@ -34,6 +35,7 @@ def real_env() -> Env:
         terminal_size=_terminal_size,
         load_engine=_load_engine,
         forbid_network=forbid_network,
+        machine=_machine,
     )
 
 
@@ -75,6 +77,12 @@ def _terminal_size() -> os.terminal_size:
         if size.columns and size.lines:
             return size
     return os.terminal_size((80, 24))
+
+
+def _machine() -> Machine:
+    from qvq_mlx.machine import read_machine
+
+    return read_machine(Path.home())
 
 
 def _load_engine(

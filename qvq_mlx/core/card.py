@@ -55,12 +55,48 @@ class VisionLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelCard:
-    """One model. `repo` is a Hugging Face repository id, `folder` a path relative to the cards.
+class VisionShape:
+    """The vision encoder. `patch` is in pixels; `merge` x `merge` patches are one image token."""
 
-    Exactly one of the two is set for a card that is shipped; a card derived from a folder of the
-    user's has an absolute `folder`. `draft` names the card of a smaller model with the same
-    tokenizer, which drafts for this one where it is on the disk.
+    depth: int
+    hidden: int
+    heads: int
+    patch: int = 14
+    merge: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The numbers that memory and speed follow from. `vision` None: it reads text only.
+
+    `tied`: input and output embeddings are one matrix. `parameters` counts the vision encoder;
+    0 where nobody said. Source: the checkpoint's config.json.
+    """
+
+    layers: int
+    hidden: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    intermediate: int
+    vocab: int
+    tied: bool = False
+    parameters: int = 0
+    context_tokens: int = 0
+    vision: VisionShape | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """One model in one quantization.
+
+    `repo` is a Hugging Face repository id, `folder` a path relative to the cards. Exactly one of
+    the two is set for a card that is shipped; a card derived from a folder of the user's has an
+    absolute `folder`. `base` names the model that this is a quantization of, at `bits` per weight
+    (0: nobody said). `download_bytes` is the size of the weights. `rank` orders the defaults,
+    highest first; 0 is never picked by itself. `draft` names the card of a smaller model with the
+    same tokenizer, which drafts for this one where it is on the disk.
+    `unconfirmed` lists the fields, as dotted paths, that no source confirms.
     """
 
     name: str
@@ -77,7 +113,18 @@ class ModelCard:
     max_tokens: int = 8192
     sampling: Sampling = Sampling()
     vision: VisionLimits = VisionLimits()
+    base: str = ""
+    bits: float = 0.0
+    shape: Shape | None = None
+    rank: int = 0
     draft: str = ""
+    sources: tuple[str, ...] = ()
+    unconfirmed: tuple[str, ...] = ()
+
+    @property
+    def thinks(self) -> bool:
+        """Whether it thinks before it answers."""
+        return self.thinking.style is not ThinkingStyle.NONE
 
     def answers_to(self, name: str) -> bool:
         """Whether `name` means this card; case does not matter."""

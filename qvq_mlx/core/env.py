@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # names in annotations: `qvq --version` does not wait for the
     from typing import TextIO
 
     from qvq_mlx.core.events import Progress
+    from qvq_mlx.core.fit import Machine
     from qvq_mlx.core.picture import Picture
     from qvq_mlx.core.setup import Checkpoint, Setup
     from qvq_mlx.core.tokens import Control, Generation, Prompt, Step
@@ -37,13 +38,20 @@ class EngineLoader(Protocol):
         """None where `control` stopped the load."""
 
 
+def _unknown_machine() -> Machine:
+    from qvq_mlx.core.fit import Machine
+
+    return Machine()
+
+
 @dataclass(frozen=True, slots=True)
 class Env:
     """Streams, variables, places, clocks, and what runs models.
 
     `clock` counts seconds from an arbitrary start; `now` is the time of day with its zone;
     `terminal_size` gives columns and lines of the terminal that a person watches;
-    `forbid_network` makes every further connection of this process fail.
+    `forbid_network` makes every further connection of this process fail; `machine` gives the facts
+    of this computer, all of them unknown unless said otherwise.
     """
 
     stdin: TextIO
@@ -57,3 +65,4 @@ class Env:
     terminal_size: Callable[[], os.terminal_size]
     load_engine: EngineLoader
     forbid_network: Callable[[], None]
+    machine: Callable[[], Machine] = _unknown_machine

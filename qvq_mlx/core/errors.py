@@ -37,7 +37,7 @@ _MEANINGS = {
     ExitCode.USAGE: "usage: the command line asks for what does not exist or clashes",
     ExitCode.NO_ANSWER: "no final answer: length or a loop ended it; what there is, is saved",
     ExitCode.NO_MODEL: "the model is not available: unknown name, not on disk, incomplete",
-    ExitCode.NO_MEMORY: "the model does not fit in memory (reserved)",
+    ExitCode.NO_MEMORY: "the model does not fit in memory, or another one is loaded (`--no-wait`)",
     ExitCode.BAD_INPUT: "an input cannot be read",
     ExitCode.BAD_SCHEMA: "the answer failed its schema (reserved)",
     ExitCode.TRY_AGAIN: "temporary network failure; run again to resume (reserved)",
@@ -103,6 +103,20 @@ class UnsupportedModelError(ModelError):
     """The weights are of an architecture that this version does not run."""
 
     code = "model-unsupported"
+
+
+class DoesNotFitError(QvqError):
+    """The model would need more memory than the GPU may use."""
+
+    exit_code = ExitCode.NO_MEMORY
+    code = "does-not-fit"
+
+
+class TurnError(QvqError):
+    """Another process has a big model loaded, and the user does not want to wait."""
+
+    exit_code = ExitCode.NO_MEMORY
+    code = "another-qvq"
 
 
 class InputError(QvqError):

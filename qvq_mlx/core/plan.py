@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.events import Notice
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.request import Sampling
 from qvq_mlx.core.setup import Setup
@@ -16,6 +17,8 @@ class Plan:
     """A request with every name resolved and every default filled in.
 
     `folder` is the absolute path of the checkpoint; `system` None sends no system message.
+    `notices` are said before the first event. `alone`: the model is so big that no second one may
+    be loaded at the same time; `wait`: and then this run waits for its turn.
     """
 
     question: str
@@ -26,3 +29,6 @@ class Plan:
     sampling: Sampling
     max_tokens: int
     setup: Setup = Setup()
+    notices: tuple[Notice, ...] = ()
+    alone: bool = False
+    wait: bool = True

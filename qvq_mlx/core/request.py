@@ -62,7 +62,8 @@ class Request:
     `images` are paths, or `-` for standard input, in the order of the prompt. `model` is a card's
     name or alias, a folder, or a repository id. None leaves the card's default.
     `draft` is auto, none, lookup, or a draft model's name; `use_cache` False neither reads nor
-    keeps what earlier runs computed.
+    keeps what earlier runs computed. `force` runs what does not fit in memory; `wait` False fails
+    where another process has a big model loaded.
     """
 
     question: str
@@ -73,6 +74,8 @@ class Request:
     sampling: SamplingOverrides = SamplingOverrides()
     draft: str = "auto"
     use_cache: bool = True
+    force: bool = False
+    wait: bool = True
 
 
 class OutputForm(StrEnum):

@@ -42,6 +42,12 @@ def check(folder: Path, card: ModelCard) -> None:
     raise BrokenModelError(f"{missing[0]}{more} missing in {folder}", hint)
 
 
+def weight_bytes(folder: Path) -> int:
+    """The size of the weight files in `folder`; 0 where there are none."""
+    files = (folder / name for name in _weights(folder))
+    return sum(path.stat().st_size for path in files if path.is_file())
+
+
 def _weights(folder: Path) -> tuple[str, ...]:
     """The weight files that the folder must hold."""
     index = folder / _INDEX

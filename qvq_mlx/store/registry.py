@@ -7,31 +7,33 @@ then as a Hugging Face repository id; nothing is guessed.
 from __future__ import annotations
 
 import difflib
-import tomllib
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
 
-from qvq_mlx.core.card import ModelCard, Thinking, ThinkingStyle, VisionLimits
-from qvq_mlx.core.errors import ConfigError, UnknownModelError
-from qvq_mlx.core.request import Sampling
+from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.errors import ModelError, UnknownModelError
 from qvq_mlx.store import local
+from qvq_mlx.store.cardfile import read_cards
+from qvq_mlx.store.shape import stated_shape
 from qvq_mlx.store.stated import stated
-
-T = TypeVar("T")
 
 CARD = "qvq-card.toml"
 """A folder of weights may carry its own card; `qvq convert` writes one."""
 
 
-def cards() -> tuple[ModelCard, ...]:
-    """Every shipped card, ordered by file name."""
-    return tuple(read_card(path) for path in sorted(cards_folder().glob("*.toml")))
+def cards(own: Path | None = None) -> tuple[ModelCard, ...]:
+    """Every card, ordered by file name; the user's, from the folder `own`, come first.
+
+    A shipped card goes where one of the user's has its name. Raises ConfigError for a broken one.
+    """
+    mine = _cards_in(own) if own else ()
+    names = {card.name.casefold() for card in mine}
+    return (*mine, *(card for card in _cards_in(cards_folder()) if card.name not in names))
 
 
-def find(name: str) -> ModelCard:
-    """The card that `name` means. Raises UnknownModelError."""
-    known = cards()
+def find(name: str, own: Path | None = None) -> ModelCard:
+    """The card that `name` means. Raises UnknownModelError, or ConfigError for a broken card."""
+    known = cards(own)
     for card in known:
         if card.answers_to(name):
             return card
@@ -46,14 +48,32 @@ def find(name: str) -> ModelCard:
     raise UnknownModelError(f"no model is called {name!r}; known: {', '.join(names)}", hint)
 
 
-def resolve(name: str, hub_cache: Path) -> tuple[ModelCard, Path]:
+def resolve(name: str, hub_cache: Path, own: Path | None = None) -> tuple[ModelCard, Path]:
     """The card that `name` means, and the folder of its weights, checked to be whole.
 
     A card that is not shipped gets what the checkpoint states. Raises a ModelError.
     """
-    card = find(name)
+    card = find(name, own)
     folder = folder_of(card, hub_cache)
-    return (card if card.family else stated(card, folder)), folder
+    card = card if card.family else stated(card, folder)
+    return measured(card, folder), folder
+
+
+def measured(card: ModelCard, folder: Path) -> ModelCard:
+    """`card` with the size of the weights that lie in `folder`, and with the shape they state."""
+    size_bytes = local.weight_bytes(folder)
+    shape = card.shape or stated_shape(folder)
+    return replace(card, download_bytes=size_bytes or card.download_bytes, shape=shape)
+
+
+def licence_file(card: ModelCard, hub_cache: Path) -> Path | None:
+    """The licence's text beside the weights, where both are here."""
+    try:
+        folder = folder_of(card, hub_cache)
+    except (ModelError, OSError):
+        return None
+    names = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE")
+    return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
 def folder_of(card: ModelCard, hub_cache: Path) -> Path:
@@ -73,46 +93,12 @@ def cards_folder() -> Path:
 
 
 def read_card(path: Path) -> ModelCard:
-    """A card from its TOML file. Raises ConfigError for a key or value that is not allowed."""
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-        thinking = values.pop("thinking", {})
-        if "style" in thinking:
-            thinking["style"] = ThinkingStyle(thinking["style"])
-        return _build(
-            ModelCard,
-            values
-            | {
-                "thinking": _build(Thinking, thinking),
-                "sampling": _build(Sampling, values.pop("sampling", {})),
-                "vision": _build(VisionLimits, values.pop("vision", {})),
-            },
-        )
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"{path} is no model card: {error}", f"cat {path}") from error
+    """The card of a TOML file, its first where it holds several. Raises ConfigError."""
+    return read_cards(path)[0]
 
 
-_TOML_TYPES: dict[str, type | tuple[type, ...]] = {
-    "str": str,
-    "str | None": str,
-    "int": int,
-    "int | None": int,
-    "float": (int, float),
-    "bool": bool,
-    "tuple[str, ...]": list,
-}
-
-
-def _build(cls: type[T], values: dict[str, Any]) -> T:
-    """An instance from TOML values; TypeError for an unknown key or another type."""
-    kinds = {each.name: str(each.type) for each in fields(cls)}  # type: ignore[arg-type]
-    for key, value in values.items():
-        allowed = _TOML_TYPES.get(kinds.get(key, ""))
-        if allowed and (
-            not isinstance(value, allowed) or isinstance(value, bool) is not (allowed is bool)
-        ):
-            raise TypeError(f"{key} is {value!r}, not {kinds[key]}")
-    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+def _cards_in(folder: Path) -> tuple[ModelCard, ...]:
+    return tuple(card for path in sorted(folder.glob("*.toml")) for card in read_cards(path))
 
 
 def _card_of_folder(folder: Path, known: tuple[ModelCard, ...]) -> ModelCard:
@@ -133,7 +119,10 @@ def _card_of_repo(repo: str, known: tuple[ModelCard, ...]) -> ModelCard:
 def _voice_of(label: str, known: tuple[ModelCard, ...]) -> ModelCard:
     """The known card of the same model in another quantization, else a plain one."""
     tail = label.rsplit("/", 1)[-1].casefold()
-    for card in known:
-        if tail.startswith(card.name.casefold()):
-            return card
+    for card in sorted(known, key=lambda card: -len(card.name)):
+        if tail.startswith(card.name.casefold()) and card.name == (card.base or card.name):
+            # its voice and shape; the size, the bits and what is doubtful of them are its own
+            return replace(
+                card, base="", bits=0.0, download_bytes=0, rank=0, sources=(), unconfirmed=()
+            )
     return ModelCard(name=label, summary="", family="", licence="")

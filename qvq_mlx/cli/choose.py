@@ -1,0 +1,60 @@
+"""Which model a command takes: the one that is named, the configured one, the best that is here.
+
+Where none is here, a person is asked one question, and a script gets the command to run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qvq_mlx.config import Settings
+from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.choice import best
+from qvq_mlx.core.env import Env
+from qvq_mlx.core.errors import ModelNotOnDiskError
+from qvq_mlx.core.fit import gib
+from qvq_mlx.core.licence import licence_of
+from qvq_mlx.store import registry
+from qvq_mlx.store.inventory import is_here
+
+Pull = Callable[[ModelCard], None]
+"""Downloads a model, whole, or raises a QvqError."""
+
+
+def model_for(env: Env, settings: Settings, given: str | None, pull: Pull | None = None) -> str:
+    """The name of the model to take. `pull` None: nothing can be downloaded from here.
+
+    Raises ModelNotOnDiskError where none is here and none was pulled.
+    """
+    if given or settings.model:
+        return given or settings.model or ""
+    known = registry.cards(settings.cards_folder)
+    machine = env.machine()
+    here = best((card for card in known if is_here(card, settings.hub_cache)), machine)
+    if here:
+        return here.name
+    offer = best(known, machine)
+    if offer is None:
+        raise ModelNotOnDiskError(
+            "no model is on this disk, and none in the catalogue fits this machine", "qvq models"
+        )
+    facts = f"{offer.name}, {gib(offer.download_bytes)}, licence {offer.licence}"
+    if pull and _watched(env) and _accepted(env, facts, offer):
+        pull(offer)
+        return offer.name
+    raise ModelNotOnDiskError(
+        f"no model is on this disk; the best fit is {facts}", f"qvq pull {offer.name}"
+    )
+
+
+def _watched(env: Env) -> bool:
+    return env.stdin.isatty() and env.stdout.isatty() and env.stderr.isatty()
+
+
+def _accepted(env: Env, facts: str, offer: ModelCard) -> bool:
+    env.stderr.write(f"No model is on this disk. The best fit: {facts}.\n")
+    for duty in licence_of(offer.licence).duties:
+        env.stderr.write(f"  {duty}\n")
+    env.stderr.write("Pull it now? [y/N] ")
+    env.stderr.flush()
+    return env.stdin.readline().strip().casefold() in ("y", "yes")

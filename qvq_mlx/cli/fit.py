@@ -1,0 +1,114 @@
+"""`qvq fit`: whether a model fits, in numbers, and what would."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qvq_mlx.core.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from qvq_mlx.core.card import ModelCard
+    from qvq_mlx.core.env import Env
+    from qvq_mlx.core.fit import Use
+
+_UNITS = {"": 1, "b": 1, "mib": 2**20, "gib": 2**30, "tib": 2**40, "mb": 10**6, "gb": 10**9}
+
+
+def fit(
+    context: typer.Context,
+    model: Annotated[
+        str | None, typer.Argument(metavar="[MODEL]", help="Name, folder or repository.")
+    ] = None,
+    image: Annotated[
+        list[str] | None,
+        typer.Option("--image", "-i", metavar="FILE", help="Its tokens, not the largest image's."),
+    ] = None,
+    budget: Annotated[
+        int | None, typer.Option("--budget", min=0, metavar="N", help="Tokens of thinking.")
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option("--memory", metavar="SIZE", help="Of a Mac that is not this one: 64GiB."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> int:
+    """Say whether a model fits in memory: the parts, the verdict, and what would fit instead.
+
+    Without MODEL: the configured one, else the best of the catalogue that fits.
+    Exit code 0 where it fits, also tightly; 5 where it does not. docs/memory.md has the formula.
+    """
+    from qvq_mlx import config, machine
+    from qvq_mlx.core.catalogue import FitRecord, Instead
+    from qvq_mlx.core.choice import best, instead
+    from qvq_mlx.core.fit import Verdict, estimate_for
+    from qvq_mlx.render import listing
+    from qvq_mlx.store import registry
+
+    env: Env = context.obj
+    settings = config.read(env)
+    facts = machine.hypothetical(_bytes(memory)) if memory else env.machine()
+    known = registry.cards(settings.cards_folder)
+    name = model or settings.model
+    card = _card(name, env) if name else best(known, facts) or registry.find(_FALLBACK)
+    use = _use(card, env, image or [], budget)
+    found = estimate_for(card, facts, use)
+    suffix = f" --memory {shlex.quote(memory)}" if memory else ""
+    others = tuple(
+        Instead(what, command + suffix if command else None)
+        for what, command in (instead(card, known, facts, use) if found.verdict in _POOR else ())
+    )
+    if as_json:
+        record = FitRecord(card.name, found.verdict, found.needed_bytes, use, found, others)
+        listing.write_json(env, record)
+    else:
+        if found.verdict is Verdict.TIGHT and env.stderr.isatty():
+            env.stderr.write("warning: a tight fit; close what else uses much memory\n")
+        rest = [("instead", f"{o.what}: {o.command}" if o.command else o.what) for o in others]
+        listing.write_facts(env, [("model", card.name), *found.facts(), *rest])
+    return ExitCode.NO_MEMORY if found.verdict is Verdict.NO else ExitCode.OK
+
+
+_FALLBACK = "qvq"
+_POOR = ("no", "tight")
+
+
+def _card(name: str, env: Env) -> ModelCard:
+    """With the size and shape of its files where they are here."""
+    from qvq_mlx import config
+    from qvq_mlx.core.errors import ModelNotOnDiskError
+    from qvq_mlx.store import registry
+
+    settings = config.read(env)
+    try:
+        return registry.resolve(name, settings.hub_cache, settings.cards_folder)[0]
+    except ModelNotOnDiskError:
+        return registry.find(name, settings.cards_folder)
+
+
+def _use(card: ModelCard, env: Env, sources: list[str], budget: int | None) -> Use:
+    """The tokens of a run: of these pictures, or of one of the largest size."""
+    from dataclasses import replace
+
+    from qvq_mlx import images
+    from qvq_mlx.core.fit import typical
+
+    use = typical(card)
+    if sources and not card.sees:
+        raise UsageError(f"{card.name} reads text only", f"qvq fit {card.name}")
+    if sources:
+        pictures = [images.read(source, card.vision, env.stdin.buffer) for source in sources]
+        use = replace(use, image_tokens=sum(picture.tokens for picture in pictures))
+    return use if budget is None else replace(use, budget_tokens=budget)
+
+
+def _bytes(text: str) -> int:
+    """`64GiB`, `64 GB`; a number alone is bytes. Raises UsageError."""
+    found = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,6})?)\s*([a-zA-Z]*)\s*", text)
+    unit = _UNITS.get(found[2].lower()) if found else None
+    if not found or not unit or float(found[1]) * unit < 1:
+        raise UsageError(f"--memory is {text!r}; it can be a size", "qvq fit --memory 64GiB")
+    return int(float(found[1]) * unit)

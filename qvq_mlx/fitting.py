@@ -1,0 +1,100 @@
+"""Whether this machine can run what is asked, before anything is loaded.
+
+Law: what does not fit is refused before the load, unless the user forces it; what is not known is
+not refused. Models below SMALL_BYTES are not checked and cost no look at the machine.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.env import Env
+from qvq_mlx.core.errors import DoesNotFitError
+from qvq_mlx.core.events import Notice
+from qvq_mlx.core.fit import Estimate, Machine, Use, Verdict, estimate_for
+from qvq_mlx.core.picture import Picture
+from qvq_mlx.core.request import Request
+
+SMALL_BYTES = 2**30
+TEMPLATE_TOKENS = 64
+"""System message and chat template, beyond what is counted from their text."""
+BIG_SHARE = 0.25
+"""Of the working set: a model above it is loaded one at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What to say before the run, and whether no second model may be loaded beside it."""
+
+    notices: tuple[Notice, ...] = ()
+    alone: bool = False
+
+
+def check(
+    card: ModelCard,
+    request: Request,
+    pictures: Sequence[Picture],
+    env: Env,
+    draft: ModelCard | None = None,
+) -> Room:
+    """Room for `card`, and for `draft` beside it if the user named one.
+
+    Raises DoesNotFitError where it does not fit and the user does not force it.
+    """
+    if card.download_bytes < SMALL_BYTES:
+        return Room()
+    machine = env.machine()
+    found = _estimate(card, draft, request, pictures, machine)
+    limit = machine.working_set_bytes
+    alone = bool(limit) and card.download_bytes > BIG_SHARE * (limit or 0)
+    match found.verdict:
+        case Verdict.NO if not request.force:
+            raise DoesNotFitError(
+                f"{card.name} does not fit: {found.reason}",
+                f"qvq fit {shlex.quote(card.folder or card.name)}",
+            )
+        case Verdict.NO:
+            text = f"{card.name} does not fit and --force was given: {found.reason}"
+            return Room((Notice("does-not-fit", text),), alone)
+        case Verdict.TIGHT:
+            return Room((Notice("tight", f"{card.name} is a tight fit: {found.reason}"),), alone)
+        case Verdict.YES | Verdict.UNKNOWN:
+            return Room((), alone)
+
+
+def leaves_room(
+    card: ModelCard, draft: ModelCard, request: Request, pictures: Sequence[Picture], env: Env
+) -> bool:
+    """Whether `draft` fits beside `card` without making it tight. Small models always do."""
+    if card.download_bytes < SMALL_BYTES:
+        return True
+    found = _estimate(card, draft, request, pictures, env.machine())
+    return found.verdict in (Verdict.YES, Verdict.UNKNOWN)
+
+
+def _estimate(
+    card: ModelCard,
+    draft: ModelCard | None,
+    request: Request,
+    pictures: Sequence[Picture],
+    machine: Machine,
+) -> Estimate:
+    """Of one run; what a draft model needs is added to the weights."""
+    use = Use(
+        image_tokens=sum(picture.tokens for picture in pictures),
+        prompt_tokens=prompt_tokens(request.question, request.system or card.system or ""),
+        budget_tokens=request.max_tokens or card.max_tokens,  # thinking and answer together
+        answer_tokens=0,
+    )
+    if draft is not None:
+        beside = estimate_for(draft, machine, use).needed_bytes
+        card = replace(card, download_bytes=card.download_bytes + beside)
+    return estimate_for(card, machine, use)
+
+
+def prompt_tokens(question: str, system: str) -> int:
+    """An upper estimate of a text's tokens without its tokenizer: one for two bytes."""
+    return len(question.encode()) // 2 + len(system.encode()) // 2 + TEMPLATE_TOKENS

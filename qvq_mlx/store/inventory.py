@@ -1,0 +1,104 @@
+"""What lies on this disk: the models of the Hugging Face cache, and those that are shipped.
+
+Law: reading the disk never raises; what is half there is listed with what is wrong with it. A
+repository that no card knows is listed where its architecture is one of the cards'.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.errors import ModelError
+from qvq_mlx.store import local, registry
+
+
+@dataclass(frozen=True, slots=True)
+class Downloaded:
+    """One model on this disk. `problem` is empty where it is whole; `revision` may be."""
+
+    name: str
+    repo: str
+    folder: Path
+    revision: str
+    size_bytes: int
+    problem: str
+
+
+def inventory(cards: Sequence[ModelCard], hub_cache: Path) -> tuple[Downloaded, ...]:
+    """Every model on this disk, in the order of the cards, then the repositories without one."""
+    found = [entry for card in cards if (entry := _of_card(card, hub_cache))]
+    known = {card.repo.casefold() for card in cards if card.repo}
+    families = {card.family for card in cards}
+    for root in sorted(hub_cache.glob("models--*")):
+        repo = root.name.removeprefix("models--").replace("--", "/")
+        if repo.casefold() in known:
+            continue
+        folder = _snapshot(root)
+        if folder and _model_type(folder) in families:
+            card = ModelCard(name=repo, summary="", family="", licence="", repo=repo)
+            found.append(_entry(card, root, folder))
+    return tuple(found)
+
+
+def is_here(card: ModelCard, hub_cache: Path) -> bool:
+    """Whether the whole model is on this disk."""
+    try:
+        registry.folder_of(card, hub_cache)
+    except (ModelError, OSError):
+        return False
+    return True
+
+
+def _of_card(card: ModelCard, hub_cache: Path) -> Downloaded | None:
+    if card.folder:
+        folder = registry.cards_folder() / card.folder
+        return _entry(card, folder, folder) if folder.is_dir() else None
+    root = hub_cache / f"models--{card.repo.replace('/', '--')}"
+    return _entry(card, root, _snapshot(root)) if root.is_dir() else None
+
+
+def _entry(card: ModelCard, root: Path, folder: Path | None) -> Downloaded:
+    problem = "" if folder else "no snapshot"
+    if folder:
+        try:
+            local.check(folder, card)
+        except ModelError as error:
+            problem = error.message
+        except OSError as error:
+            problem = str(error)
+    size = sum(_size(path) for path in (folder or root).rglob("*"))
+    revision = folder.name if folder and folder.parent.name == "snapshots" else ""
+    return Downloaded(card.name, card.repo, folder or root, revision, size, problem)
+
+
+def _snapshot(root: Path) -> Path | None:
+    """The snapshot that `main` names, else the only one."""
+    with suppress(OSError):
+        name = (root / "refs" / "main").read_text(encoding="utf-8").strip()
+        if name and (root / "snapshots" / name).is_dir():
+            return root / "snapshots" / name
+    with suppress(OSError):
+        found = [path for path in (root / "snapshots").iterdir() if path.is_dir()]
+        return found[0] if len(found) == 1 else None
+    return None
+
+
+def _size(path: Path) -> int:
+    """Of a file; 0 of anything else, such as a link to nothing."""
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except OSError:
+        return 0
+
+
+def _model_type(folder: Path) -> str:
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return str(config.get("model_type", "")) if isinstance(config, dict) else ""

@@ -1,0 +1,60 @@
+"""The shape of a model as its config.json states it, flat or with a `text_config` inside.
+
+Law: a config that lacks a number has no shape (None); nothing is guessed but the head size, which
+is hidden / heads where it is not given.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from qvq_mlx.core.card import Shape, VisionShape
+from qvq_mlx.core.checkpoint import read_json
+
+
+def stated_shape(folder: Path) -> Shape | None:
+    """The shape in `folder`/config.json; None where it is not all there."""
+    config = read_json(folder / "config.json", missing_ok=True)
+    text = config.get("text_config")
+    text = config | text if isinstance(text, dict) else config
+    try:
+        hidden, heads = _whole(text, "hidden_size"), _whole(text, "num_attention_heads")
+        return Shape(
+            layers=_whole(text, "num_hidden_layers"),
+            hidden=hidden,
+            heads=heads,
+            kv_heads=_whole(text, "num_key_value_heads", heads),
+            head_dim=_whole(text, "head_dim", hidden // heads),
+            intermediate=_whole(text, "intermediate_size"),
+            vocab=_whole(text, "vocab_size"),
+            tied=text.get("tie_word_embeddings") is True,
+            context_tokens=_whole(text, "max_position_embeddings", 1),
+            vision=_vision(config.get("vision_config")),
+        )
+    except ValueError:
+        return None
+
+
+def _vision(config: object) -> VisionShape | None:
+    if not isinstance(config, dict):
+        return None
+    # Qwen2-VL calls the encoder's width embed_dim, and hidden_size is the language model's
+    width = _whole(config, "embed_dim", _whole(config, "hidden_size", 1))
+    return VisionShape(
+        depth=_whole(config, "depth"),
+        hidden=width,
+        heads=_whole(config, "num_heads"),
+        patch=_whole(config, "patch_size", _whole(config, "spatial_patch_size", 14)),
+        merge=_whole(config, "spatial_merge_size", 2),
+    )
+
+
+def _whole(config: dict[str, Any], key: str, default: int | None = None) -> int:
+    """A positive whole number. Raises ValueError."""
+    value = config.get(key)
+    if value is None and default is not None:
+        return default
+    if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
+        raise ValueError(key)
+    return value

@@ -1,0 +1,203 @@
+"""Writes docs/memory.md and README's table of models: every number comes out of `core.fit`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.fit import (
+    ACHIEVED_SHARE,
+    TIGHT_SHARE,
+    ULTRA_SHARE,
+    Machine,
+    Use,
+    Verdict,
+    estimate_for,
+    gib,
+    kv_bytes_per_token,
+    tokens_per_s,
+    typical,
+)
+from qvq_mlx.images.resize import smart_resize
+from qvq_mlx.machine import bandwidth_of, hypothetical
+from qvq_mlx.store import registry
+
+MEMORIES_GIB = (16, 24, 32, 36, 48, 64, 96, 128)
+PHOTO_PX = (4032, 3024)
+"""A picture of 12 megapixels, width and height."""
+BUDGETS = (4096, 32768)
+CHIPS = (
+    ("M4 Pro", 20),
+    ("M1 Max", 32),
+    ("M2 Max", 38),
+    ("M3 Max", 40),
+    ("M4 Max", 32),
+    ("M4 Max", 40),
+    ("M5 Max", 32),
+    ("M5 Max", 40),
+    ("M2 Ultra", 76),
+    ("M3 Ultra", 80),
+)
+
+
+def photo_tokens(card: ModelCard) -> int:
+    """The image tokens of the photo."""
+    height, width = smart_resize(PHOTO_PX[1], PHOTO_PX[0], card.vision)
+    return (height // card.vision.factor_px) * (width // card.vision.factor_px)
+
+
+def photo_use(card: ModelCard, budget_tokens: int) -> Use:
+    """What `qvq fit MODEL --image PHOTO --budget N` counts."""
+    use = typical(card)
+    return Use(photo_tokens(card), use.prompt_tokens, budget_tokens, use.answer_tokens)
+
+
+def models_table() -> str:
+    """README: one row per model in its first quantization."""
+    rows = []
+    for card in registry.cards():
+        if (card.base and card.name != card.base) or not card.repo:
+            continue
+        least = next((m for m in MEMORIES_GIB if _verdict(card, m) is not Verdict.NO), None)
+        mark = "~" if "download_bytes" in card.unconfirmed else ""
+        rows.append(
+            (
+                f"`{card.name}`" + (" (?)" if "repo" in card.unconfirmed else ""),
+                card.summary,
+                f"{card.bits:g}",
+                mark + gib(card.download_bytes),
+                f"{least} GiB" if least else "over 128 GiB",
+                card.licence,
+            )
+        )
+    head = ("model", "what it does", "bits", "size", "smallest Mac", "licence")
+    return _table(head, rows)
+
+
+def memory_page() -> str:
+    """docs/memory.md."""
+    card = registry.find("qvq")
+    shape = card.shape
+    assert shape is not None
+    assert shape.vision is not None
+    machine = hypothetical(64 * 2**30)
+    use = photo_use(card, BUDGETS[0])
+    found = estimate_for(card, machine, use)
+    kv = kv_bytes_per_token(shape)
+    eyes = shape.vision
+    patches = use.image_tokens * eyes.merge**2
+    width, height = PHOTO_PX
+    return f"""# Memory
+
+Generated from `qvq_mlx/core/fit.py` by `make fix`; the numbers are computed, and none of them was
+measured on a Mac. `qvq fit MODEL` prints the same for one model and one machine, and `qvq ask` uses
+it before it loads anything.
+
+## The formula
+
+    needed     = weights + KV cache + vision encoder + workspace                        [bytes]
+
+    weights    = size of the weight files; parameters x (bits + 0.5) / 8 where they are not here
+    KV cache   = 2 x layers x kv_heads x head_dim x 2 B x tokens, tokens rounded up to 256
+    tokens     = prompt + image + thinking budget + answer
+    vision     = patches x (16 x width x 2 B + 6 x patch_px^2 x 4 B) + image tokens x hidden x 2 B
+    patches    = image tokens x merge^2
+    workspace  = 512 x (8 x hidden + 3 x intermediate) x 2 B + vocabulary x 4 B
+                 + (prompt + image) x hidden x 2 B
+
+- (bits + 0.5): MLX stores a 16-bit scale and bias for every group of 64 weights.
+- The KV cache holds keys (K) and values (V) in 16 bit and grows by 256 tokens at a time.
+- The vision encoder's attention is fused on Metal, so its memory grows with the patches, not with
+  their square: 8 arrays of its width and two of four times that, in 16 bit, and the pixels of two
+  frames in 32 bit. Several pictures count as one of their size together, an upper bound.
+- 512 tokens are prefilled at a time; one layer's arrays are live.
+- On a backend without fused attention (Linux, CPU) scores are added: heads x patches^2 x 6 B, and
+  heads x 512 x tokens x 6 B.
+
+Not in it: Python itself, the allocator's cache of freed buffers, a drafting model, other programs.
+
+## The working set
+
+macOS wires only a part of the memory for the GPU. `sysctl iogpu.wired_limit_mb` states it where it
+was set; otherwise it is estimated: 75 % of the memory from 36 GiB on, two thirds below. Reports
+range from 66 % to 78 %.
+
+The verdict is **no** above the working set, **tight** above {TIGHT_SHARE * 100:.0f} % of it, else **yes**. A fifth is
+left to the allocator's cache, the display and other programs. Before a run, `no` is refused with
+exit code 5 (`--force` overrides it), and `tight` is said in one line where a person watches.
+
+## Worked example
+
+`{card.name}` on a Mac with 64 GiB, a photo of {width} x {height} pixels ({use.image_tokens:,} image tokens, after
+the reduction to {card.vision.max_pixels:,} pixels), {use.prompt_tokens} tokens of prompt, {use.budget_tokens:,} of thinking, {use.answer_tokens:,} of answer:
+
+    KV cache   2 x {shape.layers} x {shape.kv_heads} x {shape.head_dim} x 2 B = {kv:,} B = {kv / 1024:g} KiB per token
+               {found.tokens:,} tokens, rounded up to {-(-found.tokens // 256) * 256:,}: {found.kv_bytes:,} B
+    vision     {patches:,} patches x (16 x {eyes.hidden} x 2 + 6 x {eyes.patch}^2 x 4) B
+               + {use.image_tokens:,} x {shape.hidden} x 2 B = {found.vision_bytes:,} B
+    workspace  512 x (8 x {shape.hidden} + 3 x {shape.intermediate}) x 2 B + {shape.vocab} x 4 B
+               + {use.prompt_tokens + use.image_tokens:,} x {shape.hidden} x 2 B = {found.workspace_bytes:,} B
+    weights    {found.weights_bytes:,} B
+    needed     {found.needed_bytes:,} B = {gib(found.needed_bytes)}
+    working set {found.working_set_bytes:,} B = {gib(found.working_set_bytes or 0)}: {found.verdict}
+
+## The same photo on other machines
+
+{_photo_table(card)}
+
+## Which quantization on which Mac
+
+A typical run: the largest picture, a short question, all the tokens that the card allows.
+
+{_grid()}
+
+## Speed
+
+Every token reads all weights once: tokens/s = bandwidth / size x {ACHIEVED_SHARE:g}, or
+x {ULTRA_SHARE:g} on an Ultra. The share is what others measured with 70B models: 79 to 86 % on Max chips,
+63 to 64 % on Ultra chips. A chip that is not in the table gets no figure.
+
+{_speeds(card)}
+"""
+
+
+def _photo_table(card: ModelCard) -> str:
+    rows = []
+    for memory in (48, 64, 128):
+        for budget in BUDGETS:
+            found = estimate_for(card, hypothetical(memory * 2**30), photo_use(card, budget))
+            limit = gib(found.working_set_bytes or 0)
+            rows.append(
+                (f"{memory} GiB", f"{budget:,}", gib(found.needed_bytes), limit, found.verdict)
+            )
+    return _table(("memory", "budget", "needed", "working set", "verdict"), rows)
+
+
+def _grid() -> str:
+    rows = []
+    for card in registry.cards():
+        if card.repo:
+            verdicts = tuple(str(_verdict(card, memory)) for memory in MEMORIES_GIB)
+            rows.append((f"`{card.name}`", gib(card.download_bytes), *verdicts))
+    return _table(("model", "size", *(f"{m} GiB" for m in MEMORIES_GIB)), rows)
+
+
+def _speeds(card: ModelCard) -> str:
+    rows = []
+    for chip, cores in CHIPS:
+        rate = bandwidth_of(f"Apple {chip}", cores)
+        assert rate is not None
+        machine = Machine(chip=chip, bandwidth_bytes_per_s=rate)
+        speed = tokens_per_s(card, machine)
+        assert speed is not None
+        rows.append((f"{chip}, {cores} GPU cores", f"{rate / 1e9:g} GB/s", f"{speed:.1f}"))
+    return _table(("chip", "bandwidth", f"`{card.name}`, tokens/s"), rows)
+
+
+def _verdict(card: ModelCard, memory_gib: int) -> Verdict:
+    return estimate_for(card, hypothetical(memory_gib * 2**30), typical(card)).verdict
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
