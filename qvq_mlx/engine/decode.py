@@ -54,10 +54,10 @@ def decode(
         """Run a block (rows, tokens) and draw what follows each token; dispatched, not awaited."""
         first = lane.length
         logits = lane.forward(block, first + offset)  # (rows, tokens, vocab)
-        drawn = [row.sampler(scores, first + 1) for row, scores in zip(live, logits, strict=True)]
-        stacked = mx.stack(drawn)  # (rows, tokens)
-        mx.async_eval(stacked)  # type: ignore[no-untyped-call]
-        return stacked
+        drawn = [row.sampler(logits[place], first + 1) for place, row in enumerate(live)]
+        together = mx.stack(drawn) if len(drawn) > 1 else drawn[0][None]  # (rows, tokens)
+        mx.async_eval(together)  # type: ignore[no-untyped-call]
+        return together
 
     pending = draw_after(mx.array([[start.ids[-1]]] * len(live)))  # (rows, 1), not in the cache
     while True:
@@ -78,13 +78,14 @@ def decode(
         else:
             block = pending
         drawn = draw_after(block)
+        ids = cast("list[list[int]]", block.tolist())  # known before the pass is done
         kept = 0
         for place, row in enumerate(live):
-            count = yield from row.commit(block[place], drawn[place], bool(forced[place]))
+            count = yield from row.commit(ids[place], drawn, place, bool(forced[place]))
             kept = max(kept, count)
         lane.trim(block.shape[1] - kept)
         speculation.judged(drafted, max(kept - 1, 0))
-        pending = drawn[:, kept - 1 : kept]
+        pending = drawn[:, kept - 1 : kept] if block.shape[1] > 1 else drawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,17 +142,18 @@ class Row:
         forced, self._due = self._due[:most], self._due[most:]
         return forced
 
-    def commit(self, block: mx.array, drawn: mx.array, forced: bool) -> Generator[Token, None, int]:
-        """Hand out the tokens of `block` (tokens,) that hold, and return how many did.
+    def commit(
+        self, ids: Sequence[int], drawn: mx.array, place: int, forced: bool
+    ) -> Generator[Token, None, int]:
+        """Hand out the tokens `ids` of a block that hold, and return how many did.
 
-        `drawn` (tokens,) is what the model draws after each. The first token holds, as do forced
-        ones; a drafted one holds where it is what was drawn before it.
+        `drawn` (rows, tokens) is what the model draws after each, ours in row `place`. The first
+        token holds, as do forced ones; a drafted one holds where it is what was drawn before it.
         """
-        ids = cast("list[int]", block.tolist())
         truth: list[int] = []
         for count, token_id in enumerate(ids):
             if count and not forced:
-                truth = truth or cast("list[int]", drawn.tolist())  # waits for the pass
+                truth = truth or cast("list[list[int]]", drawn.tolist())[place]  # waits
                 if token_id != truth[count - 1]:
                     return count
             if token_id in self._eos_ids and not forced:

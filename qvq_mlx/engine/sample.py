@@ -25,7 +25,7 @@ class Sampler:
         """Ids (tokens,) drawn from the rows of `logits` (tokens, vocab): the first at `position`,
         the next one position further on, and so forth.
         """
-        scores = logits[:, : self._size]  # (tokens, vocabulary)
+        scores = logits[:, : self._size] if logits.shape[1] > self._size else logits
         if self._sampling.temperature <= 0:
             return mx.argmax(scores, axis=-1)
         drawn = [self._draw(row, position + offset) for offset, row in enumerate(scores)]
