@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from qvq_mlx.cli import ask, last, models
+from qvq_mlx.cli import ask, last, models, split
 from qvq_mlx.cli.arguments import is_image
 from qvq_mlx.core.errors import UsageError
 
@@ -39,8 +39,9 @@ def root(
 app.command("ask")(ask.ask)
 app.command("last")(last.last)
 app.command("models")(models.models)
+app.command("split")(split.split)
 
-COMMANDS = ("ask", "last", "models")
+COMMANDS = ("ask", "last", "models", "split")
 
 _ROOT_OPTIONS = ("-h", "--help", "-V", "--version")
 

@@ -14,7 +14,8 @@ from qvq_mlx.core.request import Sampling
 class Plan:
     """A request with every name resolved and every default filled in.
 
-    `folder` is the absolute path of the checkpoint; `system` None sends no system message.
+    `folder` is the absolute path of the checkpoint; `system` None sends no system message;
+    `budget_tokens` None sets no bounds to the thinking.
     """
 
     question: str
@@ -24,3 +25,5 @@ class Plan:
     system: str | None
     sampling: Sampling
     max_tokens: int
+    budget_tokens: int | None = None
+    answer_tokens: int = 1024

@@ -56,11 +56,19 @@ class SamplingOverrides:
 
 
 @dataclass(frozen=True, slots=True)
+class Budget:
+    """How many tokens the thinking may take; None: as many as it takes."""
+
+    tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One question about some images.
 
     `images` are paths, or `-` for standard input, in the order of the prompt. `model` is a card's
-    name or alias, a folder, or a repository id. None leaves the card's default.
+    name or alias, a folder, or a repository id. None leaves the card's default. `answer_tokens`
+    may follow once the budget is spent.
     """
 
     question: str
@@ -69,6 +77,8 @@ class Request:
     system: str | None = None
     max_tokens: int | None = None
     sampling: SamplingOverrides = SamplingOverrides()
+    budget: Budget | None = None
+    answer_tokens: int = 1024
 
 
 class OutputForm(StrEnum):

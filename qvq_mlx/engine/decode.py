@@ -72,7 +72,7 @@ def decode(
     pending = draw_after(mx.array([start.token]))
     while True:
         if control.stopping:
-            return Ending(StopReason.INTERRUPT, concluded, detokenizer.close())
+            return Ending(control.reason, concluded, detokenizer.close())
         if committed >= generation.max_tokens:
             return Ending(StopReason.LENGTH, concluded, detokenizer.close())
         forced: list[int] = []
