@@ -48,7 +48,9 @@ _RANGES = {
 }
 _RUNS = {script: re.compile(f"[{ranges}]+") for script, ranges in _RANGES.items()}
 _LETTERS = re.compile(r"[^\W\d_]+")
-_LATIN = re.compile("[A-Za-z\u00aa\u00ba\u00c0-\u024f\u1e00-\u1eff\uff21-\uff5a]+")
+_ASCII = re.compile(r"[\x00-\x7f]+")
+_NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalpha())
+_LATIN = re.compile("[\u00aa\u00ba\u00c0-\u024f\u1e00-\u1eff\uff21-\uff5a]+")
 
 # opening, closing: what is no prose. In this order: a dollar sign within code is code.
 _NOT_PROSE = (("```", "```"), ("`", "`"), ("$$", "$$"), ("\\[", "\\]"), ("\\(", "\\)"), ("$", "$"))
@@ -123,21 +125,26 @@ def allowed_scripts(question: str, lang: str = AUTO) -> frozenset[Script] | None
 def scripts(text: str) -> dict[Script, int]:
     """Letters for each script that occurs, most frequent first; code and formulas do not count."""
     plain = prose(text)
-    counts: dict[Script, int] = {Script.LATIN: sum(map(len, _LATIN.findall(plain)))}
+    ascii_letters = plain.encode("ascii", errors="ignore").translate(None, delete=_NO_LETTERS)
+    counts: dict[Script, int] = {Script.LATIN: len(ascii_letters)}
     if not plain.isascii():
+        others = _ASCII.sub("", plain)
+        counts[Script.LATIN] += sum(map(len, _LATIN.findall(others)))
         for script, runs in _RUNS.items():
-            counts[script] = sum(map(len, runs.findall(plain)))
-        known = sum(counts.values())
-        counts[Script.OTHER] = max(sum(map(len, _LETTERS.findall(plain))) - known, 0)
-    found = [(script, letters) for script, letters in counts.items() if letters]
-    return dict(sorted(found, key=lambda entry: -entry[1]))
+            counts[script] = sum(map(len, runs.findall(others)))
+        known = sum(counts.values()) - len(ascii_letters)
+        counts[Script.OTHER] = max(sum(map(len, _LETTERS.findall(others))) - known, 0)
+    ordered = sorted(counts.items(), key=lambda entry: -entry[1])
+    found: dict[Script, int] = {script: letters for script, letters in ordered if letters}
+    return found
 
 
 def strays(text: str, allowed: frozenset[Script] | None) -> dict[Script, int]:
     """The letters of scripts that are not allowed; empty where there are too few to speak of."""
     if allowed is None:
         return {}
-    found = {s: n for s, n in scripts(text).items() if s not in allowed and s is not Script.OTHER}
+    told_apart = allowed | {Script.OTHER}
+    found = {s: n for s, n in scripts(text).items() if s not in told_apart}
     return found if sum(found.values()) >= _NOTICED_LETTERS else {}
 
 

@@ -9,11 +9,10 @@ only a loop repeats all of it.
              does not count, but 800 characters of nothing else are a loop.
     weight   a piece with a letter counts one word. In a period of at least 8 different pieces
              every other piece does so, too; in a plainer one it counts len/5 words where it has
-             a digit, and len/2 where it has none: rows of a table of zeros are cheap.
+             a digit, and 1/2 or 1 where it has none: rows of a table of zeros are cheap.
     hard     period >= 30 words: the 30th word of its third repetition has been written.
-             period < 30 words: 90 words in all; for 4 to 7 different pieces with code's
-             characters 200; for fewer than 4 pieces 120, and with code's characters or
-             without a letter 400.
+             period < 30 words: 90 words in all; but of fewer than 8 different pieces 400 with
+             digits or code's characters, 250 of symbols alone, and 120 of 3 or fewer words.
     soft     a run of 30 words came a second time, and at least 30 words lie between.
 
 One dictionary step for each piece: a match is followed piece by piece, and looked up anew, as the
@@ -43,10 +42,10 @@ _SAMPLE_PIECES = 256  # enough to judge most periods by
 _MANY_PIECES = 8
 _FEW_PIECES = 4
 _SHORT_PERIOD_WORDS = 90
-_CODE_PERIOD_WORDS = 200
 _CHANT_WORDS = 120
-_FILL_WORDS = 400
-
+_SYMBOLS_WORDS = 250
+_CODE_WORDS = 400
+_DIGITS_WORDS = 400
 _LONGEST_PIECE = 24
 _BLANK_CHARS = 800  # white space on end
 
@@ -287,14 +286,16 @@ def _weight(piece: str) -> float:
     """The words that a piece counts in a period of few different pieces."""
     if _LETTER.search(piece):
         return 1.0
-    return len(piece) / 5 if _DIGIT.search(piece) else len(piece) / 2
+    return len(piece) / 5 if _DIGIT.search(piece) else min(len(piece), 2) / 2
 
 
 def _loop_words(kinds: set[str]) -> int:
     """The words, in all, that make a loop of a short period."""
-    code = any(_CODE.search(kind) for kind in kinds)
-    if not any(_LETTER.search(kind) for kind in kinds):
-        return _SHORT_PERIOD_WORDS if len(kinds) >= _MANY_PIECES else _FILL_WORDS
-    if len(kinds) < _FEW_PIECES:
-        return _FILL_WORDS if code else _CHANT_WORDS
-    return _CODE_PERIOD_WORDS if code and len(kinds) < _MANY_PIECES else _SHORT_PERIOD_WORDS
+    if len(kinds) >= _MANY_PIECES:
+        return _SHORT_PERIOD_WORDS
+    text = "".join(kinds)
+    if not _LETTER.search(text):
+        return _DIGITS_WORDS if _DIGIT.search(text) else _SYMBOLS_WORDS
+    if _CODE.search(text):
+        return _CODE_WORDS
+    return _CHANT_WORDS if len(kinds) < _FEW_PIECES else _SHORT_PERIOD_WORDS

@@ -30,6 +30,7 @@ from qvq_mlx.guards.language import Script, scripts
 from qvq_mlx.guards.loop import Repetition
 from qvq_mlx.guards.supervise import Limits, Watch
 
+_OF_THE_TEXT = ("repetition",)  # the other notices say what was done about it: nothing, here
 _CHUNK_CHARS = 8_192
 _TAIL_CHARS = 4_096
 _PROSE_CHARS = 200  # a shorter text is an answer, with or without a full stop
@@ -118,7 +119,8 @@ def _folded(events: Iterable[Event]) -> tuple[Transcript, Done, tuple[Notice, ..
                 kind = type(event)
                 held.append(event.text)
             case Notice():
-                notices.append(event)
+                if event.code in _OF_THE_TEXT:
+                    notices.append(event)
             case Done():
                 transcript.add(event)
                 return transcript, event, tuple(notices)
