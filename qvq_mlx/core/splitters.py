@@ -143,7 +143,10 @@ class _Parts:
     def begin_answer(self, opening: str) -> Iterator[Event]:
         """An answer begins; an earlier one goes back into the thinking."""
         if self.answer is not None and self.answer.started:
-            yield AnswerRetracted(self.answer.raw)
+            raw = self.answer.raw
+            body = raw.rstrip()
+            opening = raw[len(body) :] + opening
+            yield AnswerRetracted(body)
         else:
             if self.answer is not None:  # a marker with nothing after it is thinking
                 raw, self.answer = self.answer.raw, None

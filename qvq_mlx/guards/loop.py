@@ -17,7 +17,7 @@ only a loop repeats all of it.
 
 One dictionary step for each piece: a match is followed piece by piece, and looked up anew, as the
 latest place of the last four pieces, where it breaks. Findings depend on the text alone, not on
-how it was cut. Bounds: periods up to 65,536 pieces (some 350 KB of English) and a memory of twice
+how it was cut. Bounds: periods up to 32,768 pieces (some 180 KB of English) and a memory of twice
 that. Not covered: loops that change a number in each turn, which a budget ends.
 """
 
@@ -34,7 +34,7 @@ from itertools import count, islice
 from operator import attrgetter
 
 WORDS = 30
-_HISTORY_PIECES = 65_536
+_HISTORY_PIECES = 32_768
 _GRAM_BITS = 15  # four pieces in the 60 bits of a small integer
 _WORD_MASK = (1 << _GRAM_BITS) - 1
 _GRAM_MASK = (1 << 4 * _GRAM_BITS) - 1
@@ -162,7 +162,7 @@ class LoopDetector:
             self._chars += len(text)
             return []
         found: list[Repetition] = []
-        words, latest = self._words, self._latest
+        words, latest, latest_place = self._words, self._latest, self._latest.get
         start = len(words)
         self._texts += pieces
         self._chunks.append(_Chunk(start, self._chars, text))
@@ -183,7 +183,7 @@ class LoopDetector:
                             self.spent = True
                             return found
             else:
-                match, run, target = latest.get(gram, -1), 0, WORDS
+                match, run, target = latest_place(gram, -1), 0, WORDS
             latest[gram] = index
         self._gram = gram
         self._match, self._run, self._target = match, run, target

@@ -83,13 +83,20 @@ def was_cut(text: str, *, answering: bool) -> bool:
         return True
     if body.endswith(_ANNOUNCES):
         return True
-    if len(body) < _PROSE_CHARS or body.endswith(_ENDS):
+    if body.endswith(_ENDS):
         return False
-    if not answering and _THINKING_HEAD.match(text):
-        return True
     line = tail.rpartition("\n")[2]
+    if not answering and _THINKING_HEAD.match(text):
+        return len(body) >= _PROSE_CHARS or _is_prose(line)
+    if len(body) < _PROSE_CHARS:
+        return False
     if _ITEM.match(line) or (answering and len(line) < _PROSE_CHARS):
         return False
+    return _is_prose(line)
+
+
+def _is_prose(line: str) -> bool:
+    """Whether a line that does not end like a sentence should have."""
     return len(line.split()) >= _PROSE_WORDS or (not line.isascii() and len(line) > _UNSPACED_CHARS)
 
 
