@@ -16,10 +16,12 @@ from qvq_mlx.core.box import boxed
 from qvq_mlx.core.card import Thinking
 from qvq_mlx.core.events import (
     AnswerDelta,
+    AnswerRetracted,
     AnswerSource,
     Done,
     Event,
     Notice,
+    Progress,
     StopReason,
     ThinkingDelta,
     Transcript,
@@ -110,29 +112,30 @@ def _steps(text: str, watch: Watch) -> Iterator[Step]:
 
 
 def _folded(events: Iterable[Event]) -> tuple[Transcript, Done, tuple[Notice, ...]]:
-    """The transcript, with neighbouring deltas joined first: adding them up one by one would
-    copy a long text over and over.
+    """The transcript. Deltas are joined before it adds them up: a long text is not copied once
+    for each of them.
     """
-    transcript = Transcript()
+    thinking: list[str] = []
+    answer: list[str] = []
     notices: list[Notice] = []
-    held: list[str] = []
-    kind: type[ThinkingDelta | AnswerDelta] | None = None
     for event in events:
-        if kind is not None and not isinstance(event, kind | Notice):
-            transcript.add(kind("".join(held), 0))
-            held, kind = [], None
         match event:
-            case ThinkingDelta() | AnswerDelta():
-                kind = type(event)
-                held.append(event.text)
+            case ThinkingDelta(text=text):
+                thinking.append(text)
+            case AnswerDelta(text=text):
+                answer.append(text)
+            case AnswerRetracted(text=text):
+                thinking.append(text)
+                answer.clear()
             case Notice():
                 if event.code in _OF_THE_TEXT:
                     notices.append(event)
+            case Progress():
+                pass
             case Done():
+                transcript = Transcript("".join(thinking), "".join(answer))
                 transcript.add(event)
                 return transcript, event, tuple(notices)
-            case _:
-                transcript.add(event)
     raise AssertionError("the stream ended without Done")
 
 
