@@ -1,7 +1,7 @@
 """Finds text that repeats itself word for word, while it is being written.
 
-Law: a hard finding means that the last characters are three consecutive repetitions of one
-period, at the least. The same paragraph three times with other text between is a recap and not a
+Law: a hard finding means that the text ends in two whole repetitions of one period and in 30 words
+or more of a third, with nothing between them. The same paragraph three times with other text between is a recap and not a
 loop, however long it is: of what models write, recaps, tables, code and refrains repeat runs, and
 only a loop repeats all of it.
 
@@ -17,7 +17,7 @@ only a loop repeats all of it.
 
 One dictionary step for each piece: a match is followed piece by piece, and looked up anew, as the
 latest place of the last four pieces, where it breaks. Findings depend on the text alone, not on
-how it was cut. Bounds: periods up to 32,768 pieces (some 180 KB of English) and a memory of twice
+how it was cut. Bounds: periods up to 16,384 pieces (some 90 KB of English) and a memory of twice
 that. Not covered: loops that change a number in each turn, which a budget ends.
 """
 
@@ -28,13 +28,14 @@ import re
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from itertools import count, islice
 from operator import attrgetter
 
 WORDS = 30
-_HISTORY_PIECES = 32_768
+_HISTORY_PIECES = 16_384
+_VOCABULARY = 131_072  # different pieces; more are not remembered
 _GRAM_BITS = 15  # four pieces in the 60 bits of a small integer
 _WORD_MASK = (1 << _GRAM_BITS) - 1
 _GRAM_MASK = (1 << 4 * _GRAM_BITS) - 1
@@ -121,19 +122,18 @@ class LoopDetector:
         self._blank = 0
         self._forget()
 
-    def _forget(self, pieces: Sequence[str] = (), chunks: Sequence[_Chunk] = ()) -> None:
-        """Know these pieces only."""
+    def _forget(self) -> None:
+        """Know no text."""
         self.spent = False
-        self._texts = list(pieces)
-        self._chunks = list(chunks)
+        self._base = 0  # pieces that were forgotten: an index minus this is a place in the lists
+        self._texts: list[str] = []
+        self._words: list[int] = []
+        self._chunks: list[_Chunk] = []
         self._ids: defaultdict[str, int] = defaultdict(count().__next__)
-        self._words = [self._ids[piece] for piece in pieces]
         self._gram = 0  # the last four pieces
         self._latest: dict[int, int] = {}  # a gram: the index after its latest place
-        for index, word in enumerate(self._words, start=1):
-            self._gram = (self._gram << _GRAM_BITS | word & _WORD_MASK) & _GRAM_MASK
-            self._latest[self._gram] = index
-        self._match = -1  # the index that is equal to the next piece, if the run goes on
+        self._older: dict[int, int] = {}  # the same, for the text before the last pruning
+        self._match = -1  # the place that is equal to the next piece, if the run goes on
         self._run = 0
         self._target = 0  # the run at which the next look is worth it
 
@@ -162,20 +162,22 @@ class LoopDetector:
             self._chars += len(text)
             return []
         found: list[Repetition] = []
-        words, latest, latest_place = self._words, self._latest, self._latest.get
+        words, latest, base = self._words, self._latest, self._base
+        latest_place, older_place = latest.get, self._older.get
         start = len(words)
         self._texts += pieces
-        self._chunks.append(_Chunk(start, self._chars, text))
+        self._chunks.append(_Chunk(base + start, self._chars, text))
         self._chars += len(text)
         words.extend(map(self._ids.__getitem__, pieces))
         match, run, target, gram = self._match, self._run, self._target, self._gram
-        for index, word in enumerate(words[start:], start=start + 1):  # `index` is after it
+        for index, word in enumerate(words[start:], start=base + start + 1):  # after the piece
             gram = (gram << _GRAM_BITS | word & _WORD_MASK) & _GRAM_MASK
             if match >= 0 and words[match] == word:
                 match += 1
                 run += 1
                 if run >= target:
-                    finding, run, target = self._look(index, index - match, run)
+                    end = index - base
+                    finding, run, target = self._look(end, end - match, run)
                     if finding is not None:
                         found.append(finding)
                         if finding.severity is Severity.HARD:
@@ -183,7 +185,9 @@ class LoopDetector:
                             self.spent = True
                             return found
             else:
-                match, run, target = latest_place(gram, -1), 0, WORDS
+                place = latest_place(gram)
+                match = (older_place(gram, -1) if place is None else place) - base
+                run, target = 0, WORDS
             latest[gram] = index
         self._gram = gram
         self._match, self._run, self._target = match, run, target
@@ -192,15 +196,17 @@ class LoopDetector:
         return found
 
     def _prune(self) -> None:
-        """Forget the older half."""
-        half = len(self._words) - _HISTORY_PIECES
+        """Forget the older half, at the edge of a chunk."""
+        if len(self._ids) > _VOCABULARY:
+            self._forget()
+            return
+        half = self._base + len(self._words) - _HISTORY_PIECES
         first = bisect_right(self._chunks, half, key=attrgetter("first")) - 1
-        cut = self._chunks[first].first
-        chunks = [replace(chunk, first=chunk.first - cut) for chunk in self._chunks[first:]]
-        match, run, target = self._match - cut, self._run, self._target
-        self._forget(self._texts[cut:], chunks)
-        if match >= 0:
-            self._match, self._run, self._target = match, run, target
+        cut = self._chunks[first].first - self._base
+        self._base += cut
+        del self._chunks[:first], self._words[:cut], self._texts[:cut]
+        self._match = max(self._match - cut, -1)
+        self._latest, self._older = {}, self._latest
 
     def _look(self, end: int, period: int, run: int) -> tuple[Repetition | None, int, int]:
         """What a run of equal pieces amounts to: a finding, the whole run, and the next target.
@@ -231,7 +237,8 @@ class LoopDetector:
         return Repetition(severity, at, chars)
 
     def _end_of(self, index: int) -> int:
-        """Where a piece ends, in characters."""
+        """Where the piece at a place ends, in characters."""
+        index += self._base
         chunk = self._chunks[bisect_right(self._chunks, index, key=attrgetter("first")) - 1]
         piece = next(islice(_PIECE.finditer(chunk.text), index - chunk.first, None))
         return chunk.start + piece.end()
