@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from itertools import pairwise
 
 import pytest
@@ -140,9 +141,19 @@ def test_after_a_restart_the_same_text_is_new_and_positions_go_on() -> None:
     ]
 
 
-def test_old_text_is_forgotten_and_a_loop_after_it_is_found_at_the_right_place() -> None:
-    before = " ".join(f"n{index}" for index in range(300_000)) + " "
-    found = hard(before + 3 * PARAGRAPH)
+@pytest.mark.parametrize("vocabulary", [300_000, 5_000])
+@pytest.mark.parametrize("chunk", [10_000, 7, 3_000_000])
+def test_old_text_is_forgotten_and_a_loop_after_it_is_found_at_the_right_place(
+    vocabulary: int, chunk: int
+) -> None:
+    draw = random.Random(1)
+    before = "".join(f"n{draw.randrange(vocabulary)} " for _ in range(90_000))
+    text = before + 3 * PARAGRAPH
+    detector = LoopDetector()
+    found = None
+    for start in range(0, len(text), chunk):
+        for finding in detector.feed(text[start : start + chunk]):
+            found = finding if finding.severity is Severity.HARD else None
     assert found is not None
     assert len(before) + 2 * len(PARAGRAPH) < found.at_char <= len(before) + 3 * len(PARAGRAPH)
 

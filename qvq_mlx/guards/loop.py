@@ -1,9 +1,9 @@
 """Finds text that repeats itself word for word, while it is being written.
 
-Law: a hard finding means that the text ends in two whole repetitions of one period and in 30 words
-or more of a third, with nothing between them. The same paragraph three times with other text between is a recap and not a
-loop, however long it is: of what models write, recaps, tables, code and refrains repeat runs, and
-only a loop repeats all of it.
+Law: a hard finding means that the text ends in two whole repetitions of one period and the
+beginning of a third, with nothing between them. The same paragraph three times with other text
+between is a recap and not a loop, however long it is: recaps, tables, code and refrains repeat
+runs, and only a loop repeats all of it.
 
     pieces   a word, at most 24 characters of it; one Chinese or Japanese character. White space
              does not count, but 800 characters of nothing else are a loop.
