@@ -6,7 +6,8 @@
 FOLDER holds JSON Lines files whose records have `id` and `output`. The expectations name a record
 by its id and the SHA-256 of its text, and give the answer as character offsets, how it is found,
 and the character at which the third repetition of a loop ends (docs/thinking.md says how they were
-made). A record without an expectation is run as a control: what is found in it is listed, to be judged.
+made). A record without an expectation is run as a control: what is found in it is listed, to be
+judged.
 
 Speed is measured on text of random words and lines without loops, so that nothing is spared,
 1 MB against 100 KB in turns, in CPU seconds of the process; the median of the rounds.
