@@ -15,9 +15,10 @@ from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.records import request_record
 from qvq_mlx.core.request import Request
 from qvq_mlx.core.setup import Checkpoint, Drafting, Setup
-from qvq_mlx.core.thinking import split
 from qvq_mlx.core.timing import paced, timed
 from qvq_mlx.core.tokens import Control, Generation
+from qvq_mlx.guards.language import allowed_scripts
+from qvq_mlx.guards.supervise import Limits, supervise
 from qvq_mlx.store import registry
 from qvq_mlx.turn import Turn
 
@@ -58,6 +59,8 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
         notices=room.notices,
         alone=room.alone,
         wait=request.wait,
+        budget_tokens=_budget_tokens(request, card),
+        answer_tokens=request.answer_tokens,
     )
 
 
@@ -67,6 +70,18 @@ def ask(plan: Plan, env: Env, settings: Settings, control: Control) -> Iterator[
     if settings.save:
         events = history.record(events, request_record(plan), settings.history_folder, env.now())
     return events
+
+
+def _budget_tokens(request: Request, card: ModelCard) -> int | None:
+    """The thinking that the model may do; None: no bounds. Raises UsageError."""
+    if card.thinking.closing:
+        return card.thinking.budget_tokens if request.budget is None else request.budget.tokens
+    if request.budget is not None and request.budget.tokens is not None:
+        raise UsageError(
+            f"--budget bounds the thinking, and {card.name} cannot be told to conclude",
+            f'qvq ask -m {card.name} --budget none IMAGE "question"',
+        )
+    return None
 
 
 def _events(plan: Plan, env: Env, settings: Settings, control: Control) -> Iterator[Event]:
@@ -92,7 +107,8 @@ def _answered(plan: Plan, env: Env, settings: Settings, control: Control) -> Ite
     steps = engine.generate(prompt, generation, control)
     if settings.pace_tokens_per_s:
         steps = paced(steps, settings.pace_tokens_per_s, env.clock, env.sleep)
-    yield from split(steps, plan.card.thinking)
+    limits = Limits(plan.budget_tokens, plan.answer_tokens, allowed_scripts(plan.question))
+    yield from supervise(steps, plan.card.thinking, control, limits)
 
 
 def _setup(request: Request, card: ModelCard, settings: Settings) -> Setup:

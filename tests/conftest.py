@@ -65,12 +65,12 @@ class ScriptedEngine:
         self.generations.append(generation)
         yield Progress(Stage.PREFILL, 0, 3)
         yield Progress(Stage.PREFILL, 3, 3)
-        reason, concluded = StopReason.END, False
+        reason, concluded, forced = StopReason.END, False, False
         queue = list(self.words)
         index = 0
         while queue:
             if control.stopping:
-                reason = StopReason.INTERRUPT
+                reason = control.reason
                 break
             if index >= generation.max_tokens:
                 reason = StopReason.LENGTH
@@ -78,7 +78,9 @@ class ScriptedEngine:
             if control.concluding and not concluded:
                 concluded = True
                 queue = [generation.closing, *self.after_closing]
-            yield Token(index, queue.pop(0))
+                forced = True
+            yield Token(index, queue.pop(0), forced)
+            forced = False
             self.on_token(index, control)
             index += 1
         yield Finished(reason, "", 3, 0, 0, concluded)

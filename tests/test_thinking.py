@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
 import pytest
@@ -24,8 +25,14 @@ from qvq_mlx.core.events import (
 from qvq_mlx.core.thinking import split
 from qvq_mlx.core.tokens import Finished, Token
 
-MARKER = Thinking(ThinkingStyle.MARKER, ("**Final Answer**", "**答案**", "**最终答案**"))
+MARKER = Thinking(
+    ThinkingStyle.MARKER,
+    ("**Final Answer**", "**答案**", "**最终答案**"),
+    ("**Final Answer**", "**最终答案**"),
+)
 TAG = Thinking(ThinkingStyle.TAG)
+ANSWER_TAGS = Thinking(ThinkingStyle.TAG, answer_tags=("<answer>", "</answer>"))
+LITERAL = Thinking(ThinkingStyle.MARKER, ("Final:",), ("Final:",))
 PREOPENED = Thinking(ThinkingStyle.PREOPENED)
 PLAIN = Thinking(ThinkingStyle.NONE)
 
@@ -61,6 +68,18 @@ def result(
         ("嗯。\n**最终答案**\n一\n二", "嗯。", "一\n二"),
         ("**Final Answer**\n\n4", "", "4"),
         ("a\r\n**Final Answer**\r\n4", "a", "4"),
+        ("Hm.\n**Final Answer:**\n\n4", "Hm.", "4"),
+        ("Hm.\n**Final Answer:** It is four.", "Hm.", "It is four."),
+        ("Hm.\n**Final Answer**: It is four.", "Hm.", "It is four."),
+        ("Hm.\n**FINAL ANSWER**\nB", "Hm.", "B"),
+        ("Hm.\n### Final Answer\nB", "Hm.", "B"),
+        ("Hm.\n## **Final Answer:**\nB", "Hm.", "B"),
+        ("Hm.\n**Final Answer** 42", "Hm.", "42"),
+        ("Hm.\n**Final Answer** (B)\n", "Hm.", "(B)"),
+        ("Hm.\n**Final Answer** **42 cm**\nas said", "Hm.", "**42 cm**\nas said"),
+        ("嗯。\n**答案：**\n五", "嗯。", "五"),
+        ("嗯。\n**最终答案**：五个", "嗯。", "五个"),
+        ("嗯。\n**答案**：$5$", "嗯。", "$5$"),
     ],
 )
 def test_a_marker_line_begins_the_answer(text: str, thinking: str, answer: str) -> None:
@@ -74,6 +93,13 @@ def test_a_marker_line_begins_the_answer(text: str, thinking: str, answer: str) 
         "**Final Answer** is what I shall write.",
         "**Final thoughts**\nnone",
         "**Final",
+        "**Final Answer** B is what he chose.",
+        "**Final Answer** a cat",
+        "### Final Answers of the class\n1, 2",
+        "My **Final Answer:**\n4",
+        "# Finally\nall is well",
+        "* Final Answer\n* none",
+        "**问题**：几个？\n**答案**：五个。\n**问题**：谁？",
     ],
 )
 def test_a_marker_within_a_line_is_text(text: str) -> None:
@@ -127,6 +153,25 @@ def test_a_stop_of_the_users_brings_no_earlier_answer_back() -> None:
     assert not result(text, reason=StopReason.INTERRUPT)[3]
 
 
+@pytest.mark.parametrize("reason", [StopReason.LENGTH, StopReason.BUDGET, StopReason.LOOP])
+def test_a_closed_box_stands_whatever_was_cut_after_it(reason: StopReason) -> None:
+    box = "**Final Answer**\n\\[\n\\boxed{2}\n\\]\n"
+    assert result(f"So.\n{box}", reason=reason)[1:] == (
+        "\\[\n\\boxed{2}\n\\]",
+        AnswerSource.MARKER,
+        True,
+    )
+    thinking, answer, _, complete = result(f"So.\n{box}\nWait, let me", reason=reason)
+    assert (answer, complete) == ("\\[\n\\boxed{2}\n\\]", True)
+    assert thinking.endswith("Wait, let me")
+
+
+def test_a_block_that_was_written_twice_is_whole_and_a_third_that_is_cut_gives_way() -> None:
+    block = "**Final Answer**\nThere are two circles, and both are red.\n"
+    _, answer, _, complete = result(f"So.\n{block}{block}{block[:-20]}", reason=StopReason.LOOP)
+    assert (answer, complete) == ("There are two circles, and both are red.", True)
+
+
 def test_nothing_at_all_is_no_answer() -> None:
     for style in (MARKER, TAG, PREOPENED, PLAIN):
         assert result("", style) == ("", "", AnswerSource.NONE, False)
@@ -161,6 +206,16 @@ def test_a_line_that_may_be_a_marker_is_held_back() -> None:
         (TAG, "Just 4.", ("", "Just 4.", AnswerSource.WHOLE, True)),
         (TAG, "<thin", ("", "<thin", AnswerSource.WHOLE, True)),
         (TAG, "<think>Hm.", ("Hm.", "", AnswerSource.NONE, False)),
+        (TAG, "Hm.\n</think>\n4", ("Hm.", "4", AnswerSource.TAG, True)),
+        (TAG, "<think>Hm.</think>\n", ("Hm.", "", AnswerSource.NONE, False)),
+        (PREOPENED, "<think>Hm.</think>4", ("Hm.", "4", AnswerSource.TAG, True)),
+        (PREOPENED, "Hm.", ("Hm.", "", AnswerSource.NONE, False)),
+        (
+            ANSWER_TAGS,
+            "<think>No <answer> yet.</think><answer>4</answer>\n",
+            ("No <answer> yet.", "4", AnswerSource.TAG, True),
+        ),
+        (LITERAL, "Hm.\nFinal: 4", ("Hm.", "4", AnswerSource.MARKER, True)),
         (PREOPENED, "Hm.\n</think>\n\n4", ("Hm.", "4", AnswerSource.TAG, True)),
         (PREOPENED, "Hm, a < b.</think>4", ("Hm, a < b.", "4", AnswerSource.TAG, True)),
         (PREOPENED, "a</think>b</think>c", ("a</think>b", "c", AnswerSource.TAG, True)),
@@ -193,8 +248,16 @@ PIECES = [
     ":",
     "$",
     "\r",
+    "### Final Answer",
+    "**Final Answer:**",
+    "#",
+    "*",
+    "4",
+    "**4**",
+    "：",
 ]
-TAGS = ["<think>", "</think>", "<", "/think", ">", "a", "\n", " "]
+TAGS = ["<think>", "</think>", "<answer>", "</answer>", "<", "/think", ">", "a", "\n", " "]
+MARKERS = re.compile(r"FinalAnswer|答案|[*#:：]")
 REASONS = st.sampled_from(list(StopReason))
 
 
@@ -213,7 +276,7 @@ def test_the_marker_split_does_not_depend_on_the_cut(
 @given(
     st.lists(st.sampled_from(TAGS)).map("".join),
     st.lists(st.integers(0, 999)),
-    st.sampled_from([TAG, PREOPENED, PLAIN]),
+    st.sampled_from([TAG, PREOPENED, PLAIN, ANSWER_TAGS]),
     REASONS,
 )
 def test_the_tag_split_does_not_depend_on_the_cut(
@@ -239,11 +302,7 @@ def test_nothing_that_the_model_wrote_is_lost(text: str) -> None:
     kept = "".join((transcript.thinking + transcript.answer).split())
     written = "".join(text.split())
     assert len(kept) <= len(written)
-    without_markers = (
-        written.replace("**FinalAnswer**", "").replace("**答案**", "").replace(":", "")
-    )
-    remaining = kept.replace("**FinalAnswer**", "").replace("**答案**", "").replace(":", "")
-    assert remaining == without_markers
+    assert MARKERS.sub("", kept) == MARKERS.sub("", written)
 
 
 @pytest.mark.parametrize(
@@ -254,6 +313,10 @@ def test_nothing_that_the_model_wrote_is_lost(text: str) -> None:
         ("first \\boxed{1}, then \\boxed{2}", "2"),
         ("\\boxed{ \\text{a \\} b} }", "\\text{a \\} b}"),
         ("\\boxed{1} and \\boxed{2", "1"),
+        ("\\boxed{1 and \\boxed{2}", "2"),
+        ("{ \\boxed{1} } }", "1"),
+        ("It is <|begin_of_box|>4<|end_of_box|>.", "4"),
+        ("<|begin_of_box|>4", None),
         ("seven", None),
     ],
 )

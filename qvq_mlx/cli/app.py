@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from qvq_mlx.cli import ask, cache, config, convert, fit, last, licence, models, show
+from qvq_mlx.cli import ask, cache, config, convert, fit, last, licence, models, show, split
 from qvq_mlx.cli import list as list_
 from qvq_mlx.cli.arguments import is_image
 from qvq_mlx.core.errors import UsageError
@@ -45,6 +45,7 @@ app.command("show")(show.show)
 app.command("licence")(licence.licence)
 app.command("fit")(fit.fit)
 app.command("convert")(convert.convert)
+app.command("split")(split.split)
 app.add_typer(cache.cache, name="cache")
 app.command("config")(config.config)
 
@@ -57,6 +58,7 @@ COMMANDS = (
     "licence",
     "fit",
     "convert",
+    "split",
     "cache",
     "config",
 )

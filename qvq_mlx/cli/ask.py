@@ -42,6 +42,20 @@ def ask(
         int | None,
         typer.Option("--max-tokens", min=1, metavar="N", help="Thinking and answer together."),
     ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            "--budget",
+            metavar="low|medium|high|N|none",
+            help="Tokens of thinking, then the answer is asked for.",
+        ),
+    ] = None,
+    answer_tokens: Annotated[
+        int,
+        typer.Option(
+            "--answer-tokens", min=1, metavar="N", help="Tokens for the answer after that."
+        ),
+    ] = 1024,
     temperature: Annotated[
         float | None,
         typer.Option("--temp", min=0.0, metavar="T", help="0 always takes the likeliest token."),
@@ -111,6 +125,7 @@ def ask(
     from qvq_mlx import config  # not before: `qvq --help` reads this module
     from qvq_mlx.cli.choose import model_for
     from qvq_mlx.cli.run import run
+    from qvq_mlx.guards.budget import parse_budget
 
     env: Env = context.obj
     settings = config.read(env)
@@ -131,6 +146,8 @@ def ask(
         use_cache=not no_cache,
         force=force,
         wait=not no_wait,
+        budget=None if budget is None else parse_budget(budget),
+        answer_tokens=answer_tokens,
     )
     form = OutputForm.JSON if as_json else OutputForm.JSONL if as_jsonl else OutputForm.TEXT
     view = ThinkingView.NONE if no_thinking else thinking

@@ -9,6 +9,7 @@ from qvq_mlx.config import Settings
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ExitCode, NoAnswerError, StoppedError
 from qvq_mlx.core.events import Done, StopReason
+from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.request import Output, Request
 from qvq_mlx.core.tokens import Control
 
@@ -33,10 +34,10 @@ def run(request: Request, output: Output, env: Env, settings: Settings) -> ExitC
         renderer.abort()
         raise
     assert done is not None, "the stream ended without Done"
-    return _verdict(done, plan.max_tokens, settings)
+    return _verdict(done, plan, settings)
 
 
-def _verdict(done: Done, max_tokens: int, settings: Settings) -> ExitCode:
+def _verdict(done: Done, plan: Plan, settings: Settings) -> ExitCode:
     """0 for a whole answer; otherwise the error that says why there is none."""
     if done.complete:
         return ExitCode.OK
@@ -47,7 +48,17 @@ def _verdict(done: Done, max_tokens: int, settings: Settings) -> ExitCode:
             raise StoppedError(f"stopped after {generated:,} tokens", kept)
         case StopReason.LENGTH:
             raise NoAnswerError(
-                f"no final answer within {max_tokens:,} tokens (--max-tokens)", kept
+                f"no final answer within {plan.max_tokens:,} tokens (--max-tokens)", kept
+            )
+        case StopReason.BUDGET:
+            raise NoAnswerError(
+                f"no whole answer within {plan.answer_tokens:,} tokens (--answer-tokens)"
+                f" after {plan.budget_tokens or 0:,} of thinking (--budget)",
+                kept,
+            )
+        case StopReason.LOOP:
+            raise NoAnswerError(
+                f"the model repeated itself and was stopped after {generated:,} tokens", kept
             )
         case StopReason.END:
             raise NoAnswerError(f"the model ended after {generated:,} tokens with no answer", kept)

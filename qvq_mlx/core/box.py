@@ -1,10 +1,15 @@
-r"""Finds `\boxed{...}` in an answer."""
+r"""Finds the boxed value in an answer: `\boxed{...}`, or what stands between box tokens.
+
+Law: one pass, however many boxes are opened and never closed.
+"""
 
 from __future__ import annotations
 
 import re
 
-_BOXED = re.compile(r"\\boxed\s*\{")
+_BRACES = re.compile(r"\\boxed\s*\{|\\.|[{}]", re.DOTALL)
+# GLM's special tokens
+_BEGIN, _END = "<|begin_of_box|>", "<|end_of_box|>"
 
 
 def boxed(answer: str) -> str | None:
@@ -13,24 +18,39 @@ def boxed(answer: str) -> str | None:
     return answer[span[0] : span[1]].strip() if span else None
 
 
-def _last_box(text: str) -> tuple[int, int] | None:
-    """Where the content of the last whole box begins and ends."""
-    found = None
-    for match in _BOXED.finditer(text):
-        depth = 1
-        for index in range(match.end(), len(text)):
-            escaped = text[index - 1] == "\\"
-            depth += (text[index] == "{" and not escaped) - (text[index] == "}" and not escaped)
-            if depth == 0:
-                found = (match.end(), index)
-                break
-    return found
-
-
 def through_box(text: str) -> str:
     """`text` up to the end of the line on which its last whole box closes; "" without one."""
     span = _last_box(text)
     if span is None:
         return ""
     end = text.find("\n", span[1])
-    return text if end < 0 else text[:end]
+    if end < 0:
+        return text
+    # a display formula is closed on a line of its own
+    closing = re.compile(r"\s*(\\\]|\$\$)[ \t]*").match(text, end)
+    return text[: closing.end() if closing else end].rstrip()
+
+
+def _last_box(text: str) -> tuple[int, int] | None:
+    """Where the content of the last whole box begins and ends."""
+    if "\\boxed" not in text:
+        return _between_tokens(text)
+    found: tuple[int, int] | None = None
+    opened: list[int | None] = []  # where a box's content begins; None for any other brace
+    for match in _BRACES.finditer(text):
+        brace = match.group()
+        if brace == "{":
+            opened.append(None)
+        elif brace == "}":
+            start = opened.pop() if opened else None
+            if start is not None and (found is None or start > found[0]):
+                found = (start, match.start())
+        elif brace.startswith("\\boxed"):
+            opened.append(match.end())
+    return found
+
+
+def _between_tokens(text: str) -> tuple[int, int] | None:
+    end = text.rfind(_END)
+    begin = text.rfind(_BEGIN, 0, end) if end >= 0 else -1
+    return (begin + len(_BEGIN), end) if begin >= 0 else None

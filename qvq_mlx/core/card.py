@@ -30,14 +30,20 @@ class Thinking:
     """The voice of a model: how its text splits, and what makes it conclude.
 
     `markers` (style MARKER) or `open_tag` and `close_tag` (styles TAG, PREOPENED) tell the answer
-    from the thinking; `closing` is forced when the answer is wanted now.
+    from the thinking. Those of the markers that are `labels` also begin an answer where a colon
+    and prose follow on their line. `answer_tags` wrap the answer and are dropped from it.
+    `closing` is forced when the answer is wanted now; `budget_tokens` of thinking are the default
+    budget.
     """
 
     style: ThinkingStyle = ThinkingStyle.NONE
     markers: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
     open_tag: str = "<think>"
     close_tag: str = "</think>"
+    answer_tags: tuple[str, ...] = ()
     closing: str = ""
+    budget_tokens: int = 4096
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,10 +23,16 @@ class Stage(StrEnum):
 
 
 class StopReason(StrEnum):
-    """Why the model wrote no more."""
+    """What ended the run. Where a guard asked for the answer, it is the guard's reason, and the
+    answer may well be complete.
+    """
 
     END = "end"
     """The model ended its turn."""
+    BUDGET = "budget"
+    """The thinking budget was spent, and the answer was asked for."""
+    LOOP = "loop"
+    """It repeated itself: the answer was asked for, or the run was stopped."""
     LENGTH = "length"
     """`--max-tokens` or the context length was reached."""
     INTERRUPT = "interrupt"

@@ -16,9 +16,10 @@ from qvq_mlx.core.setup import Setup
 class Plan:
     """A request with every name resolved and every default filled in.
 
-    `folder` is the absolute path of the checkpoint; `system` None sends no system message.
-    `notices` are said before the first event. `alone`: the model is so big that no second one may
-    be loaded at the same time; `wait`: and then this run waits for its turn.
+    `folder` is the absolute path of the checkpoint; `system` None sends no system message;
+    `budget_tokens` None sets no bounds to the thinking. `notices` are said before the first event.
+    `alone`: the model is so big that no second one may be loaded at the same time; `wait`: and then
+    this run waits for its turn.
     """
 
     question: str
@@ -32,3 +33,5 @@ class Plan:
     notices: tuple[Notice, ...] = ()
     alone: bool = False
     wait: bool = True
+    budget_tokens: int | None = None
+    answer_tokens: int = 1024

@@ -56,14 +56,21 @@ class SamplingOverrides:
 
 
 @dataclass(frozen=True, slots=True)
+class Budget:
+    """How many tokens the thinking may take; None: as many as it takes."""
+
+    tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One question about some images.
 
     `images` are paths, or `-` for standard input, in the order of the prompt. `model` is a card's
-    name or alias, a folder, or a repository id. None leaves the card's default.
-    `draft` is auto, none, lookup, or a draft model's name; `use_cache` False neither reads nor
-    keeps what earlier runs computed. `force` runs what does not fit in memory; `wait` False fails
-    where another process has a big model loaded.
+    name or alias, a folder, or a repository id. None leaves the card's default. `draft` is auto,
+    none, lookup, or a draft model's name; `use_cache` False neither reads nor keeps what earlier
+    runs computed. `force` runs what does not fit in memory; `wait` False fails where another
+    process has a big model loaded. `answer_tokens` may follow once the budget is spent.
     """
 
     question: str
@@ -76,6 +83,8 @@ class Request:
     use_cache: bool = True
     force: bool = False
     wait: bool = True
+    budget: Budget | None = None
+    answer_tokens: int = 1024
 
 
 class OutputForm(StrEnum):

@@ -91,21 +91,28 @@ Step = Progress | Token | Finished
 
 
 class Control:
-    """Stop now, or say this next."""
+    """Stop now, or say this next. Of two wishes of a kind the first one counts."""
 
-    __slots__ = ("_concluding", "_stopping")
+    __slots__ = ("_concluding", "_conclusion", "_reason", "_stopping")
 
     def __init__(self) -> None:
         self._stopping = False
+        self._reason = StopReason.INTERRUPT
         self._concluding = False
+        self._conclusion: StopReason | None = None
 
-    def conclude(self) -> None:
-        """Ask for the final answer now: the loop forces the card's closing text, once."""
-        self._concluding = True
+    def conclude(self, reason: StopReason | None = None) -> None:
+        """Ask for the final answer now: the loop forces the card's closing text, once.
 
-    def stop(self) -> None:
+        `reason` is the guard's; None where the user asked.
+        """
+        if not self._concluding:
+            self._concluding, self._conclusion = True, reason
+
+    def stop(self, reason: StopReason = StopReason.INTERRUPT) -> None:
         """End the run before the next commit, or between two chunks of prefill."""
-        self._stopping = True
+        if not self._stopping or reason is StopReason.INTERRUPT:
+            self._stopping, self._reason = True, reason
 
     @property
     def stopping(self) -> bool:
@@ -113,6 +120,16 @@ class Control:
         return self._stopping
 
     @property
+    def reason(self) -> StopReason:
+        """Why to stop; meaningful once `stopping`."""
+        return self._reason
+
+    @property
     def concluding(self) -> bool:
         """True once `conclude` was called."""
         return self._concluding
+
+    @property
+    def conclusion(self) -> StopReason | None:
+        """The guard's reason for concluding; None where the user asked, or nobody."""
+        return self._conclusion

@@ -129,7 +129,7 @@ class Row:
     def ended(self) -> bool:
         """Whether no further block is due: the row has ended, is stopped or is full."""
         if self.ending is None and self._control.stopping:
-            self._finish(StopReason.INTERRUPT)
+            self._finish(self._control.reason)
         elif self.ending is None and self.room <= 0:
             self._finish(StopReason.LENGTH)
         return self.ending is not None
