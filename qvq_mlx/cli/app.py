@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from qvq_mlx.cli import ask, last, models
+from qvq_mlx.cli import ask, export, import_, last, models, pull, rm, verify
 from qvq_mlx.cli.arguments import is_image
 from qvq_mlx.core.errors import UsageError
 
@@ -39,8 +39,17 @@ def root(
 app.command("ask")(ask.ask)
 app.command("last")(last.last)
 app.command("models")(models.models)
+app.command("pull")(pull.pull)
+app.command("verify")(verify.verify)
+app.command("rm")(rm.rm)
+app.command("prune")(rm.prune)
+app.command("export")(export.export)
+app.command("import")(import_.import_)
 
-COMMANDS = ("ask", "last", "models")
+COMMANDS = (
+    *("ask", "last", "models"),
+    *("pull", "verify", "rm", "prune", "export", "import"),
+)
 
 _ROOT_OPTIONS = ("-h", "--help", "-V", "--version")
 

@@ -1,8 +1,8 @@
 """A download as values: what a repository lists, what is missing here, and what happens meanwhile.
 
-Law of a pull's stream: `Waiting? (FileStarted | BytesReceived | Retrying | Verified | FileDone)*
-PullDone`. Per path: `FileStarted` first, `FileDone` last and only after `Verified`; what
-was received grows, but for a `Retrying` that says why it is not believed any more.
+Law of a pull's stream: `Waiting? (FileEvent | Idle)* PullDone`. Per path: `FileStarted` first,
+`FileDone` last and only after `Verified`; what was received grows, but for a `Retrying` that says
+why it is not believed any more.
 """
 
 from __future__ import annotations
@@ -147,6 +147,11 @@ class FileDone:
 
 
 @dataclass(frozen=True, slots=True)
+class Idle:
+    """Nothing happened for half a second; a screen may want to say so."""
+
+
+@dataclass(frozen=True, slots=True)
 class PullDone:
     """All files are there, and the snapshot is visible. `fetched_bytes` came over the network."""
 
@@ -154,5 +159,15 @@ class PullDone:
     fetched_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """A file on this disk is not what its name says. `commit` is the snapshot that links to it."""
+
+    path: str
+    commit: str
+    reason: str
+
+
 FileEvent = FileStarted | BytesReceived | Retrying | Verified | FileDone
-PullEvent = Waiting | FileEvent | PullDone
+PullEvent = Waiting | FileEvent | Idle | PullDone
+CheckEvent = FileStarted | BytesReceived | Verified | Damaged

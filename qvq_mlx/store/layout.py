@@ -5,7 +5,7 @@
       blobs/<hash>.qvq-part      the first bytes of one, from a pull that did not end
       snapshots/<commit>/<path>  links to blobs: what other tools read
       refs/<name>                the commit that a name means
-      .qvq-pull.json             what an unfinished pull wants
+      .qvq-pull.json             what qvq's last pull wants or wanted
 
 Law: a file appears under its blob's name only when its bytes were hashed, by one rename; a
 snapshot appears only when all of its files did; a reference is written last. So whatever kills the
@@ -20,6 +20,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -136,26 +137,42 @@ def publish(folder: RepoFolder, listing: Listing) -> Path:
         fresh.rename(final)
     if listing.revision != listing.commit:
         write_whole(folder.root / "refs" / listing.revision, listing.commit)
-    (folder.root / _MARKER).unlink(missing_ok=True)
+    write_marker(folder, listing, done=True)
     return final
 
 
-def write_marker(folder: RepoFolder, listing: Listing) -> None:
+def write_marker(folder: RepoFolder, listing: Listing, *, done: bool = False) -> None:
     """Note what is being pulled, so that its files are not taken for garbage."""
-    files = [[file.path, file.blob, file.size_bytes] for file in listing.files]
-    document = {"commit": listing.commit, "revision": listing.revision, "files": files}
-    write_whole(folder.root / _MARKER, json.dumps(document))
+    document = {
+        "commit": listing.commit,
+        "revision": listing.revision,
+        "done": done,
+        "files": [[file.path, file.blob, file.size_bytes] for file in listing.files],
+    }
+    write_whole(marker(folder), json.dumps(document))
 
 
 def unfinished(folder: RepoFolder) -> Listing | None:
     """What an interrupted pull wanted; None where none is, or its note cannot be read."""
     try:
-        document = json.loads((folder.root / _MARKER).read_text("utf-8"))
+        document = json.loads(marker(folder).read_text("utf-8"))
         files = tuple(RemoteFile(str(p), str(b), int(n)) for p, b, n in document["files"])
         listing = Listing(folder.repo, str(document["revision"]), str(document["commit"]), files)
+        if document["done"]:
+            return None
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return listing if all(is_blob(file.blob) for file in files) else None
+
+
+def marker(folder: RepoFolder) -> Path:
+    """The note; it is as old as the last try."""
+    return folder.root / _MARKER
+
+
+def is_ours(folder: RepoFolder) -> bool:
+    """Whether qvq has pulled or imported here, so that tidying up is its business."""
+    return marker(folder).is_file()
 
 
 def is_whole(folder: RepoFolder, file: RemoteFile) -> bool:
@@ -175,6 +192,13 @@ def size_of(path: Path) -> int | None:
         return path.stat().st_size if path.is_file() else None
     except OSError:
         return None
+
+
+def free_bytes(path: Path) -> int:
+    """What is free on the disk where `path` is or will be."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return shutil.disk_usage(path).free
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -38,14 +38,13 @@ def snapshot(card: ModelCard, hub_cache: Path) -> Path:
 def check(folder: Path, card: ModelCard) -> None:
     """Raise BrokenModelError where a file that is needed is missing, empty, cut or wrong."""
     hint = f"qvq pull {card.repo}" if card.repo else f"ls -l {folder}"
-    missing = [
-        name for name in (*_REQUIRED, *_weights(folder)) if not layout.size_of(folder / name)
-    ]
+    wanted = (*_REQUIRED, *_weights(folder))
+    missing = [name for name in wanted if not layout.size_of(folder / name)]
     if missing:
         more = f" and {len(missing) - 1} more are" if len(missing) > 1 else " is"
         raise BrokenModelError(f"{missing[0]}{more} missing in {folder}", hint)
     for fault in _faults(folder):
-        raise BrokenModelError(f"{fault} in {folder}", hint)
+        raise BrokenModelError(f"{fault} in {folder}", hint.replace("qvq pull", "qvq verify"))
 
 
 def _faults(folder: Path) -> Iterator[str]:

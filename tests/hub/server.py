@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 REPO = "org/model"
@@ -108,7 +109,7 @@ class Hub:
         with self.lock:
             return sum(request.sent for request in self.requests)
 
-    def __enter__(self) -> Hub:
+    def __enter__(self) -> Self:
         for cdn in (False, True):
             handler = type("Handler", (_Handler,), {"hub": self, "is_cdn": cdn})
             server = ThreadingHTTPServer(("127.0.0.1", 0), handler)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +15,7 @@ from pathlib import Path
 from qvq_mlx.core.download import RemoteFile
 from qvq_mlx.core.errors import DiskFullError
 from qvq_mlx.store.digests import Digest, blocks, digest_for
-from qvq_mlx.store.layout import RepoFolder
-
-
-def free_bytes(path: Path) -> int:
-    """What is free on the disk where `path` is or will be."""
-    while not path.exists() and path != path.parent:
-        path = path.parent
-    return shutil.disk_usage(path).free
+from qvq_mlx.store.layout import RepoFolder, free_bytes
 
 
 @dataclass(frozen=True, slots=True)

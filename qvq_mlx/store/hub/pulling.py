@@ -23,6 +23,7 @@ from qvq_mlx.core.download import (
     FileEvent,
     FileStarted,
     HubAccess,
+    Idle,
     Listing,
     PullDone,
     PullEvent,
@@ -39,6 +40,7 @@ from qvq_mlx.store.hub.wire import Wire
 
 _AT_A_TIME = 2
 _POLL_S = 0.1
+_IDLE_S = 0.5
 
 
 class RealPace:
@@ -127,7 +129,7 @@ def _pull(
 
 def _fetched(
     folder: layout.RepoFolder, todo: PullPlan, wire: Wire, disk: Disk
-) -> Generator[FileEvent, None, None]:
+) -> Generator[FileEvent | Idle, None, None]:
     """All files, two at a time."""
     waiting = deque(todo.fetches)
     stop = threading.Event()
@@ -150,7 +152,12 @@ def _fetched(
     try:
         running = len(workers)
         while running:
-            match said.get():
+            try:
+                item = said.get(timeout=_IDLE_S)
+            except queue.Empty:
+                yield Idle()
+                continue
+            match item:
                 case None:
                     running -= 1
                 case BaseException() as error:
