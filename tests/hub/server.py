@@ -86,6 +86,8 @@ class Hub:
     requests: list[Request] = field(default_factory=list)
     listed: Callable[[int], Fault] = lambda _number: Fault()
     api_requests: int = 0
+    active: int = 0
+    """Bodies that are being sent."""
     lock: threading.Lock = field(default_factory=threading.Lock)
     extra_entries: list[dict[str, object]] = field(default_factory=list)
     _servers: list[ThreadingHTTPServer] = field(default_factory=list)
@@ -112,8 +114,7 @@ class Hub:
     def __enter__(self) -> Self:
         for cdn in (False, True):
             handler = type("Handler", (_Handler,), {"hub": self, "is_cdn": cdn})
-            server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-            server.daemon_threads = True
+            server = _Server(("127.0.0.1", 0), handler)
             threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
             self._servers.append(server)
         return self
@@ -124,10 +125,18 @@ class Hub:
             server.server_close()
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """A client that went away is what is tested."""
+
+
 class _Handler(BaseHTTPRequestHandler):
     hub: Hub
     is_cdn: bool
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def log_message(self, *_: object) -> None:
         """Silent."""
@@ -177,7 +186,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self._refused():
             return
         data = hub.files.get(path)
-        if data is None or revision not in ("main", hub.commit):
+        if data is None or (revision != "main" and len(revision) != 40):
             self._say(404, b"Entry not found", {"X-Error-Code": "EntryNotFound"})
             return
         if not path.endswith(LFS):
@@ -243,7 +252,13 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
-        self._body(request, data, begin, fault)
+        with hub.lock:
+            hub.active += 1
+        try:
+            self._body(request, data, begin, fault)
+        finally:
+            with hub.lock:
+                hub.active -= 1
 
     def _body(self, request: Request, data: bytes, begin: int, fault: Fault) -> None:
         end = len(data) if fault.cut is None else min(len(data), begin + fault.cut)
@@ -252,10 +267,10 @@ class _Handler(BaseHTTPRequestHandler):
             block = bytearray(data[at : min(at + BLOCK, end)])
             if fault.flip is not None and at <= fault.flip < at + len(block):
                 block[fault.flip - at] ^= 1
+            with self.hub.lock:  # before, so that a client never has what is not counted
+                request.sent += len(block)
             self.wfile.write(block)
             at += len(block)
-            with self.hub.lock:
-                request.sent += len(block)
             if self.hub.pause_s:
                 time.sleep(self.hub.pause_s)
         if fault.stall_s:
