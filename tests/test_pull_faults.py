@@ -15,7 +15,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -77,8 +77,7 @@ class Trial:
     def pull(self, disk: hub.Disk | None = None) -> list[object]:
         events: list[object] = []
         try:
-            for event in client.pull(self.server.endpoint, self.cache, disk=disk):
-                events.append(event)
+            events.extend(client.pull(self.server.endpoint, self.cache, disk=disk))
         finally:
             self.check_what_is_visible()
         return events
@@ -207,22 +206,27 @@ def test_the_next_pull_completes(kind: str, served: Hub, tmp_path: Path) -> None
     assert exact > len(SEEDS) / 2 or kind not in EXACT
 
 
+def running_full(room: int) -> Callable[[int, bytes], int]:
+    """`os.write` for a disk with so many bytes left."""
+    lock = threading.Lock()
+
+    def write(descriptor: int, data: bytes) -> int:
+        nonlocal room
+        with lock:
+            if room <= 0:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            written = os.write(descriptor, data[:room])
+            room -= written
+            return written
+
+    return write
+
+
 def test_a_full_disk_stops_it_and_costs_nothing(served: Hub, tmp_path: Path) -> None:
     for seed in SEEDS:
         trial = Trial(served, tmp_path / str(seed), "drop", seed)
         trial.left = 0
-        room = trial.random.randint(0, sum(map(len, served.files.values())) - 1)
-        lock = threading.Lock()
-
-        def write(descriptor: int, data: bytes) -> int:
-            nonlocal room
-            with lock:
-                if room <= 0:
-                    raise OSError(errno.ENOSPC, "No space left on device")
-                written = os.write(descriptor, data[:room])
-                room -= written
-                return written
-
+        write = running_full(trial.random.randint(0, sum(map(len, served.files.values())) - 1))
         with pytest.raises(DiskFullError, match="which are kept"):
             trial.pull(hub.Disk(write=write))
         trial.until_done()

@@ -118,8 +118,8 @@ def is_path(name: str) -> bool:
         and name.isprintable()
         and "\\" not in name
         and not path.is_absolute()
-        and str(path) == name
-        and all(part not in (".", "..") for part in path.parts)
+        and str(path) == name != "."
+        and all(part != ".." for part in path.parts)
     )
 
 
