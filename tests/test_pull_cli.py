@@ -20,6 +20,7 @@ from qvq_mlx.core.errors import LicenceError
 from qvq_mlx.store import licences
 from tests.conftest import EXAMPLES, ROOT, Stream, World
 from tests.hub.server import REPO, Hub, folder_files
+from tests.test_imports import NETWORK, loaded_after
 from tests.test_offline import watched
 
 Make = Callable[..., World]
@@ -341,3 +342,13 @@ def test_bars_on_a_terminal_and_a_line_beside_a_pipe(
         f"{REPO}: 6.4 MiB in {len(TINY)} files",
         screen.display[1].rstrip(),
     ]
+
+
+@pytest.mark.parametrize("argv", ["pull --help", "verify", "prune", "rm a/b -y", "import no.tar"])
+def test_only_pull_itself_loads_network_code(argv: str, tmp_path: Path) -> None:
+    modules = loaded_after(
+        f"import os\nos.environ['HF_HOME'] = {str(tmp_path)!r}\n"
+        "from qvq_mlx.cli.main import main\nfrom qvq_mlx.cli.world import real_env\n"
+        f"main({argv.split()!r}, real_env())"
+    )
+    assert not {"httpx2", *NETWORK} & modules

@@ -36,6 +36,7 @@ from qvq_mlx.render.terminal import Terminal
 _FRAME_S = 1 / 8
 _LOG_S = 30.0
 _BAR_CELLS = 16
+_SMALL_BYTES = 1 << 20  # a person does not want a line for each
 _NARROW = 60
 
 
@@ -123,7 +124,7 @@ class Transfers:
 
     def _done(self, path: str) -> str:
         file = self._files.pop(path)
-        if not self._verb:
+        if not self._verb or (self._drawn and file.size_bytes < _SMALL_BYTES):
             return ""
         return f"{self._verb} {clean_line(path)} · {size(file.size_bytes)}"
 

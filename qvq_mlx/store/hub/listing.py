@@ -119,12 +119,14 @@ def _refused(head: Head, repo: str) -> None:
     if head.error == "GatedRepo" or head.status == 403:
         raise AccessError(
             f"{repo} is gated: its page asks who you are before it gives the model (HTTP"
-            f" {head.status}); ask for access there, then set HF_TOKEN to a token of yours"
+            f" {head.status}); ask for access there, then give a token of yours",
+            f"HF_TOKEN=YOUR_TOKEN qvq pull {repo}",
         )
     if head.status == 401:
         raise AccessError(
             f"there is no repository {repo}, or it is private or gated (HTTP 401);"
-            " if it is yours, set HF_TOKEN to a token that may read it"
+            " a token that may read it would help",
+            f"HF_TOKEN=YOUR_TOKEN qvq pull {repo}",
         )
     if head.error == "RevisionNotFound":
         raise AccessError(f"{repo} has no such revision (HTTP {head.status})")

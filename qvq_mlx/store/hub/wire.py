@@ -69,7 +69,7 @@ class Wire:
 
     def __init__(self, access: HubAccess, now: Callable[[], datetime]) -> None:
         from huggingface_hub.constants import is_offline_mode
-        from huggingface_hub.utils._headers import build_hf_headers
+        from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
         if is_offline_mode():
             raise UsageError("HF_HUB_OFFLINE is set: nothing is fetched", "unset HF_HUB_OFFLINE")
