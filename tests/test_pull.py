@@ -24,6 +24,7 @@ from qvq_mlx.core.download import (
     Verified,
 )
 from qvq_mlx.core.errors import AccessError, DamagedError, DiskFullError, NetworkError
+from qvq_mlx.render.gauge import Gauge, percent, size
 from qvq_mlx.store import layout
 from qvq_mlx.store.hub import planning, wire
 from qvq_mlx.store.hub.transfer import judge, transfer
@@ -162,6 +163,7 @@ OTHER = "f" * 64
         (Head(500), "HTTP 500"),
         (Head(416), "HTTP 416"),
         (Head(204), "HTTP 204"),
+        (Head(403, elsewhere=True), "HTTP 403"),
         (Head(206, 40, 100, etag=OTHER), "another file now"),
         (Head(206, 40, 101), "another file: 101 bytes, not 100"),
         (Head(206, 40, 100, linked_bytes=99), "another file: 99 bytes"),
@@ -256,3 +258,25 @@ def test_a_path_stays_inside(name: str) -> None:
     if layout.is_repo(name):
         assert ".." not in name
         assert name.count("/") <= 1
+
+
+def test_the_gauge_says_what_the_last_seconds_say() -> None:
+    now = [0.0]
+    gauge = Gauge(lambda: now[0], total_bytes=100 << 20, have_bytes=20 << 20)
+    gauge.began("a", 0)
+    assert gauge.parts() == ["20.0/100.0 MiB", "20 %"]
+    for second in range(1, 21):
+        now[0] = float(second)
+        gauge.reached("a", second << 20)
+    assert gauge.parts() == ["40.0/100.0 MiB", "40 %", "1m 0s left", "1.0 MiB/s"]
+    now[0] = 30.0  # nothing came for ten seconds
+    assert gauge.parts() == ["40.0/100.0 MiB", "40 %"]
+    gauge.reached("a", 0)  # what came was not believed
+    assert gauge.parts()[0] == "20.0/100.0 MiB"
+
+
+@given(st.integers(0, 2**45), st.integers(0, 2**45))
+def test_sizes_are_short(done: int, total: int) -> None:
+    assert len(size(total)) <= 12
+    assert percent(min(done, total), total).endswith(" %")
+    assert (percent(min(done, total), total) == "100 %") == (done >= total)

@@ -187,6 +187,7 @@ def test_export_and_import(run: Callable[..., World], cache: Path, tmp_path: Pat
     [
         ({"token": "t"}, 4, "private or gated (HTTP 401)"),
         ({"token": "t", "gated": True}, 4, "is gated: its page asks who you are"),
+        ({"token": "t", "gated": True, "listed_to_all": True}, 4, "is gated or private"),
         ({"files": {"config.json": b"{}"}}, 4, "holds no safetensors weights"),
         ({"extra_entries": [{"type": "file", "path": "../x.json"}]}, 75, "cannot be"),
     ],
@@ -201,8 +202,9 @@ def test_what_a_hub_may_say(
     err = run("pull", REPO, code=code).err
     assert words in err
     assert "\x1b" not in err
-    assert err.count("\n") == 1 + err.count("\n  try: ")
-    if "gated" in change:
+    assert err.count("error[") == 1
+    if "token" in change:
+        assert err.endswith(f"  try: HF_TOKEN=YOUR_TOKEN qvq pull {REPO}\n")
         run("pull", REPO, environ={"HF_TOKEN": "t"})
 
 

@@ -57,11 +57,13 @@ def pull(
 
 def run(wish: Wish, env: Env, advise: Adviser) -> None:
     """One pull. `advise` says what to know before the first byte. Raises a QvqError."""
-    from qvq_mlx.core.errors import DamagedError, ModelError, NetworkError
+    from qvq_mlx.core.errors import DamagedError, GatedError, ModelError, NetworkError
 
     again = f"qvq pull {wish.model}"
     try:
         _run(wish, env, advise)
+    except GatedError as error:
+        raise GatedError(error.message, f"HF_TOKEN=YOUR_TOKEN {again}") from error
     except NetworkError as error:
         raise NetworkError(error.message, error.hint or again) from error
     except DamagedError as error:

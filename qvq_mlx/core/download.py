@@ -1,8 +1,8 @@
 """A download as values: what a repository lists, what is missing here, and what happens meanwhile.
 
-Law of a pull's stream: `Waiting? (FileEvent | Idle)* PullDone`. Per path: `FileStarted` first,
-`FileDone` last and only after `Verified`; what was received grows, but for a `Retrying` that says
-why it is not believed any more.
+Law of a pull's stream: `Waiting? Began (FileEvent | Idle)* PullDone`. Per path: `FileStarted`
+first, `FileDone` last and only after `Verified`; what was received grows, but for a `Retrying`
+that says why it is not believed any more.
 """
 
 from __future__ import annotations
@@ -104,6 +104,13 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class Began:
+    """The repository is ours. So much of it is here now, perhaps more than before a wait."""
+
+    have_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class FileStarted:
     """A file is begun, or gone on with from `received_bytes`."""
 
@@ -169,5 +176,5 @@ class Damaged:
 
 
 FileEvent = FileStarted | BytesReceived | Retrying | Verified | FileDone
-PullEvent = Waiting | FileEvent | Idle | PullDone
+PullEvent = Waiting | Began | FileEvent | Idle | PullDone
 CheckEvent = FileStarted | BytesReceived | Verified | Damaged

@@ -111,6 +111,12 @@ class AccessError(ModelError):
     code = "model-access"
 
 
+class GatedError(AccessError):
+    """It is private, or its page asks who you are: a token may help."""
+
+    code = "model-gated"
+
+
 class LicenceError(ModelError):
     """The licence has duties, and nobody has accepted them."""
 

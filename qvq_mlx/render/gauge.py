@@ -25,6 +25,10 @@ class Gauge:
         self._samples: deque[tuple[float, int]] = deque([(clock(), 0)])
         self._came_bytes = 0
 
+    def start(self, have_bytes: int) -> None:
+        """What is here when the work begins, perhaps more than was said before."""
+        self._done_bytes = have_bytes
+
     def began(self, path: str, received_bytes: int) -> None:
         """A file whose first bytes are counted already."""
         self._reached[path] = received_bytes
@@ -38,14 +42,15 @@ class Gauge:
         now = self._clock()
         if now - self._samples[-1][0] >= 0.2:
             self._samples.append((now, self._came_bytes))
-        while len(self._samples) > 1 and now - self._samples[1][0] > _WINDOW_S:
-            self._samples.popleft()
 
     @property
     def bytes_per_s(self) -> float:
         """The speed of the last seconds; 0 before it means something."""
+        now = self._clock()
+        while len(self._samples) > 1 and now - self._samples[1][0] >= _WINDOW_S:
+            self._samples.popleft()
         since, before = self._samples[0]
-        elapsed = self._clock() - since
+        elapsed = now - since
         return (self._came_bytes - before) / elapsed if elapsed >= 1 else 0.0
 
     def parts(self) -> list[str]:

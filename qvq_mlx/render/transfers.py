@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qvq_mlx.core.download import (
+    Began,
     BytesReceived,
     CheckEvent,
     Damaged,
@@ -96,6 +97,8 @@ class Transfers:
     def _saw(self, event: PullEvent | CheckEvent) -> str:
         """Keep count; the line that this event is worth, or ''."""
         match event:
+            case Began(have_bytes=have):
+                self._gauge.start(have)
             case FileStarted(path=path, size_bytes=total, received_bytes=received):
                 self._gauge.began(path, received)
                 self._files[path] = _File(total, received)

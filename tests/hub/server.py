@@ -79,6 +79,8 @@ class Hub:
     faults: Faults = lambda _request: Fault()
     token: str = ""
     gated: bool = False
+    listed_to_all: bool = False
+    """The list is for everybody; only the files need the token."""
     licence: str = "mit"
     page: int = 4
     pause_s: float = 0.0
@@ -162,7 +164,7 @@ class _Handler(BaseHTTPRequestHandler):
         with hub.lock:
             hub.api_requests += 1
             fault = hub.listed(hub.api_requests)
-        if self._refused() or self._faulty(fault):
+        if (not hub.listed_to_all and self._refused()) or self._faulty(fault):
             return
         if words[:1] == ["revision"]:
             if words[1] not in ("main", hub.commit):

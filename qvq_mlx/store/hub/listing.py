@@ -13,7 +13,13 @@ from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
 from qvq_mlx.core.download import HubAccess, Listing, RemoteFile
-from qvq_mlx.core.errors import AccessError, NetworkError, UnsupportedModelError, UsageError
+from qvq_mlx.core.errors import (
+    AccessError,
+    GatedError,
+    NetworkError,
+    UnsupportedModelError,
+    UsageError,
+)
 from qvq_mlx.store import layout
 from qvq_mlx.store.digests import is_blob
 from qvq_mlx.store.hub.transfer import Pace
@@ -117,16 +123,14 @@ def _json(head: Head, body: bytes, host: str) -> object:
 def _refused(head: Head, repo: str) -> None:
     """Raise AccessError for an answer that another try does not change."""
     if head.error == "GatedRepo" or head.status == 403:
-        raise AccessError(
+        raise GatedError(
             f"{repo} is gated: its page asks who you are before it gives the model (HTTP"
-            f" {head.status}); ask for access there, then give a token of yours",
-            f"HF_TOKEN=YOUR_TOKEN qvq pull {repo}",
+            f" {head.status}); ask for access there, then give a token of yours"
         )
     if head.status == 401:
-        raise AccessError(
+        raise GatedError(
             f"there is no repository {repo}, or it is private or gated (HTTP 401);"
-            " a token that may read it would help",
-            f"HF_TOKEN=YOUR_TOKEN qvq pull {repo}",
+            " a token that may read it would help"
         )
     if head.error == "RevisionNotFound":
         raise AccessError(f"{repo} has no such revision (HTTP {head.status})")

@@ -17,6 +17,7 @@ from datetime import datetime
 from functools import partial
 
 from qvq_mlx.core.download import (
+    Began,
     BytesReceived,
     Fetch,
     FileDone,
@@ -109,6 +110,7 @@ def _pull(
     todo = plan(folder, listing, disk, again)  # another process may have fetched some meanwhile
     planning.check_room(todo, str(folder.hub_cache))
     layout.write_marker(folder, listing)
+    yield Began(todo.have_bytes)
     fetched_bytes = 0
     reached: dict[str, int] = {}
     with closing(_fetched(folder, todo, wire, disk)) as events:

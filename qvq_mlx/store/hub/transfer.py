@@ -26,7 +26,7 @@ from qvq_mlx.core.download import (
     Retrying,
     Verified,
 )
-from qvq_mlx.core.errors import AccessError, DamagedError, NetworkError
+from qvq_mlx.core.errors import AccessError, DamagedError, GatedError, NetworkError
 from qvq_mlx.store.digests import is_blob
 from qvq_mlx.store.hub.wire import Head, Hitch, Reply
 
@@ -101,8 +101,11 @@ def transfer(
 
 def judge(head: Head, file: RemoteFile, start_byte: int, *, skip: bool) -> int:
     """How many bytes of the body to pass over. Raises Hitch, or AccessError where it is final."""
-    if head.status in (401, 403):
-        raise AccessError(f"{file.path}: the server refuses it (HTTP {head.status})")
+    if head.status in (401, 403) and not head.elsewhere:
+        raise GatedError(
+            f"{file.path}: the server refuses it (HTTP {head.status}): the repository is gated or"
+            " private; ask for access on its page, then give a token of yours"
+        )
     if head.status in (404, 410, 451):
         raise AccessError(f"{file.path}: the server has no such file (HTTP {head.status})")
     if head.status not in (200, 206):

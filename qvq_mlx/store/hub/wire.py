@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
@@ -54,6 +54,8 @@ class Head:
     encoded: bool = False
     retry_after_s: float | None = None
     error: str = ""
+    elsewhere: bool = False
+    """Another host says so, where a redirect led; its refusal may be a matter of the moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,12 @@ class Wire:
                     etag = _plain_etag(linked or own or "") or etag
                     linked_bytes = _number(response.headers.get("X-Linked-Size"), linked_bytes)
                 if response.status_code not in _REDIRECTS:
-                    yield response, _head(response, etag, linked_bytes, self._now())
+                    yield (
+                        response,
+                        replace(
+                            _head(response, etag, linked_bytes, self._now()), elsewhere=not home
+                        ),
+                    )
                     return
                 url = urljoin(url, response.headers.get("Location", ""))
                 if urlsplit(url).scheme not in ("http", "https"):
