@@ -354,3 +354,8 @@ def test_only_pull_itself_loads_network_code(argv: str, tmp_path: Path) -> None:
         f"main({argv.split()!r}, real_env())"
     )
     assert not {"httpx2", *NETWORK} & modules
+
+
+def test_json_has_stdout_for_itself_on_a_terminal_too(run: Callable[..., World]) -> None:
+    place = run("pull", REPO, "--json", tty=True, err_tty=True)
+    assert json.loads(place.out)["fetch_bytes"] == SIZE

@@ -88,7 +88,9 @@ def _run(wish: Wish, env: Env, advise: Adviser) -> None:
     again = _damaged(wish, folder, listing)
     plan = hub.plan(folder, listing, disk, again)
     told = advise(card, plan)
-    screen = Transfers(env, listing.size_bytes, plan.have_bytes, verb="fetched")
+    screen = Transfers(
+        env, listing.size_bytes, plan.have_bytes, verb="fetched", document=wish.as_json
+    )
     if not wish.as_json:
         _facts(plan, told, screen)
     if not wish.dry_run:

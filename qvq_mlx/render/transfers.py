@@ -53,15 +53,24 @@ class _File:
 class Transfers:
     """The screen of one command.
 
-    `verb` says what happened to a file that is done; without one, no line says so.
+    `verb` says what happened to a file that is done; without one, no line says so. `document`:
+    stdout is for something else, also where it is a terminal.
     """
 
-    def __init__(self, env: Env, total_bytes: int, have_bytes: int = 0, *, verb: str = "") -> None:
+    def __init__(
+        self,
+        env: Env,
+        total_bytes: int,
+        have_bytes: int = 0,
+        *,
+        verb: str = "",
+        document: bool = False,
+    ) -> None:
         self._env = env
         self._verb = verb
         self._gauge = Gauge(env.clock, total_bytes, have_bytes)
         self._files: dict[str, _File] = {}
-        self._bars = env.stdout.isatty()
+        self._bars = env.stdout.isatty() and not document
         self._drawn = self._bars or env.stderr.isatty()
         self._stream = env.stdout if self._bars else env.stderr
         self._terminal = Terminal(env, self._stream, keyboard=False)
