@@ -359,3 +359,10 @@ def test_only_pull_itself_loads_network_code(argv: str, tmp_path: Path) -> None:
 def test_json_has_stdout_for_itself_on_a_terminal_too(run: Callable[..., World]) -> None:
     place = run("pull", REPO, "--json", tty=True, err_tty=True)
     assert json.loads(place.out)["fetch_bytes"] == SIZE
+
+
+def test_a_hint_repeats_the_whole_wish(run: Callable[..., World], served: Hub) -> None:
+    run("pull", REPO)
+    gone = {"HF_ENDPOINT": "http://127.0.0.1:9"}
+    words = ("pull", REPO, "--repair", "config.json", "--repair", "vocab.json")
+    assert run(*words, code=75, environ=gone).err.endswith(f"  try: qvq {' '.join(words)}\n")

@@ -287,6 +287,14 @@ def test_a_cut_archive_is_refused(folder: layout.RepoFolder, tmp_path: Path, end
     assert nothing_appeared(tmp_path / "c")
 
 
+HELLO = {
+    "path": "x.json",
+    "blob": blob_of("x.json", b"hello"),
+    "size_bytes": 5,
+    "sha256": hashlib.sha256(b"hello").hexdigest(),
+}
+
+
 def forged(target: Path, **changes: object) -> Path:
     """An archive with right hashes and one thing that must not be."""
     data = b"hello"
@@ -356,6 +364,8 @@ def outside() -> tarfile.TarInfo:
         {"size_bytes": -1},
         {"files": []},
         {"files": 7},
+        {"files": [{**HELLO, "path": "a"}, {**HELLO, "path": "a/b"}]},
+        {"files": [HELLO, HELLO]},
         {"format": 2},
         {"member": link},
         {"member": hard_link},

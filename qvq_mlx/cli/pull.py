@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +29,14 @@ class Wish:
     dry_run: bool = False
     as_json: bool = False
 
+    @property
+    def command(self) -> str:
+        """The same wish again."""
+        words = ["qvq", "pull", self.model]
+        words += ["--revision", self.revision] if self.revision else []
+        words += [word for path in self.repair for word in ("--repair", path)]
+        return shlex.join(words)
+
 
 # One parameter per option: typer reads the command line off this signature.
 def pull(
@@ -51,7 +60,7 @@ def pull(
     wish = Wish(model, revision, tuple(repair or ()), yes, dry_run, as_json)
     from qvq_mlx.cli.interrupts import stoppable
 
-    with stoppable("what came is kept", f"qvq pull {model}"):
+    with stoppable("what came is kept", wish.command):
         run(wish, context.obj, _advice)
 
 
@@ -59,7 +68,7 @@ def run(wish: Wish, env: Env, advise: Adviser) -> None:
     """One pull. `advise` says what to know before the first byte. Raises a QvqError."""
     from qvq_mlx.core.errors import DamagedError, GatedError, ModelError, NetworkError
 
-    again = f"qvq pull {wish.model}"
+    again = wish.command
     try:
         _run(wish, env, advise)
     except GatedError as error:
@@ -68,6 +77,8 @@ def run(wish: Wish, env: Env, advise: Adviser) -> None:
         raise NetworkError(error.message, error.hint or again) from error
     except DamagedError as error:
         raise DamagedError(error.message, error.hint or again) from error
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise ModelError(f"{error.filename or wish.model}: {error.strerror or error}") from error
 
@@ -157,7 +168,7 @@ def _accepted(wish: Wish, card: ModelCard, told: Advice, env: Env, screen: Trans
     if not wish.yes and not confirmed(f"Do you accept the licence {told.licence}?", env):
         raise LicenceError(
             f"the licence {told.licence} of {card.name} is not accepted",
-            f"qvq pull {wish.model} -y",
+            f"{wish.command} -y",
         )
     licences.accept(file, card.repo, told.licence, env.now().date().isoformat())
 

@@ -20,7 +20,7 @@ import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from qvq_mlx.core.card import ModelCard
@@ -207,12 +207,14 @@ def _read_manifest(tar: tarfile.TarFile, source: Path) -> _Manifest:
         names = tuple(str(name) for name in document["references"])
     except (ValueError, KeyError, TypeError) as error:
         raise ArchiveError(f"{source}: {_MANIFEST} cannot be read: {error!r}") from error
+    paths = {file.path for file in files}
     harmless = (
         layout.is_repo(listing.repo)
         and layout.is_commit(listing.commit)
         and all(layout.is_path(file.path) and is_blob(file.blob) for file in files)
         and all(file.size_bytes >= 0 for file in files)
-        and len({file.path for file in files}) == len(files) > 0
+        and len(paths) == len(files) > 0
+        and not any(str(up) in paths for path in paths for up in PurePosixPath(path).parents)
         and len({(file.blob, file.size_bytes) for file in files}) == len(sha256s)
         and all(layout.is_revision(name) for name in names)
     )
