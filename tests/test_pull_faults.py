@@ -28,7 +28,7 @@ from qvq_mlx.store import digests, hub, layout
 from tests.hub import client
 from tests.hub.server import REPO, Fault, Hub, Request, blob_of
 
-SEEDS = range(40)
+SEEDS = range(44)
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +59,7 @@ class Trial:
         self.broken_law: list[str] = []
         self.left = self.random.randint(1, 4)
         self.failed_pulls = 0
+        self.hits = 0
         self.again = seed % 8 == 0
         with server.lock:
             server.files = {
@@ -120,7 +121,10 @@ class Trial:
         if self.left <= 0 or self.random.random() < 0.3:
             return Fault()
         self.left -= 1
-        return self.make(request, len(data))
+        fault = self.make(request, len(data))
+        prepares = self.make == self._ignored_range and not fault.ignore_range
+        self.hits += fault != Fault() and not prepares
+        return fault
 
     def _cut(self, request: Request, size: int) -> int:
         return self.random.randint(0, max(0, size - request.start - 1))
@@ -149,9 +153,9 @@ class Trial:
         return Fault(flip=self.random.randrange(request.start, size) if size else None)
 
     def _ignored_range(self, request: Request, size: int) -> Fault:
-        if not request.start:
-            return Fault(cut=self._cut(request, size))
-        self.left += self.random.random() < 0.5
+        if not request.start:  # first there has to be something to go on from
+            self.left += 1
+            return Fault(cut=max(1, self._cut(request, size)))
         return Fault(ignore_range=True)
 
     def _too_many(self, request: Request, size: int) -> Fault:
@@ -195,16 +199,15 @@ def test_the_next_pull_completes(kind: str, served: Hub, tmp_path: Path) -> None
     for seed in SEEDS:
         cache = tmp_path / str(seed)
         trial = Trial(served, cache, kind, seed)
-        planned = trial.left
         trial.until_done()
-        faults += trial.left < planned
+        faults += trial.hits
         size = sum(map(len, served.files.values()))
         # where a pull gave up on one file, what was on its way for the other one is lost
         if kind in EXACT and not trial.failed_pulls:
             exact += 1
             assert served.served == size, f"seed {seed}"
         shutil.rmtree(cache)
-    assert faults > len(SEEDS) / 2, "the fault hardly ever happened"
+    assert faults >= 40, "the fault happened too seldom"
     assert exact > len(SEEDS) / 2 or kind not in EXACT
 
 
@@ -276,7 +279,7 @@ def test_kill_at_any_moment(served: Hub, tmp_path: Path) -> None:
         )
         # what was on its way when the process died: a block of the client's per file
         assert served.served <= size + len(served.files) * (64 << 10), f"seed {seed}"
-    assert resumed > len(SEEDS) / 2, "hardly any kill hit a download"
+    assert resumed > 3 * len(SEEDS) / 4, "hardly any kill hit a download"
 
 
 def test_retry_after_is_waited_for(served: Hub, tmp_path: Path) -> None:
