@@ -7,8 +7,8 @@ environment variable of qvq's or of the Hugging Face cache.
                                    thinking = "line"     # tail, full, line, none
                                    save = false          # keep no history
 
-    QVQ_MODEL QVQ_THINKING QVQ_SAVE QVQ_HOME QVQ_CACHE_MAX QVQ_DEBUG QVQ_PACE
-    HF_HUB_CACHE HF_HOME
+    QVQ_MODEL QVQ_THINKING QVQ_SAVE QVQ_HOME QVQ_CACHE_MAX QVQ_DEBUG QVQ_PACE QVQ_STALL_S
+    HF_HUB_CACHE HF_HOME HF_ENDPOINT HF_TOKEN HF_TOKEN_PATH
 
 QVQ_CACHE_MAX=2GiB caps the image-prefix cache (0: keep nothing). QVQ_PACE=8 holds a fast model to
 8 tokens/s, to see what the screen does with a slow one.
@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from qvq_mlx.core.catalogue import Setting
+from qvq_mlx.core.download import HubAccess
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ConfigError
 from qvq_mlx.core.request import ThinkingView
@@ -33,6 +34,7 @@ from qvq_mlx.core.toml_edit import with_value
 
 DEFAULT_CACHE_MAX = "4GiB"
 
+_ENDPOINT = "https://huggingface.co"
 _DEFAULTS: dict[str, str | None] = {"model": None, "thinking": None, "save": "true"}
 KEYS = tuple(_DEFAULTS)
 _UNITS = {"": 1} | {
@@ -148,6 +150,21 @@ def store(env: Env, key: str, value: str | bool | None) -> Path:
     return path
 
 
+def hub(env: Env) -> HubAccess:
+    """Where models are downloaded from, and with which token. Raises ConfigError."""
+    endpoint = env.environ.get("HF_ENDPOINT", "").rstrip("/") or _ENDPOINT
+    if not endpoint.startswith(("https://", "http://")):
+        raise ConfigError(f"HF_ENDPOINT is {endpoint!r}; it can be an http or https address")
+    stall_s = _number("QVQ_STALL_S", env.environ.get("QVQ_STALL_S", "") or "30", "seconds")
+    return HubAccess(endpoint, _token(env), stall_s or 30.0)
+
+
+def licences_file(env: Env) -> Path:
+    """Which licences were accepted."""
+    home = _path(env, "QVQ_HOME")
+    return (home or _xdg(env, "XDG_DATA_HOME", ".local/share") / "qvq") / "licences.json"
+
+
 def debugging(env: Env) -> bool:
     """Whether a bug shows its traceback. Never raises: it is asked when something went wrong."""
     return env.environ.get("QVQ_DEBUG", "").strip().lower() in _TRUE
@@ -199,13 +216,13 @@ def _flag(name: str, value: object) -> bool:
     raise ConfigError(f"{name} is {value!r}; it can be 0 or 1")
 
 
-def _number(name: str, value: str) -> float:
+def _number(name: str, value: str, unit: str = "tokens/s") -> float:
     try:
         number = float(value)
     except ValueError:
         number = -1.0
     if not 0 <= number < math.inf:
-        raise ConfigError(f"{name} is {value!r}; it can be a number of tokens/s, or 0")
+        raise ConfigError(f"{name} is {value!r}; it can be a number of {unit}, or 0")
     return number
 
 
@@ -218,12 +235,26 @@ def _size(name: str, value: str) -> int:
     return int(float(match[1]) * _UNITS[unit])
 
 
+def _token(env: Env) -> str:
+    """`HF_TOKEN`, or what `hf auth login` saved; empty where neither is there."""
+    if token := env.environ.get("HF_TOKEN", "").strip():
+        return token
+    saved = _path(env, "HF_TOKEN_PATH") or _hugging_face(env) / "token"
+    try:
+        return saved.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return ""
+
+
 def _hub_cache(env: Env) -> Path:
     """Where Hugging Face tools keep snapshots. Source: huggingface_hub's constants."""
     if cache := _path(env, "HF_HUB_CACHE"):
         return cache
-    home = _path(env, "HF_HOME") or _xdg(env, "XDG_CACHE_HOME", ".cache") / "huggingface"
-    return home / "hub"
+    return _hugging_face(env) / "hub"
+
+
+def _hugging_face(env: Env) -> Path:
+    return _path(env, "HF_HOME") or _xdg(env, "XDG_CACHE_HOME", ".cache") / "huggingface"
 
 
 def _caches(env: Env) -> Path:

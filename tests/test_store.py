@@ -14,6 +14,16 @@ from qvq_mlx.store import registry
 from tests.conftest import ROOT
 
 
+def safetensors(*names: str) -> bytes:
+    """A file of weights, one byte each."""
+    header = {
+        name: {"dtype": "U8", "shape": [1], "data_offsets": [at, at + 1]}
+        for at, name in enumerate(names)
+    }
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + bytes(len(names))
+
+
 def make_snapshot(
     hub: Path, repo: str, *, weights: tuple[str, ...] = ("model.safetensors",)
 ) -> Path:
@@ -23,8 +33,10 @@ def make_snapshot(
     folder.mkdir(parents=True)
     (root / "refs").mkdir()
     (root / "refs" / "main").write_text("abc123")
-    for name in ("config.json", "tokenizer.json", *weights):
+    for name in ("config.json", "tokenizer.json"):
         (folder / name).write_text("{}")
+    for name in weights:
+        (folder / name).write_bytes(safetensors("a" if name == weights[0] else "b"))
     return folder
 
 
@@ -69,7 +81,7 @@ def test_a_snapshot_is_found_in_the_cache(tmp_path: Path) -> None:
 def test_a_model_that_is_not_on_disk_says_how_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(ModelNotOnDiskError, match="38.5 GiB") as caught:
         registry.folder_of(registry.find("qvq"), tmp_path)
-    assert caught.value.hint == "hf download mlx-community/QVQ-72B-Preview-4bit"
+    assert caught.value.hint == "qvq pull mlx-community/QVQ-72B-Preview-4bit"
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])

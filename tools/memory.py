@@ -13,11 +13,11 @@ from qvq_mlx.core.fit import (
     Use,
     Verdict,
     estimate_for,
-    gib,
     kv_bytes_per_token,
     tokens_per_s,
     typical,
 )
+from qvq_mlx.core.sizes import size
 from qvq_mlx.images.resize import smart_resize
 from qvq_mlx.machine import bandwidth_of, hypothetical
 from qvq_mlx.store import registry
@@ -65,7 +65,7 @@ def models_table() -> str:
                 f"`{card.name}`" + (" (?)" if "repo" in card.unconfirmed else ""),
                 card.summary,
                 f"{card.bits:g}",
-                mark + gib(card.download_bytes),
+                mark + size(card.download_bytes),
                 f"{least} GiB" if least else "over 128 GiB",
                 card.licence,
             )
@@ -138,8 +138,8 @@ the reduction to {card.vision.max_pixels:,} pixels), {use.prompt_tokens} tokens 
     workspace  512 x (8 x {shape.hidden} + 3 x {shape.intermediate}) x 2 B + {shape.vocab} x 4 B
                + {use.prompt_tokens + use.image_tokens:,} x {shape.hidden} x 2 B = {found.workspace_bytes:,} B
     weights    {found.weights_bytes:,} B
-    needed     {found.needed_bytes:,} B = {gib(found.needed_bytes)}
-    working set {found.working_set_bytes:,} B = {gib(found.working_set_bytes or 0)}: {found.verdict}
+    needed     {found.needed_bytes:,} B = {size(found.needed_bytes)}
+    working set {found.working_set_bytes:,} B = {size(found.working_set_bytes or 0)}: {found.verdict}
 
 ## The same photo on other machines
 
@@ -166,9 +166,9 @@ def _photo_table(card: ModelCard) -> str:
     for memory in (48, 64, 128):
         for budget in BUDGETS:
             found = estimate_for(card, hypothetical(memory * 2**30), photo_use(card, budget))
-            limit = gib(found.working_set_bytes or 0)
+            limit = size(found.working_set_bytes or 0)
             rows.append(
-                (f"{memory} GiB", f"{budget:,}", gib(found.needed_bytes), limit, found.verdict)
+                (f"{memory} GiB", f"{budget:,}", size(found.needed_bytes), limit, found.verdict)
             )
     return _table(("memory", "budget", "needed", "working set", "verdict"), rows)
 
@@ -178,7 +178,7 @@ def _grid() -> str:
     for card in registry.cards():
         if card.repo:
             verdicts = tuple(str(_verdict(card, memory)) for memory in MEMORIES_GIB)
-            rows.append((f"`{card.name}`", gib(card.download_bytes), *verdicts))
+            rows.append((f"`{card.name}`", size(card.download_bytes), *verdicts))
     return _table(("model", "size", *(f"{m} GiB" for m in MEMORIES_GIB)), rows)
 
 

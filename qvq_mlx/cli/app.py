@@ -7,7 +7,23 @@ from typing import Annotated
 
 import typer
 
-from qvq_mlx.cli import ask, cache, config, convert, fit, last, licence, models, show, split
+from qvq_mlx.cli import (
+    ask,
+    cache,
+    config,
+    convert,
+    export,
+    fit,
+    import_,
+    last,
+    licence,
+    models,
+    pull,
+    rm,
+    show,
+    split,
+    verify,
+)
 from qvq_mlx.cli import list as list_
 from qvq_mlx.cli.arguments import is_image
 from qvq_mlx.core.errors import UsageError
@@ -44,23 +60,22 @@ app.command("list")(list_.list_models)
 app.command("show")(show.show)
 app.command("licence")(licence.licence)
 app.command("fit")(fit.fit)
+app.command("pull")(pull.pull)
+app.command("verify")(verify.verify)
+app.command("rm")(rm.rm)
+app.command("prune")(rm.prune)
+app.command("export")(export.export)
+app.command("import")(import_.import_)
 app.command("convert")(convert.convert)
 app.command("split")(split.split)
 app.add_typer(cache.cache, name="cache")
 app.command("config")(config.config)
 
 COMMANDS = (
-    "ask",
-    "last",
-    "models",
-    "list",
-    "show",
-    "licence",
-    "fit",
-    "convert",
-    "split",
-    "cache",
-    "config",
+    *("ask", "last"),
+    *("models", "list", "show", "licence", "fit"),
+    *("pull", "verify", "rm", "prune", "export", "import", "convert"),
+    *("split", "cache", "config"),
 )
 
 _ROOT_OPTIONS = ("-h", "--help", "-V", "--version")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.request import Output, OutputForm, Request, SamplingOverrides, ThinkingView
 
 if TYPE_CHECKING:
+    from qvq_mlx.core.card import ModelCard
     from qvq_mlx.core.env import Env
 
 
@@ -138,7 +140,7 @@ def ask(
     request = Request(
         question=text,
         images=images,
-        model=model_for(env, settings, model),
+        model=model_for(env, settings, model, partial(_pull, env)),
         system=system,
         max_tokens=max_tokens,
         sampling=SamplingOverrides(temperature, top_p, top_k, min_p, seed),
@@ -155,6 +157,13 @@ def ask(
         view = settings.view  # the config file speaks of the screen, not of pipes and files
     output = Output(form, view, boxed, file, verbose, quiet)
     return run(request, output, env, settings)
+
+
+def _pull(env: Env, card: ModelCard) -> None:
+    """Fetch a model that a person said yes to, its licence included."""
+    from qvq_mlx.cli.pull import Wish, run
+
+    run(Wish(card.name, yes=True), env)
 
 
 def _inputs(

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from qvq_mlx.core.sizes import size
+
 if TYPE_CHECKING:
     from qvq_mlx.core.env import Env
     from qvq_mlx.engine.kept import KeptFiles
@@ -36,7 +38,7 @@ def info(context: typer.Context) -> None:
     entries = kept.entries()
     held = sum(entry.size_bytes for entry in entries)
     env.stdout.write(f"{kept.folder}\n")
-    env.stdout.write(f"{len(entries)} prefixes, {_size(held)} of at most {_size(kept.cap_bytes)}\n")
+    env.stdout.write(f"{len(entries)} prefixes, {size(held)} of at most {size(kept.cap_bytes)}\n")
 
 
 @cache.command("clear")
@@ -45,7 +47,7 @@ def clear(context: typer.Context) -> None:
     env: Env = context.obj
     gone = _kept(env).clear()
     freed = sum(entry.size_bytes for entry in gone)
-    env.stdout.write(f"removed {len(gone)} prefixes, {_size(freed)}\n")
+    env.stdout.write(f"removed {len(gone)} prefixes, {size(freed)}\n")
 
 
 def _kept(env: Env) -> KeptFiles:
@@ -54,10 +56,3 @@ def _kept(env: Env) -> KeptFiles:
 
     settings = config.read(env)
     return prefixes_in(settings.cache_folder, settings.cache_max_bytes)
-
-
-def _size(size_bytes: int) -> str:
-    for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if size_bytes >= factor:
-            return f"{size_bytes / factor:.1f} {unit}"
-    return f"{size_bytes} bytes"

@@ -12,8 +12,8 @@ from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.choice import best
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ModelNotOnDiskError
-from qvq_mlx.core.fit import gib
 from qvq_mlx.core.licence import licence_of
+from qvq_mlx.core.sizes import size
 from qvq_mlx.store import registry
 from qvq_mlx.store.inventory import is_here
 
@@ -38,7 +38,7 @@ def model_for(env: Env, settings: Settings, given: str | None, pull: Pull | None
         raise ModelNotOnDiskError(
             "no model is on this disk, and none in the catalogue fits this machine", "qvq models"
         )
-    facts = f"{offer.name}, {gib(offer.download_bytes)}, licence {offer.licence}"
+    facts = f"{offer.name}, {size(offer.download_bytes)}, licence {offer.licence}"
     if pull and _watched(env) and _accepted(env, facts, offer):
         pull(offer)
         return offer.name

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qvq_mlx.core.recipe import Dtype, Recipe
+from qvq_mlx.core.sizes import size
 
 if TYPE_CHECKING:
     from qvq_mlx.core.card import ModelCard
@@ -78,7 +79,7 @@ def convert(
     free = staging.free_bytes(target)
     if conversion.write_bytes + _SPARE_BYTES > free:
         raise OutputError(
-            f"{target} needs {_size(conversion.write_bytes)} and {_size(free)} are free",
+            f"{target} needs {size(conversion.write_bytes)} and {size(free)} are free",
             f"df -h {target.absolute().parent}",
         )
     try:
@@ -87,7 +88,7 @@ def convert(
     except KeyboardInterrupt:
         raise StoppedError(f"stopped; {target} is as it was") from None
     spelled = "not quantized" if bits is Bits.NONE else f"{bits} bit"
-    env.stdout.write(f"{target}  {_size(conversion.write_bytes)}  {spelled}\n")
+    env.stdout.write(f"{target}  {size(conversion.write_bytes)}  {spelled}\n")
 
 
 def _write(conversion: Conversion, folder: Path, card: ModelCard, env: Env, *, quiet: bool) -> None:
@@ -98,15 +99,9 @@ def _write(conversion: Conversion, folder: Path, card: ModelCard, env: Env, *, q
     total = conversion.read_bytes
     status = Working(env, quiet=quiet)
     try:
-        status.show(f"convert 0 of {_size(total)}")
+        status.show(f"convert 0 of {size(total)}")
         for done in conversion.write(folder):
-            status.show(f"convert {_size(done)} of {_size(total)}")
+            status.show(f"convert {size(done)} of {size(total)}")
     finally:
         status.close()
     (folder / registry.CARD).write_text(card_text(card), encoding="utf-8")
-
-
-def _size(count_bytes: int) -> str:
-    if count_bytes < 2**30:
-        return f"{count_bytes / 2**20:.1f} MiB"
-    return f"{count_bytes / 2**30:.1f} GiB"

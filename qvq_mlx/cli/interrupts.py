@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from qvq_mlx.core.errors import StoppedError
 from qvq_mlx.core.events import AnswerDelta, AnswerRetracted, Event, ThinkingDelta
 from qvq_mlx.core.tokens import Control
 
@@ -44,6 +45,21 @@ class Interrupts:
             self._control.conclude()
         else:
             self._control.stop()
+
+
+@contextmanager
+def stoppable(kept: str, hint: str) -> Iterator[None]:
+    """For work without a decode loop: Ctrl-C ends it at once, with what is kept and how to go on.
+
+    SIGTERM and SIGHUP end it too, after the screen was cleaned.
+    """
+    quiet = Control()
+    quiet.stop()  # so that the first press raises
+    try:
+        with handled(Interrupts(quiet, can_conclude=False)):
+            yield
+    except KeyboardInterrupt:
+        raise StoppedError(f"stopped; {kept}", hint) from None
 
 
 @contextmanager

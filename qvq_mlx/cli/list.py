@@ -17,7 +17,7 @@ def list_models(
     """List the models on this disk: size, revision, whether they are whole, and where."""
     from qvq_mlx import config  # all of it only now: `qvq --help` reads this module
     from qvq_mlx.core.catalogue import DiskEntry, ListRecord
-    from qvq_mlx.core.fit import gib
+    from qvq_mlx.core.sizes import size
     from qvq_mlx.render import listing
     from qvq_mlx.store import registry
     from qvq_mlx.store.inventory import inventory
@@ -43,7 +43,7 @@ def list_models(
     rows = [
         (
             entry.name,
-            gib(entry.size_bytes),
+            size(entry.size_bytes),
             entry.revision[:8] if entry.repo else "shipped",
             "no" if entry.problem else "yes",
             str(entry.folder),

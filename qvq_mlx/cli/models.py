@@ -70,12 +70,12 @@ def fits(found: Estimate) -> str:
             return "?"
 
 
-def size(card: ModelCard) -> str:
+def download(card: ModelCard) -> str:
     """`38.5 GiB`; `~` in front where it is computed."""
-    from qvq_mlx.core.fit import gib
+    from qvq_mlx.core.sizes import size
 
     mark = "~" if "download_bytes" in card.unconfirmed else ""
-    return mark + gib(card.download_bytes) if card.download_bytes else ""
+    return mark + size(card.download_bytes) if card.download_bytes else ""
 
 
 def speed(tokens_per_s: float | None) -> str:
@@ -90,7 +90,7 @@ def _row(
 ) -> tuple[str, ...]:
     return (
         card.name + ("?" if "repo" in card.unconfirmed else ""),
-        size(card),
+        download(card),
         fits(found),
         speed(tokens_per_s) if card.download_bytes > 2**30 else "",
         card.licence,
@@ -122,9 +122,9 @@ def _entry(card: ModelCard, found: Estimate, tokens_per_s: float | None, here: b
 
 
 def _footer(machine: Machine) -> str:
-    from qvq_mlx.core.fit import gib
+    from qvq_mlx.core.sizes import size
 
     if machine.working_set_bytes is None:
         return "The memory of this machine is not known; qvq fit --memory 64GiB assumes one."
-    limit = f"{gib(machine.working_set_bytes)} ({machine.working_set_source})"
+    limit = f"{size(machine.working_set_bytes)} ({machine.working_set_source})"
     return f"fits: share of {limit}. qvq models --all lists every quantization."

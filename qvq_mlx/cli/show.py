@@ -47,7 +47,7 @@ def show(
 
 
 def _facts(card: ModelCard, machine: Machine, path: str) -> list[tuple[str, str]]:
-    from qvq_mlx.cli.models import fits, size, speed
+    from qvq_mlx.cli.models import download, fits, speed
     from qvq_mlx.core.fit import estimate_for, tokens_per_s, typical
 
     found = estimate_for(card, machine, typical(card))
@@ -63,7 +63,7 @@ def _facts(card: ModelCard, machine: Machine, path: str) -> list[tuple[str, str]
         ("summary", card.summary),
         ("repository", marked("repo", card.repo)),
         ("bits", f"{card.bits:g}" if card.bits else ""),
-        ("size", size(card)),
+        ("size", download(card)),
         ("path", path),
         ("fits", f"{fits(found)}: {found.reason}"),
         ("tokens/s", f"{rate} expected" if rate else ""),

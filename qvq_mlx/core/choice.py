@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from qvq_mlx.core.card import ModelCard
-from qvq_mlx.core.fit import Machine, Use, Verdict, estimate_for, gib, typical
+from qvq_mlx.core.fit import Machine, Use, Verdict, estimate_for, typical
 from qvq_mlx.core.licence import licence_of
+from qvq_mlx.core.sizes import size
 
 _MIN_BUDGET_TOKENS = 256
 _MIN_IMAGE_TOKENS = 64
@@ -53,8 +54,8 @@ def instead(
     known = tuple(cards)
     asked = f"--budget {use.budget_tokens}"
     if smaller := _smaller(card, known, machine, use):
-        size = gib(smaller.download_bytes)
-        found.append((f"{smaller.bits:g} bit, {size}", f"qvq fit {smaller.name} {asked}"))
+        told = size(smaller.download_bytes)
+        found.append((f"{smaller.bits:g} bit, {told}", f"qvq fit {smaller.name} {asked}"))
     if estimate_for(card, machine, use).verdict is Verdict.NO:
         if tokens := _largest_budget(card, machine, use):
             found.append(
@@ -64,7 +65,7 @@ def instead(
             found.append((f"an image of {tokens:,} tokens", ""))
     others = [other for other in known if (other.base or other.name) != (card.base or card.name)]
     if other := best(others, machine):
-        found.append((f"another model, {gib(other.download_bytes)}", f"qvq fit {other.name}"))
+        found.append((f"another model, {size(other.download_bytes)}", f"qvq fit {other.name}"))
     return tuple(found)
 
 

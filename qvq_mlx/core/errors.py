@@ -40,7 +40,7 @@ _MEANINGS = {
     ExitCode.NO_MEMORY: "the model does not fit in memory, or another one is loaded (`--no-wait`)",
     ExitCode.BAD_INPUT: "an input cannot be read",
     ExitCode.BAD_SCHEMA: "the answer failed its schema (reserved)",
-    ExitCode.TRY_AGAIN: "temporary network failure; run again to resume (reserved)",
+    ExitCode.TRY_AGAIN: "temporary network failure; run again to resume",
     ExitCode.INTERRUPTED: "interrupted; what there is, is saved",
     ExitCode.BROKEN_PIPE: "whoever read stdout went away",
 }
@@ -117,6 +117,57 @@ class TurnError(QvqError):
 
     exit_code = ExitCode.NO_MEMORY
     code = "another-qvq"
+
+
+class AccessError(ModelError):
+    """The server has the model, or will not say, and does not give it to us."""
+
+    code = "model-access"
+
+
+class GatedError(AccessError):
+    """It is private, or its page asks who you are: a token may help."""
+
+    code = "model-gated"
+
+
+class LicenceError(ModelError):
+    """The licence has duties, and nobody has accepted them."""
+
+    code = "licence"
+
+
+class DamagedError(ModelError):
+    """Bytes are not what their hash says, after several tries or on this disk."""
+
+    code = "model-damaged"
+
+
+class DiskFullError(ModelError):
+    """The disk has no room for what should be written."""
+
+    code = "disk-full"
+
+
+class ArchiveError(QvqError):
+    """A file of `qvq export` cannot be written, or one for `qvq import` is not believed."""
+
+    exit_code = ExitCode.BAD_INPUT
+    code = "archive"
+
+
+class NetworkError(QvqError):
+    """The network or the server failed; what came is kept, and running it again goes on."""
+
+    exit_code = ExitCode.TRY_AGAIN
+    code = "network"
+
+
+class BusyError(QvqError):
+    """Another process is at work on the same files."""
+
+    exit_code = ExitCode.TRY_AGAIN
+    code = "busy"
 
 
 class InputError(QvqError):

@@ -32,6 +32,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from qvq_mlx.core.card import ModelCard, Shape
+from qvq_mlx.core.sizes import size
 
 KV_STEP_TOKENS = 256
 CHUNK_TOKENS = 512
@@ -110,12 +111,12 @@ class Estimate:
         kv = f" ({self.tokens:,} tokens x {rate / 1024:g} KiB)" if rate else ""
         source = f" ({self.working_set_source})" if self.working_set_source else ""
         return (
-            ("weights", _size(self.weights_bytes)),
-            ("KV cache", _size(self.kv_bytes) + kv),
-            ("vision encoder", _size(self.vision_bytes)),
-            ("workspace", _size(self.workspace_bytes)),
-            ("needed", _size(self.needed_bytes)),
-            ("working set", _size(self.working_set_bytes) + source),
+            ("weights", _told(self.weights_bytes)),
+            ("KV cache", _told(self.kv_bytes) + kv),
+            ("vision encoder", _told(self.vision_bytes)),
+            ("workspace", _told(self.workspace_bytes)),
+            ("needed", _told(self.needed_bytes)),
+            ("working set", _told(self.working_set_bytes) + source),
             ("verdict", f"{self.verdict}: {self.reason}"),
         )
 
@@ -129,20 +130,13 @@ class Estimate:
         if self.verdict is Verdict.UNKNOWN:
             if not self.weights_bytes:
                 return "the size of the weights is not known"
-            return f"{gib(self.needed_bytes)} needed; this machine's memory is not known"
+            return f"{size(self.needed_bytes)} needed; this machine's memory is not known"
         assert self.working_set_bytes is not None
         assert self.share is not None
-        needed, limit = gib(self.needed_bytes), gib(self.working_set_bytes)
+        needed, limit = size(self.needed_bytes), size(self.working_set_bytes)
         if self.verdict is Verdict.NO:
             return f"{needed} needed, {limit} is what the GPU may use"
         return f"{needed} needed, {self.share * 100:.0f} % of the {limit} that the GPU may use"
-
-
-def gib(size_bytes: int) -> str:
-    """A size for people, in GiB; MiB below one."""
-    if size_bytes < 2**30:
-        return f"{size_bytes / 2**20:.1f} MiB"
-    return f"{size_bytes / 2**30:.1f} GiB"
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,8 +233,8 @@ def working_set_of(memory_bytes: int) -> int:
     return memory_bytes * 2 // 3
 
 
-def _size(size_bytes: int | None) -> str:
-    return "unknown" if size_bytes is None else gib(size_bytes)
+def _told(size_bytes: int | None) -> str:
+    return "unknown" if size_bytes is None else size(size_bytes)
 
 
 def _vision_bytes(shape: Shape, image_tokens: int, fused: bool) -> int:

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Licence:
-    """`name` is what a card says. `duties` are whole sentences; `notice` goes with copies."""
+    """`name` is what a card says. `duties` are whole sentences; `notice` goes with copies.
+
+    `to_accept`: it asks something of whoever only uses the model, so a person says yes to it once.
+    """
 
     name: str
     title: str
@@ -19,6 +22,7 @@ class Licence:
     duties: tuple[str, ...] = ()
     notice: str = ""
     research_only: bool = False
+    to_accept: bool = False
 
 
 _QWEN_NOTICE = (
@@ -37,6 +41,7 @@ _KNOWN = (
             "Copies that are passed on carry the licence and the notice below.",
         ),
         _QWEN_NOTICE,
+        to_accept=True,
     ),
     Licence(
         "Qwen-Research",
@@ -47,6 +52,7 @@ _KNOWN = (
             "Copies that are passed on carry the licence.",
         ),
         research_only=True,
+        to_accept=True,
     ),
     Licence(
         "Apache-2.0",

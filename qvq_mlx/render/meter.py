@@ -20,6 +20,7 @@ from qvq_mlx.core.events import (
     Stats,
     ThinkingDelta,
 )
+from qvq_mlx.core.sizes import size, unit_of
 
 
 @dataclass(slots=True)
@@ -142,19 +143,14 @@ def stats_line(stats: Stats) -> str:
 
 def _peaks(stats: Stats) -> str:
     """`peak 41.9 GiB (load 38.6, encode 40.1, prefill 41.9)`; stages without one are left out."""
-    unit, size = _unit(stats.peak_memory_bytes)
+    unit, _ = unit_of(stats.peak_memory_bytes)
     stages = (
         ("load", stats.load_peak_bytes),
         ("encode", stats.encode_peak_bytes),
         ("prefill", stats.prefill_peak_bytes),
     )
-    told = ", ".join(f"{name} {peak / size:.1f}" for name, peak in stages if peak)
-    return f"peak {stats.peak_memory_bytes / size:.1f} {unit}" + (f" ({told})" if told else "")
-
-
-def _unit(size_bytes: int) -> tuple[str, int]:
-    """The unit that a model's bytes are told in: a small one's in MiB."""
-    return ("GiB", 2**30) if size_bytes >= 2**29 else ("MiB", 2**20)
+    told = ", ".join(f"{name} {peak / unit:.1f}" for name, peak in stages if peak)
+    return f"peak {size(stats.peak_memory_bytes)}" + (f" ({told})" if told else "")
 
 
 class Stages:
@@ -185,8 +181,7 @@ def _ended(progress: Progress, seconds: float) -> str:
     if progress.total <= 0:
         return f"{name} {seconds:.1f} s"
     if progress.stage is Stage.LOAD:
-        unit, size = _unit(progress.total)
-        return f"{name} {progress.total / size:.1f} {unit} in {seconds:.1f} s"
+        return f"{name} {size(progress.total)} in {seconds:.1f} s"
     if progress.stage is Stage.CALIBRATE:
         return f"{name} {progress.total:,} measurements in {seconds:.1f} s (kept for later runs)"
     return f"{name} {progress.total:,} tokens in {seconds:.1f} s"

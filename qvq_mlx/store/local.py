@@ -2,44 +2,87 @@
 
 The standard library alone: asking imports no network code. The layout of the cache is
 huggingface_hub's: `models--org--name/refs/main` names a revision under `snapshots/`.
+Law: a snapshot is whole when the files that a model needs are there, the index names shards that
+hold what it says they hold, and every safetensors file is as long as its own header says
+(8 + header + last offset). Hashes are `qvq verify`'s.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.errors import BrokenModelError, ModelNotOnDiskError
+from qvq_mlx.store import layout
 
 _REQUIRED = ("config.json", "tokenizer.json")
 _INDEX = "model.safetensors.index.json"
+_HEADER_BYTES = 100_000_000  # safetensors' own limit
 
 
 def snapshot(card: ModelCard, hub_cache: Path) -> Path:
     """The whole snapshot of `card.repo`. Raises ModelNotOnDiskError or BrokenModelError."""
-    repo = hub_cache / f"models--{card.repo.replace('/', '--')}"
-    reference = repo / "refs" / "main"
+    repo = layout.RepoFolder(hub_cache, card.repo)
+    reference = repo.root / "refs" / "main"
     folder: Path | None = None
     if reference.is_file():
-        folder = repo / "snapshots" / reference.read_text(encoding="utf-8").strip()
+        folder = repo.snapshot(reference.read_text(encoding="utf-8").strip())
     if folder is None or not folder.is_dir():
-        raise ModelNotOnDiskError(
-            f"{card.name} is not on this disk{_size(card)}; nothing lies in {repo}",
-            f"hf download {card.repo}",
-        )
+        raise _absent(card, repo)
     check(folder, card)
     return folder.resolve()
 
 
 def check(folder: Path, card: ModelCard) -> None:
-    """Raise BrokenModelError where a file that is needed is missing or empty."""
-    missing = [name for name in (*_REQUIRED, *_weights(folder)) if not _whole(folder / name)]
-    if not missing:
-        return
-    more = f" and {len(missing) - 1} more are" if len(missing) > 1 else " is"
-    hint = f"hf download {card.repo}" if card.repo else f"ls -l {folder}"
-    raise BrokenModelError(f"{missing[0]}{more} missing in {folder}", hint)
+    """Raise BrokenModelError where a file that is needed is missing, empty, cut or wrong."""
+    hint = f"qvq pull {card.repo}" if card.repo else f"ls -l {folder}"
+    wanted = (*_REQUIRED, *_weights(folder))
+    missing = [name for name in wanted if not layout.size_of(folder / name)]
+    if missing:
+        more = f" and {len(missing) - 1} more are" if len(missing) > 1 else " is"
+        raise BrokenModelError(f"{missing[0]}{more} missing in {folder}", hint)
+    for fault in _faults(folder):
+        raise BrokenModelError(f"{fault} in {folder}", hint.replace("qvq pull", "qvq verify"))
+
+
+def _faults(folder: Path) -> Iterator[str]:
+    """What is wrong with the weights."""
+    mapped = _index(folder) or {}
+    tensors: dict[str, set[str]] = {}
+    for name in _weights(folder):
+        try:
+            tensors[name] = _tensors(folder / name)
+        except ValueError as error:
+            yield f"{name} is {error}"
+            return
+    for tensor, name in mapped.items():
+        if tensor not in tensors[name]:
+            yield f"{name} does not hold {tensor}, which the index says it holds,"
+            return
+
+
+def _tensors(path: Path) -> set[str]:
+    """The names in a safetensors file. ValueError says what is wrong with it.
+
+    Source: the format's definition: an unsigned 64-bit little-endian length, JSON, the bytes.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > min(_HEADER_BYTES, size - 8):
+            raise ValueError(f"no whole safetensors file ({size:,} bytes)")
+        try:
+            header = json.loads(file.read(length))
+            entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
+            ends = [int(entry["data_offsets"][1]) for entry in entries.values()]
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+            raise ValueError("no safetensors file: its header cannot be read") from None
+    expected = 8 + length + max(ends, default=0)
+    if size != expected:
+        raise ValueError(f"{size:,} bytes long and should be {expected:,}")
+    return set(entries)
 
 
 def weight_bytes(folder: Path) -> int:
@@ -50,22 +93,45 @@ def weight_bytes(folder: Path) -> int:
 
 def _weights(folder: Path) -> tuple[str, ...]:
     """The weight files that the folder must hold."""
-    index = folder / _INDEX
-    if not index.is_file():
-        found = tuple(path.name for path in folder.glob("*.safetensors"))
+    if not (folder / _INDEX).is_file():
+        found = tuple(sorted(path.name for path in folder.glob("*.safetensors")))
         return found or ("model.safetensors",)
-    try:
-        return tuple(
-            sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    mapped = _index(folder)
+    if not mapped:
         return (_INDEX + " (readable)",)
+    return tuple(sorted(set(mapped.values())))
 
 
-def _whole(path: Path) -> bool:
-    """A file that exists (a link of the cache may dangle) and is not empty."""
-    return path.is_file() and path.stat().st_size > 0
+def _index(folder: Path) -> dict[str, str] | None:
+    """Tensor to file; None where there is no index that can be read."""
+    try:
+        mapped = json.loads((folder / _INDEX).read_text(encoding="utf-8"))["weight_map"]
+        names = dict(mapped)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    fine = all(isinstance(name, str) and layout.is_path(name) for name in names.values())
+    return names if fine else None
 
 
-def _size(card: ModelCard) -> str:
-    return f" ({card.download_bytes / 2**30:.1f} GiB to download)" if card.download_bytes else ""
+def _absent(card: ModelCard, repo: layout.RepoFolder) -> ModelNotOnDiskError:
+    """Nothing, or the beginning of it."""
+    hint = f"qvq pull {card.repo}"
+    begun = layout.unfinished(repo)
+    if begun is None:
+        size = (
+            f" ({card.download_bytes / 2**30:.1f} GiB to download)" if card.download_bytes else ""
+        )
+        return ModelNotOnDiskError(
+            f"{card.name} is not on this disk{size}; nothing lies in {repo.root}", hint
+        )
+    files = {file.blob: file for file in begun.files}.values()
+    here = sum(
+        file.size_bytes if layout.is_whole(repo, file) else layout.arrived_bytes(repo, file)
+        for file in files
+    )
+    total = sum(file.size_bytes for file in files)
+    return ModelNotOnDiskError(
+        f"{card.name} is only partly on this disk: {here:,} of {total:,} bytes; pulling it again"
+        " goes on from there",
+        hint,
+    )

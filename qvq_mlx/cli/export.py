@@ -1,0 +1,49 @@
+"""`qvq export`: a model as one file, for a machine without a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from qvq_mlx.core.env import Env
+
+
+def export(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A name or a repository.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE.tar", help="What to write, a new file.")],
+    revision: Annotated[
+        str, typer.Option("--revision", metavar="REV", help="A revision that is on this disk.")
+    ] = "main",
+) -> None:
+    """Write a downloaded model into one file, with its hashes."""
+    from qvq_mlx.cli.interrupts import stoppable
+    from qvq_mlx.cli.places import present
+    from qvq_mlx.core.errors import ModelNotOnDiskError
+    from qvq_mlx.core.sizes import size
+    from qvq_mlx.render.transfers import Transfers
+    from qvq_mlx.store import archive
+    from qvq_mlx.store.verify import links
+
+    env: Env = context.obj
+    _, folder = present(model, env)
+    commit = folder.commit_of(revision)
+    if commit is None:
+        raise ModelNotOnDiskError(
+            f"{folder.repo} at {revision} is not whole on this disk", f"qvq pull {model}"
+        )
+    target = file.expanduser()
+    names = {blob: path for path, blob in links(folder, commit)}
+    total = sum((folder.snapshot(commit) / path).stat().st_size for path in names.values())
+    screen = Transfers(env, total)
+    with stoppable(f"{target} was not written", f"qvq export {model} {target}"):
+        try:
+            screen.begin()
+            for event in archive.export(folder, commit, target):
+                screen.feed(event)
+        finally:
+            screen.close()
+    env.stdout.write(f"{target} · {size(target.stat().st_size)}\n  try: qvq import {target}\n")

@@ -1,0 +1,44 @@
+"""`qvq import`: put a model from one file into the cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from qvq_mlx.core.env import Env
+
+
+def import_(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE.tar", help="What qvq export wrote.")],
+) -> None:
+    """Put an exported model into the cache, after every hash was checked."""
+    from qvq_mlx import config
+    from qvq_mlx.cli.interrupts import stoppable
+    from qvq_mlx.core.download import Listing
+    from qvq_mlx.core.sizes import size
+    from qvq_mlx.render.clean import clean_line
+    from qvq_mlx.render.transfers import Transfers
+    from qvq_mlx.store import archive
+    from qvq_mlx.store.layout import free_bytes, size_of
+
+    env: Env = context.obj
+    source = file.expanduser()
+    screen = Transfers(env, size_of(source) or 0)
+    found: Listing | None = None
+    with stoppable("nothing was imported", f"qvq import {source}"):
+        try:
+            screen.begin()
+            for event in archive.import_(source, config.read(env).hub_cache, free_bytes):
+                if isinstance(event, Listing):
+                    found = event
+                else:
+                    screen.feed(event)
+        finally:
+            screen.close()
+    assert found is not None, "the listing comes last"
+    env.stdout.write(f"{clean_line(found.repo)} · {size(found.size_bytes)} · every hash is right\n")
+    env.stdout.write(f'  try: qvq ask -m {clean_line(found.repo)} IMAGE "question"\n')

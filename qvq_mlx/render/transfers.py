@@ -1,0 +1,184 @@
+"""Files that come, go or are checked: bars on a terminal, one line beside a pipe, lines in a log.
+
+| stdout | stderr | what is shown |
+|---|---|---|
+| terminal | any | a bar per file at work and one line for all of them, redrawn in place |
+| other | terminal | the line for all of them, which erases itself |
+| other | other | a line per file that is done, and one for all of them every 30 s |
+
+Law: file names and reasons are a server's and are cleaned; what stands in the scrollback in the
+end is what a log would say, and no bar.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qvq_mlx.core.download import (
+    Began,
+    BytesReceived,
+    CheckEvent,
+    Damaged,
+    FileDone,
+    FileStarted,
+    Idle,
+    PullDone,
+    PullEvent,
+    Retrying,
+    Verified,
+    Waiting,
+)
+from qvq_mlx.core.env import Env
+from qvq_mlx.core.sizes import size
+from qvq_mlx.render.clean import clean_line, writable
+from qvq_mlx.render.gauge import Gauge, of, percent
+from qvq_mlx.render.rows import Row, cells, cut, dim, joined, plain, wrap
+from qvq_mlx.render.terminal import Terminal
+
+_FRAME_S = 1 / 8
+_LOG_S = 30.0
+_BAR_CELLS = 16
+_SMALL_BYTES = 1 << 20  # a person does not want a line for each
+_NARROW = 60
+
+
+@dataclass(slots=True)
+class _File:
+    """One that is at work."""
+
+    size_bytes: int
+    received_bytes: int
+    trouble: str = ""
+
+
+class Transfers:
+    """The screen of one command.
+
+    `verb` says what happened to a file that is done; without one, no line says so. `document`:
+    stdout is for something else, also where it is a terminal.
+    """
+
+    def __init__(
+        self,
+        env: Env,
+        total_bytes: int,
+        have_bytes: int = 0,
+        *,
+        verb: str = "",
+        document: bool = False,
+    ) -> None:
+        self._env = env
+        self._verb = verb
+        self._gauge = Gauge(env.clock, total_bytes, have_bytes)
+        self._files: dict[str, _File] = {}
+        self._bars = env.stdout.isatty() and not document
+        self._drawn = self._bars or env.stderr.isatty()
+        self._stream = env.stdout if self._bars else env.stderr
+        self._terminal = Terminal(env, self._stream, keyboard=False)
+        self._shown_at = env.clock() if not self._drawn else float("-inf")
+
+    def begin(self) -> None:
+        """Take the terminal, where there is one."""
+        if self._drawn:
+            self._terminal.take()
+
+    def feed(self, event: PullEvent | CheckEvent) -> None:
+        """Show what has happened."""
+        line = self._saw(event)
+        if self._drawn:
+            self._refresh([line] if line and self._bars else [])
+        elif line:
+            self._write(line)
+        elif self._env.clock() - self._shown_at >= _LOG_S:
+            self._shown_at = self._env.clock()
+            self._write(" · ".join(self._gauge.parts()))
+
+    def close(self) -> None:
+        """Leave a clean screen. May be called again."""
+        if self._drawn:
+            self._terminal.release()
+
+    def say(self, line: str) -> None:
+        """A line that stays, before or after the work."""
+        width = self._terminal.width if self._stream.isatty() else 0
+        for row in wrap(clean_line(line), width) if width else [clean_line(line)]:
+            self._write(row)
+
+    def _saw(self, event: PullEvent | CheckEvent) -> str:
+        """Keep count; the line that this event is worth, or ''."""
+        match event:
+            case Began(have_bytes=have):
+                self._gauge.start(have)
+            case FileStarted(path=path, size_bytes=total, received_bytes=received):
+                self._gauge.began(path, received)
+                self._files[path] = _File(total, received)
+            case BytesReceived(path=path, received_bytes=received):
+                self._gauge.reached(path, received)
+                self._files[path].received_bytes = received
+                self._files[path].trouble = ""
+            case Retrying(path=path, reason=reason, wait_s=wait_s, received_bytes=received):
+                self._gauge.reached(path, received)
+                self._files[path].received_bytes = received
+                again = f"again in {wait_s:.0f} s" if wait_s >= 1 else "trying again"
+                self._files[path].trouble = f"{clean_line(reason)}; {again}"
+                return "" if self._drawn else f"{clean_line(path)}: {self._files[path].trouble}"
+            case Verified(path=path) if not self._verb:
+                self._files.pop(path, None)
+            case Damaged(path=path):
+                self._files.pop(path, None)
+            case FileDone(path=path):
+                return self._done(path)
+            case Waiting(holder=holder):
+                who = holder or "another process"
+                return f"{who} is pulling the same model; waiting for it"
+            case Verified() | Idle() | PullDone():
+                pass
+        return ""
+
+    def _done(self, path: str) -> str:
+        file = self._files.pop(path)
+        if not self._verb or (self._drawn and file.size_bytes < _SMALL_BYTES):
+            return ""
+        return f"{self._verb} {clean_line(path)} · {size(file.size_bytes)}"
+
+    def _refresh(self, said: list[str]) -> None:
+        urgent = self._terminal.stopped() or bool(said)
+        now = self._env.clock()
+        if not urgent and now - self._shown_at < _FRAME_S:
+            return
+        self._shown_at = now
+        width = self._terminal.width
+        area = self._terminal.area
+        above = [dim(row) for line in said for row in wrap(line, width)]
+        total = plain(joined(self._gauge.parts(), width))
+        rows = [self._row(path, file, width) for path, file in self._files.items()]
+        area.draw([*(rows if self._bars else []), total] if area.able else [], above)
+
+    def _row(self, path: str, file: _File, width: int) -> Row:
+        """`name  ████░░░░  45 %  2.1/4.7 GiB`, or `name  45 %` where there is little room."""
+        name = clean_line(path)
+        share = percent(file.received_bytes, file.size_bytes)
+        if file.trouble:
+            note = file.trouble
+            room = max(8, width // 3)
+            return plain(cut(f"{_fitted(name, room)}  {note}", width))
+        if width < _NARROW:
+            return plain(f"{_fitted(name, width - 7)}  {share:>5}")
+        amount = of(file.received_bytes, file.size_bytes)
+        filled = _BAR_CELLS * file.received_bytes // max(1, file.size_bytes)
+        bar = "█" * filled + "░" * (_BAR_CELLS - filled)
+        right = f"  {bar}  {share:>5}  {amount:>14}"
+        return plain(_fitted(name, width - cells(right)) + right)
+
+    def _write(self, line: str) -> None:
+        self._stream.write(writable(line, self._stream) + "\n")
+        self._stream.flush()
+
+
+def _fitted(name: str, width: int) -> str:
+    """The name in exactly `width` cells, cut in its middle: shards differ at their end."""
+    if cells(name) > width:
+        half = (width - 1) // 2
+        end = name[len(name) - half :]
+        name = cut(name, max(0, width - 1 - cells(end))) + "…" + end
+    return name + " " * max(0, width - cells(name))

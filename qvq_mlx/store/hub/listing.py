@@ -1,0 +1,142 @@
+"""What a repository offers: its commit, and the files of it that a model needs.
+
+Law: weights as safetensors, and text that says how to use them; never code, never a format that
+can hold code. Every name, hash and size of the server's is checked before it is used.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote, urljoin, urlsplit
+
+from qvq_mlx.core.download import HubAccess, Listing, RemoteFile
+from qvq_mlx.core.errors import (
+    AccessError,
+    GatedError,
+    NetworkError,
+    UnsupportedModelError,
+    UsageError,
+)
+from qvq_mlx.store import layout
+from qvq_mlx.store.digests import is_blob
+from qvq_mlx.store.hub.transfer import Pace
+from qvq_mlx.store.hub.wire import Head, Hitch, Wire
+
+_SUFFIXES = (".safetensors", ".json", ".txt", ".jinja", ".model", ".tiktoken", ".md")
+_NAMES = ("LICENSE", "LICENCE", "NOTICE")
+_FOLDERS = ("additional_chat_templates",)
+_TRIES = 4
+_PATIENCE_S = 120.0
+
+
+def listing(
+    repo: str, revision: str, access: HubAccess, pace: Pace, now: Callable[[], datetime]
+) -> Listing:
+    """The files of a revision. Raises NetworkError, AccessError, UnsupportedModelError."""
+    if not layout.is_repo(repo) or not layout.is_revision(revision):
+        raise UsageError(f"{repo} at {revision} is no name of a repository and a revision")
+    wire = Wire(access, now)
+    base = f"{access.endpoint}/api/models/{repo}"
+    found, _ = _document(wire, f"{base}/revision/{quote(revision, safe='')}", repo, pace)
+    commit = found.get("sha") if isinstance(found, dict) else None
+    if not isinstance(found, dict) or not isinstance(commit, str) or not layout.is_commit(commit):
+        raise NetworkError(f"{_host(access)} is no Hub: it names no commit of {repo}")
+    entries = _tree(wire, f"{base}/tree/{commit}?recursive=true", repo, pace)
+    files = tuple(sorted(_files(entries, _host(access)), key=lambda file: file.path))
+    if not any(file.path.endswith(".safetensors") for file in files):
+        raise UnsupportedModelError(f"{repo} holds no safetensors weights", "qvq models")
+    return Listing(repo, revision, commit, files, _licence(found))
+
+
+def _tree(wire: Wire, url: str, repo: str, pace: Pace) -> Iterator[Mapping[str, Any]]:
+    """The entries of all pages."""
+    while url:
+        page, following = _document(wire, url, repo, pace)
+        if not isinstance(page, list):
+            raise NetworkError(f"the list of {repo}'s files is not one")
+        yield from (entry for entry in page if isinstance(entry, dict))
+        url = urljoin(url, following) if following else ""
+
+
+def _files(entries: Iterator[Mapping[str, Any]], host: str) -> Iterator[RemoteFile]:
+    """The entries that are wanted. Raises NetworkError for one that cannot be true."""
+    for entry in entries:
+        path = entry.get("path")
+        if entry.get("type") != "file" or not isinstance(path, str) or not _wanted(path):
+            continue
+        lfs = entry.get("lfs")
+        stored = lfs if isinstance(lfs, dict) else entry
+        blob, size = str(stored.get("oid")), stored.get("size")
+        if not is_blob(blob) or not isinstance(size, int) or size < 0 or not layout.is_path(path):
+            raise NetworkError(f"{host} lists a file that cannot be: {path!r}, {blob!r}, {size!r}")
+        yield RemoteFile(path, blob, size)
+
+
+def _wanted(path: str) -> bool:
+    folder, _, name = path.rpartition("/")
+    return (not folder or folder in _FOLDERS) and (
+        name.endswith(_SUFFIXES) or (name.upper().startswith(_NAMES) and "." not in name)
+    )
+
+
+def _licence(found: Mapping[str, Any]) -> str:
+    """What the model's page states; its own name where it says `other`."""
+    data = found.get("cardData")
+    if not isinstance(data, dict):
+        return ""
+    stated = data.get("license")
+    if stated == "other":
+        stated = data.get("license_name") or stated
+    return stated if isinstance(stated, str) else ""
+
+
+def _document(wire: Wire, url: str, repo: str, pace: Pace) -> tuple[object, str]:
+    """JSON of the server's, and the address of its next page."""
+    for attempt in range(1, _TRIES + 1):
+        try:
+            head, body, following = wire.text(url)
+            _refused(head, repo)
+            return _json(head, body, urlsplit(url).netloc), following
+        except Hitch as hitch:
+            wait_s = hitch.wait_s
+            if wait_s is None:
+                wait_s = wire.access.retry_s * 2 ** (attempt - 2)
+            if attempt == _TRIES or wait_s > _PATIENCE_S:
+                raise NetworkError(hitch.reason) from hitch
+            pace.pause(wait_s)
+    raise AssertionError("unreachable")
+
+
+def _json(head: Head, body: bytes, host: str) -> object:
+    if head.status != 200:
+        raise Hitch(f"{host} answers HTTP {head.status}", head.retry_after_s)
+    try:
+        return json.loads(body)
+    except ValueError:
+        what = "a web page" if head.html else "something else"
+        raise Hitch(f"{host} sends {what} instead of JSON") from None
+
+
+def _refused(head: Head, repo: str) -> None:
+    """Raise AccessError for an answer that another try does not change."""
+    if head.error == "GatedRepo" or head.status == 403:
+        raise GatedError(
+            f"{repo} is gated: its page asks who you are before it gives the model (HTTP"
+            f" {head.status}); ask for access there, then give a token of yours"
+        )
+    if head.status == 401:
+        raise GatedError(
+            f"there is no repository {repo}, or it is private or gated (HTTP 401);"
+            " a token that may read it would help"
+        )
+    if head.error == "RevisionNotFound":
+        raise AccessError(f"{repo} has no such revision (HTTP {head.status})")
+    if head.status in (404, 410, 451):
+        raise AccessError(f"there is no repository {repo} (HTTP {head.status})")
+
+
+def _host(access: HubAccess) -> str:
+    return urlsplit(access.endpoint).netloc

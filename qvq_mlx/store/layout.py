@@ -1,0 +1,252 @@
+"""The Hugging Face cache on this disk: names, links, references, partial files and the lock.
+
+    models--org--name/
+      blobs/<hash>               the bytes of a file, named by their hash
+      blobs/<hash>.qvq-part      the first bytes of one, from a pull that did not end
+      snapshots/<commit>/<path>  links to blobs: what other tools read
+      refs/<name>                the commit that a name means
+      .qvq-pull.json             what qvq's last pull wants or wanted
+
+Law: a file appears under its blob's name only when its bytes were hashed, by one rename; a
+snapshot appears only when all of its files did; a reference is written last. So whatever kills the
+process, nothing half is ever visible. huggingface_hub reads the result, and its own files are left
+as they are. The standard library alone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from qvq_mlx.core.download import Listing, RemoteFile
+from qvq_mlx.store.digests import is_blob
+
+PART_SUFFIX = ".qvq-part"
+_MARKER = ".qvq-pull.json"
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(?:/[A-Za-z0-9_][\w.-]{0,95})?", re.ASCII)
+_REVISION = re.compile(r"[\w][\w.+@/-]{0,199}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class RepoFolder:
+    """One repository's folder in the cache. It need not exist."""
+
+    hub_cache: Path
+    repo: str
+
+    @property
+    def root(self) -> Path:
+        """`models--org--name`."""
+        return self.hub_cache / f"models--{self.repo.replace('/', '--')}"
+
+    @property
+    def blobs(self) -> Path:
+        """Where the bytes are."""
+        return self.root / "blobs"
+
+    def blob(self, name: str) -> Path:
+        """The file of a hash."""
+        return self.blobs / name
+
+    def part(self, name: str) -> Path:
+        """Where the bytes of a hash are collected."""
+        return self.blobs / f"{name}{PART_SUFFIX}"
+
+    def snapshot(self, commit: str) -> Path:
+        """The folder of links of a commit."""
+        return self.root / "snapshots" / commit
+
+    def commits(self) -> tuple[str, ...]:
+        """The commits that have a snapshot, whole or not."""
+        folder = self.root / "snapshots"
+        names = (path.name for path in folder.iterdir()) if folder.is_dir() else ()
+        return tuple(sorted(name for name in names if not name.startswith(".")))
+
+    def references(self) -> dict[str, str]:
+        """Name to commit."""
+        folder = self.root / "refs"
+        paths = sorted(path for path in folder.rglob("*") if path.is_file())
+        return {str(p.relative_to(folder)): p.read_text("utf-8").strip() for p in paths}
+
+    def commit_of(self, revision: str) -> str | None:
+        """The commit that a name or a commit means here; None where it is not here."""
+        commit = self.references().get(revision, revision)
+        return commit if commit in self.commits() else None
+
+    @property
+    def lock_file(self) -> Path:
+        """Beside huggingface_hub's own locks."""
+        return self.hub_cache / ".locks" / self.root.name / "qvq-pull.lock"
+
+
+def repo_folders(hub_cache: Path) -> tuple[RepoFolder, ...]:
+    """Every model of the cache, ordered by name."""
+    names = sorted(path.name for path in hub_cache.glob("models--*") if path.is_dir())
+    repos = (name.removeprefix("models--").replace("--", "/", 1) for name in names)
+    return tuple(RepoFolder(hub_cache, repo) for repo in repos)
+
+
+def is_repo(name: str) -> bool:
+    """Whether a server or an archive may call a repository so."""
+    return _REPO.fullmatch(name) is not None and "--" not in name and ".." not in name
+
+
+def is_commit(name: str) -> bool:
+    """40 hex digits."""
+    return _COMMIT.fullmatch(name) is not None
+
+
+def is_revision(name: str) -> bool:
+    """A branch, tag or commit whose name is safe as a path under `refs`."""
+    return _REVISION.fullmatch(name) is not None and is_path(name)
+
+
+def is_path(name: str) -> bool:
+    """Whether a file's name stays inside its snapshot and says what it is."""
+    path = PurePosixPath(name)
+    return (
+        0 < len(name) <= 255
+        and name.isprintable()
+        and "\\" not in name
+        and not path.is_absolute()
+        and str(path) == name != "."
+        and all(part != ".." for part in path.parts)
+    )
+
+
+def publish(folder: RepoFolder, listing: Listing) -> Path:
+    """Make the snapshot visible, then what its revision means. All blobs are there.
+
+    A snapshot that another tool left half is filled up.
+    """
+    final = folder.snapshot(listing.commit)
+    fresh = final.parent / f".{listing.commit}.{secrets.token_hex(4)}"
+    place = final if final.is_dir() else fresh
+    for file in listing.files:
+        _link(place / file.path, folder.blob(file.blob), final / file.path)
+    if place is fresh:
+        fresh.rename(final)
+    if listing.revision != listing.commit:
+        write_whole(folder.root / "refs" / listing.revision, listing.commit)
+    write_marker(folder, listing, done=True)
+    return final
+
+
+def write_marker(folder: RepoFolder, listing: Listing, *, done: bool = False) -> None:
+    """Note what is being pulled, so that its files are not taken for garbage."""
+    document = {
+        "commit": listing.commit,
+        "revision": listing.revision,
+        "done": done,
+        "files": [[file.path, file.blob, file.size_bytes] for file in listing.files],
+    }
+    write_whole(marker(folder), json.dumps(document))
+
+
+def unfinished(folder: RepoFolder) -> Listing | None:
+    """What an interrupted pull wanted; None where none is, or its note cannot be read."""
+    try:
+        document = json.loads(marker(folder).read_text("utf-8"))
+        files = tuple(RemoteFile(str(p), str(b), int(n)) for p, b, n in document["files"])
+        listing = Listing(folder.repo, str(document["revision"]), str(document["commit"]), files)
+        if document["done"]:
+            return None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return listing if all(is_blob(file.blob) for file in files) else None
+
+
+def marker(folder: RepoFolder) -> Path:
+    """The note; it is as old as the last try."""
+    return folder.root / _MARKER
+
+
+def is_ours(folder: RepoFolder) -> bool:
+    """Whether qvq has pulled or imported here, so that tidying up is its business."""
+    return marker(folder).is_file()
+
+
+def is_whole(folder: RepoFolder, file: RemoteFile) -> bool:
+    """Whether the blob is here with its size. Its bytes were hashed before it got its name."""
+    return size_of(folder.blob(file.blob)) == file.size_bytes
+
+
+def arrived_bytes(folder: RepoFolder, file: RemoteFile) -> int:
+    """How many bytes of an unfinished file are here."""
+    part = size_of(folder.part(file.blob)) or 0
+    return part if part <= file.size_bytes else 0
+
+
+def size_of(path: Path) -> int | None:
+    """Bytes of a file, through links; None where there is none."""
+    try:
+        return path.stat().st_size if path.is_file() else None
+    except OSError:
+        return None
+
+
+def free_bytes(path: Path) -> int:
+    """What is free on the disk where `path` is or will be."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return shutil.disk_usage(path).free
+
+
+def write_whole(path: Path, text: str) -> None:
+    """A small file that is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        fresh.write_text(text, encoding="utf-8")
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(folder: RepoFolder) -> Iterator[bool]:
+    """Whether this process alone may change the repository, for as long as the block runs.
+
+    The kernel takes the lock back from a process that is killed.
+    """
+    folder.lock_file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+            return
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, b"%d" % os.getpid())
+        yield True
+    finally:
+        os.close(descriptor)
+
+
+def lock_holder(folder: RepoFolder) -> str:
+    """`process 123`, or empty where the lock does not say."""
+    with suppress(OSError):
+        number = folder.lock_file.read_text("ascii", errors="replace")
+        return f"process {number}" if number.isdigit() else ""
+    return ""
+
+
+def _link(path: Path, blob: Path, seen_from: Path) -> None:
+    """A relative link, replaced in one step where another stands."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    target = os.path.relpath(blob, seen_from.parent)
+    if path.is_symlink() and path.readlink() == Path(target):
+        return
+    fresh = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}")
+    fresh.symlink_to(target)
+    fresh.replace(path)

@@ -1,0 +1,31 @@
+"""Which licences were accepted, on disk: a question that was answered is not asked again.
+
+Law: what is remembered is the licence of one repository; another licence there asks anew.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from qvq_mlx.store.layout import write_whole
+
+
+def accepted(file: Path, repo: str, licence: str) -> bool:
+    """Whether this licence of this repository was accepted. A file that is damaged says no."""
+    entry = _read(file).get(repo)
+    return isinstance(entry, dict) and entry.get("licence") == licence
+
+
+def accept(file: Path, repo: str, licence: str, date: str) -> None:
+    """Remember it. Raises OSError."""
+    entries = _read(file) | {repo: {"licence": licence, "accepted": date}}
+    write_whole(file, json.dumps(entries, indent=2, ensure_ascii=False) + "\n")
+
+
+def _read(file: Path) -> dict[str, object]:
+    try:
+        entries = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return entries if isinstance(entries, dict) else {}

@@ -1,0 +1,70 @@
+"""Rehash what is in the cache, offline.
+
+Law: nothing is changed. A blob's name is the hash of its bytes, so no list from elsewhere is
+needed; each blob is read once, however many revisions link to it. A link to a file whose name is
+no hash (some mirrors do that) is damage here, because nothing can vouch for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from qvq_mlx.core.download import BytesReceived, CheckEvent, Damaged, FileStarted, Verified
+from qvq_mlx.store import layout
+from qvq_mlx.store.digests import blocks, digest_for, is_blob
+
+_SAID_EVERY_BYTES = 32 << 20
+
+
+def verify(folder: layout.RepoFolder) -> Iterator[CheckEvent]:
+    """Every file of every revision of one repository. Raises OSError."""
+    done: set[str] = set()
+    for commit in folder.commits():
+        for path, blob in links(folder, commit):
+            if blob not in done:
+                yield from _check(folder.snapshot(commit) / path, path, commit, blob)
+            done.add(blob)
+
+
+def total_bytes(folder: layout.RepoFolder) -> int:
+    """What `verify` will read."""
+    sizes = {
+        blob: layout.size_of(folder.snapshot(commit) / path) or 0
+        for commit in folder.commits()
+        for path, blob in links(folder, commit)
+    }
+    return sum(sizes.values())
+
+
+def links(folder: layout.RepoFolder, commit: str) -> Iterator[tuple[str, str]]:
+    """The files of a snapshot with the names of their blobs, ordered by path."""
+    root = folder.snapshot(commit)
+    for link in sorted(root.rglob("*")):
+        if link.is_symlink() or link.is_file():
+            name = link.readlink().name if link.is_symlink() else ""
+            yield link.relative_to(root).as_posix(), name
+
+
+def _check(link: Path, path: str, commit: str, blob: str) -> Iterator[CheckEvent]:
+    size = layout.size_of(link)
+    if size is None:
+        yield Damaged(path, commit, "is missing")
+        return
+    if not is_blob(blob):
+        yield Damaged(path, commit, "has no hash to check it against")
+        return
+    yield FileStarted(path, size, 0)
+    digest = digest_for(blob, size)
+    read = said = 0
+    for block in blocks(link):
+        digest.update(block)
+        read += len(block)
+        if read - said >= _SAID_EVERY_BYTES:
+            said = read
+            yield BytesReceived(path, read)
+    if digest.hexdigest() != blob:
+        yield Damaged(path, commit, f"is damaged: {size:,} bytes whose hash is not {blob[:12]}…")
+        return
+    yield BytesReceived(path, size)
+    yield Verified(path, blob)
