@@ -93,8 +93,9 @@ def test_pull_prints_what_it_will_do_and_where_it_is(
     lines = place.err.splitlines()
     assert lines[0] == f"{REPO}: 6.4 MiB in {len(TINY)} files"
     assert lines[1].endswith("free on the disk · licence mit")
-    assert min(lines[2:]).startswith("fetched README.md · ")
-    assert len(lines) == 2 + len(TINY)
+    assert lines[2] == "fit not known: 6.4 MiB needed; this machine's memory is not known"
+    assert min(lines[3:]).startswith("fetched README.md · ")
+    assert len(lines) == 3 + len(TINY)
     assert run("pull", REPO).err.splitlines()[0].endswith("all of it is here")
 
 
@@ -306,7 +307,7 @@ def test_asking_a_downloaded_model_makes_no_connection(
     )
     answer, _, rest = done.stdout.partition("@@")
     assert answer.endswith("\\boxed{29}\n")
-    assert rest.strip() == "0 []"
+    assert rest.strip() == "0 [] []"
 
 
 def as_a_terminal_gets_it(text: str) -> str:
@@ -343,6 +344,7 @@ def test_bars_on_a_terminal_and_a_line_beside_a_pipe(
     assert [row.rstrip() for row in screen.display if row.strip()] == [
         f"{REPO}: 6.4 MiB in {len(TINY)} files",
         screen.display[1].rstrip(),
+        "fit not known: 6.4 MiB needed; this machine's memory is not known",
     ]
 
 
