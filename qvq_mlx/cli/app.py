@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from qvq_mlx.cli import ask, cache, config, convert, fit, last, licence, models, show
+from qvq_mlx.cli import ask, cache, config, convert, doctor, fit, last, licence, models, show
 from qvq_mlx.cli import list as list_
 from qvq_mlx.cli.arguments import is_image
 from qvq_mlx.core.errors import UsageError
@@ -47,6 +47,7 @@ app.command("fit")(fit.fit)
 app.command("convert")(convert.convert)
 app.add_typer(cache.cache, name="cache")
 app.command("config")(config.config)
+app.command("doctor")(doctor.doctor)
 
 COMMANDS = (
     "ask",
@@ -59,6 +60,7 @@ COMMANDS = (
     "convert",
     "cache",
     "config",
+    "doctor",
 )
 
 _ROOT_OPTIONS = ("-h", "--help", "-V", "--version")
