@@ -21,7 +21,7 @@ import os
 import re
 import sys
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +66,23 @@ class Settings:
 
 def read(env: Env) -> Settings:
     """The settings in force. Raises ConfigError for a value or key that is not allowed."""
+    return _settings(env, _file(path_of(env)) | _variables(env))
+
+
+def defaults(env: Env) -> Settings:
+    """The defaults, in the user's places: for who has to go on where `read` raises."""
+    places = {
+        name: value
+        for name, value in env.environ.items()
+        if not name.startswith("QVQ_") or name == "QVQ_HOME"
+    }
+    return _settings(replace(env, environ=places), {})
+
+
+def _settings(env: Env, values: dict[str, Any]) -> Settings:
     home = _path(env, "QVQ_HOME")
     config_folder = path_of(env).parent
     data_folder = home or _xdg(env, "XDG_DATA_HOME", ".local/share") / "qvq"
-    values = _file(config_folder / "config.toml") | _variables(env)
     return Settings(
         model=_model(values.get("model")),
         view=_view(values.get("thinking")),

@@ -62,8 +62,14 @@ class Host:
 def read_machine(folder: Path, host: Host | None = None) -> Machine:
     """The facts of `host`; the free disk is that of `folder` or of what will hold it."""
     host = host or Host()
-    disk = _or_none(lambda: host.free_disk(_existing(folder)))
+    disk = free_disk(folder, host)
     return _mac(host, disk) if host.system == "darwin" else _linux(host, disk)
+
+
+def free_disk(folder: Path, host: Host | None = None) -> int | None:
+    """Free bytes of the volume that holds `folder`, or will hold it."""
+    host = host or Host()
+    return _or_none(lambda: host.free_disk(_existing(folder)))
 
 
 def bandwidth_of(chip: str | None, gpu_cores: int | None) -> float | None:

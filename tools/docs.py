@@ -28,7 +28,7 @@ from typer.main import get_command
 from qvq_mlx.cli.app import COMMANDS, app
 from qvq_mlx.cli.main import main
 from qvq_mlx.cli.world import real_env
-from qvq_mlx.core import catalogue, records
+from qvq_mlx.core import catalogue, records, report
 from qvq_mlx.core.card import ModelCard, Shape, Thinking, VisionLimits, VisionShape
 from qvq_mlx.core.errors import ExitCode
 from qvq_mlx.core.events import (
@@ -72,6 +72,13 @@ CATALOGUE: tuple[type[Any], ...] = (
     *(catalogue.ConfigRecord, catalogue.Setting),
 )
 
+DOCTOR: tuple[type[Any], ...] = (
+    *(report.DoctorRecord, report.Check, report.Facts, report.Device, report.Versions),
+    *(report.Library, report.Models, report.HeldModel, report.Place, report.Kept, report.Saved),
+    *(report.Configuration, report.Fault, report.Terminal, report.Trial, report.DraftCosts),
+    report.Network,
+)
+
 Json = dict[str, Any]
 
 
@@ -89,6 +96,7 @@ def documents() -> dict[Path, str]:
         ROOT / "docs" / "memory.md": memory.memory_page(),
         SCHEMAS / "result.schema.json": _pretty(result_schema()),
         SCHEMAS / "events.schema.json": _pretty(events_schema()),
+        SCHEMAS / "doctor.schema.json": _pretty(doctor_schema()),
     }
 
 
@@ -152,6 +160,12 @@ def json_page() -> str:
             "## `models`, `list`, `show`, `licence`, `fit` and `config list` with `--json`",
             "",
             *(part for cls in CATALOGUE for part in (_described(cls), "")),
+            "## `doctor --json`",
+            "",
+            "JSON Schema: [`schema/doctor.schema.json`](schema/doctor.schema.json). `Machine` and",
+            "`Setting` are described above.",
+            "",
+            *(part for cls in DOCTOR for part in (_described(cls), "")),
         ]
     )
 
@@ -179,6 +193,15 @@ def events_schema() -> Json:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "qvq ask --jsonl, one line",
         "oneOf": lines,
+    }
+
+
+def doctor_schema() -> Json:
+    """JSON Schema of the object of `qvq doctor --json`."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "qvq doctor --json",
+        **_schema(report.DoctorRecord),
     }
 
 

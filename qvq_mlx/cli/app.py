@@ -12,6 +12,7 @@ from qvq_mlx.cli import (
     cache,
     config,
     convert,
+    doctor,
     export,
     fit,
     import_,
@@ -70,12 +71,13 @@ app.command("convert")(convert.convert)
 app.command("split")(split.split)
 app.add_typer(cache.cache, name="cache")
 app.command("config")(config.config)
+app.command("doctor")(doctor.doctor)
 
 COMMANDS = (
     *("ask", "last"),
     *("models", "list", "show", "licence", "fit"),
     *("pull", "verify", "rm", "prune", "export", "import", "convert"),
-    *("split", "cache", "config"),
+    *("split", "cache", "config", "doctor"),
 )
 
 _ROOT_OPTIONS = ("-h", "--help", "-V", "--version")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +17,16 @@ if TYPE_CHECKING:
     from qvq_mlx.core.env import Engine
     from qvq_mlx.core.events import Progress
     from qvq_mlx.core.fit import Machine
+    from qvq_mlx.core.report import Network
     from qvq_mlx.core.setup import Checkpoint, Setup
     from qvq_mlx.core.tokens import Control
+
+
+NETWORK_MODULES = (
+    *("huggingface_hub", "transformers", "requests", "httpx", "httpx2", "urllib3", "aiohttp"),
+    *("http.client", "urllib.request", "ssl"),
+)
+"""What talks to servers. `socket` is not among them: the standard library loads it for less."""
 
 
 def real_env() -> Env:
@@ -36,6 +44,7 @@ def real_env() -> Env:
         load_engine=_load_engine,
         forbid_network=forbid_network,
         machine=_machine,
+        watch_network=watch_network,
     )
 
 
@@ -45,6 +54,26 @@ def forbid_network() -> None:
     An audit hook cannot be taken back, which is the point.
     """
     sys.addaudithook(_refuse)
+
+
+def watch_network() -> Callable[[], Network]:
+    """Note every `socket.*` audit event from now on. Call it before `forbid_network`, whose hook
+    would otherwise keep an event from this one.
+    """
+    from qvq_mlx.core.report import Network
+
+    seen: list[str] = []
+
+    def note(event: str, _arguments: tuple[object, ...]) -> None:
+        if event.startswith("socket."):
+            seen.append(event)
+
+    def found() -> Network:
+        loaded = tuple(name for name in NETWORK_MODULES if name in sys.modules)
+        return Network(tuple(seen), loaded, NETWORK_MODULES)
+
+    sys.addaudithook(note)
+    return found
 
 
 def quiet_exit(env: Env) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # names in annotations: `qvq --version` does not wait for the
     from qvq_mlx.core.events import Progress
     from qvq_mlx.core.fit import Machine
     from qvq_mlx.core.picture import Picture
+    from qvq_mlx.core.report import Network
     from qvq_mlx.core.setup import Checkpoint, Setup
     from qvq_mlx.core.tokens import Control, Generation, Prompt, Step
 
@@ -44,6 +45,12 @@ def _unknown_machine() -> Machine:
     return Machine()
 
 
+def _unwatched() -> Callable[[], Network]:
+    from qvq_mlx.core.report import Network
+
+    return Network
+
+
 @dataclass(frozen=True, slots=True)
 class Env:
     """Streams, variables, places, clocks, and what runs models.
@@ -51,7 +58,8 @@ class Env:
     `clock` counts seconds from an arbitrary start; `now` is the time of day with its zone;
     `terminal_size` gives columns and lines of the terminal that a person watches;
     `forbid_network` makes every further connection of this process fail; `machine` gives the facts
-    of this computer, all of them unknown unless said otherwise.
+    of this computer, all of them unknown unless said otherwise; `watch_network` begins to watch
+    what this process tries, and what it returns says what was seen so far.
     """
 
     stdin: TextIO
@@ -66,3 +74,4 @@ class Env:
     load_engine: EngineLoader
     forbid_network: Callable[[], None]
     machine: Callable[[], Machine] = _unknown_machine
+    watch_network: Callable[[], Callable[[], Network]] = _unwatched

@@ -7,6 +7,7 @@ repository that no card knows is listed where its architecture is one of the car
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +20,10 @@ from qvq_mlx.store import local, registry
 
 @dataclass(frozen=True, slots=True)
 class Downloaded:
-    """One model on this disk. `problem` is empty where it is whole; `revision` may be."""
+    """One model on this disk. `problem` is empty where it is whole; `revision` may be.
+
+    `hint` is a command that mends it; empty where nothing is to be mended.
+    """
 
     name: str
     repo: str
@@ -27,6 +31,7 @@ class Downloaded:
     revision: str
     size_bytes: int
     problem: str
+    hint: str = ""
 
 
 def inventory(cards: Sequence[ModelCard], hub_cache: Path) -> tuple[Downloaded, ...]:
@@ -63,17 +68,20 @@ def _of_card(card: ModelCard, hub_cache: Path) -> Downloaded | None:
 
 
 def _entry(card: ModelCard, root: Path, folder: Path | None) -> Downloaded:
-    problem = "" if folder else "no snapshot"
-    if folder:
-        try:
+    problem = hint = ""
+    try:
+        if folder:
             local.check(folder, card)
-        except ModelError as error:
-            problem = error.message
-        except OSError as error:
-            problem = str(error)
+        else:
+            problem = "no snapshot"
+            local.snapshot(card, root.parent)  # raises, with the command that gets one
+    except ModelError as error:
+        problem, hint = problem or error.message, error.hint
+    except OSError as error:
+        problem, hint = problem or str(error), f"ls -l {shlex.quote(str(folder or root))}"
     size = sum(_size(path) for path in (folder or root).rglob("*"))
     revision = folder.name if folder and folder.parent.name == "snapshots" else ""
-    return Downloaded(card.name, card.repo, folder or root, revision, size, problem)
+    return Downloaded(card.name, card.repo, folder or root, revision, size, problem, hint)
 
 
 def _snapshot(root: Path) -> Path | None:

@@ -1,0 +1,44 @@
+"""`qvq doctor`: what is the matter, for a person and for a bug report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from qvq_mlx.core.env import Env
+
+
+def doctor(
+    context: typer.Context,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Refuse every connection, and say what was tried.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> int:
+    """Say what works here and what does not.
+
+    Looks at the machine, the installation, the models and the settings, and asks the embedded
+    model one question. Each line is a fact with a verdict: ok, warning or problem. The home
+    folder is written ~, so that the report can be shown to others.
+    Exit code 0 without a problem; else that of a run that meets the first one: 2 settings,
+    4 a model, 1 the installation or a wrong answer.
+    """
+    from qvq_mlx.doctor import examined  # all of it only now: `qvq --help` reads this module
+    from qvq_mlx.render import listing
+    from qvq_mlx.render.report import write_report
+    from qvq_mlx.render.working import Working
+
+    env: Env = context.obj
+    status = Working(env)
+    try:
+        status.show("looking around, and asking the embedded model")
+        record = examined(env, offline=offline)
+    finally:
+        status.close()
+    if as_json:
+        listing.write_json(env, record)
+    else:
+        write_report(env, record)
+    return record.exit_code

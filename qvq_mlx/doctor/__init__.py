@@ -1,0 +1,271 @@
+"""What is the matter here: the facts that `qvq doctor` reports.
+
+Law: nothing here raises for what is wrong with the machine, the installation or the settings: that
+is what is reported. Nothing is written, and nothing is downloaded; the embedded model is asked
+through the same straight line as every question, with nothing kept of it. Paths are told with `~`
+for the home folder.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass, replace
+from enum import Enum
+from pathlib import Path
+from typing import TextIO, TypeVar
+
+from qvq_mlx import config
+from qvq_mlx.config import Settings
+from qvq_mlx.core.box import boxed
+from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.env import Env
+from qvq_mlx.core.errors import ExitCode, QvqError
+from qvq_mlx.core.events import Done, Stats, Transcript
+from qvq_mlx.core.judging import judged
+from qvq_mlx.core.report import (
+    Configuration,
+    Device,
+    DoctorRecord,
+    DraftCosts,
+    Facts,
+    Fault,
+    HeldModel,
+    Kept,
+    Models,
+    Place,
+    Saved,
+    Terminal,
+    Trial,
+)
+from qvq_mlx.core.request import Request
+from qvq_mlx.core.tokens import Control
+from qvq_mlx.doctor.versions import versions
+from qvq_mlx.engine.kept import prefixes_in
+from qvq_mlx.machine import free_disk
+from qvq_mlx.store import registry
+from qvq_mlx.store.inventory import Downloaded, inventory
+
+T = TypeVar("T")
+
+MODEL = "qvq-tiny"
+QUESTION = "How many red circles are there?"
+
+
+def examined(env: Env, *, offline: bool) -> DoctorRecord:
+    """Look at everything, and judge it. `offline`: refuse every connection, and count them."""
+    seen = None
+    if offline:
+        seen = env.watch_network()
+        env.forbid_network()
+    configuration, settings = _configuration(env)
+    trial = _trial(env, settings)
+    cards, cards_fault = _cards(settings, env)
+    held = inventory(cards, settings.hub_cache)
+    device, device_fault = _attempt(_device, env)
+    facts = Facts(
+        machine=env.machine(),
+        device=device,
+        device_fault=device_fault,
+        versions=versions(),
+        models=_models(held, cards_fault, settings, env),
+        cache=_kept(settings),
+        history=_saved(settings),
+        configuration=configuration,
+        terminal=_terminal(env),
+        trial=trial,
+        draft_costs=_attempt(lambda: _draft_costs(held, settings), env)[0] or (),
+        network=seen() if seen else None,
+    )
+    homes = {str(env.home), str(env.home.resolve())}
+    told = without_home(facts, homes)
+    assert isinstance(told, Facts)
+    return judged(told)
+
+
+def without_home(value: object, homes: set[str]) -> object:
+    """`value` with `~` for each of `homes`, in every text of it, at any depth.
+
+    In a field called `hint`, a command, the `~` stands in front of a quoted path: it is the
+    shell's to expand.
+    """
+    match value:
+        case Enum():
+            return value
+        case str():
+            for home in sorted(homes - {"", "/"}, key=len, reverse=True):
+                value = re.sub(rf"{re.escape(home)}(?![\w.-])", "~", value)
+            return value
+        case tuple():
+            return tuple(without_home(item, homes) for item in value)
+        case _ if is_dataclass(value) and not isinstance(value, type):
+            told = {f.name: without_home(getattr(value, f.name), homes) for f in fields(value)}
+            hint = told.get("hint")
+            if isinstance(hint, str):
+                told["hint"] = hint.replace("'~/", "~/'")
+            return replace(value, **told)
+        case _:
+            return value
+
+
+def _attempt(ask: Callable[[], T], env: Env) -> tuple[T | None, Fault | None]:
+    """What `ask` returns, or why it fails: an error of ours, or a bug or a broken installation."""
+    try:
+        return ask(), None
+    except QvqError as error:
+        return None, Fault(error.message, error.hint, int(error.exit_code))
+    except Exception as error:  # a library that does not load may raise anything
+        if config.debugging(env):
+            raise
+        return None, Fault(f"{type(error).__name__}: {error}", "", int(ExitCode.INTERNAL))
+
+
+def _configuration(env: Env) -> tuple[Configuration, Settings]:
+    path = config.path_of(env)
+    settings, fault = _attempt(lambda: config.read(env), env)
+    described = config.described(env) if settings else ()
+    found = Configuration(str(path), _is(path.is_file), described, fault)
+    return found, settings or config.defaults(env)
+
+
+def _trial(env: Env, settings: Settings) -> Trial:
+    """Ask the embedded model about a drawn picture, as `qvq ask - QUESTION` would, plainly."""
+    began = env.clock()
+    found, fault = _attempt(lambda: _asked(env, settings), env)
+    stats, answer, expected = found or (Stats(), None, "")
+    return Trial(
+        model=MODEL,
+        question=QUESTION,
+        expected=expected,
+        answer=answer,
+        generated_tokens=stats.generated_tokens,
+        total_s=env.clock() - began,
+        load_s=stats.load_s,
+        first_token_s=stats.first_token_s,
+        tokens_per_s=stats.tokens_per_s,
+        fault=fault,
+    )
+
+
+def _asked(env: Env, settings: Settings) -> tuple[Stats, str | None, str]:
+    """The numbers, the boxed answer where there is a whole one, and what it should be."""
+    from qvq_mlx import ask
+    from qvq_mlx.images import drawn
+
+    env = replace(env, stdin=io.TextIOWrapper(io.BytesIO(drawn.shapes())))
+    # the shipped cards alone: a broken card of the user's does not keep the model from answering
+    shipped = registry.cards_folder()
+    settings = replace(settings, save=False, pace_tokens_per_s=0.0, cards_folder=shipped)
+    request = Request(QUESTION, ("-",), MODEL, draft="none", use_cache=False)
+    transcript, done = Transcript(), None
+    for event in ask.ask(ask.plan(request, env, settings), env, settings, Control()):
+        transcript.add(event)
+        done = event if isinstance(event, Done) else done
+    assert done is not None, "the stream ended without Done"
+    answer = boxed(transcript.answer) or transcript.answer
+    return done.stats, answer if done.complete else None, str(drawn.RED_CIRCLES)
+
+
+def _device() -> Device:
+    from qvq_mlx.engine.device import device
+
+    return device()
+
+
+def _draft_costs(held: tuple[Downloaded, ...], settings: Settings) -> tuple[DraftCosts, ...]:
+    from qvq_mlx.engine.device import draft_costs
+
+    whole = (model for model in held if not model.problem)
+    costs = (draft_costs(model.name, model.folder, settings.cache_folder) for model in whole)
+    return tuple(found for found in costs if found)
+
+
+def _cards(settings: Settings, env: Env) -> tuple[tuple[ModelCard, ...], Fault | None]:
+    """The user's and the shipped ones; the shipped ones where one of the user's is broken."""
+    found, fault = _attempt(lambda: registry.cards(settings.cards_folder), env)
+    if found is None:
+        found = _attempt(registry.cards, env)[0]
+    return found or (), fault
+
+
+def _models(
+    held: tuple[Downloaded, ...], cards_fault: Fault | None, settings: Settings, env: Env
+) -> Models:
+    chosen, chosen_fault = settings.model, None
+    if chosen and not cards_fault:
+        _, chosen_fault = _attempt(
+            lambda: registry.resolve(chosen, settings.hub_cache, settings.cards_folder), env
+        )
+    return Models(
+        cache=_place(settings.hub_cache),
+        held=tuple(_held(model) for model in held),
+        cards_fault=cards_fault,
+        chosen=chosen,
+        chosen_fault=chosen_fault,
+    )
+
+
+def _held(model: Downloaded) -> HeldModel:
+    return HeldModel(
+        name=model.name,
+        repo=model.repo or None,
+        revision=model.revision or None,
+        size_bytes=model.size_bytes,
+        problem=model.problem or None,
+        hint=model.hint,
+        begun=bool(model.problem) and not model.revision and bool(model.repo),
+    )
+
+
+def _kept(settings: Settings) -> Kept:
+    kept = prefixes_in(settings.cache_folder, settings.cache_max_bytes)
+    entries = kept.entries()
+    held = sum(entry.size_bytes for entry in entries)
+    return Kept(_place(settings.cache_folder), len(entries), held, settings.cache_max_bytes)
+
+
+def _saved(settings: Settings) -> Saved:
+    sizes = []
+    for path in settings.history_folder.glob("*.jsonl"):
+        try:
+            sizes.append(path.stat().st_size)
+        except OSError:  # removed meanwhile
+            continue
+    return Saved(_place(settings.history_folder), len(sizes), sum(sizes), settings.save)
+
+
+def _place(folder: Path) -> Place:
+    nearest = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    writable = _is(nearest.is_dir) and os.access(nearest, os.W_OK | os.X_OK)
+    return Place(str(folder), _is(folder.is_dir), writable, free_disk(folder))
+
+
+def _is(ask: Callable[[], bool]) -> bool:
+    """What `ask` says; no where the disk refuses to."""
+    try:
+        return ask()
+    except OSError:
+        return False
+
+
+def _terminal(env: Env) -> Terminal:
+    size = env.terminal_size()
+    term = env.environ.get("TERM", "")
+    on_screen = _is_tty(env.stdout)
+    return Terminal(
+        term=term,
+        columns=size.columns,
+        lines=size.lines,
+        colours=on_screen and term not in ("", "dumb") and not env.environ.get("NO_COLOR"),
+        encoding=env.stdout.encoding or "not known",
+        stdin_tty=_is_tty(env.stdin),
+        stdout_tty=on_screen,
+        stderr_tty=_is_tty(env.stderr),
+    )
+
+
+def _is_tty(stream: TextIO | None) -> bool:
+    """A stream that was closed before the start is None."""
+    return stream is not None and not stream.closed and stream.isatty()

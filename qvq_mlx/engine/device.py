@@ -1,0 +1,40 @@
+"""What MLX says of the machine, and what was measured on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mlx.core as mx
+
+from qvq_mlx.core.report import Device, DraftCosts
+from qvq_mlx.engine import costs
+from qvq_mlx.engine.prefix import fingerprint
+from qvq_mlx.engine.speculation import HOPE, best_length
+
+
+def device() -> Device:
+    """The backend that models run on."""
+    info = mx.device_info()
+    bytes_ = info.get("max_recommended_working_set_size")
+    return Device(
+        name=str(info.get("device_name") or mx.default_device()),
+        metal=mx.metal.is_available(),
+        recommended_working_set_bytes=int(bytes_) if bytes_ else None,
+    )
+
+
+def draft_costs(name: str, folder: Path, cache_folder: Path) -> DraftCosts | None:
+    """What earlier runs measured for the model `name` in `folder`; None where they kept nothing.
+
+    The cost of a draft model is not counted: it depends on which one is taken.
+    """
+    found = costs.stored(cache_folder, fingerprint(folder))
+    if found is None:
+        return None
+    return DraftCosts(
+        model=name,
+        plain_s=found.plain_s,
+        two_tokens_s=found.pass_s[1],
+        best_drafts=best_length(found, 0.0, HOPE),
+        acceptance=HOPE,
+    )
