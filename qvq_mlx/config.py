@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import sys
 import tomllib
 from dataclasses import dataclass, replace
@@ -30,6 +29,7 @@ from qvq_mlx.core.download import HubAccess
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ConfigError
 from qvq_mlx.core.request import ThinkingView
+from qvq_mlx.core.sizes import parse_size
 from qvq_mlx.core.toml_edit import with_value
 
 DEFAULT_CACHE_MAX = "4GiB"
@@ -37,11 +37,6 @@ DEFAULT_CACHE_MAX = "4GiB"
 _ENDPOINT = "https://huggingface.co"
 _DEFAULTS: dict[str, str | None] = {"model": None, "thinking": None, "save": "true"}
 KEYS = tuple(_DEFAULTS)
-_UNITS = {"": 1} | {
-    letter + binary: (1024 if binary else 1000) ** power
-    for power, letter in enumerate("kmgt", start=1)
-    for binary in ("", "i")
-}
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
 
@@ -240,12 +235,11 @@ def _number(name: str, value: str, unit: str = "tokens/s") -> float:
 
 
 def _size(name: str, value: str) -> int:
-    """Bytes of `4GiB`, `500 MB` or a plain number."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?i?b?)", (value or DEFAULT_CACHE_MAX).lower())
-    unit = match[2].removesuffix("b") if match else ""
-    if match is None or unit not in _UNITS:
+    """Bytes. Raises ConfigError."""
+    found = parse_size(value or DEFAULT_CACHE_MAX)
+    if found is None:
         raise ConfigError(f"{name} is {value!r}; it can be a size such as 4GiB, or 0")
-    return int(float(match[1]) * _UNITS[unit])
+    return found
 
 
 def _token(env: Env) -> str:

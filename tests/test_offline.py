@@ -56,3 +56,29 @@ def test_offline_refuses_whatever_a_library_tries() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.count("--offline: socket.") == 2
+
+
+def qvq(command: str) -> tuple[int, str]:
+    """A command line of the shell with `qvq` in it: its exit code and its stdout."""
+    words = f"{sys.executable} -m qvq_mlx"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command.replace('qvq', words)}"],
+        capture_output=True,
+        text=True,
+        cwd=EXAMPLES.parent,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+def test_streams_that_are_closed_are_no_traceback() -> None:
+    ask = 'qvq ask -m tiny examples/shapes.png "How many red circles are there?"'
+    assert qvq(f"{ask} <&-") == (0, "\\boxed{3}\n")
+    assert qvq(f"{ask} >&-") == (0, "")
+    assert qvq(f"{ask} 2>&-") == (0, "\\boxed{3}\n")
+    assert qvq('qvq ask -m tiny - "How many?" <&-') == (6, "")
+
+
+def test_a_reader_that_went_away_is_141_for_every_command() -> None:
+    for command in ("models", "--help", "models --json", "config list"):
+        assert qvq(f"qvq {command} | true")[0] == 141

@@ -11,9 +11,9 @@ import sys
 def run() -> None:
     """The console script: the real world, and the exit code of `main`."""
     from qvq_mlx.cli.main import main
-    from qvq_mlx.cli.world import quiet_exit, real_env
+    from qvq_mlx.cli.world import flushed, open_standard_streams, real_env
 
+    open_standard_streams()
     env = real_env()
     code = main(sys.argv[1:], env)
-    quiet_exit(env)
-    sys.exit(code)
+    sys.exit(code if flushed(env) else 141)

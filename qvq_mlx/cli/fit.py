@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qvq_mlx.core.errors import ExitCode, UsageError
+from qvq_mlx.core.sizes import parse_size
 
 if TYPE_CHECKING:
     from qvq_mlx.core.card import ModelCard
     from qvq_mlx.core.env import Env
     from qvq_mlx.core.fit import Use
-
-_UNITS = {"": 1, "b": 1, "mib": 2**20, "gib": 2**30, "tib": 2**40, "mb": 10**6, "gb": 10**9}
 
 
 def fit(
@@ -107,8 +105,7 @@ def _use(card: ModelCard, env: Env, sources: list[str], budget: int | None) -> U
 
 def _bytes(text: str) -> int:
     """`64GiB`, `64 GB`; a number alone is bytes. Raises UsageError."""
-    found = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,6})?)\s*([a-zA-Z]*)\s*", text)
-    unit = _UNITS.get(found[2].lower()) if found else None
-    if not found or not unit or float(found[1]) * unit < 1:
+    found = parse_size(text)
+    if not found:
         raise UsageError(f"--memory is {text!r}; it can be a size", "qvq fit --memory 64GiB")
-    return int(float(found[1]) * unit)
+    return found

@@ -62,6 +62,10 @@ def _dispatch(argv: list[str], env: Env) -> int:
                 standalone_mode=False,
                 obj=env,
             )
+    except SystemExit as exit_:
+        if isinstance(exit_.__context__, BrokenPipeError):  # typer makes an exit code of its own
+            raise BrokenPipeError from exit_
+        raise
     except TyperException as error:
         raise UsageError(error.format_message().rstrip("."), _help_of(error)) from error
     return int(code or 0)

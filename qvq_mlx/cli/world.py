@@ -76,13 +76,30 @@ def watch_network() -> Callable[[], Network]:
     return found
 
 
-def quiet_exit(env: Env) -> None:
-    """Flush; where the reader of stdout is gone, let the interpreter end without a complaint."""
+def open_standard_streams() -> None:
+    """Put /dev/null where a standard stream was closed (`qvq ... <&-`).
+
+    Otherwise the next file that is opened, the weights' say, takes the stream's place.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+    sys.stdin = sys.stdin or open(0, encoding="utf-8")  # noqa: SIM115
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8")  # noqa: SIM115
+
+
+def flushed(env: Env) -> bool:
+    """Flush; False where the reader of stdout is gone. The interpreter then ends in silence."""
     try:
         env.stdout.flush()
         env.stderr.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True
 
 
 def _refuse(event: str, arguments: tuple[object, ...]) -> None:

@@ -11,8 +11,8 @@ import shlex
 from collections.abc import Iterator
 
 from qvq_mlx.core.errors import ExitCode
-from qvq_mlx.core.fit import gib
 from qvq_mlx.core.report import Check, DoctorRecord, Facts, Fault, Health, Place
+from qvq_mlx.core.sizes import size
 
 LOW_DISK_BYTES = 2**30
 """Less free than that is a warning; less than a hundredth of it a problem."""
@@ -49,11 +49,6 @@ def for_shell(path: str) -> str:
     return f"~/{shlex.quote(path[2:])}"
 
 
-def _size(size_bytes: int) -> str:
-    """`gib`, and KiB below a MiB."""
-    return gib(size_bytes) if size_bytes >= 2**20 else f"{size_bytes / 1024:.1f} KiB"
-
-
 def _ok(topic: str, name: str, fact: str) -> Check:
     return Check(topic, name, Health.OK, fact, None, 0)
 
@@ -77,20 +72,20 @@ def _known(topic: str, name: str, fact: str | None) -> Check:
 def _machine(facts: Facts) -> Iterator[Check]:
     topic, machine, device = "machine", facts.machine, facts.device
     yield _known(topic, "chip", machine.chip)
-    memory = gib(machine.memory_bytes) if machine.memory_bytes else ""
+    memory = size(machine.memory_bytes) if machine.memory_bytes else ""
     if memory and machine.available_bytes is not None:
-        memory += f", {gib(machine.available_bytes)} available"
+        memory += f", {size(machine.available_bytes)} available"
     yield _known(topic, "memory", memory)
     yield _working_set(facts)
     limit = machine.wired_limit_bytes
     if limit is None:
         yield _ok(topic, "wired limit", "not set")
     elif machine.memory_bytes and limit > _HIGH_SHARE * machine.memory_bytes:
-        left = gib(max(0, machine.memory_bytes - limit))
-        fact = f"{gib(limit)}: leaves {left} to the system"
+        left = size(max(0, machine.memory_bytes - limit))
+        fact = f"{size(limit)}: leaves {left} to the system"
         yield _warning(topic, "wired limit", fact, "sysctl iogpu.wired_limit_mb")
     else:
-        yield _ok(topic, "wired limit", gib(limit))
+        yield _ok(topic, "wired limit", size(limit))
     if machine.power == "battery":
         yield _warning(topic, "power", "battery: macOS may slow the GPU down", "pmset -g")
     else:
@@ -118,11 +113,11 @@ def _working_set(facts: Facts) -> Check:
     found = machine.working_set_bytes
     if found is None:
         return _warning(topic, name, "not known: no model is refused for its size")
-    fact = f"{gib(found)} ({machine.working_set_source})"
+    fact = f"{size(found)} ({machine.working_set_source})"
     own = facts.device.recommended_working_set_bytes if facts.device else None
     if own is None:
         return _ok(topic, name, fact)
-    fact += f"; MLX recommends {gib(own)}"
+    fact += f"; MLX recommends {size(own)}"
     if found > _SURE_SHARE * own:
         return _warning(topic, name, f"{fact}, so what only just fits may not")
     return _ok(topic, name, fact)
@@ -132,7 +127,7 @@ def _disk(name: str, place: Place) -> Check:
     free = place.free_bytes
     if free is None:
         return _warning("machine", name, f"free space of {place.path} is not known")
-    fact = f"{gib(free)} free for {place.path}"
+    fact = f"{size(free)} free for {place.path}"
     if free < _FULL_DISK_BYTES:
         return _problem("machine", name, fact, "df -h")
     return (
@@ -172,13 +167,13 @@ def _models(facts: Facts) -> Iterator[Check]:
     if found.cards_fault:
         yield _fault(topic, "cards", found.cards_fault, "qvq models")
     for model in found.held:
-        size = gib(model.size_bytes)
+        held = size(model.size_bytes)
         revision = f", revision {model.revision[:12]}" if model.revision else ""
         where = revision or ("" if model.repo else ", shipped")
         if model.problem is None:
-            yield _ok(topic, model.name, f"whole, {size}{where}")
+            yield _ok(topic, model.name, f"whole, {held}{where}")
         elif model.begun:
-            fact = f"{model.problem}, {size}: its download did not end"
+            fact = f"{model.problem}, {held}: its download did not end"
             yield _warning(topic, model.name, fact, model.hint)
         else:
             hint = model.hint or "qvq list"
@@ -195,12 +190,12 @@ def _models(facts: Facts) -> Iterator[Check]:
 def _own_places(facts: Facts) -> Iterator[Check]:
     kept, saved = facts.cache, facts.history
     count = "1 prefix" if kept.prefixes == 1 else f"{kept.prefixes} prefixes"
-    fact = f"{count}, {_size(kept.size_bytes)} of at most {_size(kept.cap_bytes)}"
+    fact = f"{count}, {size(kept.size_bytes)} of at most {size(kept.cap_bytes)}"
     yield _place("cache", kept.folder, fact, "what images cost is not kept")
     if not kept.cap_bytes:
         yield _warning("cache", "cap", "0: every question computes its image anew")
     runs = "1 run" if saved.runs == 1 else f"{saved.runs} runs"
-    fact = f"{runs}, {_size(saved.size_bytes)}"
+    fact = f"{runs}, {size(saved.size_bytes)}"
     yield _place("history", saved.folder, fact, "runs are not saved")
     if not saved.save:
         yield _ok("history", "saving", "off, as the settings say")
