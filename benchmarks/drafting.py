@@ -156,9 +156,9 @@ def wall_time(rounds: int) -> Iterator[Result]:
         ("wall time, 4 bit, repeating text", quantized(cycle=12), None, 0.98),
     ):
         session = session_of(str(folder))
-        draft = session_of(str(drafter)).reader if drafter else None
+        other = session_of(str(drafter)).reader if drafter else None
         asked = [session.prompt("Describe what you would see in a busy harbour.", [], None)]
-        yield against_plain(what, session, draft, asked, rounds, wanted)
+        yield against_plain(what, session, other, asked, rounds, wanted)
 
 
 def measure(rounds: int, pictures: int) -> Iterator[Result]:

@@ -249,7 +249,7 @@ def test_what_qvq_needs_is_here() -> None:
 
 
 def test_what_drafting_costs_is_told_where_it_was_measured(world: Build, tmp_path: Path) -> None:
-    from qvq_mlx.engine import costs
+    from qvq_mlx.engine.costs import CostBook
     from qvq_mlx.engine.prefix import fingerprint
     from qvq_mlx.engine.speculation import Costs
     from qvq_mlx.store import registry
@@ -258,11 +258,11 @@ def test_what_drafting_costs_is_told_where_it_was_measured(world: Build, tmp_pat
     assert found(examined(env, offline=False), "drafting", "costs").verdict is Health.OK
     card = registry.find("tiny")
     key = fingerprint(registry.folder_of(card, tmp_path))
-    costs.store(Costs(0.01, (0.01, 0.03) + (0.2,) * 6), tmp_path / "qvq" / "cache", key)
+    CostBook(tmp_path / "qvq" / "cache").keep_costs(key, Costs(0.01, (0.01, 0.03) + (0.2,) * 6))
     check = found(examined(env, offline=False), "drafting", card.name)
     assert check.fact.startswith("does not pay, even where 90 %")
     assert check.fact.endswith("verifying 2 tokens costs 3.00 single steps of 10.0 ms")
-    costs.store(Costs(0.01, (0.01,) * 8), tmp_path / "qvq" / "cache", key)
+    CostBook(tmp_path / "qvq" / "cache").keep_costs(key, Costs(0.01, (0.01,) * 8))
     check = found(examined(env, offline=False), "drafting", card.name)
     assert check.fact.startswith("7 drafts pay")
 

@@ -6,11 +6,11 @@ machine; one that cannot be read is measured again.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import time
 from collections.abc import Generator
-from dataclasses import asdict
 from pathlib import Path
 
 import mlx.core as mx
@@ -19,47 +19,62 @@ from qvq_mlx.core.events import Progress, Stage
 from qvq_mlx.core.tokens import Control
 from qvq_mlx.engine.kept import write_whole
 from qvq_mlx.engine.lane import Lane
-from qvq_mlx.engine.speculation import MOST_DRAFTS, Costs
+from qvq_mlx.engine.speculation import MOST_DRAFTS, Costs, Past
 
 _ROUNDS = 3
 """The first compiles kernels and is not counted."""
 _PLAIN_STEPS = 4
 
 
-def stored(folder: Path | None, key: str) -> Costs | None:
-    """The record of an earlier run; None where there is none that can be read."""
-    if folder is None:
-        return None
-    try:
-        record = json.loads(_path(folder, key).read_text(encoding="utf-8"))
-        costs = Costs(float(record["plain_s"]), tuple(float(s) for s in record["pass_s"]))
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
-    whole = len(costs.pass_s) == MOST_DRAFTS + 1 and min(costs.plain_s, *costs.pass_s) > 0
-    return costs if whole else None
+class CostBook:
+    """What is known of models and drafters on this machine, in memory and in `folder`."""
 
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder / "costs" if folder is not None else None
+        self._costs: dict[str, Costs] = {}
+        self._past: dict[str, Past] = {}
 
-def store(costs: Costs, folder: Path | None, key: str) -> None:
-    """Keep a record for later runs, where there is a folder."""
-    if folder is not None:
-        write_whole(_path(folder, key), json.dumps(asdict(costs)).encode())
+    def costs(self, fingerprint: str) -> Costs | None:
+        """Of a model; None where they were never measured, or cannot be read."""
+        name = f"{fingerprint}-{_machine()}"
+        if name not in self._costs:
+            costs = _costs_of(self._read(name))
+            if costs is None:
+                return None
+            self._costs[name] = costs
+        return self._costs[name]
 
+    def keep_costs(self, fingerprint: str, costs: Costs) -> None:
+        """For later runs."""
+        name = f"{fingerprint}-{_machine()}"
+        self._costs[name] = costs
+        self._write(name, {"plain_s": costs.plain_s, "pass_s": list(costs.pass_s)})
 
-def stored_acceptance(folder: Path | None, key: str, drafter: str) -> float | None:
-    """The share of a drafter's drafts that was right in the last run, if any is kept."""
-    if folder is None:
-        return None
-    try:
-        rate = float(json.loads(_pair(folder, key, drafter).read_text(encoding="utf-8"))["rate"])
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
-    return rate if 0 <= rate <= 1 else None
+    def past(self, fingerprint: str, drafter: str) -> Past:
+        """What a drafter was worth to a model lately; hope where nothing is known."""
+        name = _pair(fingerprint, drafter)
+        if name not in self._past:
+            self._past[name] = _past_of(self._read(name))
+        return self._past[name]
 
+    def keep_past(self, fingerprint: str, drafter: str, past: Past) -> None:
+        """For later runs."""
+        name = _pair(fingerprint, drafter)
+        self._past[name] = past
+        self._write(name, {"rate": past.rate, "tokens": past.tokens, "read_s": past.read_s})
 
-def store_acceptance(rate: float, folder: Path | None, key: str, drafter: str) -> None:
-    """Keep it for later runs, where there is a folder."""
-    if folder is not None:
-        write_whole(_pair(folder, key, drafter), json.dumps({"rate": rate}).encode())
+    def _read(self, name: str) -> dict[str, object]:
+        if self._folder is None:
+            return {}
+        try:
+            record = json.loads((self._folder / f"{name}.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return record if isinstance(record, dict) else {}
+
+    def _write(self, name: str, record: dict[str, object]) -> None:
+        if self._folder is not None:
+            write_whole(self._folder / f"{name}.json", json.dumps(record).encode())
 
 
 def measured(
@@ -108,11 +123,26 @@ def _plain(lane: Lane, position: int) -> None:
     lane.trim(_PLAIN_STEPS)
 
 
-def _path(folder: Path, key: str) -> Path:
-    machine = hashlib.sha256(json.dumps(mx.device_info(), sort_keys=True).encode())
-    return folder / "costs" / f"{key}-{machine.hexdigest()[:8]}.json"
+def _costs_of(record: dict[str, object]) -> Costs | None:
+    plain_s, pass_s = record.get("plain_s"), record.get("pass_s")
+    if not isinstance(pass_s, list) or len(pass_s) != MOST_DRAFTS + 1:
+        return None
+    numbers = [number for number in (plain_s, *pass_s) if isinstance(number, float) and number > 0]
+    return Costs(numbers[0], tuple(numbers[1:])) if len(numbers) == len(pass_s) + 1 else None
 
 
-def _pair(folder: Path, key: str, drafter: str) -> Path:
-    name = hashlib.sha256(f"{key} {drafter}".encode()).hexdigest()[:32]
-    return folder / "costs" / f"{name}-acceptance.json"
+def _past_of(record: dict[str, object]) -> Past:
+    rate, tokens, read_s = (record.get(name) for name in ("rate", "tokens", "read_s"))
+    if not (isinstance(rate, float) and isinstance(tokens, int) and isinstance(read_s, float)):
+        return Past()
+    return Past(rate, tokens, read_s) if 0 <= rate <= 1 and tokens > 0 and read_s >= 0 else Past()
+
+
+@functools.cache
+def _machine() -> str:
+    facts = json.dumps(mx.device_info(), sort_keys=True)
+    return hashlib.sha256(facts.encode()).hexdigest()[:8]
+
+
+def _pair(fingerprint: str, drafter: str) -> str:
+    return hashlib.sha256(f"{fingerprint} {_machine()} {drafter}".encode()).hexdigest()[:32]

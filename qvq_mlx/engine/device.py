@@ -7,7 +7,7 @@ from pathlib import Path
 import mlx.core as mx
 
 from qvq_mlx.core.report import Device, DraftCosts
-from qvq_mlx.engine import costs
+from qvq_mlx.engine.costs import CostBook
 from qvq_mlx.engine.prefix import fingerprint
 from qvq_mlx.engine.speculation import HOPE, best_length
 
@@ -28,7 +28,7 @@ def draft_costs(name: str, folder: Path, cache_folder: Path) -> DraftCosts | Non
 
     The cost of a draft model is not counted: it depends on which one is taken.
     """
-    found = costs.stored(cache_folder, fingerprint(folder))
+    found = CostBook(cache_folder).costs(fingerprint(folder))
     if found is None:
         return None
     return DraftCosts(

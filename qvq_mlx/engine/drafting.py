@@ -7,26 +7,28 @@ is hopeless and the choice is ours, prompt lookup is tried in the same way.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
 from pathlib import Path
 
 from qvq_mlx.core.events import Progress
 from qvq_mlx.core.setup import Drafting
 from qvq_mlx.core.tokens import Control, Generation, Prompt
-from qvq_mlx.engine import costs
+from qvq_mlx.engine.costs import CostBook, measured
 from qvq_mlx.engine.decode import Start
 from qvq_mlx.engine.draft import DraftModel, PromptLookup
 from qvq_mlx.engine.prefill import Parts, Reader
 from qvq_mlx.engine.sample import Sampler
-from qvq_mlx.engine.speculation import HOPE, Costs, Speculation, hopeless
+from qvq_mlx.engine.speculation import HOPE, Costs, Past, Speculation, hopeless
 
 _ENOUGH_DRAFTS = 16
 """An acceptance rate of fewer is chance."""
 _HOPE_A_RUN = 0.01
+_FORGOTTEN_A_RUN = 0.98
 
 
 class Drafts:
-    """The choice of a session, and the costs it rests on."""
+    """The choice of a session, and what it rests on."""
 
     def __init__(
         self,
@@ -38,11 +40,10 @@ class Drafts:
         """`always` > 0: draft as many tokens each time, whatever it costs."""
         self._drafting = drafting
         self._model = model
-        self._folder = costs_folder
+        self._book = CostBook(costs_folder)
         self._always = always
-        self._known: dict[str, Costs] = {}
-        self._acceptance: dict[str, float] = {}
         self._lookup = PromptLookup()
+        self._read_s = 0.0  # what the draft model took to read the last prompt
 
     def speculation(
         self, parts: Parts, start: Start, prompt: Prompt, generation: Generation, control: Control
@@ -52,56 +53,68 @@ class Drafts:
             return Speculation()
         target = yield from self._costs(parts, start, control)
         if self._model is not None:
-            expected = self._expected(parts, self._model.parts.name)
+            past = self._book.past(parts.fingerprint, self._model.parts.name)
             speculation = yield from self._by_model(
-                self._model, target, expected, prompt, generation, control
+                self._model, target, past, prompt, generation, control
             )
+            if not speculation.on:
+                self._hope_again(parts, self._model.parts.name, past)
             if speculation.on or self._drafting is Drafting.MODEL:
                 return speculation
         self._lookup.restart()
-        expected = self._expected(parts, self._lookup.name)
-        return Speculation(self._lookup, target, 0.0, self._always, expected)
+        past = self._book.past(parts.fingerprint, self._lookup.name)
+        speculation = Speculation(self._lookup, target, 0.0, self._always, past)
+        if not speculation.on:
+            self._hope_again(parts, self._lookup.name, past)
+        return speculation
 
-    def remember(self, parts: Parts, speculation: Speculation) -> None:
-        """Keep the acceptance rate of a run for the next one to expect."""
+    def remember(self, parts: Parts, speculation: Speculation, tokens: int) -> None:
+        """Keep what a run of so many tokens says of its drafter, for the next one."""
         effort = speculation.effort
-        if effort.drafter == "none" or self._always:
+        if self._always or effort.drafted_tokens < _ENOUGH_DRAFTS:
             return
-        if effort.drafted_tokens >= _ENOUGH_DRAFTS:
-            found = speculation.acceptance
-        elif effort.off and not effort.drafted_tokens:
-            # given up before it began: hope grows again, so that it is tried now and then
-            found = min(HOPE, self._expected(parts, effort.drafter) + _HOPE_A_RUN)
-        else:
-            return
-        self._acceptance[effort.drafter] = found
-        costs.store_acceptance(found, self._folder, parts.fingerprint, effort.drafter)
+        past = self._book.past(parts.fingerprint, effort.drafter)
+        by_model = self._model is not None and effort.drafter == self._model.parts.name
+        found = Past(
+            rate=speculation.acceptance,
+            tokens=max(1, (past.tokens + tokens) // 2),
+            read_s=self._read_s if by_model else 0.0,
+        )
+        self._book.keep_past(parts.fingerprint, effort.drafter, found)
 
     def _by_model(
         self,
         reader: Reader,
         target: Costs | None,
-        expected: float,
+        past: Past,
         prompt: Prompt,
         generation: Generation,
         control: Control,
     ) -> Generator[Progress, None, Speculation]:
         """The draft model, which has read `prompt`; off where that is already known to be vain."""
         name = reader.parts.name
-        known = self._stored(reader.parts)
+        known = self._book.costs(reader.parts.fingerprint)
         if not self._always and target is not None and known is not None:
-            reason = hopeless(target, known.plain_s, expected)
+            reason = hopeless(target, known.plain_s, past)
             if reason:
                 return Speculation.refused(name, reason)
+        began = time.perf_counter()
         start = _returned(reader.read(prompt, control))
         if start is None:
             return Speculation()
+        self._read_s = time.perf_counter() - began
         draft = yield from self._costs(reader.parts, start, control)
         sampler = Sampler(generation.sampling, reader.parts.vocabulary.size)
         offset = start.position - (len(start.ids) - 1)
         drafter = DraftModel(name, start.lane, start.ids[:-1], offset, sampler)
         draft_s = draft.plain_s if draft is not None else 0.0
-        return Speculation(drafter, target, draft_s, self._always, expected)
+        return Speculation(drafter, target, draft_s, self._always, past)
+
+    def _hope_again(self, parts: Parts, drafter: str, past: Past) -> None:
+        """A little more with every run that a drafter is left out of, so that it is tried again."""
+        rate = max(past.rate, min(HOPE, past.rate + _HOPE_A_RUN))
+        hope = Past(rate, past.tokens, past.read_s * _FORGOTTEN_A_RUN)
+        self._book.keep_past(parts.fingerprint, drafter, hope)
 
     def _costs(
         self, parts: Parts, start: Start, control: Control
@@ -109,24 +122,12 @@ class Drafts:
         """Known, kept or measured now. None where nobody asks, or `control` has no time for it."""
         if self._always:
             return None
-        found = self._stored(parts)
+        found = self._book.costs(parts.fingerprint)
         if found is None:
-            found = yield from costs.measured(start.lane, start.position, control)
+            found = yield from measured(start.lane, start.position, control)
             if found is not None:
-                costs.store(found, self._folder, parts.fingerprint)
-        if found is not None:
-            self._known[parts.fingerprint] = found
+                self._book.keep_costs(parts.fingerprint, found)
         return found
-
-    def _expected(self, parts: Parts, drafter: str) -> float:
-        known = self._acceptance.get(drafter)
-        if known is None:
-            known = costs.stored_acceptance(self._folder, parts.fingerprint, drafter)
-        return HOPE if known is None else known
-
-    def _stored(self, parts: Parts) -> Costs | None:
-        known = self._known.get(parts.fingerprint)
-        return known or costs.stored(self._folder, parts.fingerprint)
 
 
 def _returned(steps: Generator[Progress, None, Start | None]) -> Start | None:

@@ -83,7 +83,8 @@ class Session:
                 )
             yield from decode(start, rows, speculation)
             effort = speculation.effort
-            self._drafts.remember(self.parts, speculation)
+            written = len(rows[0].sequence) - len(prompt.ids)
+            self._drafts.remember(self.parts, speculation, written)
         for row in rows:
             ending = row.ending or Ending(StopReason.INTERRUPT)
             yield self._finished(prompt, start, ending, effort)

@@ -4,7 +4,7 @@ Law: every quantity is in seconds that were measured on this machine with this m
 (`Costs`), and the acceptance rate is this run's own. A block of k drafts yields
 E(k) = 1 + a + ... + a^k tokens at acceptance rate a, and costs pass(k + 1) + k * draft; k is the
 one with the highest E(k) / cost, or 0 where plain decoding has it. The account of what was won and
-lost is kept; where it is short by more than 1 % of the run, drafting ends for good.
+lost is kept; where it is short by more than 1 % of a run of the usual length, drafting ends.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ HOPE = 0.9
 """The acceptance rate that is expected before any is measured. Hope is cheap: see the account."""
 
 _EXPECTED_WEIGHT = 4.0  # drafts that the expectation counts as
+_MOST_LOST = 0.01  # of a run
 _MEMORY = 0.97  # what a verified pass leaves of the weight of those before it
 
 
@@ -39,6 +40,20 @@ class Costs:
     pass_s: tuple[float, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What earlier runs say of a drafter: the share of its drafts that was right, how many tokens
+    a run writes, and the seconds that it takes to read the prompt before.
+    """
+
+    rate: float = HOPE
+    tokens: int = 500
+    read_s: float = 0.0
+
+
+NOTHING_KNOWN = Past()
+
+
 class Speculation:
     """A drafter, and the account of what it is worth. Without a drafter it counts passes."""
 
@@ -48,25 +63,23 @@ class Speculation:
         costs: Costs | None = None,
         draft_s: float = 0.0,
         always: int = 0,
-        expected: float = HOPE,
+        past: Past = NOTHING_KNOWN,
     ) -> None:
-        """`draft_s`: the cost of one drafted token. `always`: draft as many, whatever it costs.
-
-        `expected`: the acceptance rate to begin with.
-        """
+        """`draft_s`: the cost of one drafted token. `always`: draft as many, whatever it costs."""
         self._drafter = drafter
+        self._usual_tokens = past.tokens
         self._name = drafter.name if drafter is not None else "none"
         self._costs = costs
         self._draft_s = draft_s
         self._always = always
-        self._accepted_weight = expected * _EXPECTED_WEIGHT
+        self._accepted_weight = past.rate * _EXPECTED_WEIGHT
         self._tested_weight = _EXPECTED_WEIGHT
         self._balance_s = 0.0
         self._passes = self._drafted = self._accepted = 0
         self._off = ""
         self._waited = False  # the pass under way was held up to draft for it
         if drafter is not None and costs is not None and not always:
-            self._off = hopeless(costs, draft_s, expected)
+            self._off = hopeless(costs, draft_s, past)
 
     @classmethod
     def refused(cls, name: str, reason: str) -> Speculation:
@@ -121,7 +134,7 @@ class Speculation:
         spent_s = costs.pass_s[drafted] + drafted * self._draft_s
         self._balance_s += (accepted + 1) * costs.plain_s - spent_s
         tokens = self._passes + self._accepted
-        if self._balance_s < -(2 + 0.01 * tokens) * costs.plain_s:
+        if self._balance_s < -_MOST_LOST * max(tokens, self._usual_tokens) * costs.plain_s:
             self._off = f"it lost time, {self._record()}"
         elif self._best_length() == 0:
             self._off = f"it would lose time, {self._record()}"
@@ -149,9 +162,14 @@ def best_length(costs: Costs, draft_s: float, acceptance: float) -> int:
     return max(range(len(costs.pass_s)), key=tokens_per_s)
 
 
-def hopeless(costs: Costs, draft_s: float, expected: float) -> str:
-    """Why drafting cannot pay at the acceptance rate that is expected; empty where it can."""
-    if best_length(costs, draft_s, expected) > 0:
-        return ""
-    two = costs.pass_s[1] / costs.plain_s
-    return f"verifying 2 tokens costs {two:.2f} single steps, and {expected:.0%} are right"
+def hopeless(costs: Costs, draft_s: float, past: Past) -> str:
+    """Why drafting cannot pay if the run is like those before; empty where it can."""
+    drafts = best_length(costs, draft_s, past.rate)
+    if drafts == 0:
+        two = costs.pass_s[1] / costs.plain_s
+        return f"verifying 2 tokens costs {two:.2f} single steps, and {past.rate:.0%} are right"
+    token_s = (costs.pass_s[drafts] + drafts * draft_s) / expected_tokens(past.rate, drafts)
+    saved_s = past.tokens * (costs.plain_s - token_s)
+    if saved_s <= past.read_s:
+        return f"it reads the prompt for {past.read_s:.2f} s and would save {saved_s:.2f} s"
+    return ""

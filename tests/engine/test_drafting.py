@@ -16,9 +16,11 @@ from qvq_mlx.core.request import Sampling
 from qvq_mlx.core.setup import Checkpoint, Drafting, Setup
 from qvq_mlx.core.tokens import Control, Finished, Prompt, Step
 from qvq_mlx.engine import loaded
+from qvq_mlx.engine.costs import CostBook
 from qvq_mlx.engine.drafting import Drafts
 from qvq_mlx.engine.prefill import Reader
 from qvq_mlx.engine.session import Session
+from qvq_mlx.engine.speculation import Costs, Past
 from qvq_mlx.store import registry
 from tests.engine.conftest import goldens, ids_of
 
@@ -257,16 +259,28 @@ def test_another_tokenizer_cannot_draft(
 def test_what_drafts_were_worth_is_remembered(
     tmp_path: Path, tiny: Session, prompts: dict[int, Prompt], run: Run
 ) -> None:
-    from qvq_mlx.engine import costs
-    from qvq_mlx.engine.speculation import Costs
-
     dear = Costs(1.0, (1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5))
     key = tiny.parts.fingerprint
-    costs.store(dear, tmp_path, key)
-    costs.store_acceptance(0.1, tmp_path, key, "lookup")
+    CostBook(tmp_path).keep_costs(key, dear)
+    CostBook(tmp_path).keep_past(key, "lookup", Past(0.1, 60, 0.0))
     for rate in (0.11, 0.12):
         session = tiny.drafted_by(Drafts(Drafting.LOOKUP, None, tmp_path))
         steps = run(prompts[1], max_tokens=12, session=session)
         assert f"{rate - 0.01:.0%} are right" in finished(steps).effort.off
         assert finished(steps).effort.drafted_tokens == 0
-        assert costs.stored_acceptance(tmp_path, key, "lookup") == pytest.approx(rate)
+        assert CostBook(tmp_path).past(key, "lookup").rate == pytest.approx(rate)
+
+
+def test_a_draft_model_that_reads_longer_than_it_saves_is_left_out(
+    tmp_path: Path, tiny: Session, draft_reader: Reader, prompts: dict[int, Prompt], run: Run
+) -> None:
+    cheap = Costs(1.0, (1.0,) * 8)
+    book, name = CostBook(tmp_path), draft_reader.parts.name
+    book.keep_costs(tiny.parts.fingerprint, cheap)
+    book.keep_costs(draft_reader.parts.fingerprint, Costs(0.1, (0.1,) * 8))
+    book.keep_past(tiny.parts.fingerprint, name, Past(0.9, 60, 1000.0))
+    session = tiny.drafted_by(Drafts(Drafting.MODEL, draft_reader, tmp_path))
+    steps = run(prompts[1], max_tokens=12, session=session)
+    assert finished(steps).effort.off.startswith("it reads the prompt for 1000.00 s")
+    assert finished(steps).effort.drafter == name
+    assert CostBook(tmp_path).past(tiny.parts.fingerprint, name).read_s == pytest.approx(980)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from qvq_mlx.engine.speculation import (
     MOST_DRAFTS,
     Costs,
+    Past,
     Speculation,
     best_length,
     expected_tokens,
@@ -57,7 +58,7 @@ def test_better_guesses_never_mean_shorter_blocks(a: float, b: float, draft_s: f
 
 
 def test_where_verifying_costs_as_much_as_single_steps_it_is_off_at_once() -> None:
-    assert "2.00 single steps" in hopeless(DEAR, 0.0, 0.9)
+    assert "2.00 single steps" in hopeless(DEAR, 0.0, Past())
     speculation = Speculation(Fixed(), DEAR)
     assert not speculation.on
     assert speculation.effort.off
