@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from qvq_mlx.core.card import Thinking
 from qvq_mlx.core.events import Progress, StopReason
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.request import Sampling
@@ -22,12 +23,26 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerHold:
+    """What the answer is held to, from its first token on; `thinking` tells where that is.
+
+    `schema` is the text of a JSON schema, empty for none; `scripts` names the scripts (their
+    values in guards.language.Script) that letters may be of, None for any.
+    """
+
+    thinking: Thinking
+    schema: str = ""
+    scripts: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Generation:
     """How to go on from a prompt: draw so, at most `max_tokens`, and conclude with `closing`."""
 
     sampling: Sampling
     max_tokens: int
     closing: str = ""
+    hold: AnswerHold | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +88,8 @@ class Finished:
     """The engine's last item: why it ended, what was held back, and what it measured.
 
     `tail` is text of an unfinished character (U+FFFD) that no later token completed;
-    `cached_tokens` are prompt tokens that were kept of an earlier run.
+    `cached_tokens` are prompt tokens that were kept of an earlier run. `schema_met` is None where
+    the answer was held to no schema.
     """
 
     stop_reason: StopReason
@@ -82,6 +98,7 @@ class Finished:
     image_tokens: int
     peak_memory_bytes: int
     concluded: bool
+    schema_met: bool | None = None
     cached_tokens: int = 0
     peaks: Peaks = Peaks()
     effort: Effort = Effort()

@@ -20,6 +20,7 @@ import mlx.core as mx
 
 from qvq_mlx.core.events import StopReason
 from qvq_mlx.core.tokens import Control, Generation, Token
+from qvq_mlx.engine.hold import HeldAnswer
 from qvq_mlx.engine.lane import Lane
 from qvq_mlx.engine.sample import Sampler
 from qvq_mlx.engine.speculation import Speculation
@@ -50,16 +51,23 @@ def decode(
     lane, live = start.lane, list(rows)
     offset = start.position - (len(start.ids) - 1)
 
-    def draw_after(block: mx.array) -> mx.array:
-        """Run a block (rows, tokens) and draw what follows each token; dispatched, not awaited."""
+    def draw_after(block: mx.array, *, taken: bool = False) -> mx.array:
+        """Run a block (rows, tokens) and draw what follows each token; dispatched, not awaited.
+
+        `taken`: its tokens are committed already.
+        """
         first = lane.length
         logits = lane.forward(block, first + offset)  # (rows, tokens, vocab)
-        drawn = [row.sampler(logits[place], first + 1) for place, row in enumerate(live)]
+        drawn = [
+            row.sampler(logits[place], first + 1, row.allowed(block, place, taken=taken))
+            for place, row in enumerate(live)
+        ]
         together = mx.stack(drawn) if len(drawn) > 1 else drawn[0][None]  # (rows, tokens)
         mx.async_eval(together)  # type: ignore[no-untyped-call]
         return together
 
-    pending = draw_after(mx.array([[start.ids[-1]]] * len(live)))  # (rows, 1), not in the cache
+    # (rows, 1), not in the cache
+    pending = draw_after(mx.array([[start.ids[-1]]] * len(live)), taken=True)
     while True:
         staying = [place for place, row in enumerate(live) if not row.ended()]
         if not staying:
@@ -85,7 +93,12 @@ def decode(
             kept = max(kept, count)
         lane.trim(block.shape[1] - kept)
         speculation.judged(drafted, max(kept - 1, 0))
-        pending = drawn[:, kept - 1 : kept] if block.shape[1] > 1 else drawn
+        pending = drawn[:, max(kept, 1) - 1 : max(kept, 1)] if block.shape[1] > 1 else drawn
+        if any(row.held.begins for row in live):
+            # the next token was drawn before it was known that the answer begins with it
+            lane.trim(1)
+            last = mx.array([[row.sequence[-1]] for row in live])
+            pending = draw_after(last, taken=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +132,7 @@ class Row:
         self._closing = vocabulary.encode(generation.closing) if generation.closing else []
         self._due: list[int] = []  # of the closing text
         self._concluded = False
+        self.held = HeldAnswer(generation.hold, vocabulary, eos_ids)
         self._detokenizer = Detokenizer(vocabulary)
 
     @property
@@ -134,11 +148,16 @@ class Row:
             self._finish(StopReason.LENGTH)
         return self.ending is not None
 
+    def allowed(self, block: mx.array, place: int, *, taken: bool) -> mx.array | None:
+        """What may be drawn behind each token of a block (rows, tokens), ours in row `place`."""
+        if not self.held.begun:
+            return None
+        return self.held.allowed(cast("list[list[int]]", block.tolist())[place], taken=taken)
+
     def forced(self, most: int) -> list[int]:
         """The next tokens of the closing text, up to `most`; none unless it was asked for."""
         if self._control.concluding and not self._concluded:
-            self._concluded = True
-            self._due = self._closing
+            self._conclude()
         forced, self._due = self._due[:most], self._due[most:]
         return forced
 
@@ -157,13 +176,28 @@ class Row:
                 if token_id != truth[count - 1]:
                     return count
             if token_id in self._eos_ids and not forced:
-                self._finish(StopReason.END)
+                if self.held.owed and self._closing and not self._concluded:
+                    self._conclude()
+                else:
+                    self._finish(StopReason.END)
                 return count
             self.sequence.append(token_id)
-            yield Token(token_id, self._detokenizer.feed(token_id), forced, self._number)
+            text = self._detokenizer.feed(token_id)
+            self.held.take(token_id, text)
+            yield Token(token_id, text, forced, self._number)
+            if self.held.begins:
+                return count + 1
             if self._control.stopping or (self._control.concluding and not self._concluded):
                 return count + 1
+        if forced and not self._due:
+            self.held.open()
         return len(ids)
+
+    def _conclude(self) -> None:
+        """The closing text is due, unless an answer that is held to something has begun."""
+        self._concluded = True
+        if not self.held.begun:
+            self._due = self._closing
 
     def _finish(self, stop_reason: StopReason) -> None:
         self.ending = Ending(stop_reason, self._concluded, self._detokenizer.close())

@@ -25,6 +25,7 @@ _ENOUGH_DRAFTS = 16
 """An acceptance rate of fewer is chance."""
 _HOPE_A_RUN = 0.01
 _FORGOTTEN_A_RUN = 0.98
+_UNASKED = 0.8
 
 
 class Drafts:
@@ -71,12 +72,14 @@ class Drafts:
     def remember(self, parts: Parts, speculation: Speculation, tokens: int) -> None:
         """Keep what a run of so many tokens says of its drafter, for the next one."""
         effort = speculation.effort
-        if self._always or effort.drafted_tokens < _ENOUGH_DRAFTS:
+        enough = effort.drafted_tokens >= _ENOUGH_DRAFTS or effort.off
+        if self._always or not speculation.tried or not enough:
             return
         past = self._book.past(parts.fingerprint, effort.drafter)
         by_model = self._model is not None and effort.drafter == self._model.parts.name
         found = Past(
-            rate=speculation.acceptance,
+            # what never drafted anything, and cost the asking, is asked less
+            rate=speculation.acceptance if effort.drafted_tokens else _UNASKED * past.rate,
             tokens=max(1, (past.tokens + tokens) // 2),
             read_s=self._read_s if by_model else 0.0,
         )

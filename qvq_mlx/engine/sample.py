@@ -21,11 +21,15 @@ class Sampler:
         self._sampling = sampling
         self._size = vocabulary_size
 
-    def __call__(self, logits: mx.array, position: int) -> mx.array:
+    def __call__(
+        self, logits: mx.array, position: int, allowed: mx.array | None = None
+    ) -> mx.array:
         """Ids (tokens,) drawn from the rows of `logits` (tokens, vocab): the first at `position`,
-        the next one position further on, and so forth.
+        the next one position further on, and so forth. `allowed` (tokens, vocabulary) excludes ids.
         """
         scores = logits[:, : self._size] if logits.shape[1] > self._size else logits
+        if allowed is not None:
+            scores = mx.where(allowed, scores, -mx.inf)
         if self._sampling.temperature <= 0:
             return mx.argmax(scores, axis=-1)
         drawn = [self._draw(row, position + offset) for offset, row in enumerate(scores)]

@@ -87,10 +87,15 @@ class Session:
             self._drafts.remember(self.parts, speculation, written)
         for row in rows:
             ending = row.ending or Ending(StopReason.INTERRUPT)
-            yield self._finished(prompt, start, ending, effort)
+            yield self._finished(prompt, start, ending, effort, row.held.schema_met)
 
     def _finished(
-        self, prompt: Prompt, start: Start | None, ending: Ending, effort: Effort
+        self,
+        prompt: Prompt,
+        start: Start | None,
+        ending: Ending,
+        effort: Effort,
+        schema_met: bool | None,
     ) -> Finished:
         return Finished(
             stop_reason=ending.stop_reason,
@@ -103,6 +108,7 @@ class Session:
                 start.prefill_peak_bytes if start is not None else 0,
             ),
             concluded=ending.concluded,
+            schema_met=schema_met,
             cached_tokens=start.cached_tokens if start is not None else 0,
             peaks=Peaks(
                 load_bytes=self.parts.load_peak_bytes,

@@ -77,6 +77,8 @@ class Speculation:
         self._balance_s = 0.0
         self._passes = self._drafted = self._accepted = 0
         self._off = ""
+        self.tried = False
+        """Whether anything was asked of the drafter."""
         self._waited = False  # the pass under way was held up to draft for it
         if drafter is not None and costs is not None and not always:
             self._off = hopeless(costs, draft_s, past)
@@ -101,7 +103,7 @@ class Speculation:
     def propose(self, sequence: Sequence[int], pending: mx.array, room: int) -> mx.array:
         """Drafts (tokens,) to run behind `pending` (1,); at most `room`, possibly none."""
         assert self._drafter is not None
-        self._waited = True
+        self.tried = self._waited = True
         most = self._always or self._best_length()
         return self._drafter.propose(sequence, pending, min(most, room))
 

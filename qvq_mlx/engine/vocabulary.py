@@ -29,6 +29,7 @@ class Vocabulary:
                 f"{path} is no tokenizer that can be read: {error}", f"ls -l {path.parent}"
             ) from error
         tokenizer.encode_special_tokens = True  # "<|im_end|>" in a question stays text
+        self.path = path
         self._tokenizer = tokenizer
         added = tokenizer.get_added_tokens_decoder()
         self._pieces = [b""] * (max(tokenizer.get_vocab().values()) + 1)

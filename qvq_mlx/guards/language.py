@@ -47,6 +47,7 @@ _RANGES = {
     Script.HANGUL: "\u1100-\u11ff\u3130-\u318f\uac00-\ud7af",
 }
 _RUNS = {script: re.compile(f"[{ranges}]+") for script, ranges in _RANGES.items()}
+_LEADS = {Script.HAN: range(0xE4, 0xEA), Script.HANGUL: range(0xEB, 0xED)}
 _LETTERS = re.compile(r"[^\W\d_]+")
 _ASCII = re.compile(r"[\x00-\x7f]+")
 _NO_LETTERS = bytes(code for code in range(128) if not chr(code).isalpha())
@@ -89,6 +90,11 @@ _KNOWN = (
     *(_language(code, ()) for code in ("nl", "no", "pl", "pt", "ro", "sv", "tr", "vi")),
 )
 AUTO, OFF = "auto", "off"
+_READS = re.compile(
+    r"\b(read|transcri|translat|ocr|text|written|writing|inscription|sign|label|caption|spell"
+    r"|letters?\b|characters?\b|words?\b|say|says|symbols?\b|language|script)",
+    re.IGNORECASE,
+)
 
 
 def parse_lang(text: str) -> str:
@@ -106,9 +112,10 @@ def allowed_scripts(question: str, lang: str = AUTO) -> frozenset[Script] | None
     """The scripts that the answer may be written in; None where it is not held to any.
 
     `auto` allows every script that the question is written in, and those of the languages that
-    it names ("translate it into Chinese").
+    it names ("translate it into Chinese"); and it holds nothing where the question asks what is
+    written in the picture, which may be in any script.
     """
-    if lang == OFF:
+    if lang == OFF or (lang == AUTO and _READS.search(question)):
         return None
     for language in _KNOWN:
         if language.code == lang:
@@ -137,6 +144,22 @@ def scripts(text: str) -> dict[Script, int]:
     ordered = sorted(counts.items(), key=lambda entry: -entry[1])
     found: dict[Script, int] = {script: letters for script, letters in ordered if letters}
     return found
+
+
+def has_letter_outside(text: str, allowed: frozenset[Script]) -> bool:
+    """Whether any letter of `text` is of a script that is told apart and not in `allowed`."""
+    return any(runs.search(text) for script, runs in _RUNS.items() if script not in allowed)
+
+
+def begins_letter_outside(piece: bytes, allowed: frozenset[Script]) -> bool:
+    """Whether `piece` ends within a character that can only be one of a script not in `allowed`.
+
+    UTF-8's first byte tells blocks apart: E3 begins kana and CJK punctuation, E4 to E9 Han, EA to
+    ED Hangul for the most part.
+    """
+    cut = piece[len(piece.decode("utf-8", errors="ignore").encode()) :]
+    lead = cut[0] if cut else 0
+    return any(lead in leads and script not in allowed for script, leads in _LEADS.items())
 
 
 def strays(text: str, allowed: frozenset[Script] | None) -> dict[Script, int]:

@@ -1,0 +1,185 @@
+"""What the answer may be written with: masks on the logits, from its first token on.
+
+Law: a hold never changes a token of the thinking, and never takes a token back. The mask behind a
+token depends on the answer so far and on that token alone, so that a block of drafted tokens is
+masked as single steps are.
+
+A schema is enforced by llguidance on the token's bytes; scripts by the letters of a token's bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import mlx.core as mx
+import numpy as np
+import numpy.typing as npt
+
+from qvq_mlx.core.errors import UsageError
+from qvq_mlx.core.gate import Gate
+from qvq_mlx.core.tokens import AnswerHold
+from qvq_mlx.engine.vocabulary import Vocabulary
+from qvq_mlx.guards.language import Script, begins_letter_outside, has_letter_outside
+
+Allowed = npt.NDArray[np.bool_]
+
+
+class Hold(Protocol):
+    """What is allowed next."""
+
+    def now(self) -> Allowed:
+        """(vocabulary,): what may come next."""
+
+    def after(self, ids: Sequence[int]) -> Allowed:
+        """(tokens, vocabulary): what may follow each of `ids`, were they the answer's next."""
+
+    def take(self, token_id: int) -> None:
+        """A token of the answer was committed."""
+
+
+class HeldAnswer:
+    """The answer of one row, and what it is held to: nothing, scripts, a schema."""
+
+    def __init__(
+        self, wanted: AnswerHold | None, vocabulary: Vocabulary, eos_ids: frozenset[int]
+    ) -> None:
+        """Raises UsageError for a schema that cannot be enforced."""
+        self._holds: list[Hold] = []
+        self._schema: SchemaHold | None = None
+        if wanted is not None and wanted.schema:
+            self._schema = SchemaHold(vocabulary, eos_ids, wanted.schema)
+            self._holds.append(self._schema)
+        if wanted is not None and wanted.scripts is not None:
+            allowed = frozenset(Script(name) for name in wanted.scripts)
+            self._holds.append(ScriptHold(vocabulary, allowed))
+        self._gate = Gate(wanted.thinking) if wanted is not None and self._holds else None
+        self.begins = False
+        """Whether the next token is the answer's first, and was drawn before that was known."""
+
+    @property
+    def begun(self) -> bool:
+        """Whether what comes is held to something."""
+        return self._gate is not None and self._gate.is_open
+
+    @property
+    def owed(self) -> bool:
+        """Whether the turn must not end yet: a schema waits for an answer."""
+        return self._schema is not None and not self.begun
+
+    @property
+    def schema_met(self) -> bool | None:
+        """Whether the answer satisfies its schema; None where it has none."""
+        return None if self._schema is None else self.begun and self._schema.met
+
+    def allowed(self, ids: Sequence[int], *, taken: bool) -> mx.array | None:
+        """(tokens, vocabulary): what may be drawn behind each of `ids`; None for anything.
+
+        `taken`: they are committed already. Else they are the answer's next, if it has begun.
+        """
+        if not self.begun:
+            return None
+        if taken:
+            self.begins = False
+            return mx.array(np.logical_and.reduce([hold.now() for hold in self._holds])[None])
+        return mx.array(np.logical_and.reduce([hold.after(ids) for hold in self._holds]))
+
+    def take(self, token_id: int, text: str) -> None:
+        """A token was committed."""
+        if self._gate is None:
+            return
+        if self._gate.is_open:
+            for hold in self._holds:
+                hold.take(token_id)
+        else:
+            self.begins = self._gate.feed(text)
+
+    def open(self) -> None:
+        """The closing text was said: the answer begins."""
+        if self._gate is not None:
+            self.begins = self._gate.open()
+
+
+class ScriptHold:
+    """Letters of these scripts only; a token that begins a letter of another one is out as well."""
+
+    def __init__(self, vocabulary: Vocabulary, allowed: frozenset[Script]) -> None:
+        self._allowed = np.array(
+            [_in_scripts(piece, allowed) for piece in vocabulary.pieces], dtype=np.bool_
+        )
+
+    def now(self) -> Allowed:
+        """See `Hold`."""
+        return self._allowed
+
+    def after(self, ids: Sequence[int]) -> Allowed:
+        """See `Hold`."""
+        return np.broadcast_to(self._allowed, (len(ids), len(self._allowed)))
+
+    def take(self, token_id: int) -> None:
+        """See `Hold`."""
+
+
+class SchemaHold:
+    """JSON that satisfies a schema, and then the end. Source: llguidance."""
+
+    def __init__(self, vocabulary: Vocabulary, eos_ids: frozenset[int], schema: str) -> None:
+        """Raises UsageError for a schema that cannot be enforced."""
+        from llguidance import LLMatcher, LLTokenizer
+
+        self._size = vocabulary.size
+        tokenizer = LLTokenizer(str(vocabulary.path), eos_token=sorted(eos_ids))
+        try:
+            grammar = LLMatcher.grammar_from_json_schema(json.dumps(json.loads(schema)))
+            self._matcher: Any = LLMatcher(tokenizer, grammar)
+            problem = self._matcher.get_error()
+        except ValueError as error:
+            problem = str(error)
+        if problem:
+            raise UsageError(
+                f"--schema cannot be enforced: {problem.strip().splitlines()[0][:200]}",
+                'qvq ask --schema \'{"type": "object"}\' ...',
+            )
+        self._ends = np.zeros(self._size, dtype=np.bool_)
+        self._ends[sorted(eos_ids)] = True
+        self._bitmask = np.zeros((1, (tokenizer.vocab_size + 31) // 32), dtype=np.int32)
+
+    def after(self, ids: Sequence[int]) -> Allowed:
+        """See `Hold`. Behind a token that is not allowed itself nothing matters."""
+        rows: list[Allowed] = []
+        taken = 0
+        for token_id in ids:
+            if len(rows) == taken and not self._matcher.is_stopped():
+                taken += self._matcher.try_consume_tokens([token_id])
+            rows.append(self.now())
+        self._matcher.rollback(taken)
+        return np.stack(rows)
+
+    def take(self, token_id: int) -> None:
+        """See `Hold`."""
+        if not self._matcher.is_stopped():
+            self._matcher.try_consume_tokens([token_id])
+
+    @property
+    def met(self) -> bool:
+        """Whether the answer could end here."""
+        return bool(self._matcher.is_accepting())
+
+    def now(self) -> Allowed:
+        """See `Hold`."""
+        from llguidance.numpy import fill_next_token_bitmask
+
+        if self._matcher.is_stopped():
+            return self._ends
+        fill_next_token_bitmask(self._matcher, self._bitmask)
+        bits = np.unpackbits(self._bitmask.view(np.uint8), bitorder="little")
+        return bits[: self._size].astype(np.bool_)
+
+
+def _in_scripts(piece: bytes, allowed: frozenset[Script]) -> bool:
+    """Whether the bytes of a token hold no letter, and begin none, of a script not in `allowed`."""
+    if piece.isascii():
+        return True
+    text = piece.decode("utf-8", errors="ignore")
+    return not has_letter_outside(text, allowed) and not begins_letter_outside(piece, allowed)
