@@ -51,8 +51,7 @@ def question_about(question: str, answer: str) -> str:
     """What the second look is asked. The claimed answer is the boxed one, where there is a box."""
     claimed = boxed(answer) or answer
     return (
-        "Check this answer against the picture and end with the right one: "
-        f"{claimed}\n\n{question}"
+        f"Check this answer against the picture and end with the right one: {claimed}\n\n{question}"
     )
 
 

@@ -33,6 +33,7 @@ class Meter:
     begun: float = 0.0
     first: float | None = None
     answering_since: float | None = None
+    voting_since: float | None = None
     checking_since: float | None = None
 
     def begin(self) -> None:
@@ -44,6 +45,8 @@ class Meter:
         match event:
             case Progress():
                 self.progress = event
+                if event.stage is Stage.VOTE and self.voting_since is None:
+                    self.voting_since = self.clock()
                 if event.stage is Stage.VERIFY and self.checking_since is None:
                     self.checking_since = self.clock()
             case ThinkingDelta(tokens=tokens):
@@ -63,11 +66,12 @@ class Meter:
 
     @property
     def thought_s(self) -> float:
-        """From the first delta to the answer, or to now."""
-        if self.first is None:
+        """From the first delta, or the start of a vote, to the answer, or to now."""
+        begun = self.first if self.voting_since is None else self.voting_since
+        if begun is None:
             return 0.0
         end = self.clock() if self.answering_since is None else self.answering_since
-        return end - self.first
+        return end - begun
 
     @property
     def working_s(self) -> float:
