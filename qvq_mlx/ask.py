@@ -27,16 +27,7 @@ from qvq_mlx.turn import Turn
 def plan(request: Request, env: Env, settings: Settings) -> Plan:
     """Resolve every name and read every image. Raises a QvqError before anything heavy runs."""
     card, folder = registry.resolve(request.model, settings.hub_cache, settings.cards_folder)
-    if card.sees and not request.images:
-        raise UsageError(
-            f"no image is given, and {card.name} is asked about images", 'qvq ask IMAGE "question"'
-        )
-    if request.images and not card.sees:
-        raise UsageError(
-            f"{card.name} reads text only, and {request.images[0]} is an image",
-            f'qvq ask -m {card.name} "question"',
-        )
-    second_look.check_possible(request, card)
+    _check_images(request, card)
     sampling, notices = voting.sampling_of(request, card)
     pictures = tuple(
         images.read(source, card.vision, env.stdin.buffer) for source in request.images
@@ -91,6 +82,20 @@ def answers(engine: Engine, plan: Plan, control: Control, pace: Pace = iter) -> 
     if plan.verify:
         events = second_look.looked_again(events, engine, plan, control, pace)
     return events
+
+
+def _check_images(request: Request, card: ModelCard) -> None:
+    """Images for a model that sees, and for no other. Raises UsageError."""
+    if card.sees and not request.images:
+        raise UsageError(
+            f"no image is given, and {card.name} is asked about images", 'qvq ask IMAGE "question"'
+        )
+    if request.images and not card.sees:
+        raise UsageError(
+            f"{card.name} reads text only, and {request.images[0]} is an image",
+            f'qvq ask -m {card.name} "question"',
+        )
+    second_look.check_possible(request, card)
 
 
 def _budget_tokens(request: Request, card: ModelCard) -> int | None:
