@@ -70,6 +70,11 @@ class _Remembering:
     def generate(self, prompt: Prompt, generation: Generation, control: Control) -> Iterator[Step]:
         return self._owner.session.generate(prompt, generation, control)
 
+    def generate_rows(
+        self, prompt: Prompt, ways: Sequence[tuple[Generation, Control]]
+    ) -> Iterator[Step]:
+        return self._owner.session.generate_rows(prompt, ways)
+
 
 def qvq_run(once: LoadedOnce, arguments: list[str], home: Path) -> tuple[int, float]:
     """Tokens and tokens/s of one `qvq ask` into a pipe, as its own stats report them."""

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
-from qvq_mlx import fitting, history, images
+from qvq_mlx import fitting, history, images, second_look, voting
 from qvq_mlx.config import Settings
 from qvq_mlx.core.card import ModelCard
-from qvq_mlx.core.env import Env
+from qvq_mlx.core.env import Engine, Env
 from qvq_mlx.core.errors import ModelError, UsageError
 from qvq_mlx.core.events import AnswerSource, Done, Event, Stats, StopReason
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.records import request_record
 from qvq_mlx.core.request import Request
 from qvq_mlx.core.setup import Checkpoint, Drafting, Setup
-from qvq_mlx.core.timing import paced, timed
+from qvq_mlx.core.timing import Pace, paced, timed
 from qvq_mlx.core.tokens import Control, Generation
 from qvq_mlx.guards.language import allowed_scripts
 from qvq_mlx.guards.supervise import Limits, supervise
@@ -26,15 +27,8 @@ from qvq_mlx.turn import Turn
 def plan(request: Request, env: Env, settings: Settings) -> Plan:
     """Resolve every name and read every image. Raises a QvqError before anything heavy runs."""
     card, folder = registry.resolve(request.model, settings.hub_cache, settings.cards_folder)
-    if card.sees and not request.images:
-        raise UsageError(
-            f"no image is given, and {card.name} is asked about images", 'qvq ask IMAGE "question"'
-        )
-    if request.images and not card.sees:
-        raise UsageError(
-            f"{card.name} reads text only, and {request.images[0]} is an image",
-            f'qvq ask -m {card.name} "question"',
-        )
+    _check_images(request, card)
+    sampling, notices = voting.sampling_of(request, card)
     pictures = tuple(
         images.read(source, card.vision, env.stdin.buffer) for source in request.images
     )
@@ -53,14 +47,16 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
         pictures=pictures,
         # an empty --system sends none, where the card has one
         system=(card.system if request.system is None else request.system) or None,
-        sampling=request.sampling.applied_to(card.sampling),
+        sampling=sampling,
         max_tokens=request.max_tokens or card.max_tokens,
         setup=setup,
-        notices=room.notices,
+        notices=room.notices + notices,
         alone=room.alone,
         wait=request.wait,
         budget_tokens=_budget_tokens(request, card),
         answer_tokens=request.answer_tokens,
+        votes=request.votes,
+        verify=request.verify,
     )
 
 
@@ -70,6 +66,36 @@ def ask(plan: Plan, env: Env, settings: Settings, control: Control) -> Iterator[
     if settings.save:
         events = history.record(events, request_record(plan), settings.history_folder, env.now())
     return events
+
+
+def answers(engine: Engine, plan: Plan, control: Control, pace: Pace = iter) -> Iterator[Event]:
+    """What a loaded model does with a plan: one run or a vote, and a second look at its answer."""
+    prompt = engine.prompt(plan.question, plan.pictures, plan.system)
+    limits = Limits(plan.budget_tokens, plan.answer_tokens, allowed_scripts(plan.question))
+    if plan.votes > 1:
+        events = voting.voted(engine, prompt, plan, limits, control, pace)
+    else:
+        own = Control(control)  # what a guard asks of this run is not asked of a second look
+        generation = Generation(plan.sampling, plan.max_tokens, plan.card.thinking.closing)
+        steps = pace(engine.generate(prompt, generation, own))
+        events = supervise(steps, plan.card.thinking, own, limits)
+    if plan.verify:
+        events = second_look.looked_again(events, engine, plan, control, pace)
+    return events
+
+
+def _check_images(request: Request, card: ModelCard) -> None:
+    """Images for a model that sees, and for no other. Raises UsageError."""
+    if card.sees and not request.images:
+        raise UsageError(
+            f"no image is given, and {card.name} is asked about images", 'qvq ask IMAGE "question"'
+        )
+    if request.images and not card.sees:
+        raise UsageError(
+            f"{card.name} reads text only, and {request.images[0]} is an image",
+            f'qvq ask -m {card.name} "question"',
+        )
+    second_look.check_possible(request, card)
 
 
 def _budget_tokens(request: Request, card: ModelCard) -> int | None:
@@ -92,23 +118,20 @@ def _events(plan: Plan, env: Env, settings: Settings, control: Control) -> Itera
         if plan.alone and not (yield from turn.take(control, wait=plan.wait)):
             yield Done(StopReason.INTERRUPT, AnswerSource.NONE, False, False, Stats())
             return
-        yield from _answered(plan, env, settings, control)
+        yield from _loaded(plan, env, settings, control)
     finally:
         turn.release()
 
 
-def _answered(plan: Plan, env: Env, settings: Settings, control: Control) -> Iterator[Event]:
+def _loaded(plan: Plan, env: Env, settings: Settings, control: Control) -> Iterator[Event]:
     engine = yield from env.load_engine(Checkpoint(plan.card, plan.folder), plan.setup, control)
     if engine is None:
         yield Done(StopReason.INTERRUPT, AnswerSource.NONE, False, False, Stats())
         return
-    prompt = engine.prompt(plan.question, plan.pictures, plan.system)
-    generation = Generation(plan.sampling, plan.max_tokens, plan.card.thinking.closing)
-    steps = engine.generate(prompt, generation, control)
-    if settings.pace_tokens_per_s:
-        steps = paced(steps, settings.pace_tokens_per_s, env.clock, env.sleep)
-    limits = Limits(plan.budget_tokens, plan.answer_tokens, allowed_scripts(plan.question))
-    yield from supervise(steps, plan.card.thinking, control, limits)
+    pace: Pace = iter
+    if rate := settings.pace_tokens_per_s:
+        pace = partial(paced, tokens_per_s=rate, clock=env.clock, sleep=env.sleep)
+    yield from answers(engine, plan, control, pace)
 
 
 def _setup(request: Request, card: ModelCard, settings: Settings) -> Setup:
@@ -119,6 +142,8 @@ def _setup(request: Request, card: ModelCard, settings: Settings) -> Setup:
     if request.draft in (Drafting.AUTO, Drafting.NONE, Drafting.LOOKUP):
         drafting = Drafting(request.draft)
         name = card.draft if drafting is Drafting.AUTO else ""
+    if request.votes > 1:
+        drafting, name = Drafting.NONE, ""  # samples side by side are not drafted for
     draft_model: Checkpoint | None = None
     if name:
         try:

@@ -82,7 +82,9 @@ def _estimate(
     pictures: Sequence[Picture],
     machine: Machine,
 ) -> Estimate:
-    """Of one run; what a draft model needs is added to the weights."""
+    """Of one run; what a draft model needs is added to the weights, as is the KV cache of each
+    sample but the first.
+    """
     use = Use(
         image_tokens=sum(picture.tokens for picture in pictures),
         prompt_tokens=prompt_tokens(request.question, request.system or card.system or ""),
@@ -92,6 +94,9 @@ def _estimate(
     if draft is not None:
         beside = estimate_for(draft, machine, use).needed_bytes
         card = replace(card, download_bytes=card.download_bytes + beside)
+    if request.votes > 1:
+        more = (request.votes - 1) * (estimate_for(card, machine, use).kv_bytes or 0)
+        card = replace(card, download_bytes=card.download_bytes + more)
     return estimate_for(card, machine, use)
 
 

@@ -6,7 +6,7 @@ import io
 import os
 import socket
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -47,6 +47,7 @@ class ScriptedEngine:
     on_token: Callable[[int, Control], None] = lambda _index, _control: None
     asked: list[tuple[str, int, str | None]] = field(default_factory=list)
     generations: list[Generation] = field(default_factory=list)
+    others: Sequence[Sequence[str]] = ()
 
     def load(
         self, checkpoint: Checkpoint, setup: Setup, control: Control
@@ -62,11 +63,41 @@ class ScriptedEngine:
         return Prompt((1, 2, 3), tuple(pictures))
 
     def generate(self, prompt: Prompt, generation: Generation, control: Control) -> Iterator[Step]:
-        self.generations.append(generation)
         yield Progress(Stage.PREFILL, 0, 3)
         yield Progress(Stage.PREFILL, 3, 3)
+        yield from self._row(generation, control, self._texts(1)[0])
+
+    def generate_rows(
+        self, prompt: Prompt, ways: Sequence[tuple[Generation, Control]]
+    ) -> Iterator[Step]:
+        yield Progress(Stage.PREFILL, 0, 3)
+        yield Progress(Stage.PREFILL, 3, 3)
+        texts = self._texts(len(ways))
+        rows = [self._row(*way, text) for way, text in zip(ways, texts, strict=True)]
+        ends: dict[int, Step] = {}
+        while len(ends) < len(rows):
+            for number, row in enumerate(rows):
+                if number in ends:
+                    continue
+                match next(row):
+                    case Token() as token:
+                        yield replace(token, row=number)
+                    case end:
+                        ends[number] = end
+        yield from (ends[number] for number in range(len(rows)))
+
+    def _texts(self, count: int) -> list[Sequence[str]]:
+        """What the next texts are: `others` come after `words`, and then again."""
+        every = [self.words, *self.others]
+        begun = len(self.generations)
+        return [every[(begun + number) % len(every)] for number in range(count)]
+
+    def _row(
+        self, generation: Generation, control: Control, words: Sequence[str]
+    ) -> Iterator[Step]:
+        self.generations.append(generation)
         reason, concluded, forced = StopReason.END, False, False
-        queue = list(self.words)
+        queue = list(words)
         index = 0
         while queue:
             if control.stopping:

@@ -25,7 +25,10 @@ from qvq_mlx.core.events import (
     Stage,
     Stats,
     StopReason,
+    Tally,
     ThinkingDelta,
+    Verification,
+    Vote,
     checked,
     fold,
 )
@@ -54,6 +57,27 @@ any_event = st.one_of(
         st.booleans(),
         st.booleans(),
         st.builds(Stats, *[counts] * 5, *[seconds] * 6, counts),
+        st.none()
+        | st.builds(
+            Vote,
+            counts,
+            st.lists(
+                st.builds(Tally, texts, counts, st.lists(counts, max_size=3).map(tuple)),
+                max_size=3,
+            ).map(tuple),
+            counts,
+            counts,
+            st.floats(0, 1),
+        ),
+        st.none()
+        | st.builds(
+            Verification,
+            st.none() | st.booleans(),
+            st.none() | texts,
+            texts,
+            st.sampled_from(StopReason),
+            *[counts] * 4,
+        ),
     ),
 )
 
@@ -69,6 +93,12 @@ def test_events_round_trip_through_json(event: Event) -> None:
 def test_a_record_that_is_none_is_refused(record: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="not an event"):
         event_from_json(record)
+
+
+def test_a_run_that_was_saved_before_votes_were_taken_still_loads() -> None:
+    record = event_to_json(DONE)
+    del record["vote"], record["verification"], record["stats"]["verify_s"]
+    assert event_from_json(record) == DONE
 
 
 @pytest.mark.parametrize(
@@ -118,6 +148,25 @@ def test_stages_are_timed() -> None:
         generated_tokens=3, load_s=3, prefill_s=2, first_token_s=5, thinking_s=4, decode_s=5
     )
     assert stats.stats.tokens_per_s == pytest.approx(2 / 5)
+
+
+def test_a_vote_is_decoding_and_a_second_look_is_not() -> None:
+    ticks = iter([0.0, 1.0, 2.0, 6.0, 7.0, 7.0, 8.0, 9.0, 13.0])
+    events: list[Event] = [
+        Progress(Stage.PREFILL, 0, 9),  # 1
+        Progress(Stage.VOTE, 0, 2),  # 2: prefill took 1
+        Progress(Stage.VOTE, 2, 2),  # 6
+        ThinkingDelta("a", 1),  # 7
+        AnswerDelta("b", 1),  # 7
+        Progress(Stage.VERIFY, 0, 0),  # 8: decoding took 6
+        Progress(Stage.VERIFY, 1, 0),  # 9
+        DONE,  # 13: the second look took 5
+    ]
+    done = list(timed(events, lambda: next(ticks)))[-1]
+    assert isinstance(done, Done)
+    assert done.stats == Stats(
+        generated_tokens=3, prefill_s=1, first_token_s=2, thinking_s=5, decode_s=6, verify_s=5
+    )
 
 
 class Time:

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from qvq_mlx import fitting
 from qvq_mlx.core.choice import best, instead, may_be_default
-from qvq_mlx.core.errors import ExitCode
+from qvq_mlx.core.errors import DoesNotFitError, ExitCode
 from qvq_mlx.core.fit import (
     Machine,
     Use,
@@ -25,6 +26,8 @@ from qvq_mlx.core.fit import (
     typical,
     working_set_of,
 )
+from qvq_mlx.core.picture import Picture
+from qvq_mlx.core.request import Request
 from qvq_mlx.machine import hypothetical
 from qvq_mlx.store import registry
 from tests.conftest import ROOT, World
@@ -217,3 +220,19 @@ def test_fit_does_not_need_to_know_the_machine(world: Build) -> None:
     w = world()
     assert w.run("fit", "qvq") == ExitCode.OK
     assert "needed; this machine's memory is not known" in w.out
+
+
+def test_every_sample_of_a_vote_has_a_kv_cache_of_its_own(world: Build) -> None:
+    model = card()
+    request = Request("What?", ("cat.heic",), model.name)
+    pictures = [Picture("cat.heic", 4000, 3000, 1148, 868, 1271, "", b"")]
+    needed = {}
+    for votes in (1, 2, 5):
+        # a Mac on which the model just does not fit tells its needs
+        env = replace(world([]).env, machine=lambda: replace(Machine(), working_set_bytes=GIB))
+        with pytest.raises(DoesNotFitError) as refused:
+            fitting.check(model, replace(request, votes=votes), pictures, env)
+        needed[votes] = float(refused.value.message.split(": ")[1].split(" GiB")[0])
+    kv_gib = kv_bytes_per_token(model.shape) * 9728 / GIB  # 8,192 + 1,271 and the prompt, rounded
+    assert needed[2] - needed[1] == pytest.approx(kv_gib, abs=0.11)
+    assert needed[5] - needed[1] == pytest.approx(4 * kv_gib, abs=0.11)

@@ -25,6 +25,7 @@ from qvq_mlx.core.request import Budget
 from qvq_mlx.core.thinking import split
 from qvq_mlx.core.tokens import Control, Finished, Step, Token
 from qvq_mlx.guards.budget import parse_budget
+from qvq_mlx.guards.fed import Fed
 from qvq_mlx.guards.language import Script, allowed_scripts, parse_lang, scripts, strays
 from qvq_mlx.guards.supervise import Limits, supervise
 
@@ -218,6 +219,23 @@ def test_guards_that_do_not_act_pass_the_same_stream(
     guarded = list(checked(supervise(steps, thinking, Control(), Limits(10_000))))
     if not codes(guarded):
         assert guarded == list(split(steps, thinking))
+
+
+@given(
+    st.lists(st.one_of(TEXT_PIECES, st.just("".join(LOOPING))), max_size=30),
+    st.sampled_from([MARKER, TAG, MUTE]),
+    st.integers(0, 30),
+    st.integers(1, 20),
+)
+def test_a_run_that_is_fed_equals_one_that_pulls(
+    words: list[str], thinking: Thinking, budget: int, answer_tokens: int
+) -> None:
+    limits = Limits(budget, answer_tokens)
+    pulled, _ = run(words, limits, thinking, after=words)
+    fed = Fed(thinking, limits, Control())
+    for step in engine(words, fed.control, thinking, words):
+        fed.feed(step)
+    assert fed.events == pulled
 
 
 @given(

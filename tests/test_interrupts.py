@@ -8,7 +8,14 @@ import signal
 import pytest
 
 from qvq_mlx.cli.interrupts import Interrupts, handled
-from qvq_mlx.core.events import AnswerDelta, AnswerRetracted, ThinkingDelta
+from qvq_mlx.core.events import (
+    AnswerDelta,
+    AnswerRetracted,
+    Progress,
+    Stage,
+    StopReason,
+    ThinkingDelta,
+)
 from qvq_mlx.core.tokens import Control
 
 THINKING = ThinkingDelta("So", 1)
@@ -40,6 +47,8 @@ def test_the_first_press_concludes_and_the_second_stops() -> None:
         ([THINKING, ANSWERING, "press"], True),  # it answers already
         ([THINKING, "press"], False),  # nobody watches, or the model has no closing text
         ([THINKING, "press", ANSWERING, "press"], True),
+        ([THINKING, ANSWERING, Progress(Stage.VERIFY, 1, 0), "press"], True),  # it stands already
+        ([THINKING, Progress(Stage.VERIFY, 1, 0), "press"], True),  # as one without a marker does
     ],
 )
 def test_where_there_is_nothing_to_conclude_it_stops(
@@ -51,6 +60,30 @@ def test_where_there_is_nothing_to_conclude_it_stops(
 def test_after_a_retraction_there_is_something_to_conclude_again() -> None:
     control = pressed(THINKING, ANSWERING, AnswerRetracted("2"), "press")
     assert (control.concluding, control.stopping) == (True, False)
+
+
+def test_a_vote_can_be_concluded() -> None:
+    control = pressed(Progress(Stage.VOTE, 0, 3), "press")
+    assert (control.concluding, control.stopping) == (True, False)
+
+
+def test_what_is_asked_above_holds_below_and_not_the_other_way_round() -> None:
+    user = Control()
+    one, other = Control(user), Control(user)
+    one.conclude(StopReason.BUDGET)
+    other.stop(StopReason.LOOP)
+    assert (one.concluding, one.stopping, one.conclusion) == (True, False, StopReason.BUDGET)
+    assert (user.concluding, user.stopping) == (False, False)
+    user.conclude()
+    user.stop()
+    assert (one.stopping, one.reason, one.conclusion) == (
+        True,
+        StopReason.INTERRUPT,
+        StopReason.BUDGET,
+    )
+    assert (other.concluding, other.conclusion, other.reason) == (True, None, StopReason.INTERRUPT)
+    other.conclude(StopReason.BUDGET)
+    assert other.conclusion is None  # the user was first
 
 
 def test_a_press_that_the_loop_does_not_see_interrupts() -> None:

@@ -42,7 +42,10 @@ from qvq_mlx.core.events import (
     Stage,
     Stats,
     StopReason,
+    Tally,
     ThinkingDelta,
+    Verification,
+    Vote,
     fold,
 )
 from qvq_mlx.core.fit import Estimate, Machine, Use
@@ -153,8 +156,7 @@ def json_page() -> str:
             _described(records.RequestRecord),
             "",
             *(part for cls in EVENTS for part in (_described(cls), "")),
-            _described(Stats),
-            "",
+            *(part for cls in (Stats, Vote, Tally, Verification) for part in (_described(cls), "")),
             _fenced("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)),
             "",
             "## `models`, `list`, `show`, `licence`, `fit` and `config list` with `--json`",

@@ -74,6 +74,22 @@ def ask(
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, metavar="N", help="Same seed, same text.")
     ] = None,
+    vote: Annotated[
+        int | None,
+        typer.Option(
+            "--vote",
+            min=2,
+            max=16,
+            metavar="N",
+            help="Experimental: N samples, and the answer that most of them give.",
+        ),
+    ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option(
+            "--verify", help="Experimental: look at the image again and check the answer."
+        ),
+    ] = False,
     draft: Annotated[
         str,
         typer.Option(
@@ -150,6 +166,8 @@ def ask(
         wait=not no_wait,
         budget=None if budget is None else parse_budget(budget),
         answer_tokens=answer_tokens,
+        votes=vote or 1,
+        verify=verify,
     )
     form = OutputForm.JSON if as_json else OutputForm.JSONL if as_jsonl else OutputForm.TEXT
     view = ThinkingView.NONE if no_thinking else thinking

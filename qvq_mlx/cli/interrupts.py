@@ -1,9 +1,9 @@
 """Ctrl-C, twice: the first asks for the answer now, the second stops.
 
 Law: a signal handler only writes to `Control`; the decode loop acts between two commits. Where
-there is nothing to conclude (nobody watches, nothing is thought yet, the answer is being written,
-the model has no closing text) the first press stops. A third press, or one that the loop cannot
-see because a library does not come back, raises KeyboardInterrupt.
+there is nothing to conclude (nobody watches, nothing is thought yet, the answer is being written
+or checked, the model has no closing text) the first press stops. A third press, or one that the
+loop cannot see because a library does not come back, raises KeyboardInterrupt.
 """
 
 from __future__ import annotations
@@ -15,7 +15,14 @@ from contextlib import contextmanager
 from types import FrameType
 
 from qvq_mlx.core.errors import StoppedError
-from qvq_mlx.core.events import AnswerDelta, AnswerRetracted, Event, ThinkingDelta
+from qvq_mlx.core.events import (
+    AnswerDelta,
+    AnswerRetracted,
+    Event,
+    Progress,
+    Stage,
+    ThinkingDelta,
+)
 from qvq_mlx.core.tokens import Control
 
 
@@ -30,9 +37,9 @@ class Interrupts:
     def saw(self, event: Event) -> None:
         """Keep in step with the stream."""
         match event:
-            case ThinkingDelta() | AnswerRetracted():
+            case ThinkingDelta() | AnswerRetracted() | Progress(stage=Stage.VOTE):
                 self._thinking = True
-            case AnswerDelta():
+            case AnswerDelta() | Progress(stage=Stage.VERIFY):
                 self._thinking = False
             case _:
                 pass

@@ -29,6 +29,13 @@ class Engine(Protocol):
     def generate(self, prompt: Prompt, generation: Generation, control: Control) -> Iterator[Step]:
         """Progress of encode and prefill, then tokens as they are committed, then `Finished`."""
 
+    def generate_rows(
+        self, prompt: Prompt, ways: Sequence[tuple[Generation, Control]]
+    ) -> Iterator[Step]:
+        """Several ways on from one prefill, in step. A token says its row; at the end comes one
+        `Finished` per row, in order.
+        """
+
 
 class EngineLoader(Protocol):
     """Reads a checkpoint from disk. The generator reports progress and returns the engine."""

@@ -13,13 +13,17 @@ from enum import StrEnum
 
 
 class Stage(StrEnum):
-    """What is being waited for before the first token."""
+    """What is being waited for: before the first token, or, to verify, after the last."""
 
     LOAD = "load"
     ENCODE = "encode"
     PREFILL = "prefill"
     CALIBRATE = "calibrate"
     """Once per machine and model: whether drafting pays."""
+    VOTE = "vote"
+    """Several samples are drawn side by side; what the chosen one wrote follows."""
+    VERIFY = "verify"
+    """The answer stands and is looked at once more."""
 
 
 class StopReason(StrEnum):
@@ -56,7 +60,8 @@ class AnswerSource(StrEnum):
 class Progress:
     """How far a stage is: `done` of `total`, in the stage's own unit.
 
-    load: bytes of weights; encode: image tokens; prefill: prompt tokens; calibrate: measurements.
+    load: bytes of weights; encode: image tokens; prefill: prompt tokens; calibrate: measurements;
+    vote: samples that have ended; verify: tokens of the second look.
     `total` 0: not known yet.
     """
 
@@ -111,6 +116,9 @@ class Stats:
     the tokens, `accepted_tokens` of them guessed right by the `drafter`, which guessed
     `drafted_tokens`; `drafter_off` says why it stopped, if it did. Peaks are of memory, weights
     included; `peak_memory_bytes` covers encode, prefill and decode.
+
+    With votes, tokens are those of all samples together, and decoding starts with their first one.
+    A second look is not part of these numbers, but for its time, `verify_s`.
     """
 
     prompt_tokens: int = 0
@@ -134,6 +142,7 @@ class Stats:
     accepted_tokens: int = 0
     drafter: str = "none"
     drafter_off: str = ""
+    verify_s: float = 0.0
 
     @property
     def tokens_per_s(self) -> float:
@@ -142,10 +151,53 @@ class Stats:
 
 
 @dataclass(frozen=True, slots=True)
+class Tally:
+    """How many samples gave an answer, in canonical form, and which ones, counted from 0."""
+
+    answer: str
+    count: int
+    samples: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """What `--vote` found. `tallies`: the most frequent answer first, of equals the earliest.
+
+    `chosen` is the sample that is shown, the first with the winning answer; `agreement` the share
+    of all `samples` that gave it; `unanswered` counts those without a whole answer.
+    """
+
+    samples: int
+    tallies: tuple[Tally, ...]
+    unanswered: int
+    chosen: int
+    agreement: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What `--verify` found. `agrees` is null where the second look came to no whole answer.
+
+    `thinking` and `answer` are the second look's; `cached_tokens` of its prompt were kept of the
+    first. `thinking_tokens` are part of `generated_tokens`.
+    """
+
+    agrees: bool | None
+    answer: str | None
+    thinking: str
+    stop_reason: StopReason
+    prompt_tokens: int
+    cached_tokens: int
+    generated_tokens: int
+    thinking_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """The end. `complete` is False where the answer was cut off, or there is none.
 
-    `concluded` says that the user or a guard asked for the answer before the model did.
+    `concluded` says that the user or a guard asked for the answer before the model did. `vote` and
+    `verification` are null where they were not asked for, or there was nothing to verify.
     """
 
     stop_reason: StopReason
@@ -153,6 +205,8 @@ class Done:
     complete: bool
     concluded: bool
     stats: Stats
+    vote: Vote | None = None
+    verification: Verification | None = None
 
 
 Event = Progress | ThinkingDelta | AnswerDelta | AnswerRetracted | Notice | Done

@@ -19,7 +19,7 @@ class Plan:
     `folder` is the absolute path of the checkpoint; `system` None sends no system message;
     `budget_tokens` None sets no bounds to the thinking. `notices` are said before the first event.
     `alone`: the model is so big that no second one may be loaded at the same time; `wait`: and then
-    this run waits for its turn.
+    this run waits for its turn. `votes`: samples to draw from one prefill, sample r with seed + r.
     """
 
     question: str
@@ -35,3 +35,5 @@ class Plan:
     wait: bool = True
     budget_tokens: int | None = None
     answer_tokens: int = 1024
+    votes: int = 1
+    verify: bool = False

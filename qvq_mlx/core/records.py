@@ -22,8 +22,11 @@ from qvq_mlx.core.events import (
     Stage,
     Stats,
     StopReason,
+    Tally,
     ThinkingDelta,
     Transcript,
+    Verification,
+    Vote,
 )
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.request import Sampling
@@ -94,6 +97,8 @@ class ResultRecord:
     concluded: bool
     notices: tuple[Notice, ...]
     stats: Stats
+    vote: Vote | None
+    verification: Verification | None
 
 
 def type_name(kind: type[Event]) -> str:
@@ -110,19 +115,44 @@ def event_from_json(record: Json) -> Event:
     """The event of a record. Raises ValueError for a record that is none."""
     try:
         cls = _TYPES[record["type"]]
+        if cls is Done:
+            return _done(record)
         values = {f.name: record[f.name] for f in fields(cls)}
         if cls is Progress:
             values["stage"] = Stage(values["stage"])
-        if cls is Done:
-            stats = values["stats"]
-            # a run that was saved before a number was counted goes without it
-            known = {f.name: stats[f.name] for f in fields(Stats) if f.name in stats}
-            values["stats"] = Stats(**known)
-            values["stop_reason"] = StopReason(values["stop_reason"])
-            values["answer_source"] = AnswerSource(values["answer_source"])
         return cls(**values)
     except (KeyError, TypeError) as error:
         raise ValueError(f"not an event: {record!r}") from error
+
+
+def _done(record: Json) -> Done:
+    """A run that was saved before a number was counted, or a vote taken, goes without it."""
+    vote, verification = record.get("vote"), record.get("verification")
+    stats = record["stats"]
+    return Done(
+        stop_reason=StopReason(record["stop_reason"]),
+        answer_source=AnswerSource(record["answer_source"]),
+        complete=record["complete"],
+        concluded=record["concluded"],
+        stats=Stats(**{f.name: stats[f.name] for f in fields(Stats) if f.name in stats}),
+        vote=None if vote is None else _vote(vote),
+        verification=None if verification is None else _verification(verification),
+    )
+
+
+def _vote(record: Json) -> Vote:
+    values = {f.name: record[f.name] for f in fields(Vote)}
+    values["tallies"] = tuple(
+        Tally(tally["answer"], tally["count"], tuple(tally["samples"]))
+        for tally in values["tallies"]
+    )
+    return Vote(**values)
+
+
+def _verification(record: Json) -> Verification:
+    values = {f.name: record[f.name] for f in fields(Verification)}
+    values["stop_reason"] = StopReason(values["stop_reason"])
+    return Verification(**values)
 
 
 def request_record(plan: Plan) -> RequestRecord:
@@ -172,4 +202,6 @@ def result_record(
         concluded=done.concluded,
         notices=notices,
         stats=done.stats,
+        vote=done.vote,
+        verification=done.verification,
     )

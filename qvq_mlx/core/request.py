@@ -70,7 +70,8 @@ class Request:
     name or alias, a folder, or a repository id. None leaves the card's default. `draft` is auto,
     none, lookup, or a draft model's name; `use_cache` False neither reads nor keeps what earlier
     runs computed. `force` runs what does not fit in memory; `wait` False fails where another
-    process has a big model loaded. `answer_tokens` may follow once the budget is spent.
+    process has a big model loaded. `answer_tokens` may follow once the budget is spent. `votes` is
+    how many samples are drawn and put to the vote; `verify` looks at the picture once more.
     """
 
     question: str
@@ -85,6 +86,8 @@ class Request:
     wait: bool = True
     budget: Budget | None = None
     answer_tokens: int = 1024
+    votes: int = 1
+    verify: bool = False
 
 
 class OutputForm(StrEnum):

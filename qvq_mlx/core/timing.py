@@ -8,12 +8,16 @@ from dataclasses import replace
 from qvq_mlx.core.events import AnswerDelta, Done, Event, Progress, Stage, ThinkingDelta
 from qvq_mlx.core.tokens import Step, Token
 
+Pace = Callable[[Iterator[Step]], Iterator[Step]]
+"""Hands the engine's items on; `iter` as they come."""
+
 
 def timed(events: Iterable[Event], clock: Callable[[], float]) -> Iterator[Event]:
     """The same events; `Done` carries the seconds.
 
     Law: a stage lasts from its first progress event to the first event of another kind.
-    `first_token_s` starts at the first pull; `thinking_s` and `decode_s` at the first delta.
+    `first_token_s` starts at the first pull; `thinking_s` and `decode_s` at the first delta, or at
+    the first progress of a vote, whose deltas come when it is over. A second look is not decoding.
     """
     started = clock()
     stages = dict.fromkeys(Stage, 0.0)
@@ -21,6 +25,7 @@ def timed(events: Iterable[Event], clock: Callable[[], float]) -> Iterator[Event
     stage_started = started
     first: float | None = None
     answer_started: float | None = None
+    ended: float | None = None
     for event in events:
         now = clock()
         new_stage = event.stage if isinstance(event, Progress) else None
@@ -28,14 +33,17 @@ def timed(events: Iterable[Event], clock: Callable[[], float]) -> Iterator[Event
             stages[stage] += now - stage_started
         if new_stage is not stage:
             stage, stage_started = new_stage, now
-        if isinstance(event, ThinkingDelta | AnswerDelta):
+        if new_stage is Stage.VERIFY and ended is None:
+            ended = now
+        if isinstance(event, ThinkingDelta | AnswerDelta) or new_stage is Stage.VOTE:
             first = now if first is None else first
             if isinstance(event, ThinkingDelta):
                 answer_started = None
-            elif answer_started is None:
+            elif isinstance(event, AnswerDelta) and answer_started is None:
                 answer_started = now
         if isinstance(event, Done):
-            begin = now if first is None else first
+            end = now if ended is None else ended
+            begin = end if first is None else first
             event = replace(
                 event,
                 stats=replace(
@@ -44,8 +52,9 @@ def timed(events: Iterable[Event], clock: Callable[[], float]) -> Iterator[Event
                     encode_s=stages[Stage.ENCODE],
                     prefill_s=stages[Stage.PREFILL],
                     first_token_s=begin - started,
-                    thinking_s=(now if answer_started is None else answer_started) - begin,
-                    decode_s=now - begin,
+                    thinking_s=(end if answer_started is None else answer_started) - begin,
+                    decode_s=end - begin,
+                    verify_s=stages[Stage.VERIFY],
                 ),
             )
         yield event

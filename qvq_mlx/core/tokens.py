@@ -108,11 +108,16 @@ Step = Progress | Token | Finished
 
 
 class Control:
-    """Stop now, or say this next. Of two wishes of a kind the first one counts."""
+    """Stop now, or say this next. Of two wishes of a kind the first one counts.
 
-    __slots__ = ("_concluding", "_conclusion", "_reason", "_stopping")
+    What is asked of the control `above` holds for this one too, and not the other way round: a run
+    of several samples or passes has one for each, and the user's above them.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_above", "_concluding", "_conclusion", "_reason", "_stopping")
+
+    def __init__(self, above: Control | None = None) -> None:
+        self._above = above
         self._stopping = False
         self._reason = StopReason.INTERRUPT
         self._concluding = False
@@ -123,7 +128,7 @@ class Control:
 
         `reason` is the guard's; None where the user asked.
         """
-        if not self._concluding:
+        if not self.concluding:
             self._concluding, self._conclusion = True, reason
 
     def stop(self, reason: StopReason = StopReason.INTERRUPT) -> None:
@@ -134,17 +139,19 @@ class Control:
     @property
     def stopping(self) -> bool:
         """True once `stop` was called."""
-        return self._stopping
+        return self._stopping or (self._above is not None and self._above.stopping)
 
     @property
     def reason(self) -> StopReason:
-        """Why to stop; meaningful once `stopping`."""
+        """Why to stop; meaningful once `stopping`. The user's wish counts before a guard's."""
+        if self._above is not None and self._above.stopping:
+            return self._above.reason
         return self._reason
 
     @property
     def concluding(self) -> bool:
         """True once `conclude` was called."""
-        return self._concluding
+        return self._concluding or (self._above is not None and self._above.concluding)
 
     @property
     def conclusion(self) -> StopReason | None:

@@ -34,6 +34,8 @@ class Meter:
     begun: float = 0.0
     first: float | None = None
     answering_since: float | None = None
+    voting_since: float | None = None
+    checking_since: float | None = None
 
     def begin(self) -> None:
         """The run starts now."""
@@ -44,6 +46,10 @@ class Meter:
         match event:
             case Progress():
                 self.progress = event
+                if event.stage is Stage.VOTE and self.voting_since is None:
+                    self.voting_since = self.clock()
+                if event.stage is Stage.VERIFY and self.checking_since is None:
+                    self.checking_since = self.clock()
             case ThinkingDelta(tokens=tokens):
                 self._start()
                 self.thinking_tokens += tokens
@@ -61,16 +67,24 @@ class Meter:
 
     @property
     def thought_s(self) -> float:
-        """From the first delta to the answer, or to now."""
-        if self.first is None:
+        """From the first delta, or the start of a vote, to the answer, or to now."""
+        begun = self.first if self.voting_since is None else self.voting_since
+        if begun is None:
             return 0.0
         end = self.clock() if self.answering_since is None else self.answering_since
-        return end - self.first
+        return end - begun
 
     @property
     def working_s(self) -> float:
         """From the beginning of the run."""
         return self.clock() - self.begun
+
+    def checking(self) -> list[str]:
+        """`Checking 3s`, `40 tok`: the second look; nothing before it."""
+        if self.checking_since is None:
+            return []
+        tokens = self.progress.done if self.progress is not None else 0
+        return [f"Checking {short(self.clock() - self.checking_since)}", f"{tokens:,} tok"]
 
     def header(self, word: str, tokens: int, since: float | None) -> list[str]:
         """`Thinking 12s`, `480 tok`, `40 tok/s`: the rate once it means something."""
@@ -184,4 +198,5 @@ def _ended(progress: Progress, seconds: float) -> str:
         return f"{name} {size(progress.total)} in {seconds:.1f} s"
     if progress.stage is Stage.CALIBRATE:
         return f"{name} {progress.total:,} measurements in {seconds:.1f} s (kept for later runs)"
-    return f"{name} {progress.total:,} tokens in {seconds:.1f} s"
+    unit_name = "samples" if progress.stage is Stage.VOTE else "tokens"
+    return f"{name} {progress.total:,} {unit_name} in {seconds:.1f} s"

@@ -20,6 +20,7 @@ from qvq_mlx.core.events import (
     Event,
     Notice,
     Progress,
+    Stage,
     ThinkingDelta,
     Transcript,
 )
@@ -35,7 +36,6 @@ from qvq_mlx.render.rows import (
     at_both_ends,
     bold,
     cells,
-    cut,
     dim,
     joined,
     plain,
@@ -200,12 +200,15 @@ class Screen:
     def _frame(self) -> list[Row]:
         """The live area as it should be now."""
         if self._answer and self._manner.answers:
-            return self._answer_frame()
+            return [*self._answer_frame(), *self._checking()]
         if self._meter.first is None:
             progress = self._meter.progress
             if progress is None or self._manner.quiet:
                 return []
-            return [plain(cut(status(progress), self._terminal.width))]
+            parts = [status(progress)]
+            if progress.stage is Stage.VOTE:  # long, and nothing else moves meanwhile
+                parts.append(short(self._meter.working_s))
+            return [plain(joined(parts, self._terminal.width))]
         return self._thinking_frame()
 
     def _answer_frame(self) -> list[Row]:
@@ -242,9 +245,16 @@ class Screen:
                 rows = self._thoughts.rest(self._transcript.thinking, width)
                 return [*map(dim, rows[-(self._terminal.height - 1) :]), self._header()]
 
+    def _checking(self) -> list[Row]:
+        """Below an answer that stands: that it is looked at again."""
+        parts = [] if self._manner.quiet else self._meter.checking()
+        return [BLANK, dim(joined(parts, self._terminal.width))] if parts else []
+
     def _header(self) -> Row:
         """`Thinking 12s · 480 tok · 40 tok/s`, as much of it as fits, and the key."""
         meter = self._meter
+        if parts := meter.checking():
+            return plain(joined(parts, self._terminal.width))
         if self._manner.view is ThinkingView.NONE:
             parts = [f"Working {short(meter.working_s)}"]
         elif self._answer:

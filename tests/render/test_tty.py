@@ -378,3 +378,34 @@ def test_choosing_a_renderer_loads_rich_only_when_one_is_needed() -> None:
         "sys.exit(any(name.partition('.')[0] == 'rich' for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_second_look_is_told_below_the_answer_and_leaves_nothing(world) -> None:
+    w = world()
+    seen: list[str] = []
+    looks = [Progress(Stage.VERIFY, tokens, 0) for tokens in range(40)]
+    said = Notice("check", "the second look agrees")
+    w.play([*RECORDED[:-1], *looks, said, done()], each=lambda: seen.append(w.window.text))
+    checking = [text for text in seen if "Checking" in text]
+    assert all("So the result is" in text for text in checking)
+    assert re.search(r"Checking 4s · \d+ tok$", checking[-1])
+    assert "Checking" not in w.window.text
+    assert w.window.text.count("note[check]: the second look agrees") == 1
+
+
+def test_a_pipe_shows_a_second_look_on_its_status_line(world) -> None:
+    w = world(out=False)
+    seen: list[str] = []
+    looks = [Progress(Stage.VERIFY, tokens, 0) for tokens in range(40)]
+    w.play([*RECORDED[:-1], *looks, done()], each=lambda: seen.append(w.window.text))
+    assert any(re.fullmatch(r"Checking 3s · \d+ tok", text.strip()) for text in seen)
+    assert w.window.text == ""
+
+
+def test_a_vote_counts_its_samples_and_its_time(world) -> None:
+    w = world()
+    seen: list[str] = []
+    drawn = [Progress(Stage.VOTE, ended, 5) for ended in range(6) for _ in range(10)]
+    w.play([*STAGES, *drawn, *RECORDED[len(STAGES) :]], each=lambda: seen.append(w.window.text))
+    assert any(re.search(r"vote 2/5 · \ds$", text) for text in seen)
+    assert "Thought for 24 s · 180 tokens" in w.window.text
