@@ -17,8 +17,8 @@ from qvq_mlx.core.records import request_record
 from qvq_mlx.core.request import Request
 from qvq_mlx.core.setup import Checkpoint, Drafting, Setup
 from qvq_mlx.core.timing import Pace, paced, timed
-from qvq_mlx.core.tokens import Control, Generation
-from qvq_mlx.guards.language import allowed_scripts
+from qvq_mlx.core.tokens import AnswerHold, Control, Generation
+from qvq_mlx.guards.language import Script, allowed_scripts
 from qvq_mlx.guards.supervise import Limits, supervise
 from qvq_mlx.store import registry
 from qvq_mlx.turn import Turn
@@ -49,6 +49,7 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
         system=(card.system if request.system is None else request.system) or None,
         sampling=sampling,
         max_tokens=request.max_tokens or card.max_tokens,
+        hold=_hold(request, card),
         setup=setup,
         notices=room.notices + notices,
         alone=room.alone,
@@ -71,12 +72,14 @@ def ask(plan: Plan, env: Env, settings: Settings, control: Control) -> Iterator[
 def answers(engine: Engine, plan: Plan, control: Control, pace: Pace = iter) -> Iterator[Event]:
     """What a loaded model does with a plan: one run or a vote, and a second look at its answer."""
     prompt = engine.prompt(plan.question, plan.pictures, plan.system)
-    limits = Limits(plan.budget_tokens, plan.answer_tokens, allowed_scripts(plan.question))
+    scripts = frozenset(map(Script, plan.hold.scripts)) if plan.hold and plan.hold.scripts else None
+    limits = Limits(plan.budget_tokens, plan.answer_tokens, scripts)
     if plan.votes > 1:
         events = voting.voted(engine, prompt, plan, limits, control, pace)
     else:
         own = Control(control)  # what a guard asks of this run is not asked of a second look
-        generation = Generation(plan.sampling, plan.max_tokens, plan.card.thinking.closing)
+        closing = plan.card.thinking.closing
+        generation = Generation(plan.sampling, plan.max_tokens, closing, plan.hold)
         steps = pace(engine.generate(prompt, generation, own))
         events = supervise(steps, plan.card.thinking, own, limits)
     if plan.verify:
@@ -96,6 +99,16 @@ def _check_images(request: Request, card: ModelCard) -> None:
             f'qvq ask -m {card.name} "question"',
         )
     second_look.check_possible(request, card)
+
+
+def _hold(request: Request, card: ModelCard) -> AnswerHold | None:
+    """What the answer is held to; None for nothing. Raises UsageError."""
+    if request.schema and request.verify:
+        raise UsageError("--schema and --verify exclude each other", "qvq ask --help")
+    scripts = allowed_scripts(request.question, request.lang)
+    if not request.schema and scripts is None:
+        return None
+    return AnswerHold(card.thinking, request.schema, scripts)
 
 
 def _budget_tokens(request: Request, card: ModelCard) -> int | None:
@@ -143,6 +156,8 @@ def _setup(request: Request, card: ModelCard, settings: Settings) -> Setup:
         drafting = Drafting(request.draft)
         name = card.draft if drafting is Drafting.AUTO else ""
     if request.votes > 1:
+        if drafting not in (Drafting.AUTO, Drafting.NONE):
+            raise UsageError("--vote and --draft exclude each other", "qvq ask --help")
         drafting, name = Drafting.NONE, ""  # samples side by side are not drafted for
     draft_model: Checkpoint | None = None
     if name:

@@ -88,7 +88,9 @@ def voted(
     samples = [Fed(thinking, limits, Control(control)) for _ in range(plan.votes)]
     ways = [
         (
-            Generation(_reseeded(plan.sampling, number), plan.max_tokens, thinking.closing),
+            Generation(
+                _reseeded(plan.sampling, number), plan.max_tokens, thinking.closing, plan.hold
+            ),
             sample.control,
         )
         for number, sample in enumerate(samples)

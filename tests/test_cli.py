@@ -16,7 +16,7 @@ from qvq_mlx.core.events import checked, fold
 from qvq_mlx.core.records import event_from_json
 from qvq_mlx.core.request import Sampling
 from qvq_mlx.core.tokens import Control
-from tests.conftest import ROOT, ScriptedEngine, World
+from tests.conftest import EXAMPLES, ROOT, ScriptedEngine, World
 
 Build = Callable[..., World]
 WORDS = ["I", " see", " two.", "\n\n", "**Final Answer**", "\n\n", "It is \\boxed{2}"]
@@ -349,3 +349,34 @@ def test_version_and_help(world: Build) -> None:
 )
 def test_ask_may_be_left_out(argv: list[str], asks: bool) -> None:
     assert with_command(argv, lambda _path: False) == (["ask", *argv] if asks else argv)
+
+
+SCHEMA = '{"type": "object", "properties": {"n": {"enum": [1, 2]}}, "required": ["n"]}'
+
+
+def test_an_answer_that_fails_its_schema_is_exit_7(world: Callable[..., World]) -> None:
+    asked = world()
+    argv = ("ask", "-m", "tiny", str(EXAMPLES / "shapes.png"), "How many?", "--schema", SCHEMA)
+    assert asked.run(*argv, "--max-tokens", "9") == 7
+    assert asked.out == ""
+    assert asked.err.startswith("error[schema]")
+    whole = world()
+    assert whole.run(*argv, "--budget", "3") == 0
+    assert json.loads(whole.out)["n"] in (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--schema", "no/such/file"),
+        ("--schema", "{"),
+        ("--schema", '{"type": 3}'),
+        ("--lang", "klingon"),
+    ],
+)
+def test_what_an_answer_cannot_be_held_to_is_usage(
+    world: Callable[..., World], option: str, value: str
+) -> None:
+    w = world()
+    assert w.run("ask", "-m", "tiny", str(EXAMPLES / "shapes.png"), "How?", option, value) == 2
+    assert w.err.count("\n") == 2

@@ -58,6 +58,22 @@ def ask(
             "--answer-tokens", min=1, metavar="N", help="Tokens for the answer after that."
         ),
     ] = 1024,
+    lang: Annotated[
+        str,
+        typer.Option(
+            "--lang",
+            metavar="auto|off|en|zh|...",
+            help="Hold the answer to a language; auto: the question's.",
+        ),
+    ] = "auto",
+    schema: Annotated[
+        str | None,
+        typer.Option(
+            "--schema",
+            metavar="FILE|JSON",
+            help="Think freely, then answer in JSON that satisfies this schema.",
+        ),
+    ] = None,
     temperature: Annotated[
         float | None,
         typer.Option("--temp", min=0.0, metavar="T", help="0 always takes the likeliest token."),
@@ -143,7 +159,9 @@ def ask(
     from qvq_mlx import config  # not before: `qvq --help` reads this module
     from qvq_mlx.cli.choose import model_for
     from qvq_mlx.cli.run import run
+    from qvq_mlx.cli.schema import read_schema
     from qvq_mlx.guards.budget import parse_budget
+    from qvq_mlx.guards.language import parse_lang
 
     env: Env = context.obj
     settings = config.read(env)
@@ -160,6 +178,8 @@ def ask(
         system=system,
         max_tokens=max_tokens,
         sampling=SamplingOverrides(temperature, top_p, top_k, min_p, seed),
+        lang=parse_lang(lang),
+        schema="" if schema is None else read_schema(schema),
         draft=draft,
         use_cache=not no_cache,
         force=force,

@@ -7,7 +7,7 @@ from qvq_mlx import render
 from qvq_mlx.cli.interrupts import Interrupts, handled
 from qvq_mlx.config import Settings
 from qvq_mlx.core.env import Env
-from qvq_mlx.core.errors import ExitCode, NoAnswerError, StoppedError
+from qvq_mlx.core.errors import ExitCode, NoAnswerError, SchemaError, StoppedError
 from qvq_mlx.core.events import Done, StopReason
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.request import Output, Request
@@ -43,6 +43,8 @@ def _verdict(done: Done, plan: Plan, settings: Settings) -> ExitCode:
         return ExitCode.OK
     generated = done.stats.generated_tokens
     kept = "qvq last --thinking" if settings.save and generated else ""
+    if done.schema_met is False and done.stop_reason is not StopReason.INTERRUPT:
+        raise SchemaError("there is no answer that satisfies the schema (--schema)", kept)
     match done.stop_reason:
         case StopReason.INTERRUPT:
             raise StoppedError(f"stopped after {generated:,} tokens", kept)

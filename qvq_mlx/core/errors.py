@@ -39,7 +39,7 @@ _MEANINGS = {
     ExitCode.NO_MODEL: "the model is not available: unknown name, not on disk, incomplete",
     ExitCode.NO_MEMORY: "the model does not fit in memory, or another one is loaded (`--no-wait`)",
     ExitCode.BAD_INPUT: "an input cannot be read",
-    ExitCode.BAD_SCHEMA: "the answer failed its schema (reserved)",
+    ExitCode.BAD_SCHEMA: "there is no answer that satisfies `--schema`",
     ExitCode.TRY_AGAIN: "temporary network failure; run again to resume",
     ExitCode.INTERRUPTED: "interrupted; what there is, is saved",
     ExitCode.BROKEN_PIPE: "whoever read stdout went away",
@@ -207,6 +207,13 @@ class NoAnswerError(QvqError):
 
     exit_code = ExitCode.NO_ANSWER
     code = "no-answer"
+
+
+class SchemaError(QvqError):
+    """The answer does not satisfy the schema that it was held to, or there is none."""
+
+    exit_code = ExitCode.BAD_SCHEMA
+    code = "schema"
 
 
 class StoppedError(QvqError):

@@ -197,7 +197,8 @@ class Done:
     """The end. `complete` is False where the answer was cut off, or there is none.
 
     `concluded` says that the user or a guard asked for the answer before the model did. `vote` and
-    `verification` are null where they were not asked for, or there was nothing to verify.
+    `verification` are null where they were not asked for, or there was nothing to verify;
+    `schema_met` is null where the answer was held to no schema.
     """
 
     stop_reason: StopReason
@@ -207,6 +208,7 @@ class Done:
     stats: Stats
     vote: Vote | None = None
     verification: Verification | None = None
+    schema_met: bool | None = None
 
 
 Event = Progress | ThinkingDelta | AnswerDelta | AnswerRetracted | Notice | Done

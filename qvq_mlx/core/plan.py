@@ -10,6 +10,7 @@ from qvq_mlx.core.events import Notice
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.request import Sampling
 from qvq_mlx.core.setup import Setup
+from qvq_mlx.core.tokens import AnswerHold
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Plan:
     system: str | None
     sampling: Sampling
     max_tokens: int
+    hold: AnswerHold | None = None
     setup: Setup = Setup()
     notices: tuple[Notice, ...] = ()
     alone: bool = False

@@ -137,6 +137,7 @@ def _done(record: Json) -> Done:
         stats=Stats(**{f.name: stats[f.name] for f in fields(Stats) if f.name in stats}),
         vote=None if vote is None else _vote(vote),
         verification=None if verification is None else _verification(verification),
+        schema_met=record.get("schema_met"),
     )
 
 

@@ -67,7 +67,8 @@ class Request:
     """One question about some images.
 
     `images` are paths, or `-` for standard input, in the order of the prompt. `model` is a card's
-    name or alias, a folder, or a repository id. None leaves the card's default. `draft` is auto,
+    name or alias, a folder, or a repository id. None leaves the card's default. `lang` names
+    the language that the answer is held to; `schema` is the text of a JSON schema. `draft` is auto,
     none, lookup, or a draft model's name; `use_cache` False neither reads nor keeps what earlier
     runs computed. `force` runs what does not fit in memory; `wait` False fails where another
     process has a big model loaded. `answer_tokens` may follow once the budget is spent. `votes` is
@@ -80,6 +81,8 @@ class Request:
     system: str | None = None
     max_tokens: int | None = None
     sampling: SamplingOverrides = SamplingOverrides()
+    lang: str = "auto"
+    schema: str = ""
     draft: str = "auto"
     use_cache: bool = True
     force: bool = False

@@ -88,7 +88,7 @@ def _done(rules: Splitter, counts: _Counts, finished: Finished) -> Done:
     return Done(
         stop_reason=finished.stop_reason,
         answer_source=rules.source,
-        complete=rules.complete,
+        complete=rules.complete and finished.schema_met is not False,
         concluded=finished.concluded,
         stats=Stats(
             prompt_tokens=finished.prompt_tokens,
@@ -107,4 +107,5 @@ def _done(rules: Splitter, counts: _Counts, finished: Finished) -> Done:
             drafter=finished.effort.drafter,
             drafter_off=finished.effort.off,
         ),
+        schema_met=finished.schema_met,
     )

@@ -94,8 +94,8 @@ def decode(
         lane.trim(block.shape[1] - kept)
         speculation.judged(drafted, max(kept - 1, 0))
         pending = drawn[:, max(kept, 1) - 1 : max(kept, 1)] if block.shape[1] > 1 else drawn
-        if any(row.held.begins for row in live):
-            # the next token was drawn before it was known that the answer begins with it
+        if any(row.held.begins for row in live) and _any_refused(live, pending):
+            # drawn before it was known that the answer begins with it: draw again
             lane.trim(1)
             last = mx.array([[row.sequence[-1]] for row in live])
             pending = draw_after(last, taken=True)
@@ -201,6 +201,17 @@ class Row:
 
     def _finish(self, stop_reason: StopReason) -> None:
         self.ending = Ending(stop_reason, self._concluded, self._detokenizer.close())
+
+
+def _any_refused(live: Sequence[Row], pending: mx.array) -> bool:
+    """Whether a row's answer may not begin with what was drawn for it.
+
+    The likeliest token under some noise is the likeliest of those that are allowed, if it is one.
+    """
+    drawn = cast("list[list[int]]", pending.tolist())
+    # every row is asked: `refuses` notes that the answer begins
+    refused = [row.held.refuses(first) for row, [first] in zip(live, drawn, strict=True)]
+    return any(refused)
 
 
 def _with_forced(forced: Sequence[Sequence[int]], pending: mx.array) -> mx.array:

@@ -9,9 +9,8 @@ A schema is enforced by llguidance on the token's bytes; scripts by the letters 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import mlx.core as mx
 import numpy as np
@@ -22,6 +21,15 @@ from qvq_mlx.core.gate import Gate
 from qvq_mlx.core.tokens import AnswerHold
 from qvq_mlx.engine.vocabulary import Vocabulary
 from qvq_mlx.guards.language import Script, begins_letter_outside, has_letter_outside
+
+if TYPE_CHECKING:
+    from llguidance._lib import JsonCompileOptions
+
+_COMPACT: JsonCompileOptions = {
+    "whitespace_flexible": False,
+    "item_separator": ", ",
+    "key_separator": ": ",
+}
 
 Allowed = npt.NDArray[np.bool_]
 
@@ -81,9 +89,13 @@ class HeldAnswer:
         if not self.begun:
             return None
         if taken:
-            self.begins = False
             return mx.array(np.logical_and.reduce([hold.now() for hold in self._holds])[None])
         return mx.array(np.logical_and.reduce([hold.after(ids) for hold in self._holds]))
+
+    def refuses(self, token_id: int) -> bool:
+        """Whether the answer begins here and may not begin with this token."""
+        begins, self.begins = self.begins, False
+        return begins and not all(hold.now()[token_id] for hold in self._holds)
 
     def take(self, token_id: int, text: str) -> None:
         """A token was committed."""
@@ -105,17 +117,20 @@ class ScriptHold:
     """Letters of these scripts only; a token that begins a letter of another one is out as well."""
 
     def __init__(self, vocabulary: Vocabulary, allowed: frozenset[Script]) -> None:
-        self._allowed = np.array(
-            [_in_scripts(piece, allowed) for piece in vocabulary.pieces], dtype=np.bool_
-        )
+        self._vocabulary = vocabulary
+        self._scripts = allowed
+        self._allowed: Allowed | None = None
 
     def now(self) -> Allowed:
         """See `Hold`."""
+        if self._allowed is None:  # not before it is needed: 150,000 tokens take a moment
+            pieces = self._vocabulary.pieces
+            self._allowed = np.array([_in_scripts(piece, self._scripts) for piece in pieces])
         return self._allowed
 
     def after(self, ids: Sequence[int]) -> Allowed:
         """See `Hold`."""
-        return np.broadcast_to(self._allowed, (len(ids), len(self._allowed)))
+        return np.broadcast_to(self.now(), (len(ids), self._vocabulary.size))
 
     def take(self, token_id: int) -> None:
         """See `Hold`."""
@@ -131,7 +146,8 @@ class SchemaHold:
         self._size = vocabulary.size
         tokenizer = LLTokenizer(str(vocabulary.path), eos_token=sorted(eos_ids))
         try:
-            grammar = LLMatcher.grammar_from_json_schema(json.dumps(json.loads(schema)))
+            # no spaces but those of json.dumps: a model may else fill lines with them for ever
+            grammar = LLMatcher.grammar_from_json_schema(schema, overrides=_COMPACT)
             self._matcher: Any = LLMatcher(tokenizer, grammar)
             problem = self._matcher.get_error()
         except ValueError as error:

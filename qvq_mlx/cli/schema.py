@@ -1,0 +1,26 @@
+"""What `--schema` means: a file, or the JSON itself."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from qvq_mlx.core.errors import UsageError
+
+
+def read_schema(given: str) -> str:
+    """The text of a JSON schema. Raises UsageError."""
+    text, where = given, "--schema"
+    if not given.lstrip().startswith(("{", "true", "false")):
+        try:
+            text, where = Path(given).expanduser().read_text(encoding="utf-8"), given
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "it is no text"
+            raise UsageError(f"--schema {given} cannot be read: {reason}", "ls -l") from error
+    try:
+        schema = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"{where} is no JSON: {error}", "qvq ask --help") from error
+    if not isinstance(schema, dict | bool):
+        raise UsageError(f"{where} is no JSON schema: it is no object", "qvq ask --help")
+    return json.dumps(schema)
