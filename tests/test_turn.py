@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -100,7 +101,11 @@ def test_ctrl_c_leaves_the_queue(tmp_path: Path, holder) -> None:
 def big(world: Build, tmp_path: Path) -> Callable[..., World]:
     """A world with the 4-bit QVQ on disk, as a file of its size without its bytes."""
     folder = make_snapshot(tmp_path / "hub", "mlx-community/QVQ-72B-Preview-4bit")
-    os.truncate(folder / "model.safetensors", 41_300_000_000)
+    size = 41_300_000_000
+    header = json.dumps({"w": {"dtype": "U8", "shape": [size], "data_offsets": [0, size]}}).encode()
+    weights = folder / "model.safetensors"
+    weights.write_bytes(len(header).to_bytes(8, "little") + header)
+    os.truncate(weights, 8 + len(header) + size)
     Image.new("RGB", (300, 300)).save(tmp_path / "a.png")
 
     def build(memory_gib: int, **options) -> World:

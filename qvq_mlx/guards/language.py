@@ -112,21 +112,29 @@ def allowed_scripts(question: str, lang: str = AUTO) -> frozenset[Script] | None
     """The scripts that the answer may be written in; None where it is not held to any.
 
     `auto` allows every script that the question is written in, and those of the languages that
-    it names ("translate it into Chinese"); and it holds nothing where the question asks what is
-    written in the picture, which may be in any script.
+    it names ("translate it into Chinese"); where it names none and asks what is written in the
+    picture, the answer is held to nothing.
     """
-    if lang == OFF or (lang == AUTO and _READS.search(question)):
+    if lang == OFF:
         return None
     for language in _KNOWN:
         if language.code == lang:
             return language.scripts
+    named = _named(question)
+    if not named and _READS.search(question):
+        return None
     asked = {script for script, letters in scripts(question).items() if letters}
-    for language in _KNOWN:
-        if any(name.casefold() in question.casefold() for name in language.names):
-            asked |= language.scripts
+    asked |= named
     if Script.KANA in asked:
         asked.add(Script.HAN)
     return frozenset(asked) | ALWAYS
+
+
+def _named(question: str) -> set[Script]:
+    """The scripts of the languages that a question names."""
+    folded = question.casefold()
+    named = [each for each in _KNOWN if any(name.casefold() in folded for name in each.names)]
+    return {script for language in named for script in language.scripts}
 
 
 def scripts(text: str) -> dict[Script, int]:

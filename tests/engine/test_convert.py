@@ -268,7 +268,12 @@ texts = st.text(st.characters(codec="utf-8"))
         sees=st.booleans(),
         max_tokens=st.integers(1, 10**6),
         thinking=st.builds(
-            Thinking, st.sampled_from(ThinkingStyle), st.lists(texts).map(tuple), texts, texts
+            Thinking,
+            style=st.sampled_from(ThinkingStyle),
+            markers=st.lists(texts).map(tuple),
+            labels=st.lists(texts).map(tuple),
+            open_tag=texts,
+            closing=texts,
         ),
         sampling=st.builds(Sampling, st.floats(0, 5), st.floats(0, 1), st.integers(0, 99)),
     )
@@ -334,7 +339,7 @@ def test_a_full_disk_is_seen_before_anything_is_written(
     monkeypatch.setattr(staging, "free_bytes", lambda _target: 1000)
     it = world()
     assert it.run("convert", str(source), str(tmp_path / "target")) == 2
-    assert "0.0 MiB are free" in it.err
+    assert "1000 bytes are free" in it.err
     assert [path.name for path in tmp_path.iterdir()] == []
 
 
