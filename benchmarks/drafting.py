@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import io
 import statistics
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -115,17 +114,17 @@ def against_plain(
 ) -> Result:
     """Wall time of `auto` against none over the same questions, in turns."""
     ratios: list[float] = []
-    with tempfile.TemporaryDirectory() as costs:
-        for turn in range(rounds + 1):
-            drafted_s = plain_s = 0.0
-            for prompt in asked:
-                auto = run(cold(session, draft, Path(costs)), prompt, MOST_TOKENS)
-                plain = run(cold(session), prompt, MOST_TOKENS)
-                assert auto.ids == plain.ids, "a drafter changed the text"
-                drafted_s += auto.seconds
-                plain_s += plain.seconds
-            if turn:
-                ratios.append(plain_s / drafted_s)
+    drafting, none = Drafts(Drafting.AUTO, draft), Drafts(Drafting.NONE)
+    for turn in range(rounds + 1):
+        drafted_s = plain_s = 0.0
+        for prompt in asked:
+            auto = run(cold(session, drafting), prompt, MOST_TOKENS)
+            plain = run(cold(session, none), prompt, MOST_TOKENS)
+            assert auto.ids == plain.ids, "a drafter changed the text"
+            drafted_s += auto.seconds
+            plain_s += plain.seconds
+        if turn:
+            ratios.append(plain_s / drafted_s)
     last = auto.finished.effort
     detail = f"{last.drafter}, {last.accepted_tokens} of {last.drafted_tokens} drafts right"
     detail += f", {last.passes} passes for {len(auto.ids)} tokens"
@@ -134,13 +133,9 @@ def against_plain(
     )
 
 
-def cold(session: Session, draft: Reader | None = None, costs: Path | None = None) -> Session:
-    """The same checkpoints with nothing kept of an earlier question; drafted for if `costs`."""
-    reader = session.reader.in_chunks_of(PREFILL_CHUNK_TOKENS)
-    if costs is None:
-        return Session(reader, Drafts(Drafting.NONE))
-    fresh = draft.in_chunks_of(PREFILL_CHUNK_TOKENS) if draft else None
-    return Session(reader, Drafts(Drafting.AUTO, fresh, costs))
+def cold(session: Session, drafts: Drafts) -> Session:
+    """The same checkpoint with nothing kept of an earlier prompt."""
+    return Session(session.reader.in_chunks_of(PREFILL_CHUNK_TOKENS), drafts)
 
 
 def wall_time(rounds: int) -> Iterator[Result]:

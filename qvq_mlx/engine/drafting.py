@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
-from pathlib import Path
 
 from qvq_mlx.core.events import Progress
 from qvq_mlx.core.setup import Drafting
@@ -28,6 +27,19 @@ _FORGOTTEN_A_RUN = 0.98
 _UNASKED = 0.8
 
 
+def worth_loading(book: CostBook, target: str, draft: str, name: str) -> bool:
+    """Whether the draft model `name` may pay, as far as is known of these two fingerprints.
+
+    Where it may not, hope grows a little.
+    """
+    costs, draft_costs = book.costs(target), book.costs(draft)
+    past = book.past(target, name)
+    if costs is None or draft_costs is None or not hopeless(costs, draft_costs.plain_s, past):
+        return True
+    book.keep_past(target, name, _hopeful(past))
+    return False
+
+
 class Drafts:
     """The choice of a session, and what it rests on."""
 
@@ -35,13 +47,13 @@ class Drafts:
         self,
         drafting: Drafting,
         model: Reader | None = None,
-        costs_folder: Path | None = None,
+        book: CostBook | None = None,
         always: int = 0,
     ) -> None:
         """`always` > 0: draft as many tokens each time, whatever it costs."""
         self._drafting = drafting
         self._model = model
-        self._book = CostBook(costs_folder)
+        self._book = book or CostBook(None)
         self._always = always
         self._lookup = PromptLookup()
         self._read_s = 0.0  # what the draft model took to read the last prompt
@@ -59,14 +71,14 @@ class Drafts:
                 self._model, target, past, prompt, generation, control
             )
             if not speculation.on:
-                self._hope_again(parts, self._model.parts.name, past)
+                self._book.keep_past(parts.fingerprint, self._model.parts.name, _hopeful(past))
             if speculation.on or self._drafting is Drafting.MODEL:
                 return speculation
         self._lookup.restart()
         past = self._book.past(parts.fingerprint, self._lookup.name)
         speculation = Speculation(self._lookup, target, 0.0, self._always, past)
         if not speculation.on:
-            self._hope_again(parts, self._lookup.name, past)
+            self._book.keep_past(parts.fingerprint, self._lookup.name, _hopeful(past))
         return speculation
 
     def remember(self, parts: Parts, speculation: Speculation, tokens: int) -> None:
@@ -113,12 +125,6 @@ class Drafts:
         draft_s = draft.plain_s if draft is not None else 0.0
         return Speculation(drafter, target, draft_s, self._always, past)
 
-    def _hope_again(self, parts: Parts, drafter: str, past: Past) -> None:
-        """A little more with every run that a drafter is left out of, so that it is tried again."""
-        rate = max(past.rate, min(HOPE, past.rate + _HOPE_A_RUN))
-        hope = Past(rate, past.tokens, past.read_s * _FORGOTTEN_A_RUN)
-        self._book.keep_past(parts.fingerprint, drafter, hope)
-
     def _costs(
         self, parts: Parts, start: Start, control: Control
     ) -> Generator[Progress, None, Costs | None]:
@@ -131,6 +137,12 @@ class Drafts:
             if found is not None:
                 self._book.keep_costs(parts.fingerprint, found)
         return found
+
+
+def _hopeful(past: Past) -> Past:
+    """A little more hope with every run that goes without, so that a drafter is tried again."""
+    rate = max(past.rate, min(HOPE, past.rate + _HOPE_A_RUN))
+    return Past(rate, past.tokens, past.read_s * _FORGOTTEN_A_RUN)
 
 
 def _returned(steps: Generator[Progress, None, Start | None]) -> Start | None:

@@ -20,8 +20,9 @@ from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.setup import Checkpoint, Drafting, Setup
 from qvq_mlx.core.tokens import Control, Effort, Finished, Generation, Peaks, Prompt, Step
 from qvq_mlx.engine.adapter import Model, load_model
+from qvq_mlx.engine.costs import CostBook
 from qvq_mlx.engine.decode import Ending, Row, Start, decode
-from qvq_mlx.engine.drafting import Drafts
+from qvq_mlx.engine.drafting import Drafts, worth_loading
 from qvq_mlx.engine.kept import prefixes_in
 from qvq_mlx.engine.patches import read_layout
 from qvq_mlx.engine.prefill import Parts, Reader
@@ -126,14 +127,21 @@ def load_session(
     reader = yield from _load_reader(checkpoint, setup, control)
     if reader is None:
         return None
+    book = CostBook(setup.cache_folder)
     draft: Reader | None = None
-    if setup.draft_model is not None and setup.drafting in (Drafting.AUTO, Drafting.MODEL):
+    if setup.draft_model is not None and _drafts(reader.parts, setup.draft_model, setup, book):
         draft = yield from _load_reader(setup.draft_model, setup, control)
         if draft is None:
             return None
         _check_same_tokenizer(reader.parts, draft.parts)
-    drafts = Drafts(setup.drafting, draft, setup.cache_folder, setup.draft_tokens)
-    return Session(reader, drafts)
+    return Session(reader, Drafts(setup.drafting, draft, book, setup.draft_tokens))
+
+
+def _drafts(target: Parts, draft: Checkpoint, setup: Setup, book: CostBook) -> bool:
+    """Whether a draft model is to be loaded: where it is asked for, or may pay."""
+    if setup.drafting is not Drafting.AUTO:
+        return setup.drafting is Drafting.MODEL
+    return worth_loading(book, target.fingerprint, fingerprint(draft.folder), draft.card.name)
 
 
 def _load_reader(

@@ -17,7 +17,7 @@ from qvq_mlx.core.setup import Checkpoint, Drafting, Setup
 from qvq_mlx.core.tokens import Control, Finished, Prompt, Step
 from qvq_mlx.engine import loaded
 from qvq_mlx.engine.costs import CostBook
-from qvq_mlx.engine.drafting import Drafts
+from qvq_mlx.engine.drafting import Drafts, worth_loading
 from qvq_mlx.engine.prefill import Reader
 from qvq_mlx.engine.session import Session
 from qvq_mlx.engine.speculation import Costs, Past
@@ -210,7 +210,7 @@ def test_costs_are_measured_once_and_kept(
         return sum(isinstance(s, Progress) and s.stage is Stage.CALIBRATE for s in steps)
 
     def ask() -> list[Step]:
-        session = tiny.drafted_by(Drafts(Drafting.LOOKUP, None, tmp_path))
+        session = tiny.drafted_by(Drafts(Drafting.LOOKUP, None, CostBook(tmp_path)))
         return run(prompts[1], max_tokens=12, session=session)
 
     first, later = ask(), ask()
@@ -264,7 +264,7 @@ def test_what_drafts_were_worth_is_remembered(
     CostBook(tmp_path).keep_costs(key, dear)
     CostBook(tmp_path).keep_past(key, "lookup", Past(0.1, 60, 0.0))
     for rate in (0.11, 0.12):
-        session = tiny.drafted_by(Drafts(Drafting.LOOKUP, None, tmp_path))
+        session = tiny.drafted_by(Drafts(Drafting.LOOKUP, None, CostBook(tmp_path)))
         steps = run(prompts[1], max_tokens=12, session=session)
         assert f"{rate - 0.01:.0%} are right" in finished(steps).effort.off
         assert finished(steps).effort.drafted_tokens == 0
@@ -279,8 +279,13 @@ def test_a_draft_model_that_reads_longer_than_it_saves_is_left_out(
     book.keep_costs(tiny.parts.fingerprint, cheap)
     book.keep_costs(draft_reader.parts.fingerprint, Costs(0.1, (0.1,) * 8))
     book.keep_past(tiny.parts.fingerprint, name, Past(0.9, 60, 1000.0))
-    session = tiny.drafted_by(Drafts(Drafting.MODEL, draft_reader, tmp_path))
+    session = tiny.drafted_by(Drafts(Drafting.MODEL, draft_reader, CostBook(tmp_path)))
     steps = run(prompts[1], max_tokens=12, session=session)
     assert finished(steps).effort.off.startswith("it reads the prompt for 1000.00 s")
     assert finished(steps).effort.drafter == name
     assert CostBook(tmp_path).past(tiny.parts.fingerprint, name).read_s == pytest.approx(980)
+    assert not worth_loading(
+        CostBook(tmp_path), tiny.parts.fingerprint, draft_reader.parts.fingerprint, name
+    )
+    assert CostBook(tmp_path).past(tiny.parts.fingerprint, name).read_s == pytest.approx(960.4)
+    assert worth_loading(CostBook(None), "this model", "that draft", name)
