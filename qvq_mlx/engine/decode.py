@@ -75,6 +75,10 @@ def decode(
         if len(staying) < len(live):
             live, pending = [live[place] for place in staying], pending[mx.array(staying)]
             lane.keep(staying)
+        if any(row.owes_an_answer for row in live):
+            drawn_next = cast("list[list[int]]", pending.tolist())
+            for row, [token_id] in zip(live, drawn_next, strict=True):
+                row.foresee(token_id)
         forced = [row.forced(1 if len(live) > 1 else row.room) for row in live]
         drafted = 0
         if any(forced):
@@ -154,6 +158,16 @@ class Row:
             return None
         return self.held.allowed(cast("list[list[int]]", block.tolist())[place], taken=taken)
 
+    @property
+    def owes_an_answer(self) -> bool:
+        """Whether the turn must not end yet: a schema waits, and the closing text can be said."""
+        return self.held.owed and bool(self._closing) and not self._concluded
+
+    def foresee(self, token_id: int) -> None:
+        """Before `token_id` is run: where it ends the turn too early, the closing text is due."""
+        if self.owes_an_answer and token_id in self._eos_ids:
+            self._conclude()
+
     def forced(self, most: int) -> list[int]:
         """The next tokens of the closing text, up to `most`; none unless it was asked for."""
         if self._control.concluding and not self._concluded:
@@ -176,9 +190,7 @@ class Row:
                 if token_id != truth[count - 1]:
                     return count
             if token_id in self._eos_ids and not forced:
-                if self.held.owed and self._closing and not self._concluded:
-                    self._conclude()
-                else:
+                if not self.owes_an_answer:
                     self._finish(StopReason.END)
                 return count
             self.sequence.append(token_id)

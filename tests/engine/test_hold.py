@@ -123,6 +123,35 @@ def test_rows_are_held_one_by_one(tiny: Session, prompt: Prompt, card: ModelCard
         assert text == ids_of(alone)
 
 
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_turn_that_ends_without_an_answer_is_asked_for_one(
+    rows: int, tiny: Session, prompt: Prompt, card: ModelCard
+) -> None:
+    # a marker that the model never writes: for the gate, its whole reply is thinking
+    thinking = Thinking(ThinkingStyle.MARKER, ("**Result**",))
+    hold = AnswerHold(thinking, json.dumps(COUNT))
+
+    def ways(seeds: range) -> list[tuple[Generation, Control]]:
+        return [
+            (Generation(Sampling(0.9, seed=seed), 200, "\n\n**Result**\n\n", hold), Control())
+            for seed in seeds
+        ]
+
+    texts: list[list[int]] = [[] for _ in range(rows)]
+    ends = []
+    for step in tiny.generate_rows(prompt, ways(range(rows))):
+        if isinstance(step, Token):
+            texts[step.row].append(step.id)
+        if isinstance(step, Finished):
+            ends.append(step)
+    for seed, ids in enumerate(texts):
+        text = b"".join(map(tiny.parts.vocabulary.piece, ids)).decode()
+        jsonschema.validate(json.loads(text.rpartition("**Result**")[2]), COUNT)
+        [alone] = [list(ids_of(list(tiny.generate_rows(prompt, ways(range(seed, seed + 1))))))]
+        assert ids == alone
+    assert all(end.schema_met and end.concluded for end in ends)
+
+
 def test_an_answer_that_is_cut_off_does_not_satisfy(
     tiny: Session, prompt: Prompt, card: ModelCard
 ) -> None:
