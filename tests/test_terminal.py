@@ -170,10 +170,12 @@ def test_a_key_expands_the_tail_and_folds_it_again(
     assert t.restored
 
 
-def test_ctrl_c_once_asks_for_the_answer_now(terminal: Open, thinking: str) -> None:
+@pytest.mark.parametrize("key", [b"\x03", b"a", b"aaa"], ids=["ctrl-c", "a", "a thrice"])
+def test_ctrl_c_or_a_asks_for_the_answer_now(terminal: Open, thinking: str, key: bytes) -> None:
     t = terminal(80, 24)
     t.read_until(lambda: t.shows(thinking[:30]))
-    t.press(b"\x03")
+    assert t.shows("t expands · a answers")
+    t.press(key)
     assert t.wait() == 0
     lines = [line for line in t.everything() if line]
     assert sum("Thought for" in line for line in lines) == 1

@@ -13,6 +13,7 @@ home of rich, which is loaded when a renderer needs it and not before.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from qvq_mlx.core.env import Env
@@ -35,17 +36,24 @@ class Renderer(Protocol):
         """An exception ended the run: restore the terminal and print nothing."""
 
 
-def renderer(env: Env, output: Output, *, saved: bool = True) -> Renderer:
+def renderer(
+    env: Env,
+    output: Output,
+    *,
+    saved: bool = True,
+    answer_now: Callable[[], None] = lambda: None,
+) -> Renderer:
     """The renderer for these streams and this wish.
 
     `saved`: the run will be in the history, so the screen may name the command that shows the
-    thinking again. Raises UsageError where a tail was asked for and there is nowhere to draw it.
+    thinking again. `answer_now` is called when a person presses the key for it. Raises UsageError
+    where a tail was asked for and there is nowhere to draw it.
     """
     on_stdout = env.stdout.isatty() and output.form is OutputForm.TEXT and output.file is None
-    return _person(env, output, saved) if on_stdout else _document(env, output)
+    return _person(env, output, saved, answer_now) if on_stdout else _document(env, output)
 
 
-def _person(env: Env, output: Output, saved: bool) -> Renderer:
+def _person(env: Env, output: Output, saved: bool, answer_now: Callable[[], None]) -> Renderer:
     from qvq_mlx.render.tty import Manner, Screen
 
     default = ThinkingView.NONE if output.quiet else ThinkingView.TAIL
@@ -57,7 +65,7 @@ def _person(env: Env, output: Output, saved: bool) -> Renderer:
         verbose=output.verbose,
         hint="qvq last --thinking" if saved else "",
     )
-    return Screen(env, manner=manner)
+    return Screen(env, manner=manner, answer_now=answer_now)
 
 
 def _document(env: Env, output: Output) -> Renderer:

@@ -12,13 +12,25 @@ import atexit
 import os
 import select
 import termios
+from dataclasses import dataclass
 from typing import TextIO
 
 from qvq_mlx.core.env import Env
 
 _TOGGLES = b"t\x0f"  # t, Ctrl-O
+_ANSWERS = b"a"
 
 _LFLAG, _CC = 3, 6  # the places in what tcgetattr returns
+
+
+@dataclass(frozen=True, slots=True)
+class Pressed:
+    """What was pressed since the last look: how often a key that expands or collapses, and whether
+    the one that asks for the answer now.
+    """
+
+    toggles: int = 0
+    answer: bool = False
 
 
 class Keys:
@@ -53,9 +65,9 @@ class Keys:
         self._before = attributes
         atexit.register(self.close)
 
-    def toggles(self) -> int:
-        """How often a key that expands or collapses was pressed since the last call."""
-        count = 0
+    def pressed(self) -> Pressed:
+        """Everything since the last call."""
+        toggles, answer = 0, False
         while self.active and self._fd is not None and _in_front(self._fd):
             if not select.select([self._fd], [], [], 0)[0]:
                 break
@@ -64,8 +76,9 @@ class Keys:
                 self.close()
                 break
             if not data.startswith(b"\x1b"):  # an arrow or a function key is no letter
-                count += sum(byte in _TOGGLES for byte in data)
-        return count
+                toggles += sum(byte in _TOGGLES for byte in data)
+                answer |= any(byte in _ANSWERS for byte in data)
+        return Pressed(toggles, answer)
 
     def close(self) -> None:
         """Put the terminal back as it was. May be called again."""

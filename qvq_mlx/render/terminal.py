@@ -11,7 +11,7 @@ from typing import TextIO
 
 from qvq_mlx.core.env import Env
 from qvq_mlx.render.job import Job
-from qvq_mlx.render.keys import Keys
+from qvq_mlx.render.keys import Keys, Pressed
 from qvq_mlx.render.live import LiveArea
 
 
@@ -49,9 +49,9 @@ class Terminal:
         if self._keyboard:
             self._keys.open()
 
-    def toggles(self) -> int:
-        """How often a key that expands or collapses was pressed since the last call."""
-        return self._keys.toggles()
+    def pressed(self) -> Pressed:
+        """The keys since the last call."""
+        return self._keys.pressed()
 
     def stopped(self) -> bool:
         """Stop where Ctrl-Z was pressed. True after `fg`: the screen has to be drawn anew."""

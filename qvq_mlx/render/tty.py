@@ -9,6 +9,7 @@ once where a stage moved on, something went to the scrollback or a key was press
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from qvq_mlx.core.env import Env
@@ -68,8 +69,13 @@ class Manner:
 class Screen:
     """The renderer of a terminal."""
 
-    def __init__(self, env: Env, *, manner: Manner) -> None:
+    def __init__(
+        self, env: Env, *, manner: Manner, answer_now: Callable[[], None] = lambda: None
+    ) -> None:
+        """`answer_now`: a person asks for the answer, while the model thinks."""
         self._env = env
+        self._answer_now = answer_now
+        self._can_conclude = False
         self._manner = manner
         # behind a pipe, the keyboard may be a pager's
         keyboard = manner.answers or manner.view is ThinkingView.TAIL
@@ -88,6 +94,7 @@ class Screen:
 
     def begin(self, plan: Plan) -> None:
         """Say what was read, and take the keyboard."""
+        self._can_conclude = bool(plan.card.thinking.closing)
         self._meter.begin()
         self._terminal.take()
         if self._manner.answers and not self._manner.quiet:
@@ -147,7 +154,10 @@ class Screen:
     def _refresh(self, said: list[Row], *, urgent: bool) -> None:
         """Draw a frame if one is due."""
         urgent = self._terminal.stopped() or bool(said) or urgent
-        if self._terminal.toggles() % 2 and self._manner.view is ThinkingView.TAIL:
+        pressed = self._terminal.pressed()
+        if pressed.answer and self._can_conclude and self._transcript.thinking and not self._answer:
+            self._answer_now()
+        if pressed.toggles % 2 and self._manner.view is ThinkingView.TAIL:
             self._expanded = not self._expanded
             urgent = True
         now = self._env.clock()
@@ -263,7 +273,11 @@ class Screen:
             parts = meter.header("Thinking", meter.thinking_tokens, meter.first)
         keyed = self._terminal.has_keys and self._manner.view is ThinkingView.TAIL
         note = ("t collapses" if self._expanded else "t expands") if keyed else ""
-        return at_both_ends(joined(parts, self._terminal.width), note, self._terminal.width)
+        head, width = joined(parts, self._terminal.width), self._terminal.width
+        if keyed and self._can_conclude and not self._answer:
+            both = f"{note} · a answers"
+            note = both if cells(f"{head}  {both}") <= width else note
+        return at_both_ends(head, note, width)
 
     def _finish(self, done: Done, said: list[Row]) -> None:
         """Everything that stands goes to the scrollback."""
