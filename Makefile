@@ -39,7 +39,7 @@ fix: .venv/developing ## Format, fix what can be fixed, regenerate the docs
 evaluate: .venv/installed ## Print the embedded model's accuracy over 400 fresh pictures
 	$(BIN)/python -m tools.tiny.evaluate --seed 7 --count 400
 
-bench: .venv/developing ## Measure the speed ratios (some ten minutes)
+bench: .venv/developing ## Measure the speed ratios (a quarter of an hour)
 	$(BIN)/python -m benchmarks
 
 clean: ## Remove the environment and everything that was built

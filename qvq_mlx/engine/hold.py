@@ -9,7 +9,9 @@ A schema is enforced by llguidance on the token's bytes; scripts by the letters 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import mlx.core as mx
@@ -23,6 +25,7 @@ from qvq_mlx.engine.vocabulary import Vocabulary
 from qvq_mlx.guards.language import Script, begins_letter_outside, has_letter_outside
 
 if TYPE_CHECKING:
+    from llguidance import LLTokenizer
     from llguidance._lib import JsonCompileOptions
 
 _COMPACT: JsonCompileOptions = {
@@ -119,14 +122,10 @@ class ScriptHold:
     def __init__(self, vocabulary: Vocabulary, allowed: frozenset[Script]) -> None:
         self._vocabulary = vocabulary
         self._scripts = allowed
-        self._allowed: Allowed | None = None
 
     def now(self) -> Allowed:
         """See `Hold`."""
-        if self._allowed is None:  # not before it is needed: 150,000 tokens take a moment
-            pieces = self._vocabulary.pieces
-            self._allowed = np.array([_in_scripts(piece, self._scripts) for piece in pieces])
-        return self._allowed
+        return _tokens_in_scripts(self._vocabulary, self._scripts)
 
     def after(self, ids: Sequence[int]) -> Allowed:
         """See `Hold`."""
@@ -141,10 +140,10 @@ class SchemaHold:
 
     def __init__(self, vocabulary: Vocabulary, eos_ids: frozenset[int], schema: str) -> None:
         """Raises UsageError for a schema that cannot be enforced."""
-        from llguidance import LLMatcher, LLTokenizer
+        from llguidance import LLMatcher
 
         self._size = vocabulary.size
-        tokenizer = LLTokenizer(str(vocabulary.path), eos_token=sorted(eos_ids))
+        tokenizer = _tokenizer(vocabulary.path, tuple(sorted(eos_ids)))
         try:
             # no spaces but those of json.dumps: a model may else fill lines with them for ever
             grammar = LLMatcher.grammar_from_json_schema(schema, overrides=_COMPACT)
@@ -191,6 +190,22 @@ class SchemaHold:
         fill_next_token_bitmask(self._matcher, self._bitmask)
         bits = np.unpackbits(self._bitmask.view(np.uint8), bitorder="little")
         return bits[: self._size].astype(np.bool_)
+
+
+# Reading 150,000 tokens takes a moment: once for all rows of a session, and not before an answer
+# has begun.
+@functools.lru_cache(maxsize=2)
+def _tokens_in_scripts(vocabulary: Vocabulary, allowed: frozenset[Script]) -> Allowed:
+    """(vocabulary,): which tokens an answer in these scripts may hold."""
+    return np.array([_in_scripts(piece, allowed) for piece in vocabulary.pieces])
+
+
+@functools.lru_cache(maxsize=1)
+def _tokenizer(path: Path, eos_ids: tuple[int, ...]) -> LLTokenizer:
+    """The tokenizer file as llguidance reads it: a second, once for all rows of a session."""
+    from llguidance import LLTokenizer
+
+    return LLTokenizer(str(path), eos_token=list(eos_ids))
 
 
 def _in_scripts(piece: bytes, allowed: frozenset[Script]) -> bool:

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from tools.tiny import hub
-from tools.tiny.tokenizer import CHAT_TEMPLATE, PRE_TOKENIZER
+from tools.tiny.tokenizer import PRE_TOKENIZER, write_config
 
 PACKAGE = "dashscope==2.0.2"
 MEMBER = "dashscope/resources/qwen.tiktoken"
@@ -55,31 +55,7 @@ _TEXT_TOKENS = {
 def write(folder: Path, generation: Generation, ranks: Path | None = None) -> None:
     """Write tokenizer.json, tokenizer_config.json and chat_template.json into `folder`."""
     shutil.copyfile(tokenizer_file(generation, ranks), folder / "tokenizer.json")
-    tokens = added_tokens(generation)
-    flags = {"lstrip": False, "normalized": False, "rstrip": False, "single_word": False}
-    hub.write_json(
-        folder / "tokenizer_config.json",
-        {
-            "add_prefix_space": False,
-            "added_tokens_decoder": {
-                str(token_id): {"content": token, **flags, "special": special}
-                for token, (token_id, special) in tokens.items()
-            },
-            "additional_special_tokens": list(hub.SPECIAL_TOKENS[1:]),
-            "bos_token": None,
-            "chat_template": CHAT_TEMPLATE,
-            "clean_up_tokenization_spaces": False,
-            "eos_token": "<|im_end|>",
-            "errors": "replace",
-            "model_max_length": 32768,
-            "pad_token": "<|endoftext|>",
-            "padding_side": "left",
-            "split_special_tokens": False,
-            "tokenizer_class": "Qwen2Tokenizer",
-            "unk_token": None,
-        },
-    )
-    hub.write_json(folder / "chat_template.json", {"chat_template": CHAT_TEMPLATE})
+    write_config(folder, added_tokens(generation))
 
 
 def tokenizer_file(generation: Generation, ranks: Path | None = None) -> Path:

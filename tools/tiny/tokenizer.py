@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 
@@ -110,14 +111,19 @@ def write_sidecars(out: Path) -> None:
     hub.write_json(out / "vocab.json", model["vocab"])
     merges = "\n".join(" ".join(pair) for pair in model["merges"])
     (out / "merges.txt").write_text(f"#version: 0.2\n{merges}\n", encoding="utf-8")
+    write_config(out, {token: (token_id, True) for token, token_id in hub.SPECIAL_IDS.items()})
+
+
+def write_config(folder: Path, added: Mapping[str, tuple[int, bool]]) -> None:
+    """Write tokenizer_config.json and chat_template.json. `added`: ids, and which are special."""
     flags = {"lstrip": False, "normalized": False, "rstrip": False, "single_word": False}
     hub.write_json(
-        out / "tokenizer_config.json",
+        folder / "tokenizer_config.json",
         {
             "add_prefix_space": False,
             "added_tokens_decoder": {
-                str(token_id): {"content": token, **flags, "special": True}
-                for token, token_id in hub.SPECIAL_IDS.items()
+                str(token_id): {"content": token, **flags, "special": special}
+                for token, (token_id, special) in added.items()
             },
             "additional_special_tokens": list(hub.SPECIAL_TOKENS[1:]),
             "bos_token": None,
@@ -133,7 +139,7 @@ def write_sidecars(out: Path) -> None:
             "unk_token": None,
         },
     )
-    hub.write_json(out / "chat_template.json", {"chat_template": CHAT_TEMPLATE})
+    hub.write_json(folder / "chat_template.json", {"chat_template": CHAT_TEMPLATE})
 
 
 def main() -> None:
