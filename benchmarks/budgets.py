@@ -104,7 +104,7 @@ def plan_of(case: Case) -> Plan:
     file = io.BytesIO()
     case.image.save(file, "PNG")
     file.seek(0)
-    picture = images.read("-", card.vision, file)
+    picture = images.read("-", card.vision, images.Desk(file))[0]
     question, most = case.question, card.max_tokens
     return Plan(question, card, folder, (picture,), card.system, card.sampling, most)
 

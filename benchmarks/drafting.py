@@ -80,7 +80,9 @@ def prompts(session: Session, count: int) -> list[Prompt]:
         case.image.save(file, "PNG")
         file.seek(0)
         found.append(
-            session.prompt(case.question, [images.read("-", card.vision, file)], card.system)
+            session.prompt(
+                case.question, images.read("-", card.vision, images.Desk(file)), card.system
+            )
         )
     return found
 

@@ -12,6 +12,7 @@ from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.env import Engine, Env
 from qvq_mlx.core.errors import ModelError, UsageError
 from qvq_mlx.core.events import AnswerSource, Done, Event, Stats, StopReason
+from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.records import request_record
 from qvq_mlx.core.request import Request
@@ -29,9 +30,7 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
     card, folder = registry.resolve(request.model, settings.hub_cache, settings.cards_folder)
     _check_images(request, card)
     sampling, notices = voting.sampling_of(request, card)
-    pictures = tuple(
-        images.read(source, card.vision, env.stdin.buffer) for source in request.images
-    )
+    pictures = _pictures(request, card, env)
     setup = _setup(request, card, settings)
     draft = setup.draft_model.card if setup.draft_model else None
     if draft and setup.drafting is Drafting.AUTO:
@@ -85,6 +84,16 @@ def answers(engine: Engine, plan: Plan, control: Control, pace: Pace = iter) -> 
     if plan.verify:
         events = second_look.looked_again(events, engine, plan, control, pace)
     return events
+
+
+def _pictures(request: Request, card: ModelCard, env: Env) -> tuple[Picture, ...]:
+    """What the model will see, in the order of the prompt: a source may hold several pictures."""
+    desk = images.Desk(env.stdin.buffer)
+    read = (
+        images.read(source, card.vision, desk, request.look_at(index))
+        for index, source in enumerate(request.images)
+    )
+    return tuple(picture for pictures in read for picture in pictures)
 
 
 def _check_images(request: Request, card: ModelCard) -> None:

@@ -39,7 +39,7 @@ EXACT = VisionLimits(min_pixels=1, max_pixels=2**40)  # multiples of 28 stay as 
 
 
 def read(data: bytes, limits: VisionLimits = EXACT) -> Picture:
-    return images.read("-", limits, io.BytesIO(data))
+    return images.read("-", limits, images.Desk(io.BytesIO(data)))[0]
 
 
 def encoded(image: Image.Image, form: str, **options: object) -> bytes:
@@ -108,7 +108,7 @@ def test_every_format_by_content(form: str, tmp_path: Path) -> None:
     data = encoded(image, form, **({"lossless": True} if form == "WEBP" else {}))
     path = tmp_path / "named wrongly.txt"
     path.write_bytes(data)
-    picture = images.read(str(path), EXACT, io.BytesIO())
+    picture = images.read(str(path), EXACT, images.Desk(io.BytesIO()))[0]
     assert picture.name == str(path)
     assert (picture.source_width_px, picture.source_height_px, picture.tokens) == (56, 28, 2)
     assert picture.sha256 == hashlib.sha256(data).hexdigest()
@@ -121,7 +121,7 @@ def test_stdin_home_and_file_urls(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "a cat.png").write_bytes(data)
     url = (tmp_path / "a cat.png").as_uri()
     for source in ("~/a cat.png", url, url.replace("file://", "FILE://localhost")):
-        picture = images.read(source, EXACT, io.BytesIO())
+        picture = images.read(source, EXACT, images.Desk(io.BytesIO()))[0]
         assert (picture.name, picture.rgb) == (source, b"\xff\0\0" * 28 * 28)
     assert read(data).name == "-"
 
@@ -250,7 +250,7 @@ def refused(
     source: str, kind: type[InputError], stdin: bytes = b"", limits: VisionLimits = DEFAULT
 ) -> InputError:
     with pytest.raises(InputError) as caught:
-        images.read(source, limits, io.BytesIO(stdin))
+        images.read(source, limits, images.Desk(io.BytesIO(stdin)))[0]
     assert type(caught.value) is kind
     assert caught.value.exit_code is ExitCode.BAD_INPUT
     assert "\n" not in caught.value.message
@@ -328,9 +328,9 @@ def test_stdin_that_is_a_terminal_or_broken() -> None:
             raise OSError(5, "Input/output error")
 
     with pytest.raises(ImageUnreadableError, match="stdin is a terminal"):
-        images.read("-", DEFAULT, Terminal())
+        images.read("-", DEFAULT, images.Desk(Terminal()))[0]
     with pytest.raises(ImageUnreadableError, match=r"\(Input/output error\)"):
-        images.read("-", DEFAULT, Broken())
+        images.read("-", DEFAULT, images.Desk(Broken()))[0]
 
 
 def test_too_many_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -566,7 +566,8 @@ def test_a_closed_stderr_and_an_open_one_are_left_as_they_were(
     code = (
         "import os, sys, io; from qvq_mlx import images;"
         "from qvq_mlx.core.card import VisionLimits;"
-        "os.close(2); images.read('-', VisionLimits(), io.BytesIO(bytes.fromhex(sys.argv[1])))"
+        "os.close(2); desk = images.Desk(io.BytesIO(bytes.fromhex(sys.argv[1])));"
+        "images.read('-', VisionLimits(), desk)"
     )
     argv = [sys.executable, "-c", code, real(14).hex()]
     assert subprocess.run(argv, check=False).returncode == 0

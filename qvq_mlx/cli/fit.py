@@ -98,7 +98,9 @@ def _use(card: ModelCard, env: Env, sources: list[str], budget: int | None) -> U
     if sources and not card.sees:
         raise UsageError(f"{card.name} reads text only", f"qvq fit {card.name}")
     if sources:
-        pictures = [images.read(source, card.vision, env.stdin.buffer) for source in sources]
+        desk = images.Desk(env.stdin.buffer)
+        read = (images.read(source, card.vision, desk) for source in sources)
+        pictures = [picture for pictures in read for picture in pictures]
         use = replace(use, image_tokens=sum(picture.tokens for picture in pictures))
     return use if budget is None else replace(use, budget_tokens=budget)
 

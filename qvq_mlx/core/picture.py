@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
+from qvq_mlx.core.look import Region
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:
     """One decoded and resized image. `name` is the path as the user gave it.
 
     `rgb` holds `height_px * width_px * 3` bytes in row order, sRGB, 8 bit. `source_*` is the size
-    after the EXIF orientation was applied, before the resize. `sha256` is of the file's bytes.
+    after the EXIF orientation was applied, before crop and resize. `sha256` is of the file's
+    bytes. `page` is counted from 1, None where the file holds one picture; `crop` is the part of
+    the source that `rgb` shows, None for all of it.
     """
 
     name: str
@@ -22,6 +26,8 @@ class Picture:
     tokens: int
     sha256: str
     rgb: bytes = field(repr=False)
+    page: int | None = None
+    crop: Region | None = None
 
     @property
     def receipt(self) -> str:

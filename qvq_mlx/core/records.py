@@ -28,6 +28,7 @@ from qvq_mlx.core.events import (
     Verification,
     Vote,
 )
+from qvq_mlx.core.look import Region
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.request import Sampling
 
@@ -48,7 +49,10 @@ _NAMES = {cls: name for name, cls in _TYPES.items()}
 
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
-    """One picture as it was read. `path` is as the user gave it, `-` for standard input."""
+    """One picture as it was read. `path` is as the user gave it, `-` for standard input.
+
+    `page` is null where the file holds one picture, `crop` where all of it was shown.
+    """
 
     path: str
     source_width_px: int
@@ -57,6 +61,8 @@ class ImageRecord:
     height_px: int
     tokens: int
     sha256: str
+    page: int | None
+    crop: Region | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +178,8 @@ def request_record(plan: Plan) -> RequestRecord:
                 height_px=picture.height_px,
                 tokens=picture.tokens,
                 sha256=picture.sha256,
+                page=picture.page,
+                crop=picture.crop,
             )
             for picture in plan.pictures
         ),

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from qvq_mlx.core.look import Look
+
 
 class ThinkingView(StrEnum):
     """How much of the thinking a person sees."""
@@ -73,6 +75,7 @@ class Request:
     runs computed. `force` runs what does not fit in memory; `wait` False fails where another
     process has a big model loaded. `answer_tokens` may follow once the budget is spent. `votes` is
     how many samples are drawn and put to the vote; `verify` looks at the picture once more.
+    `looks` say how the images are read, one after the other.
     """
 
     question: str
@@ -91,6 +94,11 @@ class Request:
     answer_tokens: int = 1024
     votes: int = 1
     verify: bool = False
+    looks: tuple[Look, ...] = (Look(),)
+
+    def look_at(self, index: int) -> Look:
+        """How image `index` is read; where there are fewer looks than images, the last serves."""
+        return self.looks[min(index, len(self.looks) - 1)]
 
 
 class OutputForm(StrEnum):

@@ -11,27 +11,44 @@ Nothing here imports PIL before a picture is read.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from qvq_mlx.core.card import VisionLimits
+from qvq_mlx.core.look import Look
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.images.paths import path_of
 from qvq_mlx.images.pixels import decoded, scaled
 from qvq_mlx.images.resize import smart_resize
 from qvq_mlx.images.sources import from_file, from_stdin
 
-__all__ = ["read", "smart_resize"]
+__all__ = ["Desk", "read", "smart_resize"]
 
 
-def read(source: str, limits: VisionLimits, stdin: BinaryIO) -> Picture:
-    """The picture at `source`: a path, a `file://` URL, or `-` for the bytes of `stdin`.
+_PLAIN = Look()
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a picture may be taken from, besides the disk."""
+
+    stdin: BinaryIO
+
+
+def read(
+    source: str,
+    limits: VisionLimits,
+    desk: Desk,
+    look: Look = _PLAIN,  # noqa: ARG001
+) -> tuple[Picture, ...]:
+    """The pictures of `source`: a path, a `file://` URL, or `-` for the bytes of stdin.
 
     Raises ImageNotFoundError, ImageUnreadableError or ImageSizeError.
     """
-    data = from_stdin(stdin) if source == "-" else from_file(source, path_of(source))
+    data = from_stdin(desk.stdin) if source == "-" else from_file(source, path_of(source))
     image = decoded(source, data, limits)
     height_px, width_px = smart_resize(image.height, image.width, limits)
-    return Picture(
+    picture = Picture(
         name=source,
         source_width_px=image.width,
         source_height_px=image.height,
@@ -41,3 +58,4 @@ def read(source: str, limits: VisionLimits, stdin: BinaryIO) -> Picture:
         sha256=hashlib.sha256(data).hexdigest(),
         rgb=scaled(image, width_px, height_px).tobytes(),  # (height, width, 3)
     )
+    return (picture,)
