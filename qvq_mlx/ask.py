@@ -21,6 +21,7 @@ from qvq_mlx.core.timing import Pace, paced, timed
 from qvq_mlx.core.tokens import AnswerHold, Control, Generation
 from qvq_mlx.guards.language import Script, allowed_scripts
 from qvq_mlx.guards.supervise import Limits, supervise
+from qvq_mlx.loaded import Loaded
 from qvq_mlx.store import registry
 from qvq_mlx.turn import Turn
 
@@ -60,9 +61,15 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
     )
 
 
-def ask(plan: Plan, env: Env, settings: Settings, control: Control) -> Iterator[Event]:
-    """Everything that happens from here to `Done`, measured and saved."""
-    events = timed(_events(plan, env, settings, control), env.clock)
+def ask(
+    plan: Plan, env: Env, settings: Settings, control: Control, loaded: Loaded | None = None
+) -> Iterator[Event]:
+    """Everything that happens from here to `Done`, measured and saved.
+
+    `loaded` holds the model from one question to the next; None: this run's own, for as long as
+    the run.
+    """
+    events = timed(_events(plan, env, settings, control, loaded), env.clock)
     if settings.save:
         events = history.record(events, request_record(plan), settings.history_folder, env.now())
     return events
@@ -132,21 +139,27 @@ def _budget_tokens(request: Request, card: ModelCard) -> int | None:
     return None
 
 
-def _events(plan: Plan, env: Env, settings: Settings, control: Control) -> Iterator[Event]:
-    """One big model at a time: the turn is taken before the load and given back after `Done`."""
+def _events(
+    plan: Plan, env: Env, settings: Settings, control: Control, loaded: Loaded | None
+) -> Iterator[Event]:
+    """One big model at a time: the turn is taken before the load, and given back with the model."""
     yield from plan.notices
-    turn = Turn(settings.cache_folder, env.sleep)
+    holder = loaded or Loaded(env.load_engine, Turn(settings.cache_folder, env.sleep))
     try:
-        if plan.alone and not (yield from turn.take(control, wait=plan.wait)):
+        if plan.alone and not (yield from holder.turn.take(control, wait=plan.wait)):
             yield Done(StopReason.INTERRUPT, AnswerSource.NONE, False, False, Stats())
             return
-        yield from _loaded(plan, env, settings, control)
+        yield from _answered(plan, env, settings, control, holder)
     finally:
-        turn.release()
+        holder.settle(Checkpoint(plan.card, plan.folder), alone=plan.alone)
+        if loaded is None:
+            holder.close()
 
 
-def _loaded(plan: Plan, env: Env, settings: Settings, control: Control) -> Iterator[Event]:
-    engine = yield from env.load_engine(Checkpoint(plan.card, plan.folder), plan.setup, control)
+def _answered(
+    plan: Plan, env: Env, settings: Settings, control: Control, loaded: Loaded
+) -> Iterator[Event]:
+    engine = yield from loaded.load(Checkpoint(plan.card, plan.folder), plan.setup, control)
     if engine is None:
         yield Done(StopReason.INTERRUPT, AnswerSource.NONE, False, False, Stats())
         return
