@@ -9,6 +9,7 @@ import typer
 
 from qvq_mlx.cli import (
     ask,
+    batch,
     cache,
     config,
     convert,
@@ -55,6 +56,7 @@ def root(
 
 
 app.command("ask")(ask.ask)
+app.command("batch")(batch.batch)
 app.command("last")(last.last)
 app.command("models")(models.models)
 app.command("list")(list_.list_models)
@@ -74,7 +76,7 @@ app.command("config")(config.config)
 app.command("doctor")(doctor.doctor)
 
 COMMANDS = (
-    *("ask", "last"),
+    *("ask", "batch", "last"),
     *("models", "list", "show", "licence", "fit"),
     *("pull", "verify", "rm", "prune", "export", "import", "convert"),
     *("split", "cache", "config", "doctor"),
