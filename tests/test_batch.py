@@ -192,6 +192,14 @@ def test_a_file_of_another_kind_is_left_alone(
     assert "is no record of qvq batch" in there.err
 
 
+def test_what_cannot_be_read_again_is_refused(world: Build, pictures: Path) -> None:
+    there = world(WORDS)
+    assert run(there, pictures, "-o", "/dev/null") == 2
+    assert "-o /dev/null is no file" in there.err
+    assert run(world(WORDS), pictures, "-o", str(pictures)) == 2
+    assert run(world(WORDS), pictures, "-o", str(pictures / "none" / "out.jsonl")) == 2
+
+
 def test_two_at_once_are_refused(world: Build, pictures: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     with out.open("ab") as other:

@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import shlex
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,6 +104,11 @@ def open_ledger(path: Path, is_stale: Callable[[Json], bool]) -> FileLedger:
     except OSError as error:
         raise _failed(path, error) from error
     try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OutputError(
+                f"-o {path} is no file: what is done could not be read from it",
+                "qvq batch ... > out.jsonl",
+            )
         _lock(path, descriptor)
         kept, records = _read(path, descriptor)
         stale = [is_stale(record) for record in records]

@@ -56,7 +56,6 @@ def batch(
     seed: options.Seed = None,
     vote: options.Votes = None,
     draft: options.Draft = "auto",
-    no_cache: options.NoCache = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="A line per item, on stderr.")
     ] = False,
@@ -97,7 +96,6 @@ def batch(
         lang=parse_lang(lang),
         schema="" if schema is None else read_schema(schema),
         draft=draft,
-        use_cache=not no_cache,
         force=force,
         wait=not no_wait,
         budget=None if budget is None else parse_budget(budget),
