@@ -58,6 +58,7 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
         answer_tokens=request.answer_tokens,
         votes=request.votes,
         verify=request.verify,
+        request=request,
     )
 
 

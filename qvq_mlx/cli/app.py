@@ -19,6 +19,7 @@ from qvq_mlx.cli import (
     import_,
     last,
     licence,
+    log,
     models,
     pull,
     rm,
@@ -58,6 +59,7 @@ def root(
 app.command("ask")(ask.ask)
 app.command("batch")(batch.batch)
 app.command("last")(last.last)
+app.add_typer(log.log, name="log")
 app.command("models")(models.models)
 app.command("list")(list_.list_models)
 app.command("show")(show.show)
@@ -76,7 +78,7 @@ app.command("config")(config.config)
 app.command("doctor")(doctor.doctor)
 
 COMMANDS = (
-    *("ask", "batch", "last"),
+    *("ask", "batch", "last", "log"),
     *("models", "list", "show", "licence", "fit"),
     *("pull", "verify", "rm", "prune", "export", "import", "convert"),
     *("split", "cache", "config", "doctor"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.events import Notice
 from qvq_mlx.core.picture import Picture
-from qvq_mlx.core.request import Sampling
+from qvq_mlx.core.request import Request, Sampling
 from qvq_mlx.core.setup import Setup
 from qvq_mlx.core.tokens import AnswerHold
 
@@ -21,6 +21,7 @@ class Plan:
     `budget_tokens` None sets no bounds to the thinking. `notices` are said before the first event.
     `alone`: the model is so big that no second one may be loaded at the same time; `wait`: and then
     this run waits for its turn. `votes`: samples to draw from one prefill, sample r with seed + r.
+    `request` is what was asked for, before names were resolved and defaults filled in.
     """
 
     question: str
@@ -39,3 +40,4 @@ class Plan:
     answer_tokens: int = 1024
     votes: int = 1
     verify: bool = False
+    request: Request | None = None
