@@ -9,6 +9,7 @@ from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.events import Notice
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.request import Sampling
+from qvq_mlx.core.rounds import Keepsake, Round, Source, retold
 from qvq_mlx.core.setup import Setup
 from qvq_mlx.core.tokens import AnswerHold
 
@@ -21,6 +22,10 @@ class Plan:
     `budget_tokens` None sets no bounds to the thinking. `notices` are said before the first event.
     `alone`: the model is so big that no second one may be loaded at the same time; `wait`: and then
     this run waits for its turn. `votes`: samples to draw from one prefill, sample r with seed + r.
+
+    `rounds` are those that the model is told of, `pictures` those of all rounds and of the
+    question, in order, and `sources` what they come from. `keepsakes` are the bytes of sources that
+    could not be read again.
     """
 
     question: str
@@ -39,3 +44,13 @@ class Plan:
     answer_tokens: int = 1024
     votes: int = 1
     verify: bool = False
+    rounds: tuple[Round, ...] = ()
+    sources: tuple[Source, ...] = ()
+    keepsakes: tuple[Keepsake, ...] = ()
+    follows: str | None = None
+
+    def posed(self, question: str) -> tuple[str, tuple[Round, ...]]:
+        """`question` and the earlier rounds as this model takes them: as rounds, or in words."""
+        if self.card.rounds:
+            return question, self.rounds
+        return retold(question, self.rounds), ()

@@ -31,6 +31,7 @@ from qvq_mlx.core.events import (
 from qvq_mlx.core.look import Region
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.request import Sampling
+from qvq_mlx.core.rounds import Round, Source
 
 VERSION = 1
 
@@ -67,7 +68,12 @@ class ImageRecord:
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """The head of a run: what was asked of whom. `max_tokens` and `sampling` as they were used."""
+    """The head of a run: what was asked of whom. `max_tokens` and `sampling` as they were used.
+
+    `sources` are what the images come from; `rounds` the earlier questions and answers that the
+    model was told of, oldest first, and `follows` the id of the run that this one goes on from, or
+    null. `model_argument` is what `-m` takes to name the same model again.
+    """
 
     version: int
     type: str
@@ -77,6 +83,10 @@ class RequestRecord:
     system: str | None
     max_tokens: int
     sampling: Sampling
+    model_argument: str = ""
+    sources: tuple[Source, ...] = ()
+    rounds: tuple[Round, ...] = ()
+    follows: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +196,11 @@ def request_record(plan: Plan) -> RequestRecord:
         system=plan.system,
         max_tokens=plan.max_tokens,
         sampling=plan.sampling,
+        # a card that was made for a folder is called by that folder, and no other name finds it
+        model_argument=plan.card.folder if plan.card.folder.startswith("/") else plan.card.name,
+        sources=plan.sources,
+        rounds=plan.rounds,
+        follows=plan.follows,
     )
 
 
