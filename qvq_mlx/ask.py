@@ -16,7 +16,7 @@ from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.records import request_record
 from qvq_mlx.core.request import Request
-from qvq_mlx.core.rounds import RETOLD_BYTES, Round, kept
+from qvq_mlx.core.rounds import RETOLD_BYTES, kept
 from qvq_mlx.core.setup import Checkpoint, Drafting, Setup
 from qvq_mlx.core.timing import Pace, paced, timed
 from qvq_mlx.core.tokens import AnswerHold, Control, Generation
@@ -42,7 +42,7 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
             setup = replace(setup, draft_model=None)
         draft = None
     room = fitting.check(card, request, pictures, env, draft)
-    rounds, said = _rounds(request, card, pictures)
+    room_bytes = _room_bytes(request, card, pictures)
     return Plan(
         question=request.question,
         card=card,
@@ -54,17 +54,19 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
         max_tokens=request.max_tokens or card.max_tokens,
         hold=_hold(request, card),
         setup=setup,
-        notices=room.notices + notices + said,
+        notices=room.notices + notices + _said_of_rounds(request, card, room_bytes),
         alone=room.alone,
         wait=request.wait,
         budget_tokens=_budget_tokens(request, card),
         answer_tokens=request.answer_tokens,
         votes=request.votes,
         verify=request.verify,
-        rounds=rounds,
+        rounds=request.rounds,
+        room_bytes=room_bytes,
         sources=sight.sources,
         keepsakes=sight.keepsakes,
         follows=request.follows,
+        seen_pictures=request.seen_pictures,
     )
 
 
@@ -113,34 +115,30 @@ def _keeping(events: Iterator[Event], plan: Plan, settings: Settings) -> Iterato
     yield from events
 
 
-def _rounds(
-    request: Request, card: ModelCard, pictures: Sequence[Picture]
-) -> tuple[tuple[Round, ...], tuple[Notice, ...]]:
-    """The earlier rounds that there is room for, and what to say about them."""
-    if not request.rounds:
-        return (), ()
+def _room_bytes(request: Request, card: ModelCard, pictures: Sequence[Picture]) -> int | None:
+    """What the text of earlier rounds may take; None: as much as it takes."""
     room_bytes = fitting.room_for_rounds_bytes(card, request, pictures)
-    if not card.rounds:
-        room_bytes = min(RETOLD_BYTES, room_bytes or RETOLD_BYTES)
-    rounds = kept(request.rounds, room_bytes)
-    notices = []
-    if left := len(request.rounds) - len(rounds):
-        notices.append(
-            Notice(
-                "rounds-left-out",
-                f"the oldest {left} of {len(request.rounds)} earlier questions are left out:"
-                f" there is room for {room_bytes:,} bytes of them",
-            )
+    return room_bytes if card.rounds else min(RETOLD_BYTES, room_bytes or RETOLD_BYTES)
+
+
+def _said_of_rounds(
+    request: Request, card: ModelCard, room_bytes: int | None
+) -> tuple[Notice, ...]:
+    """What to say of the earlier rounds, where the model does not get all of them as they were."""
+    if not request.rounds:
+        return ()
+    told, notices = len(kept(request.rounds, room_bytes)), []
+    if left := len(request.rounds) - told:
+        text = (
+            f"the oldest {left} of {len(request.rounds)} earlier questions are left out:"
+            f" there is room for {room_bytes or 0:,} bytes of them"
         )
+        notices.append(Notice("rounds-left-out", text))
     if not card.rounds:
-        told = f"{len(rounds)} earlier questions and answers" if len(rounds) > 1 else "the last one"
-        notices.append(
-            Notice(
-                "one-round",
-                f"{card.name} knows one round only: it is asked anew, and told {told} in words",
-            )
-        )
-    return rounds, tuple(notices)
+        last = f"{told} earlier questions and answers" if told > 1 else "the last one"
+        text = f"{card.name} knows one round only: it is asked anew, and told {last} in words"
+        notices.append(Notice("one-round", text))
+    return tuple(notices)
 
 
 def _check_images(request: Request, card: ModelCard) -> None:

@@ -10,6 +10,7 @@ import typer
 from qvq_mlx.cli import (
     ask,
     cache,
+    chat,
     config,
     convert,
     doctor,
@@ -55,6 +56,7 @@ def root(
 
 
 app.command("ask")(ask.ask)
+app.command("chat")(chat.chat)
 app.command("last")(last.last)
 app.command("models")(models.models)
 app.command("list")(list_.list_models)
@@ -74,7 +76,7 @@ app.command("config")(config.config)
 app.command("doctor")(doctor.doctor)
 
 COMMANDS = (
-    *("ask", "last"),
+    *("ask", "chat", "last"),
     *("models", "list", "show", "licence", "fit"),
     *("pull", "verify", "rm", "prune", "export", "import", "convert"),
     *("split", "cache", "config", "doctor"),

@@ -70,9 +70,9 @@ class ImageRecord:
 class RequestRecord:
     """The head of a run: what was asked of whom. `max_tokens` and `sampling` as they were used.
 
-    `sources` are what the images come from; `rounds` the earlier questions and answers that the
-    model was told of, oldest first, and `follows` the id of the run that this one goes on from, or
-    null. `model_argument` is what `-m` takes to name the same model again.
+    `sources` are what the images come from; `rounds` the earlier questions and answers, oldest
+    first, and `follows` the id of the run that this one goes on from, or null. `model_argument` is
+    what `-m` takes to name the same model again.
     """
 
     version: int

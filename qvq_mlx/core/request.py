@@ -79,7 +79,8 @@ class Request:
     `looks` say how the images are read, one after the other.
 
     A follow-up brings along the earlier `rounds`, oldest first, and in `earlier` what they were
-    about; `images` are then those that are new. It `follows` the run of that id.
+    about; `images` are then those that are new. It `follows` the run of that id. The receipts of
+    the first `seen_pictures` were shown before.
     """
 
     question: str
@@ -102,6 +103,7 @@ class Request:
     rounds: tuple[Round, ...] = ()
     earlier: tuple[Shown, ...] = ()
     follows: str | None = None
+    seen_pictures: int = 0
 
     def look_at(self, index: int) -> Look:
         """How image `index` is read; where there are fewer looks than images, the last serves."""
