@@ -11,6 +11,7 @@ from qvq_mlx.cli import (
     ask,
     batch,
     cache,
+    chat,
     config,
     convert,
     doctor,
@@ -58,6 +59,7 @@ def root(
 
 app.command("ask")(ask.ask)
 app.command("batch")(batch.batch)
+app.command("chat")(chat.chat)
 app.command("last")(last.last)
 app.add_typer(log.log, name="log")
 app.command("models")(models.models)
@@ -78,7 +80,7 @@ app.command("config")(config.config)
 app.command("doctor")(doctor.doctor)
 
 COMMANDS = (
-    *("ask", "batch", "last", "log"),
+    *("ask", "chat", "batch", "last", "log"),
     *("models", "list", "show", "licence", "fit"),
     *("pull", "verify", "rm", "prune", "export", "import", "convert"),
     *("split", "cache", "config", "doctor"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +14,7 @@ from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.request import Output, OutputForm, Request, SamplingOverrides, ThinkingView
 
 if TYPE_CHECKING:
+    from qvq_mlx.chat.following import Past
     from qvq_mlx.core.card import ModelCard
     from qvq_mlx.core.env import Env
 
@@ -150,11 +152,21 @@ def ask(
     offline: Annotated[
         bool, typer.Option("--offline", help="Refuse every network connection.")
     ] = False,
+    follow: Annotated[
+        bool,
+        typer.Option("--continue", "-c", help="A follow-up of the last run; -c ID: of that run."),
+    ] = False,
+    no_save: Annotated[
+        bool, typer.Option("--no-save", help="Keep nothing of this run in the history.")
+    ] = False,
 ) -> int:
     """Ask one question about one or more images.
 
     IMAGE is a file, or `-` for one from stdin. What looks like a file is an image, whether it
     exists or not; everything else is the QUESTION. -i and -Q say which is which.
+
+    -c goes on from the last run: its pictures, its model and what was said. Where the first
+    argument is the id of a run, it goes on from that one. More images may be added.
     """
     from qvq_mlx import config  # not before: `qvq --help` reads this module
     from qvq_mlx.cli.choose import model_for
@@ -170,12 +182,22 @@ def ask(
     _exclude({"-q": quiet, "-v": verbose})
     if offline:
         env.forbid_network()
+    if no_save:
+        settings = replace(settings, save=False)
+    past: Past | None = None
+    if follow:
+        from qvq_mlx.chat.following import past_of, run_of
+
+        earlier, arguments = run_of(arguments or [], settings.history_folder)
+        past = past_of(earlier, settings.history_folder)
     images, text = _inputs(arguments or [], image or [], question)
     request = Request(
         question=text,
         images=images,
-        model=model_for(env, settings, model, partial(_pull, env)),
-        system=system,
+        model=model_for(
+            env, settings, model or (past.model if past else None), partial(_pull, env)
+        ),
+        system=past.system_for(model) if past and system is None else system,
         max_tokens=max_tokens,
         sampling=SamplingOverrides(temperature, top_p, top_k, min_p, seed),
         lang=parse_lang(lang),
@@ -188,6 +210,9 @@ def ask(
         answer_tokens=answer_tokens,
         votes=vote or 1,
         verify=verify,
+        rounds=past.rounds if past else (),
+        earlier=past.shown if past else (),
+        follows=past.id if past else None,
     )
     form = OutputForm.JSON if as_json else OutputForm.JSONL if as_jsonl else OutputForm.TEXT
     view = ThinkingView.NONE if no_thinking else thinking

@@ -12,12 +12,26 @@ from qvq_mlx.core.events import Done, StopReason
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.request import Output, Request
 from qvq_mlx.core.tokens import Control
+from qvq_mlx.loaded import Loaded
+from qvq_mlx.render.plain import Together
 
 
-def run(request: Request, output: Output, env: Env, settings: Settings) -> ExitCode:
-    """Ask, show, and judge how it ended. Raises a QvqError where there is no whole answer."""
+def run(
+    request: Request,
+    output: Output,
+    env: Env,
+    settings: Settings,
+    loaded: Loaded | None = None,
+    witness: render.Renderer | None = None,
+) -> ExitCode:
+    """Ask, show, and judge how it ended. Raises a QvqError where there is no whole answer.
+
+    `loaded` keeps the model for the next question; `witness` is shown what the screen is.
+    """
     control = Control()
     renderer = render.renderer(env, output, saved=settings.save, answer_now=control.conclude)
+    if witness is not None:
+        renderer = Together([witness, renderer])
     plan = straight_line.plan(request, env, settings)
     watched = env.stdout.isatty() or env.stderr.isatty()
     interrupts = Interrupts(control, can_conclude=watched and bool(plan.card.thinking.closing))
@@ -25,7 +39,7 @@ def run(request: Request, output: Output, env: Env, settings: Settings) -> ExitC
     try:
         with handled(interrupts):
             renderer.begin(plan)
-            for event in straight_line.ask(plan, env, settings, control):
+            for event in straight_line.ask(plan, env, settings, control, loaded):
                 interrupts.saw(event)
                 renderer.feed(event)
                 if isinstance(event, Done):

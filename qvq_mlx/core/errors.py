@@ -189,6 +189,12 @@ class ImageUnreadableError(InputError):
     code = "image-unreadable"
 
 
+class ImageChangedError(InputError):
+    """It is not what an earlier question was about."""
+
+    code = "image-changed"
+
+
 class ImageSizeError(InputError):
     """The picture is too large, too small or too narrow for the model."""
 

@@ -30,6 +30,7 @@ from qvq_mlx.core.events import (
 )
 from qvq_mlx.core.look import Look, Region
 from qvq_mlx.core.request import Budget, Request, Sampling, SamplingOverrides
+from qvq_mlx.core.rounds import Round, Source
 
 if TYPE_CHECKING:  # what reads a run needs no card and no setup
     from qvq_mlx.core.plan import Plan
@@ -90,6 +91,9 @@ class RequestRecord:
     `model_argument` is what `-m` takes to name the same model again. `schema` is the text that the
     answer was held to; `looks` say how the images were read, one after the other, the last for all
     that follow. `given` is null in a run that was saved before it was kept.
+
+    `sources` are what the images come from; `rounds` the earlier questions and answers, oldest
+    first, and `follows` the id of the run that this one goes on from, or null.
     """
 
     version: int
@@ -110,6 +114,9 @@ class RequestRecord:
     draft: str = "auto"
     looks: tuple[Look, ...] = (Look(),)
     given: Given | None = None
+    sources: tuple[Source, ...] = ()
+    rounds: tuple[Round, ...] = ()
+    follows: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +238,9 @@ def request_record(plan: Plan) -> RequestRecord:
         draft=asked.draft if asked else "auto",
         looks=asked.looks if asked else (Look(),),
         given=_given(asked) if asked else None,
+        sources=plan.sources,
+        rounds=plan.rounds,
+        follows=plan.follows,
     )
 
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from qvq_mlx.core.look import Look
+from qvq_mlx.core.rounds import Round, Shown
 
 
 class ThinkingView(StrEnum):
@@ -76,6 +77,10 @@ class Request:
     process has a big model loaded. `answer_tokens` may follow once the budget is spent. `votes` is
     how many samples are drawn and put to the vote; `verify` looks at the picture once more.
     `looks` say how the images are read, one after the other.
+
+    A follow-up brings along the earlier `rounds`, oldest first, and in `earlier` what they were
+    about; `images` are then those that are new. It `follows` the run of that id. The receipts of
+    the first `seen_pictures` were shown before.
     """
 
     question: str
@@ -95,6 +100,10 @@ class Request:
     votes: int = 1
     verify: bool = False
     looks: tuple[Look, ...] = (Look(),)
+    rounds: tuple[Round, ...] = ()
+    earlier: tuple[Shown, ...] = ()
+    follows: str | None = None
+    seen_pictures: int = 0
 
     def look_at(self, index: int) -> Look:
         """How image `index` is read; where there are fewer looks than images, the last serves."""

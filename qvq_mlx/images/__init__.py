@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from qvq_mlx.core.card import VisionLimits
+from qvq_mlx.core.errors import ImageUnreadableError
 from qvq_mlx.core.look import Look
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.images.paths import path_of
@@ -22,7 +23,7 @@ from qvq_mlx.images.pixels import decoded, scaled
 from qvq_mlx.images.resize import smart_resize
 from qvq_mlx.images.sources import from_file, from_stdin
 
-__all__ = ["Desk", "read", "smart_resize"]
+__all__ = ["Desk", "bytes_of", "is_on_disk", "pictures_in", "read", "smart_resize"]
 
 
 _PLAIN = Look()
@@ -35,17 +36,26 @@ class Desk:
     stdin: BinaryIO
 
 
-def read(
-    source: str,
-    limits: VisionLimits,
-    desk: Desk,
-    look: Look = _PLAIN,  # noqa: ARG001
-) -> tuple[Picture, ...]:
+def read(source: str, limits: VisionLimits, desk: Desk, look: Look = _PLAIN) -> tuple[Picture, ...]:
     """The pictures of `source`: a path, a `file://` URL, or `-` for the bytes of stdin.
 
     Raises ImageNotFoundError, ImageUnreadableError or ImageSizeError.
     """
-    data = from_stdin(desk.stdin) if source == "-" else from_file(source, path_of(source))
+    return pictures_in(source, bytes_of(source, desk), limits, look)
+
+
+def bytes_of(source: str, desk: Desk) -> bytes:
+    """The bytes of `source`. Raises ImageNotFoundError, ImageUnreadableError or ImageSizeError."""
+    return from_stdin(desk.stdin) if source == "-" else from_file(source, path_of(source))
+
+
+def pictures_in(
+    source: str,
+    data: bytes,
+    limits: VisionLimits,
+    look: Look = _PLAIN,  # noqa: ARG001
+) -> tuple[Picture, ...]:
+    """The pictures in the bytes of `source`. Raises ImageUnreadableError or ImageSizeError."""
     image = decoded(source, data, limits)
     height_px, width_px = smart_resize(image.height, image.width, limits)
     picture = Picture(
@@ -59,3 +69,17 @@ def read(
         rgb=scaled(image, width_px, height_px).tobytes(),  # (height, width, 3)
     )
     return (picture,)
+
+
+def is_on_disk(source: str) -> bool:
+    """Whether it names a file that can be read again. What is piped in or fetched comes but once.
+
+    A path where nothing lies counts as one: reading it says so.
+    """
+    if source == "-":
+        return False
+    try:
+        path = path_of(source)
+        return path.is_file() or not path.exists()
+    except (ImageUnreadableError, OSError, ValueError):
+        return False
