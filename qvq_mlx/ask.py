@@ -9,6 +9,7 @@ from functools import partial
 from qvq_mlx import fitting, history, images, second_look, voting
 from qvq_mlx.config import Settings
 from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.ending import ended
 from qvq_mlx.core.env import Engine, Env
 from qvq_mlx.core.errors import ModelError, UsageError
 from qvq_mlx.core.events import AnswerSource, Done, Event, Stats, StopReason
@@ -62,7 +63,7 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
 
 def ask(plan: Plan, env: Env, settings: Settings, control: Control) -> Iterator[Event]:
     """Everything that happens from here to `Done`, measured and saved."""
-    events = timed(_events(plan, env, settings, control), env.clock)
+    events = timed(ended(_events(plan, env, settings, control)), env.clock)
     if settings.save:
         events = history.record(events, request_record(plan), settings.history_folder, env.now())
     return events
