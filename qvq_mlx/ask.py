@@ -12,7 +12,7 @@ from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.ending import ended
 from qvq_mlx.core.env import Engine, Env
 from qvq_mlx.core.errors import ModelError, UsageError
-from qvq_mlx.core.events import AnswerSource, Done, Event, Stats, StopReason
+from qvq_mlx.core.events import AnswerSource, Done, Event, Notice, Stats, StopReason
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.records import request_record
@@ -51,7 +51,7 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
         max_tokens=request.max_tokens or card.max_tokens,
         hold=_hold(request, card),
         setup=setup,
-        notices=room.notices + notices,
+        notices=_piped(request) + room.notices + notices,
         alone=room.alone,
         wait=request.wait,
         budget_tokens=_budget_tokens(request, card),
@@ -85,6 +85,15 @@ def answers(engine: Engine, plan: Plan, control: Control, pace: Pace = iter) -> 
     if plan.verify:
         events = second_look.looked_again(events, engine, plan, control, pace)
     return events
+
+
+def _piped(request: Request) -> tuple[Notice, ...]:
+    """The receipt for text that came through stdin."""
+    count = request.piped_characters
+    if not count:
+        return ()
+    role = "are the question" if count == len(request.question) else "follow the question"
+    return (Notice("stdin", f"{count:,} characters from stdin {role}"),)
 
 
 def _pictures(request: Request, card: ModelCard, env: Env) -> tuple[Picture, ...]:

@@ -154,10 +154,12 @@ def ask(
     """Ask one question about one or more images.
 
     IMAGE is a file, or `-` for one from stdin. What looks like a file is an image, whether it
-    exists or not; everything else is the QUESTION. -i and -Q say which is which.
+    exists or not; everything else is the QUESTION. -i and -Q say which is which. Text that is
+    piped in follows the question.
     """
     from qvq_mlx import config  # not before: `qvq --help` reads this module
     from qvq_mlx.cli.choose import model_for
+    from qvq_mlx.cli.piped import asked
     from qvq_mlx.cli.run import run
     from qvq_mlx.cli.schema import read_schema
     from qvq_mlx.guards.budget import parse_budget
@@ -171,8 +173,9 @@ def ask(
     if offline:
         env.forbid_network()
     images, text = _inputs(arguments or [], image or [], question)
+    sent = asked(text, env, stdin_is_image="-" in images)
     request = Request(
-        question=text,
+        question=sent.question,
         images=images,
         model=model_for(env, settings, model, partial(_pull, env)),
         system=system,
@@ -188,6 +191,7 @@ def ask(
         answer_tokens=answer_tokens,
         votes=vote or 1,
         verify=verify,
+        piped_characters=sent.piped_characters,
     )
     form = OutputForm.JSON if as_json else OutputForm.JSONL if as_jsonl else OutputForm.TEXT
     view = ThinkingView.NONE if no_thinking else thinking
@@ -206,16 +210,14 @@ def _pull(env: Env, card: ModelCard) -> None:
 
 def _inputs(
     arguments: list[str], images: list[str], question: str | None
-) -> tuple[tuple[str, ...], str]:
-    """The images in the order of the prompt, and the question. Raises UsageError."""
+) -> tuple[tuple[str, ...], str | None]:
+    """The images in the order of the prompt, and the question, if any. Raises UsageError."""
     if question is not None:
         if not question.strip():
             raise UsageError("the question is empty", 'qvq ask IMAGE "question"')
         # the question is named, so everything else is an image
         return (*images, *arguments), question
     found = sort(arguments, on_disk)
-    if found.question is None:
-        raise UsageError("no question is given", 'qvq ask IMAGE "question"')
     return (*images, *found.images), found.question
 
 

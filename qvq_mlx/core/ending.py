@@ -22,7 +22,7 @@ from qvq_mlx.core.events import (
 
 def ended(events: Iterable[Event]) -> Iterator[Event]:
     """The same events, and `Done` in any case but that of an error."""
-    thinking, answer = 0, 0
+    thinking, answer, over = 0, 0, False
     try:
         for event in events:
             match event:
@@ -30,10 +30,14 @@ def ended(events: Iterable[Event]) -> Iterator[Event]:
                     thinking += tokens
                 case AnswerDelta(tokens=tokens):
                     answer += tokens
+                case Done():
+                    over = True
                 case _:
                     pass
             yield event
     except (KeyboardInterrupt, SystemExit):
+        if over:
+            raise
         stats = Stats(
             generated_tokens=thinking + answer, thinking_tokens=thinking, answer_tokens=answer
         )

@@ -75,7 +75,8 @@ class Request:
     runs computed. `force` runs what does not fit in memory; `wait` False fails where another
     process has a big model loaded. `answer_tokens` may follow once the budget is spent. `votes` is
     how many samples are drawn and put to the vote; `verify` looks at the picture once more.
-    `looks` say how the images are read, one after the other.
+    `looks` say how the images are read, one after the other. `piped_characters` of the question's
+    end came through stdin.
     """
 
     question: str
@@ -95,6 +96,7 @@ class Request:
     votes: int = 1
     verify: bool = False
     looks: tuple[Look, ...] = (Look(),)
+    piped_characters: int = 0
 
     def look_at(self, index: int) -> Look:
         """How image `index` is read; where there are fewer looks than images, the last serves."""
