@@ -10,6 +10,7 @@ import typer
 from qvq_mlx.cli import (
     ask,
     cache,
+    completion,
     config,
     convert,
     doctor,
@@ -72,12 +73,14 @@ app.command("split")(split.split)
 app.add_typer(cache.cache, name="cache")
 app.command("config")(config.config)
 app.command("doctor")(doctor.doctor)
+app.command("completion")(completion.completion)
 
 COMMANDS = (
     *("ask", "last"),
     *("models", "list", "show", "licence", "fit"),
     *("pull", "verify", "rm", "prune", "export", "import", "convert"),
     *("split", "cache", "config", "doctor"),
+    *("completion",),
 )
 
 _ROOT_OPTIONS = ("-h", "--help", "-V", "--version")
