@@ -37,7 +37,7 @@ STAGES = {
     "thinking": b"Thinking",
     "answer": b"word",
 }
-LATE = frozenset({"interrupt", "end"})
+ENDINGS = {"interrupt", "end"}  # a signal may also come while what has ended is shown
 DONE = {0, 3}  # it ended before what we did reached it
 KEYS = [b"t", b"\x0f", b"a", b"?", b"\x1b[A", b"xyz", b"\x1bOP", b"\r\n", b"\x13\x11", b"a" * 5000]
 
@@ -49,7 +49,6 @@ class Plug:
     do: Callable[[Terminal], None]
     codes: set[int]
     bears_done: bool = True  # the saved run ends with `done`
-    reasons: frozenset[str] = frozenset({"interrupt"})
 
 
 def _twice(number: int) -> Callable[[Terminal], None]:
@@ -71,10 +70,9 @@ PLUGS = {
     "none": Plug(lambda _t: None, set()),
     "ctrl-c": Plug(lambda t: t.type(b"\x03"), {130}),
     "ctrl-c twice": Plug(lambda t: (t.type(b"\x03"), t.look(0.1), t.type(b"\x03")), {130}),  # type: ignore[arg-type, return-value]
-    # the second and the third may come while what has ended is shown
-    "ctrl-c thrice": Plug(_thrice_typed, {130}, reasons=LATE),
+    "ctrl-c thrice": Plug(_thrice_typed, {130}),
     "TERM": Plug(lambda t: t.send(signal.SIGTERM), {143}),
-    "TERM twice": Plug(_twice(signal.SIGTERM), {143}, reasons=LATE),
+    "TERM twice": Plug(_twice(signal.SIGTERM), {143}),
     "HUP": Plug(lambda t: t.send(signal.SIGHUP), {129}),
     "window closed": Plug(Terminal.hang_up, {129}),
     "KILL": Plug(lambda t: t.send(signal.SIGKILL), {137}, bears_done=False),
@@ -188,7 +186,7 @@ def _faults(t: Terminal, plug: Plug, name: str, code: int | None, home: Path) ->
         if code in (0, 3) or (plug.bears_done and code != 1):
             if not ended:
                 found.append(f"no done in {path.name}: {records[-1]}")
-            elif code in (129, 130, 143) and records[-1]["stop_reason"] not in plug.reasons:
+            elif code in (129, 130, 143) and records[-1]["stop_reason"] not in ENDINGS:
                 found.append(f"saved as {records[-1]['stop_reason']}")
     return tuple(found)
 

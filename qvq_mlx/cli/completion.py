@@ -6,11 +6,10 @@
 Law: everything is read off the commands themselves, so a new command or option is completed
 without a line here; what stands in an option's metavar says what it takes. `low|medium` are words,
 a name in capitals is one of _SOURCES. Nothing heavy is imported, no model is opened, and nothing is
-written: a Tab must not be felt. Files are listed by zsh and fish themselves, which know best how
-to; for bash they are listed here, because its own listing does not filter.
+written: a Tab must not be felt.
 
-The answer is lines: `words`, and then value, tab, help; or `files` with the extensions that count,
-none for every file; or `folders`.
+The answer is lines: `words`, and then value, tab, help; or `files`, and then paths. zsh lists files
+better itself, and gets `files` with the extensions that count, none for every file, or `folders`.
 """
 
 from __future__ import annotations
@@ -290,14 +289,14 @@ def _lines(found: Found, shell: Shell, current: str, env: Env) -> list[str]:
     from qvq_mlx.render.clean import clean_line
 
     match found:
-        case Files(extensions=extensions) if shell is not Shell.BASH:
+        case Files(extensions=extensions) if shell is Shell.ZSH:
             return [" ".join(["files", *extensions])]
-        case Folders() if shell is not Shell.BASH:
+        case Folders() if shell is Shell.ZSH:
             return ["folders"]
         case Files(extensions=extensions):
-            return ["files", *_listed(current, extensions, env)]
+            return ["files", *_listed(current, extensions, env.home)]
         case Folders():
-            return ["files", *_listed(current, None, env)]
+            return ["files", *_listed(current, None, env.home)]
         case words:
             prefix = _prefix(current) if shell is Shell.FISH else ""
             rows = [f"{prefix}{word.value}\t{word.help}" for word in words]
@@ -310,12 +309,11 @@ def _prefix(current: str) -> str:
     return name + equals if name.startswith("--") and equals else ""
 
 
-def _listed(current: str, extensions: tuple[str, ...] | None, env: Env) -> list[str]:
+def _listed(current: str, extensions: tuple[str, ...] | None, home: Path) -> list[str]:
     """Paths that begin with `current`, folders with a `/`; `extensions` None: folders alone."""
-    text = current.partition("=")[2] if _prefix(current) else current
-    head, slash, start = text.rpartition("/")
+    head, slash, start = current.removeprefix(_prefix(current)).rpartition("/")
     head += slash
-    folder = env.home / head[2:] if head.startswith("~/") else Path(head or ".")
+    folder = home / head[2:] if head.startswith("~/") else Path(head or ".")
     found = []
     try:
         for entry in folder.iterdir():

@@ -82,19 +82,10 @@ function __qvq_complete
     set -l tokens (commandline -opc)
     set -l current (commandline -ct)
     set -l lines (command qvq completion fish -- $tokens[2..-1] "$current" 2>/dev/null)
-    set -l kind (string split ' ' -- "$lines[1]")
-    switch "$kind[1]"
-        case words
-            test (count $lines) -gt 1; and printf '%s\n' $lines[2..-1]
-        case folders
-            __fish_complete_directories "$current" ''
-        case files
-            set -e kind[1]
-            if test (count $kind) -gt 0
-                __fish_complete_suffix $kind
-            else
-                __fish_complete_path "$current"
-            end
+    if test "$lines[1]" = files; and string match -q '~*' -- "$current"
+        __fish_complete_path "$current" # only fish itself may leave ~ as it is
+    else if test (count $lines) -gt 1
+        printf '%s\n' $lines[2..-1]
     end
 end
 complete -c qvq -f -k -a '(__qvq_complete)'
