@@ -8,6 +8,7 @@ environment variable of qvq's or of the Hugging Face cache.
                                    save = false          # keep no history
 
     QVQ_MODEL QVQ_THINKING QVQ_SAVE QVQ_HOME QVQ_CACHE_MAX QVQ_DEBUG QVQ_PACE QVQ_STALL_S
+    QVQ_STDIN_S
     HF_HUB_CACHE HF_HOME HF_ENDPOINT HF_TOKEN HF_TOKEN_PATH
 
 QVQ_CACHE_MAX=2GiB caps the image-prefix cache (0: keep nothing). QVQ_PACE=8 holds a fast model to
@@ -171,6 +172,11 @@ def hub(env: Env) -> HubAccess:
         raise ConfigError(f"HF_ENDPOINT is {endpoint!r}; it can be an http or https address")
     stall_s = _number("QVQ_STALL_S", env.environ.get("QVQ_STALL_S", "") or "30", "seconds")
     return HubAccess(endpoint, _token(env), stall_s or 30.0)
+
+
+def stdin_silence_s(env: Env) -> float:
+    """How long a pipe on stdin may say nothing. Raises ConfigError."""
+    return _number("QVQ_STDIN_S", env.environ.get("QVQ_STDIN_S", "") or "30", "seconds") or 30.0
 
 
 def licences_file(env: Env) -> Path:
