@@ -12,7 +12,6 @@ from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.env import Engine, Env
 from qvq_mlx.core.errors import ModelError, UsageError
 from qvq_mlx.core.events import AnswerSource, Done, Event, Stats, StopReason
-from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.records import request_record
 from qvq_mlx.core.request import Request
@@ -30,7 +29,8 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
     card, folder = registry.resolve(request.model, settings.hub_cache, settings.cards_folder)
     _check_images(request, card)
     sampling, notices = voting.sampling_of(request, card)
-    pictures = _pictures(request, card, env)
+    taken = images.take(request.images, card.vision, _desk(request, env, settings), request.look_at)
+    pictures = taken.pictures
     setup = _setup(request, card, settings)
     draft = setup.draft_model.card if setup.draft_model else None
     if draft and setup.drafting is Drafting.AUTO:
@@ -50,7 +50,7 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
         max_tokens=request.max_tokens or card.max_tokens,
         hold=_hold(request, card),
         setup=setup,
-        notices=room.notices + notices,
+        notices=taken.notices + room.notices + notices,
         alone=room.alone,
         wait=request.wait,
         budget_tokens=_budget_tokens(request, card),
@@ -86,14 +86,10 @@ def answers(engine: Engine, plan: Plan, control: Control, pace: Pace = iter) -> 
     return events
 
 
-def _pictures(request: Request, card: ModelCard, env: Env) -> tuple[Picture, ...]:
-    """What the model will see, in the order of the prompt: a source may hold several pictures."""
-    desk = images.Desk(env.stdin.buffer)
-    read = (
-        images.read(source, card.vision, desk, request.look_at(index))
-        for index, source in enumerate(request.images)
-    )
-    return tuple(picture for pictures in read for picture in pictures)
+def _desk(request: Request, env: Env, settings: Settings) -> images.Desk:
+    """Where pictures come from in this run."""
+    offline = "--offline" if request.offline else settings.offline
+    return images.Desk(env.stdin.buffer, env.environ.get("PATH"), offline)
 
 
 def _check_images(request: Request, card: ModelCard) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from qvq_mlx.cli.arguments import on_disk, sort
 from qvq_mlx.core.errors import UsageError
+from qvq_mlx.core.look import Look, Pages, parse_pages
 from qvq_mlx.core.request import Output, OutputForm, Request, SamplingOverrides, ThinkingView
 
 if TYPE_CHECKING:
@@ -31,6 +32,12 @@ def ask(
     question: Annotated[
         str | None,
         typer.Option("--question", "-Q", metavar="TEXT", help="The question, whatever it spells."),
+    ] = None,
+    page: Annotated[
+        str | None,
+        typer.Option(
+            "--page", metavar="N[-M],...", help="Pages of a PDF or TIFF, frames of an animation."
+        ),
     ] = None,
     model: Annotated[
         str | None,
@@ -153,8 +160,9 @@ def ask(
 ) -> int:
     """Ask one question about one or more images.
 
-    IMAGE is a file, or `-` for one from stdin. What looks like a file is an image, whether it
-    exists or not; everything else is the QUESTION. -i and -Q say which is which.
+    IMAGE is a file, a pattern, an https address, `-` for stdin, `clip` for the clipboard or
+    `screen` for a part of the screen. What looks like one of these is an image, whether it exists
+    or not; everything else is the QUESTION. -i and -Q say which is which.
     """
     from qvq_mlx import config  # not before: `qvq --help` reads this module
     from qvq_mlx.cli.choose import model_for
@@ -168,7 +176,7 @@ def ask(
     _exclude({"-R": no_thinking, "--thinking": thinking is not None})
     _exclude({"--json": as_json, "--jsonl": as_jsonl, "-x": boxed})
     _exclude({"-q": quiet, "-v": verbose})
-    if offline:
+    if offline or settings.offline:
         env.forbid_network()
     images, text = _inputs(arguments or [], image or [], question)
     request = Request(
@@ -188,6 +196,8 @@ def ask(
         answer_tokens=answer_tokens,
         votes=vote or 1,
         verify=verify,
+        looks=(Look(pages=Pages() if page is None else parse_pages(page)),),
+        offline=offline,
     )
     form = OutputForm.JSON if as_json else OutputForm.JSONL if as_jsonl else OutputForm.TEXT
     view = ThinkingView.NONE if no_thinking else thinking
