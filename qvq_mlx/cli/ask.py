@@ -11,6 +11,7 @@ import typer
 
 from qvq_mlx.cli.arguments import on_disk, sort
 from qvq_mlx.core.errors import UsageError
+from qvq_mlx.core.look import Look, Pages, parse_pages
 from qvq_mlx.core.request import Output, OutputForm, Request, SamplingOverrides, ThinkingView
 
 if TYPE_CHECKING:
@@ -33,6 +34,12 @@ def ask(
     question: Annotated[
         str | None,
         typer.Option("--question", "-Q", metavar="TEXT", help="The question, whatever it spells."),
+    ] = None,
+    page: Annotated[
+        str | None,
+        typer.Option(
+            "--page", metavar="N[-M],...", help="Pages of a PDF or TIFF, frames of an animation."
+        ),
     ] = None,
     model: Annotated[
         str | None,
@@ -162,9 +169,10 @@ def ask(
 ) -> int:
     """Ask one question about one or more images.
 
-    IMAGE is a file, or `-` for one from stdin. What looks like a file is an image, whether it
-    exists or not; everything else is the QUESTION. -i and -Q say which is which. Text that is
-    piped in follows the question.
+    IMAGE is a file, a pattern, an https address, `-` for stdin, `clip` for the clipboard or
+    `screen` for a part of the screen. What looks like one of these is an image, whether it exists
+    or not; everything else is the QUESTION. -i and -Q say which is which. Text that is piped in
+    follows the question.
 
     -c goes on from the last run: its pictures, its model and what was said. Where the first
     argument is the id of a run, it goes on from that one. More images may be added.
@@ -182,7 +190,7 @@ def ask(
     _exclude({"-R": no_thinking, "--thinking": thinking is not None})
     _exclude({"--json": as_json, "--jsonl": as_jsonl, "-x": boxed})
     _exclude({"-q": quiet, "-v": verbose})
-    if offline:
+    if offline or settings.offline:
         env.forbid_network()
     if no_save:
         settings = replace(settings, save=False)
@@ -217,6 +225,8 @@ def ask(
         earlier=past.shown if past else (),
         follows=past.id if past else None,
         piped_characters=sent.piped_characters,
+        looks=(Look(pages=Pages() if page is None else parse_pages(page)),),
+        offline=offline,
     )
     form = OutputForm.JSON if as_json else OutputForm.JSONL if as_jsonl else OutputForm.TEXT
     view = ThinkingView.NONE if no_thinking else thinking
