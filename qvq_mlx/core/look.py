@@ -1,20 +1,29 @@
 """How a source is looked at: which pages of it, which part, at how many tokens.
 
-Law: what is not given leaves the default, and nothing here depends on the picture itself.
+Law: what is not given leaves the default, and nothing here depends on the picture itself. A parser
+returns a value or raises a UsageError that quotes what was given.
 """
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+
+from qvq_mlx.core.errors import UsageError
 
 
 class Detail(StrEnum):
     """How many image tokens a picture may take, by name."""
 
     LOW = "low"
+    """256."""
     AUTO = "auto"
+    """The card's limit, usually 1,280; less where several pictures share what there is room for."""
     HIGH = "high"
+    """2,560."""
     MAX = "max"
     """The model's own maximum."""
 
@@ -65,3 +74,90 @@ class Look:
     crop: Crop | None = None
     pages: Pages = Pages()
     background: str = "white"
+
+
+def parse_detail(text: str) -> Detail | int:
+    """`low`, `auto`, `high`, `max`, or a number of image tokens from 1 on. Raises UsageError."""
+    word = text.strip().lower()
+    if word in {detail.value for detail in Detail}:
+        return Detail(word)
+    if re.fullmatch(r"[0-9]{1,9}", word) and int(word):
+        return int(word)
+    raise UsageError(
+        f"--detail is {text[:40]!r}; it can be low, auto, high, max or a number of image tokens",
+        'qvq ask --detail high IMAGE "question"',
+    )
+
+
+def parse_crop(text: str) -> Crop:
+    """`x,y,w,h` in whole pixels, or all four in percent of the picture's sides: `10%,10%,50%,50%`.
+
+    Raises UsageError, also where a part begins outside of the picture or has no size.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    percent = all(part.endswith("%") for part in parts)
+    form = r"[0-9]{1,3}(\.[0-9]{1,9})?%" if percent else r"[0-9]{1,9}"
+    if len(parts) != 4 or not all(re.fullmatch(form, part) for part in parts):
+        raise _no_crop(text, "it is x,y,w,h, all in whole pixels or all in percent (10%)")
+    x, y, width, height = (float(part.removesuffix("%")) for part in parts)
+    if not (width and height):
+        raise _no_crop(text, "nothing is left of the picture")
+    if percent and max(x + width, y + height) > 100:
+        raise _no_crop(text, "it reaches over 100 %")
+    return Crop(x, y, width, height, percent)
+
+
+def parse_looks(details: Sequence[str], crops: Sequence[str], background: str) -> tuple[Look, ...]:
+    """The looks of the images, one after the other: of options that were given once, or once per
+    image. An empty list leaves the default. Raises UsageError.
+    """
+    found_details = [parse_detail(text) for text in details] or [Detail.AUTO]
+    found_crops: list[Crop | None] = [parse_crop(text) for text in crops] or [None]
+    counts = {len(found_details), len(found_crops)} - {1}
+    if len(counts) > 1:
+        raise UsageError(
+            f"--detail is given {len(found_details)} times and --crop {len(found_crops)} times;"
+            " each can be given once, or once per image",
+            "qvq ask --help",
+        )
+    return tuple(
+        Look(
+            detail=found_details[min(index, len(found_details) - 1)],
+            crop=found_crops[min(index, len(found_crops) - 1)],
+            background=background,
+        )
+        for index in range(max(1, *counts) if counts else 1)
+    )
+
+
+def region_of(crop: Crop, width_px: int, height_px: int, name: str) -> Region:
+    """`crop` in whole pixels of a picture of that size; an edge in percent is rounded to the
+    nearest pixel, so that parts that touch neither overlap nor leave a gap.
+
+    Raises UsageError where it reaches outside: nothing is clipped in silence.
+    """
+    x, y = crop.x, crop.y
+    right, bottom = x + crop.width, y + crop.height
+    if crop.percent:
+        x, right = (_edge(share, width_px) for share in (x, right))
+        y, bottom = (_edge(share, height_px) for share in (y, bottom))
+        # a sliver still shows the pixels that it touches
+        x, y = min(x, width_px - 1), min(y, height_px - 1)
+        right, bottom = max(right, x + 1), max(bottom, y + 1)
+    if right > width_px or bottom > height_px:
+        raise UsageError(
+            f"{name}: --crop reaches to {right:.0f},{bottom:.0f}, and the picture has"
+            f" {width_px}×{height_px} pixels",
+            'qvq ask --crop 25%,25%,50%,50% IMAGE "question"',
+        )
+    return Region(int(x), int(y), int(right - x), int(bottom - y))
+
+
+def _edge(percent: float, side_px: int) -> int:
+    return min(side_px, math.floor(percent * side_px / 100 + 0.5))
+
+
+def _no_crop(text: str, why: str) -> UsageError:
+    return UsageError(
+        f"--crop is {text[:60]!r}; {why}", 'qvq ask --crop 25%,25%,50%,50% IMAGE "question"'
+    )

@@ -1,9 +1,8 @@
 """Reads a picture from a file or stdin into pixels of the model's size. The only home of PIL.
 
-Law: whatever the bytes are, `read` returns a Picture or raises an InputError; nothing is printed.
-The EXIF orientation is applied, transparency lies on white, and more than 8 bits are scaled to 8,
-never clipped. The resize is byte for byte that of mlx-vlm's Qwen3VLImageProcessor
-(`_smart_resize_image`, then PIL bicubic on 8-bit RGB).
+Law: whatever the bytes are, `read` returns Pictures or raises an InputError, or a UsageError for a
+look that the picture does not have; nothing is printed. `sources` finds the bytes, `pixels` decodes
+them, `colour` makes them sRGB, `shown` cuts out and resizes what the model sees.
 
 Nothing here imports PIL before a picture is read.
 """
@@ -17,9 +16,11 @@ from typing import BinaryIO
 from qvq_mlx.core.card import VisionLimits
 from qvq_mlx.core.look import Look
 from qvq_mlx.core.picture import Picture
+from qvq_mlx.images.colour import background_of
 from qvq_mlx.images.paths import path_of
-from qvq_mlx.images.pixels import decoded, scaled
+from qvq_mlx.images.pixels import decoded
 from qvq_mlx.images.resize import smart_resize
+from qvq_mlx.images.shown import shown
 from qvq_mlx.images.sources import from_file, from_stdin
 
 __all__ = ["Desk", "read", "smart_resize"]
@@ -35,27 +36,12 @@ class Desk:
     stdin: BinaryIO
 
 
-def read(
-    source: str,
-    limits: VisionLimits,
-    desk: Desk,
-    look: Look = _PLAIN,  # noqa: ARG001
-) -> tuple[Picture, ...]:
+def read(source: str, limits: VisionLimits, desk: Desk, look: Look = _PLAIN) -> tuple[Picture, ...]:
     """The pictures of `source`: a path, a `file://` URL, or `-` for the bytes of stdin.
 
-    Raises ImageNotFoundError, ImageUnreadableError or ImageSizeError.
+    Raises ImageNotFoundError, ImageUnreadableError, ImageSizeError or UsageError.
     """
+    background = background_of(look.background)
     data = from_stdin(desk.stdin) if source == "-" else from_file(source, path_of(source))
-    image = decoded(source, data, limits)
-    height_px, width_px = smart_resize(image.height, image.width, limits)
-    picture = Picture(
-        name=source,
-        source_width_px=image.width,
-        source_height_px=image.height,
-        width_px=width_px,
-        height_px=height_px,
-        tokens=(height_px // limits.factor_px) * (width_px // limits.factor_px),
-        sha256=hashlib.sha256(data).hexdigest(),
-        rgb=scaled(image, width_px, height_px).tobytes(),  # (height, width, 3)
-    )
-    return (picture,)
+    upright = decoded(source, data, background)
+    return (shown(upright, source, hashlib.sha256(data).hexdigest(), limits, look),)
