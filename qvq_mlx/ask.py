@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
-from qvq_mlx import fitting, history, images, second_look, voting
+from qvq_mlx import fitting, history, images, second_look, sharing, voting
 from qvq_mlx.config import Settings
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.env import Engine, Env
 from qvq_mlx.core.errors import ModelError, UsageError
-from qvq_mlx.core.events import AnswerSource, Done, Event, Stats, StopReason
+from qvq_mlx.core.events import AnswerSource, Done, Event, Notice, Stats, StopReason
+from qvq_mlx.core.look import Look
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.records import request_record
@@ -30,9 +31,10 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
     card, folder = registry.resolve(request.model, settings.hub_cache, settings.cards_folder)
     _check_images(request, card)
     sampling, notices = voting.sampling_of(request, card)
-    pictures = _pictures(request, card, env)
     setup = _setup(request, card, settings)
     draft = setup.draft_model.card if setup.draft_model else None
+    named = draft if setup.drafting is Drafting.MODEL else None
+    pictures, shrunk = _pictures(request, card, named, env)
     if draft and setup.drafting is Drafting.AUTO:
         # nobody asked for this one: it comes along only where there is room to spare
         if not fitting.leaves_room(card, draft, request, pictures, env):
@@ -50,7 +52,7 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
         max_tokens=request.max_tokens or card.max_tokens,
         hold=_hold(request, card),
         setup=setup,
-        notices=room.notices + notices,
+        notices=shrunk + room.notices + notices,
         alone=room.alone,
         wait=request.wait,
         budget_tokens=_budget_tokens(request, card),
@@ -86,14 +88,21 @@ def answers(engine: Engine, plan: Plan, control: Control, pace: Pace = iter) -> 
     return events
 
 
-def _pictures(request: Request, card: ModelCard, env: Env) -> tuple[Picture, ...]:
+def _pictures(
+    request: Request, card: ModelCard, draft: ModelCard | None, env: Env
+) -> tuple[tuple[Picture, ...], tuple[Notice, ...]]:
     """What the model will see, in the order of the prompt: a source may hold several pictures."""
     desk = images.Desk(env.stdin.buffer)
-    read = (
-        images.read(source, card.vision, desk, request.look_at(index))
-        for index, source in enumerate(request.images)
-    )
-    return tuple(picture for pictures in read for picture in pictures)
+
+    def read(index: int, look: Look) -> tuple[Picture, ...]:
+        return images.read(request.images[index], card.vision, desk, look)
+
+    def memory(wanted: int) -> int:
+        return fitting.most_image_tokens(card, draft, request, wanted, env)
+
+    question = fitting.prompt_tokens(request.question, request.system or card.system or "")
+    found = sharing.shared(card, request, question, read, memory)
+    return found.pictures, found.notices
 
 
 def _check_images(request: Request, card: ModelCard) -> None:

@@ -147,6 +147,28 @@ def ask(
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="Fail where another qvq has a big model loaded.")
     ] = False,
+    detail: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--detail",
+            metavar="low|auto|high|max|N",
+            help="Image tokens: 256, about 1,280, 2,560, the model's own maximum, or a number;"
+            " once, or once per image.",
+        ),
+    ] = None,
+    crop: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--crop",
+            metavar="X,Y,W,H",
+            help="Show this part only, in pixels or in percent (10%,10%,50%,50%);"
+            " once, or once per image.",
+        ),
+    ] = None,
+    background: Annotated[
+        str,
+        typer.Option("--background", metavar="COLOUR", help="Under what is transparent."),
+    ] = "white",
     offline: Annotated[
         bool, typer.Option("--offline", help="Refuse every network connection.")
     ] = False,
@@ -160,6 +182,7 @@ def ask(
     from qvq_mlx.cli.choose import model_for
     from qvq_mlx.cli.run import run
     from qvq_mlx.cli.schema import read_schema
+    from qvq_mlx.core.look import looks_for
     from qvq_mlx.guards.budget import parse_budget
     from qvq_mlx.guards.language import parse_lang
 
@@ -188,6 +211,7 @@ def ask(
         answer_tokens=answer_tokens,
         votes=vote or 1,
         verify=verify,
+        looks=looks_for(images, detail or [], crop or [], background),
     )
     form = OutputForm.JSON if as_json else OutputForm.JSONL if as_jsonl else OutputForm.TEXT
     view = ThinkingView.NONE if no_thinking else thinking

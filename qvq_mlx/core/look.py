@@ -107,27 +107,38 @@ def parse_crop(text: str) -> Crop:
     return Crop(x, y, width, height, percent)
 
 
-def parse_looks(details: Sequence[str], crops: Sequence[str], background: str) -> tuple[Look, ...]:
-    """The looks of the images, one after the other: of options that were given once, or once per
-    image. An empty list leaves the default. Raises UsageError.
+def looks_for(
+    images: Sequence[str], details: Sequence[str], crops: Sequence[str], background: str
+) -> tuple[Look, ...]:
+    """The looks of `images`, one after the other, from options that were given never, once for
+    all, or once per image. Raises UsageError.
     """
+    for name, given in (("--detail", details), ("--crop", crops)):
+        if len(given) not in (0, 1, len(images)) or (given and not images):
+            raise UsageError(
+                f"{name} is given {_times(len(given))}, and there {_images(len(images))};"
+                " it can be given once for all, or once per image",
+                "qvq ask --help",
+            )
     found_details = [parse_detail(text) for text in details] or [Detail.AUTO]
-    found_crops: list[Crop | None] = [parse_crop(text) for text in crops] or [None]
-    counts = {len(found_details), len(found_crops)} - {1}
-    if len(counts) > 1:
-        raise UsageError(
-            f"--detail is given {len(found_details)} times and --crop {len(found_crops)} times;"
-            " each can be given once, or once per image",
-            "qvq ask --help",
-        )
+    found_crops: list[Crop | None] = [parse_crop(text) for text in crops]
+    found_crops = found_crops or [None]
     return tuple(
         Look(
             detail=found_details[min(index, len(found_details) - 1)],
             crop=found_crops[min(index, len(found_crops) - 1)],
             background=background,
         )
-        for index in range(max(1, *counts) if counts else 1)
+        for index in range(max(len(found_details), len(found_crops)))
     )
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _images(count: int) -> str:
+    return "is 1 image" if count == 1 else f"are {count or 'no'} images"
 
 
 def region_of(crop: Crop, width_px: int, height_px: int, name: str) -> Region:

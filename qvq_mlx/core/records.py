@@ -7,7 +7,7 @@ refuses a record of a newer `version`. Names are the dataclasses' own; an event'
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from qvq_mlx.core.box import boxed
@@ -51,7 +51,8 @@ _NAMES = {cls: name for name, cls in _TYPES.items()}
 class ImageRecord:
     """One picture as it was read. `path` is as the user gave it, `-` for standard input.
 
-    `page` is null where the file holds one picture, `crop` where all of it was shown.
+    `page` is null where the file holds one picture, `crop` where all of it was shown. `cached`:
+    what the model computed of it was kept of an earlier run; null where that is not known yet.
     """
 
     path: str
@@ -63,6 +64,7 @@ class ImageRecord:
     sha256: str
     page: int | None
     crop: Region | None
+    cached: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +200,10 @@ def result_record(
         version=VERSION,
         question=request.question,
         model=request.model,
-        images=request.images,
+        images=tuple(
+            replace(image, cached=index < done.stats.cached_images)
+            for index, image in enumerate(request.images)
+        ),
         system=request.system,
         max_tokens=request.max_tokens,
         sampling=request.sampling,

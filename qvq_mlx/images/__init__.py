@@ -10,7 +10,7 @@ Nothing here imports PIL before a picture is read.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from qvq_mlx.core.card import VisionLimits
@@ -34,6 +34,8 @@ class Desk:
     """What a picture may be taken from, besides the disk."""
 
     stdin: BinaryIO
+    kept: dict[str, bytes] = field(default_factory=dict, repr=False, compare=False)
+    """Of sources that cannot be read twice: a picture may be asked for again, at another size."""
 
 
 def read(source: str, limits: VisionLimits, desk: Desk, look: Look = _PLAIN) -> tuple[Picture, ...]:
@@ -42,6 +44,14 @@ def read(source: str, limits: VisionLimits, desk: Desk, look: Look = _PLAIN) -> 
     Raises ImageNotFoundError, ImageUnreadableError, ImageSizeError or UsageError.
     """
     background = background_of(look.background)
-    data = from_stdin(desk.stdin) if source == "-" else from_file(source, path_of(source))
+    data = _bytes(source, desk)
     upright = decoded(source, data, background)
     return (shown(upright, source, hashlib.sha256(data).hexdigest(), limits, look),)
+
+
+def _bytes(source: str, desk: Desk) -> bytes:
+    if source != "-":
+        return from_file(source, path_of(source))
+    if source not in desk.kept:
+        desk.kept[source] = from_stdin(desk.stdin)
+    return desk.kept[source]
