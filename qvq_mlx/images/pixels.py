@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from qvq_mlx.core.errors import ImageSizeError
 from qvq_mlx.images.colour import Colour, Upright, flattened
 from qvq_mlx.images.diagnosis import too_large, unreadable
+from qvq_mlx.images.paths import names_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image, Transpose
@@ -98,8 +99,13 @@ def _decoded(source: str, data: bytes, background: Colour, frame: int) -> Uprigh
         return Upright(upright.image.transpose(turn), upright.to_srgb)
     except ImageSizeError:
         raise
+    except MemoryError as error:
+        raise ImageSizeError(
+            f"{source}: there is not enough memory to decode it",
+            f"sips -g pixelWidth -g pixelHeight {names_of(source)[0]}",
+        ) from error
     # a damaged file raises whatever its decoder stumbles over: OSError, SyntaxError, ValueError,
-    # struct.error, IndexError, MemoryError; all of them mean the same here
+    # struct.error, IndexError; all of them mean the same here
     except Exception as error:
         raise unreadable(source, data, error) from error
 
