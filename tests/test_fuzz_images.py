@@ -150,8 +150,8 @@ def test_mutated_files(tmp_path: Path) -> None:
         argv = [sys.executable, "-c", code, str(first), str(last), str(log)]
         pipe = subprocess.PIPE
         running.append((log, subprocess.Popen(argv, stdout=pipe, stderr=pipe, text=True)))
-    for log, process in running:
-        out, err = process.communicate()
+    said = [(log, process, *process.communicate()) for log, process in running]
+    for log, process, out, err in said:
         assert (process.returncode, err) == (0, ""), f"file {log.read_text()}: {err[-2000:]}"
         found = json.loads(out)
         print(found)
