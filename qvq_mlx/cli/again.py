@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from qvq_mlx.chat.following import shown_of
-from qvq_mlx.core.errors import QvqError
+from qvq_mlx.core.errors import ImageChangedError, QvqError
 from qvq_mlx.core.records import Json
 from qvq_mlx.core.request import Output, OutputForm, Request, SamplingOverrides, ThinkingView
 from qvq_mlx.core.rounds import Shown
