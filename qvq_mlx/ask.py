@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -9,10 +10,12 @@ from functools import partial
 from qvq_mlx import fitting, history, images, second_look, voting
 from qvq_mlx.config import Settings
 from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.choice import sees_video
+from qvq_mlx.core.clip import Clip, Visual
 from qvq_mlx.core.env import Engine, Env
-from qvq_mlx.core.errors import ModelError, UsageError
+from qvq_mlx.core.errors import ModelError, NoVideoError, UsageError
 from qvq_mlx.core.events import AnswerSource, Done, Event, Stats, StopReason
-from qvq_mlx.core.picture import Picture
+from qvq_mlx.core.look import Frames
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.records import request_record
 from qvq_mlx.core.request import Request
@@ -22,6 +25,7 @@ from qvq_mlx.core.tokens import AnswerHold, Control, Generation
 from qvq_mlx.guards.language import Script, allowed_scripts
 from qvq_mlx.guards.supervise import Limits, supervise
 from qvq_mlx.store import registry
+from qvq_mlx.store.inventory import is_here
 from qvq_mlx.turn import Turn
 
 
@@ -30,7 +34,7 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
     card, folder = registry.resolve(request.model, settings.hub_cache, settings.cards_folder)
     _check_images(request, card)
     sampling, notices = voting.sampling_of(request, card)
-    pictures = _pictures(request, card, env)
+    pictures = _pictures(request, card, env, settings)
     setup = _setup(request, card, settings)
     draft = setup.draft_model.card if setup.draft_model else None
     if draft and setup.drafting is Drafting.AUTO:
@@ -86,14 +90,36 @@ def answers(engine: Engine, plan: Plan, control: Control, pace: Pace = iter) -> 
     return events
 
 
-def _pictures(request: Request, card: ModelCard, env: Env) -> tuple[Picture, ...]:
+def _pictures(
+    request: Request, card: ModelCard, env: Env, settings: Settings
+) -> tuple[Visual, ...]:
     """What the model will see, in the order of the prompt: a source may hold several pictures."""
     desk = images.Desk(env.stdin.buffer)
-    read = (
-        images.read(source, card.vision, desk, request.look_at(index))
-        for index, source in enumerate(request.images)
-    )
-    return tuple(picture for pictures in read for picture in pictures)
+    read: list[Visual] = []
+    for index, source in enumerate(request.images):
+        try:
+            read += images.read(source, card.vision, desk, request.look_at(index))
+        except NoVideoError:
+            raise _no_video(source, card, env, settings) from None
+    has_clip = any(isinstance(visual, Clip) for visual in read)
+    if not has_clip and any(look.frames != Frames() for look in request.looks):
+        raise UsageError(
+            "--fps, --frames and --span are for videos, and none is given",
+            'qvq ask VIDEO "question"',
+        )
+    return tuple(read)
+
+
+def _no_video(source: str, card: ModelCard, env: Env, settings: Settings) -> NoVideoError:
+    """The refusal, with a model that takes it: one that is here, else one to fetch."""
+    known = registry.cards(settings.cards_folder)
+    here = [other for other in known if other.vision.video and is_here(other, settings.hub_cache)]
+    if other := sees_video(here, env.machine()):
+        hint = f'qvq ask -m {other.name} {shlex.quote(source)} "question"'
+    else:
+        offer = sees_video(known, env.machine())
+        hint = f"qvq pull {offer.name}" if offer else "qvq models"
+    return NoVideoError(f"{card.name} takes pictures only, and {source} is a video", hint)
 
 
 def _check_images(request: Request, card: ModelCard) -> None:
@@ -185,7 +211,8 @@ def _setup(request: Request, card: ModelCard, settings: Settings) -> Setup:
 
 def _draft_model(name: str, card: ModelCard, settings: Settings) -> Checkpoint:
     draft, folder = registry.resolve(name, settings.hub_cache, settings.cards_folder)
-    if (draft.sees, draft.vision.factor_px) != (card.sees, card.vision.factor_px):
+    sees_less = card.vision.video and not draft.vision.video
+    if sees_less or (draft.sees, draft.vision.factor_px) != (card.sees, card.vision.factor_px):
         raise UsageError(
             f"{draft.name} cannot draft for {card.name}: it does not see the same image tokens",
             "qvq ask --draft lookup ...",

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import DoesNotFitError
 from qvq_mlx.core.events import Notice
 from qvq_mlx.core.fit import Estimate, Machine, Use, Verdict, estimate_for
-from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.request import Request
 
 SMALL_BYTES = 2**30
@@ -36,7 +36,7 @@ class Room:
 def check(
     card: ModelCard,
     request: Request,
-    pictures: Sequence[Picture],
+    pictures: Sequence[Visual],
     env: Env,
     draft: ModelCard | None = None,
 ) -> Room:
@@ -66,7 +66,7 @@ def check(
 
 
 def leaves_room(
-    card: ModelCard, draft: ModelCard, request: Request, pictures: Sequence[Picture], env: Env
+    card: ModelCard, draft: ModelCard, request: Request, pictures: Sequence[Visual], env: Env
 ) -> bool:
     """Whether `draft` fits beside `card` without making it tight. Small models always do."""
     if card.download_bytes < SMALL_BYTES:
@@ -79,7 +79,7 @@ def _estimate(
     card: ModelCard,
     draft: ModelCard | None,
     request: Request,
-    pictures: Sequence[Picture],
+    pictures: Sequence[Visual],
     machine: Machine,
 ) -> Estimate:
     """Of one run; what a draft model needs is added to the weights, as is the KV cache of each

@@ -33,6 +33,7 @@ _SENTENCE_ENDS = ("?", "!", ".", "？", "！", "。", "．")
 _EXTENSIONS = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
     *(".heic", ".heif", ".avif", ".svg", ".pdf", ".ico", ".jp2"),
+    *(".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi"),
 )
 
 

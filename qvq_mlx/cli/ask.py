@@ -10,6 +10,7 @@ import typer
 
 from qvq_mlx.cli.arguments import on_disk, sort
 from qvq_mlx.core.errors import UsageError
+from qvq_mlx.core.look import Look
 from qvq_mlx.core.request import Output, OutputForm, Request, SamplingOverrides, ThinkingView
 
 if TYPE_CHECKING:
@@ -117,6 +118,18 @@ def ask(
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Neither read nor keep what an image cost before.")
     ] = False,
+    fps: Annotated[
+        float | None,
+        typer.Option("--fps", metavar="F", help="Of a video: frames a second (2)."),
+    ] = None,
+    frames: Annotated[
+        int | None,
+        typer.Option("--frames", min=1, metavar="N", help="Of a video: frames in all."),
+    ] = None,
+    span: Annotated[
+        str | None,
+        typer.Option("--span", metavar="3s-12s|0:03-0:12", help="Of a video: this part only."),
+    ] = None,
     thinking: Annotated[
         ThinkingView | None,
         typer.Option("--thinking", help="How much of the thinking is shown."),
@@ -153,13 +166,15 @@ def ask(
 ) -> int:
     """Ask one question about one or more images.
 
-    IMAGE is a file, or `-` for one from stdin. What looks like a file is an image, whether it
-    exists or not; everything else is the QUESTION. -i and -Q say which is which.
+    IMAGE is a file, or `-` for one from stdin; some models take a video too. What looks like a file
+    is an image, whether it exists or not; everything else is the QUESTION. -i and -Q say which is
+    which.
     """
     from qvq_mlx import config  # not before: `qvq --help` reads this module
     from qvq_mlx.cli.choose import model_for
     from qvq_mlx.cli.run import run
     from qvq_mlx.cli.schema import read_schema
+    from qvq_mlx.cli.span import parse_frames
     from qvq_mlx.guards.budget import parse_budget
     from qvq_mlx.guards.language import parse_lang
 
@@ -188,6 +203,7 @@ def ask(
         answer_tokens=answer_tokens,
         votes=vote or 1,
         verify=verify,
+        looks=(Look(frames=parse_frames(fps, frames, span)),),
     )
     form = OutputForm.JSON if as_json else OutputForm.JSONL if as_jsonl else OutputForm.TEXT
     view = ThinkingView.NONE if no_thinking else thinking

@@ -51,13 +51,15 @@ class VisionLimits:
     """What the image processor is told.
 
     A side becomes a multiple of `factor_px` (patch size x merge size); the area lands between
-    `min_pixels` and `max_pixels`; the longer side may be `max_aspect` times the shorter.
+    `min_pixels` and `max_pixels`; the longer side may be `max_aspect` times the shorter. `video`:
+    it takes videos too.
     """
 
     factor_px: int = 28
     min_pixels: int = 4 * 28 * 28
     max_pixels: int = 1280 * 28 * 28
     max_aspect: int = 200
+    video: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ if TYPE_CHECKING:  # names in annotations: `qvq --version` does not wait for the
     from pathlib import Path
     from typing import TextIO
 
+    from qvq_mlx.core.clip import Visual
     from qvq_mlx.core.events import Progress
     from qvq_mlx.core.fit import Machine
-    from qvq_mlx.core.picture import Picture
     from qvq_mlx.core.report import Network
     from qvq_mlx.core.setup import Checkpoint, Setup
     from qvq_mlx.core.tokens import Control, Generation, Prompt, Step
@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # names in annotations: `qvq --version` does not wait for the
 class Engine(Protocol):
     """A loaded model."""
 
-    def prompt(self, question: str, pictures: Sequence[Picture], system: str | None) -> Prompt:
+    def prompt(self, question: str, pictures: Sequence[Visual], system: str | None) -> Prompt:
         """Token ids for one question about some pictures, in the family's reference order."""
 
     def generate(self, prompt: Prompt, generation: Generation, control: Control) -> Iterator[Step]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.events import Notice
-from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.request import Sampling
 from qvq_mlx.core.setup import Setup
 from qvq_mlx.core.tokens import AnswerHold
@@ -26,7 +26,7 @@ class Plan:
     question: str
     card: ModelCard
     folder: Path
-    pictures: tuple[Picture, ...]
+    pictures: tuple[Visual, ...]
     system: str | None
     sampling: Sampling
     max_tokens: int

@@ -5,7 +5,7 @@ The EXIF orientation is applied, transparency lies on white, and more than 8 bit
 never clipped. The resize is byte for byte that of mlx-vlm's Qwen3VLImageProcessor
 (`_smart_resize_image`, then PIL bicubic on 8-bit RGB).
 
-Nothing here imports PIL before a picture is read.
+Nothing here imports PIL or OpenCV before a picture or a video is read.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from qvq_mlx.core.card import VisionLimits
+from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.look import Look
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.images.paths import path_of
 from qvq_mlx.images.pixels import decoded, scaled
 from qvq_mlx.images.resize import smart_resize
 from qvq_mlx.images.sources import from_file, from_stdin
+from qvq_mlx.images.video import HEAD_BYTES, is_video, is_video_file, read_clip
 
 __all__ = ["Desk", "read", "smart_resize"]
 
@@ -39,13 +41,18 @@ def read(
     source: str,
     limits: VisionLimits,
     desk: Desk,
-    look: Look = _PLAIN,  # noqa: ARG001
-) -> tuple[Picture, ...]:
-    """The pictures of `source`: a path, a `file://` URL, or `-` for the bytes of stdin.
+    look: Look = _PLAIN,
+) -> tuple[Visual, ...]:
+    """The pictures of `source`: a path, a `file://` URL, or `-` for the bytes of stdin; or the
+    clip, where that is a video.
 
-    Raises ImageNotFoundError, ImageUnreadableError or ImageSizeError.
+    Raises ImageNotFoundError, ImageUnreadableError, ImageSizeError, or NoVideoError.
     """
+    if source != "-" and is_video_file(path_of(source)):  # it may be far larger than a picture
+        return (read_clip(source, path_of(source), limits, look),)
     data = from_stdin(desk.stdin) if source == "-" else from_file(source, path_of(source))
+    if is_video(data[:HEAD_BYTES]):
+        return (read_clip(source, data, limits, look),)
     image = decoded(source, data, limits)
     height_px, width_px = smart_resize(image.height, image.width, limits)
     picture = Picture(
