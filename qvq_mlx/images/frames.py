@@ -90,8 +90,11 @@ def take(footage: Footage, frames: Frames, budget_tokens: int, limits: VisionLim
     first, last = _range(footage, frames.span_s)
     room = _most_frames(footage, budget_tokens, limits)
     count = _count(footage, last - first + 1, frames, room)
-    height_px, width_px = _size(footage, count, budget_tokens, limits)
     steps = -(-count // FRAMES_PER_STEP)
+    height_px, width_px = _size(footage, count, budget_tokens, limits)
+    if steps * height_px * width_px > budget_tokens * limits.factor_px**2:
+        # a long strip, one token wide, is not held to its share by `smart_resize`
+        height_px, width_px = _least_size(footage, limits)
     return Taken(
         indices=_spread(first, last, count),
         fps=count / (last - first + 1) * footage.fps,
@@ -121,7 +124,7 @@ def _range(footage: Footage, span_s: tuple[float, float | None] | None) -> tuple
 
 def _most_frames(footage: Footage, budget_tokens: int, limits: VisionLimits) -> int:
     """How many frames of the smallest size have room."""
-    height_px, width_px = _size(footage, MAX_FRAMES, 0, limits)
+    height_px, width_px = _least_size(footage, limits)
     tokens = (height_px // limits.factor_px) * (width_px // limits.factor_px)
     if tokens > budget_tokens:
         raise UsageError(
@@ -177,6 +180,10 @@ def _size(
     most = max(min(MAX_STEP_TOKENS * token_px, share), int(least * 1.05))
     bounds = replace(limits, min_pixels=least, max_pixels=int(most))
     return smart_resize(footage.height_px, footage.width_px, bounds)
+
+
+def _least_size(footage: Footage, limits: VisionLimits) -> tuple[int, int]:
+    return _size(footage, FRAMES_PER_STEP, 0, limits)
 
 
 def _spread(first: int, last: int, count: int) -> tuple[int, ...]:

@@ -255,7 +255,9 @@ class Recorder:
         where = inputs.get("position_ids")
         if where is None:
             kinds = ("input_ids", "mm_token_type_ids", "image_grid_thw", "video_grid_thw")
-            named = {kind: inputs[kind] for kind in (*kinds, "second_per_grid_ts") if kind in inputs}
+            named = {
+                kind: inputs[kind] for kind in (*kinds, "second_per_grid_ts") if kind in inputs
+            }
             where, _ = self.model.model.get_rope_index(**named)
         with torch.no_grad():
             logits = self.model(**inputs).logits[0].numpy()  # (tokens, vocab)
@@ -332,8 +334,7 @@ class Recorder:
         frames = [drawn.picture(rows * side, columns * side, 10 + n) for n in range(count)]
         frames += frames[-1:] * (count % 2)
         pixels = [
-            self._processor(images=[frame], return_tensors="pt")["pixel_values"]
-            for frame in frames
+            self._processor(images=[frame], return_tensors="pt")["pixel_values"] for frame in frames
         ]
         twice = [part.reshape(-1, 3, 2, px, px) for part in pixels]  # a picture is in both halves
         steps = [
