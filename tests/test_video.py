@@ -13,7 +13,7 @@ from random import Random
 from typing import cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -319,6 +319,8 @@ def test_sizes_equal_the_reference() -> None:
 
 
 @settings(max_examples=200, deadline=None)
+@example(width=5600, height=28, count=1000, rate=30.0, detail=4096, factor=28)
+@example(width=5600, height=28, count=1000, rate=8.0, detail=8192, factor=28)
 @given(
     width=st.integers(1, 8000),
     height=st.integers(1, 4000),

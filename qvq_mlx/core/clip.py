@@ -46,6 +46,11 @@ class Clip:
         """A video has no pages."""
 
     @property
+    def pages(self) -> int:
+        """Of a file that holds one video."""
+        return 1
+
+    @property
     def crop(self) -> Region | None:
         """A video is shown whole."""
         return None

@@ -34,7 +34,6 @@ from qvq_mlx.core.errors import (
 from qvq_mlx.core.look import Look
 from qvq_mlx.images.frames import Footage, Taken, take, tokens_of
 from qvq_mlx.images.paths import names_of
-from qvq_mlx.images.pixels import scaled
 from qvq_mlx.images.quiet import muted
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ def read_clip(source: str, video: Path | bytes, limits: VisionLimits, look: Look
     ImageSizeError, and UsageError for a `look` that it cannot be looked at with.
     """
     if not limits.video:
-        raise NoVideoError(f"{source} is a video, and the model takes pictures only")
+        raise NoVideoError(f"{source} is a video, and the model takes pictures only", "qvq models")
     if look.crop is not None or look.pages.ranges:
         option = "--crop" if look.crop is not None else "--page"
         raise UsageError(f"{option} is for pictures, and {source} is a video", "qvq ask --help")
@@ -256,7 +255,8 @@ def _decoded(
             raise _EndsError
         height_px, width_px = frame.shape[:2]
         image = Image.frombuffer("RGB", (width_px, height_px), frame.tobytes(), "raw", "BGR", 0, 1)
-        yield scaled(image, taken.width_px, taken.height_px).tobytes()
+        size = (taken.width_px, taken.height_px)
+        yield image.resize(size, Image.Resampling.BICUBIC).tobytes()
 
 
 def _skip(capture: VideoCapture, position: int, index: int) -> int:
