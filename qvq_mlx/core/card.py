@@ -104,6 +104,7 @@ class ModelCard:
     (0: nobody said). `download_bytes` is the size of the weights. `rank` orders the defaults,
     highest first; 0 is never picked by itself. `draft` names the card of a smaller model with the
     same tokenizer, which drafts for this one where it is on the disk.
+    `rounds` False: it answers one question and knows no conversation; a follow-up is retold to it.
     `unconfirmed` lists the fields, as dotted paths, that no source confirms.
     """
 
@@ -126,6 +127,7 @@ class ModelCard:
     shape: Shape | None = None
     rank: int = 0
     draft: str = ""
+    rounds: bool = True
     sources: tuple[str, ...] = ()
     unconfirmed: tuple[str, ...] = ()
 

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qvq_mlx.core.clip import Visual
+from qvq_mlx.core.rounds import Round
 from qvq_mlx.core.tokens import Prompt
 from qvq_mlx.engine.clips import Block, visual_ids
 from qvq_mlx.engine.vocabulary import Vocabulary
@@ -29,28 +30,27 @@ def build(
     pictures: Sequence[Visual],
     system: str | None,
     opened: str = "",
+    rounds: Sequence[Round] = (),
     timestamps: bool = False,
 ) -> Prompt:
     """The ids up to and including `<|im_start|>assistant`, its newline, and `opened`.
 
     `opened` is what the template itself writes into the reply: `<think>` and a newline where the
-    thinking style is PREOPENED. `timestamps`: the steps of a clip are told when they are shown.
+    thinking style is PREOPENED. It stands before no answer of an earlier round: the templates drop
+    the thinking there, tags and all. The first `pictures` are those of the `rounds`. `timestamps`:
+    the steps of a clip are told when they are shown.
     """
-    start, end = vocabulary.special("<|im_start|>"), vocabulary.special("<|im_end|>")
-    newline = vocabulary.encode("\n")
     ids: list[int] = []
     if system is not None:
-        ids += [start, *vocabulary.encode(f"system\n{system}"), end, *newline]
-    ids.append(start)
-    if pictures:
-        ids += vocabulary.encode("user\n")
-        for picture in pictures:
-            ids += visual_ids(vocabulary, picture, timestamps)
-        ids += vocabulary.encode(question)
-    else:
-        # no special token stands between them, so they are tokenized as one text
-        ids += vocabulary.encode(f"user\n{question}")
-    ids += [end, *newline, start, *vocabulary.encode(f"assistant\n{opened}")]
+        ids += _turn(vocabulary, f"system\n{system}")
+    shown = 0
+    for past in rounds:
+        seen = pictures[shown : shown + past.pictures]
+        ids += _asked(vocabulary, past.question, seen, timestamps)
+        ids += _turn(vocabulary, f"assistant\n{past.answer}")
+        shown += past.pictures
+    ids += _asked(vocabulary, question, pictures[shown:], timestamps)
+    ids += [vocabulary.special("<|im_start|>"), *vocabulary.encode(f"assistant\n{opened}")]
     return Prompt(ids=tuple(ids), pictures=tuple(pictures))
 
 
@@ -81,3 +81,22 @@ def positions(
         out[:, index : index + count] = position + np.stack([np.array(times)[step], row, column])
         index, position = index + count, position + max(rows, columns, times[-1] + 1)
     return out
+
+
+def _turn(vocabulary: Vocabulary, text: str) -> list[int]:
+    """A message without pictures. No special token stands in it, so it is tokenized as one text."""
+    start, end = vocabulary.special("<|im_start|>"), vocabulary.special("<|im_end|>")
+    return [start, *vocabulary.encode(text), end, *vocabulary.encode("\n")]
+
+
+def _asked(
+    vocabulary: Vocabulary, question: str, pictures: Sequence[Visual], timestamps: bool
+) -> list[int]:
+    """A message of the user's."""
+    if not pictures:
+        return _turn(vocabulary, f"user\n{question}")
+    ids = [vocabulary.special("<|im_start|>"), *vocabulary.encode("user\n")]
+    for picture in pictures:
+        ids += visual_ids(vocabulary, picture, timestamps)
+    end = vocabulary.special("<|im_end|>")
+    return [*ids, *vocabulary.encode(question), end, *vocabulary.encode("\n")]

@@ -17,6 +17,7 @@ from qvq_mlx.core.clip import FRAMES_PER_STEP, Visual
 from qvq_mlx.core.errors import BrokenModelError, UsageError
 from qvq_mlx.core.events import Progress, StopReason
 from qvq_mlx.core.families import Family, PatchLayout
+from qvq_mlx.core.rounds import Round
 from qvq_mlx.core.setup import Checkpoint, Drafting, Setup
 from qvq_mlx.core.tokens import Control, Effort, Finished, Generation, Peaks, Prompt, Step
 from qvq_mlx.engine.adapter import Model, load_model
@@ -52,11 +53,17 @@ class Session:
         """The same model with another drafter: the text must not change."""
         return Session(self.reader, drafts)
 
-    def prompt(self, question: str, pictures: Sequence[Visual], system: str | None) -> Prompt:
-        """Images first, then the question."""
+    def prompt(
+        self,
+        question: str,
+        pictures: Sequence[Visual],
+        system: str | None,
+        rounds: Sequence[Round] = (),
+    ) -> Prompt:
+        """Earlier rounds, then the images, then the question."""
         parts = self.parts
         timestamps = parts.model.family is Family.QWEN3_VL
-        return build(parts.vocabulary, question, pictures, system, parts.opened, timestamps)
+        return build(parts.vocabulary, question, pictures, system, parts.opened, rounds, timestamps)
 
     def generate(self, prompt: Prompt, generation: Generation, control: Control) -> Iterator[Step]:
         """Encode, prefill, decode. The last item is `Finished`, also after a stop."""

@@ -16,15 +16,16 @@ from typing import BinaryIO
 
 from qvq_mlx.core.card import VisionLimits
 from qvq_mlx.core.clip import Visual
+from qvq_mlx.core.errors import ImageUnreadableError
 from qvq_mlx.core.look import Look
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.images.paths import path_of
 from qvq_mlx.images.pixels import decoded, scaled
 from qvq_mlx.images.resize import smart_resize
 from qvq_mlx.images.sources import from_file, from_stdin
-from qvq_mlx.images.video import HEAD_BYTES, is_video, is_video_file, read_clip
+from qvq_mlx.images.video import HEAD_BYTES, is_video, read_clip
 
-__all__ = ["Desk", "read", "smart_resize"]
+__all__ = ["Desk", "bytes_of", "is_on_disk", "pictures_in", "read", "smart_resize"]
 
 
 _PLAIN = Look()
@@ -37,20 +38,27 @@ class Desk:
     stdin: BinaryIO
 
 
-def read(
-    source: str,
-    limits: VisionLimits,
-    desk: Desk,
-    look: Look = _PLAIN,
-) -> tuple[Visual, ...]:
+def read(source: str, limits: VisionLimits, desk: Desk, look: Look = _PLAIN) -> tuple[Visual, ...]:
     """The pictures of `source`: a path, a `file://` URL, or `-` for the bytes of stdin; or the
     clip, where that is a video.
 
     Raises ImageNotFoundError, ImageUnreadableError, ImageSizeError, or NoVideoError.
     """
-    if source != "-" and is_video_file(path_of(source)):  # it may be far larger than a picture
-        return (read_clip(source, path_of(source), limits, look),)
-    data = from_stdin(desk.stdin) if source == "-" else from_file(source, path_of(source))
+    return pictures_in(source, bytes_of(source, desk), limits, look)
+
+
+def bytes_of(source: str, desk: Desk) -> bytes:
+    """The bytes of `source`. Raises ImageNotFoundError, ImageUnreadableError or ImageSizeError."""
+    return from_stdin(desk.stdin) if source == "-" else from_file(source, path_of(source))
+
+
+def pictures_in(
+    source: str, data: bytes, limits: VisionLimits, look: Look = _PLAIN
+) -> tuple[Visual, ...]:
+    """The pictures in the bytes of `source`, or the clip.
+
+    Raises ImageUnreadableError, ImageSizeError, or NoVideoError.
+    """
     if is_video(data[:HEAD_BYTES]):
         return (read_clip(source, data, limits, look),)
     image = decoded(source, data, limits)
@@ -66,3 +74,17 @@ def read(
         rgb=scaled(image, width_px, height_px).tobytes(),  # (height, width, 3)
     )
     return (picture,)
+
+
+def is_on_disk(source: str) -> bool:
+    """Whether it names a file that can be read again. What is piped in or fetched comes but once.
+
+    A path where nothing lies counts as one: reading it says so.
+    """
+    if source == "-":
+        return False
+    try:
+        path = path_of(source)
+        return path.is_file() or not path.exists()
+    except (ImageUnreadableError, OSError, ValueError):
+        return False

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from cv2 import VideoCapture
 
 HEAD_BYTES = 64
-MAX_FILE_BYTES = 8 * 2**30
 MAX_FRAME_PIXELS = 2**25
 """8K has 33.2 million."""
 MAX_DECODE_S = 120.0
@@ -70,38 +69,28 @@ def is_video(head: bytes) -> bool:
     return head.startswith(b"RIFF") and head[8:12] == b"AVI "
 
 
-def is_video_file(path: Path) -> bool:
-    """The same for a file; False for what cannot be read."""
-    try:
-        if not path.is_file():
-            return False
-        with path.open("rb") as file:
-            return is_video(file.read(HEAD_BYTES))
-    except (OSError, ValueError):
-        return False
-
-
-def read_clip(source: str, video: Path | bytes, limits: VisionLimits, look: Look) -> Clip:
-    """The clip of `source`, which lies in the file `video`, or in memory.
+def read_clip(source: str, data: bytes, limits: VisionLimits, look: Look) -> Clip:
+    """The clip in the bytes of `source`.
 
     Raises NoVideoError where the model takes no video, ImageUnreadableError,
     ImageSizeError, and UsageError for a `look` that it cannot be looked at with.
     """
     if not limits.video:
-        raise NoVideoError(f"{source} is a video, and the model takes pictures only", "qvq models")
+        raise NoVideoError(f"{source} is a video", "qvq models")
     if look.crop is not None or look.pages.ranges:
         option = "--crop" if look.crop is not None else "--page"
         raise UsageError(f"{option} is for pictures, and {source} is a video", "qvq ask --help")
     budget_tokens = tokens_of(look.detail)
-    with _on_disk(source, video) as path, muted():
+    with _on_disk(data) as path, muted():
         deadline = time.monotonic() + MAX_DECODE_S
         try:
-            return _read(source, path, limits, look, budget_tokens, deadline)
+            clip = _read(source, path, limits, look, budget_tokens, deadline)
         except (InputError, UsageError):
             raise
         # OpenCV and PIL raise what they stumble over; all of it means the same here
         except Exception as error:
             raise _unreadable(source, f"it cannot be decoded ({_words(error)})") from error
+    return replace(clip, sha256=hashlib.sha256(data).hexdigest())
 
 
 def _read(
@@ -131,7 +120,7 @@ def _read(
         width_px=taken.width_px,
         height_px=taken.height_px,
         tokens=taken.tokens,
-        sha256=_sha256(path),
+        sha256="",
         frames=frames,
         times_s=tuple(index / footage.fps for index in taken.indices),
         fps=taken.fps,
@@ -142,21 +131,10 @@ def _read(
 
 
 @contextmanager
-def _on_disk(source: str, video: Path | bytes) -> Iterator[Path]:
-    """Where OpenCV reads it: bytes get a file for as long as that takes."""
-    if isinstance(video, Path):
-        size_bytes = video.stat().st_size
-        if size_bytes > MAX_FILE_BYTES:
-            raise ImageSizeError(
-                f"{source}: {size_bytes / 2**30:,.1f} GiB is too large; the limit is"
-                f" {MAX_FILE_BYTES / 2**30:.0f} GiB",
-                f"ls -l {names_of(source)[0]}",
-            )
-        # absolute: FFmpeg takes what looks like `protocol:` at the begin of a name for one
-        yield video.absolute()
-        return
+def _on_disk(data: bytes) -> Iterator[Path]:
+    """A file of these bytes for as long as they are decoded: OpenCV reads no others."""
     with tempfile.NamedTemporaryFile(prefix="qvq-") as file:
-        file.write(video)
+        file.write(data)
         file.flush()
         yield Path(file.name)
 
@@ -279,11 +257,6 @@ def _check_time(footage: Footage, deadline: float, frames: int) -> None:
             f"after {MAX_DECODE_S:.0f} s no more than {frames:,} frames of it are decoded; --span"
             " takes a part",
         )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _unreadable(source: str, reason: str) -> ImageUnreadableError:
