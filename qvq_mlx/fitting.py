@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import DoesNotFitError
 from qvq_mlx.core.events import Notice
 from qvq_mlx.core.fit import Estimate, Machine, Use, Verdict, estimate_for
-from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.request import Request
 
 SMALL_BYTES = 2**30
@@ -40,7 +40,7 @@ class Room:
 def check(
     card: ModelCard,
     request: Request,
-    pictures: Sequence[Picture],
+    pictures: Sequence[Visual],
     env: Env,
     draft: ModelCard | None = None,
 ) -> Room:
@@ -72,7 +72,7 @@ def check(
 
 
 def leaves_room(
-    card: ModelCard, draft: ModelCard, request: Request, pictures: Sequence[Picture], env: Env
+    card: ModelCard, draft: ModelCard, request: Request, pictures: Sequence[Visual], env: Env
 ) -> bool:
     """Whether `draft` fits beside `card` without making it tight. Small models always do."""
     if card.download_bytes < SMALL_BYTES:
@@ -128,7 +128,7 @@ def _estimate(
 
 
 def room_for_rounds_bytes(
-    card: ModelCard, request: Request, pictures: Sequence[Picture]
+    card: ModelCard, request: Request, pictures: Sequence[Visual]
 ) -> int | None:
     """What the text of earlier rounds may take of the context, at two bytes a token; None where
     the context's length is not known.
@@ -146,11 +146,11 @@ def _text(request: Request) -> str:
     return "".join((*past, request.question))
 
 
-def _tokens(pictures: Sequence[Picture]) -> int:
+def _tokens(pictures: Sequence[Visual]) -> int:
     return sum(picture.tokens for picture in pictures)
 
 
-def _slow(found: Estimate, pictures: Sequence[Picture]) -> tuple[Notice, ...]:
+def _slow(found: Estimate, pictures: Sequence[Visual]) -> tuple[Notice, ...]:
     """That reading the prompt will take long, where it will."""
     if found.prefill_s is None or found.prefill_s < LONG_PREFILL_S:
         return ()

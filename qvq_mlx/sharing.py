@@ -14,11 +14,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.detail import LOW_TOKENS, share
 from qvq_mlx.core.errors import DoesNotFitError, ImageSizeError, UsageError
 from qvq_mlx.core.events import Notice
 from qvq_mlx.core.look import Detail, Look
-from qvq_mlx.core.picture import Picture
 
 MAX_PICTURES = 128
 """That one question takes: patterns and pages stop there, long before memory does."""
@@ -27,7 +27,7 @@ PICTURE_TOKENS = 8
 REPLY_SHARE = 0.25
 """Of the context, at most: kept for the reply."""
 
-Reader = Callable[[int, Look], tuple[Picture, ...]]
+Reader = Callable[[int, Look], tuple[Visual, ...]]
 """The pictures of the source of that index, looked at so."""
 Memory = Callable[[int], int]
 """How many image tokens fit in memory, of so many."""
@@ -37,11 +37,11 @@ Memory = Callable[[int], int]
 class Shared:
     """The pictures of each source, in the order of the prompt, and what to say of them."""
 
-    groups: tuple[tuple[Picture, ...], ...]
+    groups: tuple[tuple[Visual, ...], ...]
     notices: tuple[Notice, ...] = ()
 
     @property
-    def pictures(self) -> tuple[Picture, ...]:
+    def pictures(self) -> tuple[Visual, ...]:
         """All of them."""
         return _flat(self.groups)
 
@@ -60,7 +60,7 @@ def shared(
     DoesNotFitError where they exceed the memory, ImageSizeError for more than MAX_PICTURES, and
     what `read` raises.
     """
-    groups: list[tuple[Picture, ...]] = []
+    groups: list[tuple[Visual, ...]] = []
     for index, look in enumerate(looks):
         groups.append(read(index, look))
         if sum(map(len, groups)) > MAX_PICTURES:
@@ -98,7 +98,7 @@ def shared(
     return Shared(tuple(groups), (Notice("shrunk", f"{text}; each is shown at {each:,} or fewer"),))
 
 
-def _flat(groups: Sequence[tuple[Picture, ...]]) -> tuple[Picture, ...]:
+def _flat(groups: Sequence[tuple[Visual, ...]]) -> tuple[Visual, ...]:
     return tuple(picture for group in groups for picture in group)
 
 
@@ -119,7 +119,7 @@ def _context_room(
 
 
 def _refused(
-    card: ModelCard, pictures: Sequence[Picture], is_fixed: bool, room: int, bound: str
+    card: ModelCard, pictures: Sequence[Visual], is_fixed: bool, room: int, bound: str
 ) -> UsageError | DoesNotFitError:
     """The error, with a command that helps: `auto` where that would still show something."""
     wanted = sum(picture.tokens for picture in pictures)

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from qvq_mlx import fitting, images, sharing
 from qvq_mlx.core.card import ModelCard, VisionLimits
+from qvq_mlx.core.clip import Clip, Visual
 from qvq_mlx.core.env import Env
-from qvq_mlx.core.errors import ImageChangedError
+from qvq_mlx.core.errors import ImageChangedError, UsageError
 from qvq_mlx.core.events import Notice
-from qvq_mlx.core.look import Look
+from qvq_mlx.core.look import Frames, Look
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.request import Request
 from qvq_mlx.core.rounds import Keepsake, Shown, Source
@@ -37,7 +38,7 @@ class Subject:
 class Sight:
     """The pictures in the order of the prompt, what they come from, and what is to be kept."""
 
-    pictures: tuple[Picture, ...]
+    pictures: tuple[Visual, ...]
     sources: tuple[Source, ...]
     keepsakes: tuple[Keepsake, ...]
     notices: tuple[Notice, ...]
@@ -65,7 +66,7 @@ def see(
     subjects = subjects_of(request)
     question = fitting.prompt_tokens(request.question, request.system or card.system or "")
 
-    def read(index: int, look: Look) -> tuple[Picture, ...]:
+    def read(index: int, look: Look) -> tuple[Visual, ...]:
         return _read(subjects[index], card.vision, desk, look)
 
     def memory(wanted: int) -> int:
@@ -73,6 +74,12 @@ def see(
 
     looks = [subject.look for subject in subjects]
     found = sharing.shared(card, looks, request.max_tokens, question, read, memory)
+    has_clip = any(isinstance(visual, Clip) for visual in found.pictures)
+    if not has_clip and any(look.frames != Frames() for look in looks):
+        raise UsageError(
+            "--fps, --frames and --span are for videos, and none is given",
+            'qvq ask VIDEO "question"',
+        )
     return Sight(
         pictures=found.pictures,
         sources=tuple(map(_source, subjects, found.groups)),
@@ -83,7 +90,7 @@ def see(
 
 def _read(
     subject: Subject, limits: VisionLimits, desk: images.Desk, look: Look
-) -> tuple[Picture, ...]:
+) -> tuple[Visual, ...]:
     shown = subject.shown
     if shown is None:
         return images.read(subject.name, limits, desk, look)
@@ -106,7 +113,7 @@ def _read(
     return found
 
 
-def _source(subject: Subject, group: Sequence[Picture]) -> Source:
+def _source(subject: Subject, group: Sequence[Visual]) -> Source:
     name = images.called(subject.name)
     digest, count = group[0].sha256, len(group)
     place = subject.shown.source.path if subject.shown is not None else None
@@ -121,7 +128,7 @@ def _place(source: str) -> str | None:
 
 
 def _keepsakes(
-    subjects: Sequence[Subject], groups: Sequence[Sequence[Picture]], desk: images.Desk
+    subjects: Sequence[Subject], groups: Sequence[Sequence[Visual]], desk: images.Desk
 ) -> list[Keepsake]:
     """One for the same bytes, however often they were given."""
     kept: dict[str, Keepsake] = {}
@@ -136,10 +143,13 @@ def _keepsakes(
     return list(kept.values())
 
 
-def _unread_pages(subjects: Sequence[Subject], groups: Sequence[Sequence[Picture]]) -> list[Notice]:
+def _unread_pages(subjects: Sequence[Subject], groups: Sequence[Sequence[Visual]]) -> list[Notice]:
     """That a document has more pages than were asked for, where nobody chose."""
     return [
         Notice("pages", f"{first.name}: page {first.page} of {first.pages:,} is read (--page)")
         for subject, (first, *_) in zip(subjects, groups, strict=True)
-        if first.pages > 1 and not subject.look.pages.ranges and subject.shown is None
+        if isinstance(first, Picture)
+        and first.pages > 1
+        and not subject.look.pages.ranges
+        and subject.shown is None
     ]

@@ -38,6 +38,7 @@ _SENTENCE_ENDS = ("?", "!", ".", "？", "！", "。", "．")
 EXTENSIONS = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
     *(".heic", ".heif", ".avif", ".svg", ".pdf", ".ico", ".jp2"),
+    *(".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi"),
 )
 """What an image's name ends in, in lower case."""
 

@@ -126,6 +126,18 @@ def ask(
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Neither read nor keep what an image cost before.")
     ] = False,
+    fps: Annotated[
+        float | None,
+        typer.Option("--fps", metavar="F", help="Of a video: frames a second (2)."),
+    ] = None,
+    frames: Annotated[
+        int | None,
+        typer.Option("--frames", min=1, metavar="N", help="Of a video: frames in all."),
+    ] = None,
+    span: Annotated[
+        str | None,
+        typer.Option("--span", metavar="3s-12s|0:03-0:12", help="Of a video: this part only."),
+    ] = None,
     thinking: Annotated[
         ThinkingView | None,
         typer.Option("--thinking", help="How much of the thinking is shown."),
@@ -192,7 +204,7 @@ def ask(
     """Ask one question about one or more images.
 
     IMAGE is a file, a pattern, an https address, `-` for stdin, `clip` for the clipboard or
-    `screen` for a part of the screen. What looks like one of these is an image, whether it exists
+    `screen` for a part of the screen; some models take a video too. What looks like one of these is an image, whether it exists
     or not; everything else is the QUESTION. -i and -Q say which is which. Text that is piped in
     follows the question.
 
@@ -204,6 +216,7 @@ def ask(
     from qvq_mlx.cli.piped import asked
     from qvq_mlx.cli.run import run
     from qvq_mlx.cli.schema import read_schema
+    from qvq_mlx.cli.span import parse_frames
     from qvq_mlx.core.look import looks_for
     from qvq_mlx.guards.budget import parse_budget
     from qvq_mlx.guards.language import parse_lang
@@ -225,7 +238,11 @@ def ask(
         past = past_of(earlier, settings.history_folder)
     images, text = _inputs(arguments or [], image or [], question)
     sent = asked(text, env, stdin_is_image="-" in images)
-    plain = Look(pages=Pages() if page is None else parse_pages(page), background=background)
+    plain = Look(
+        pages=Pages() if page is None else parse_pages(page),
+        background=background,
+        frames=parse_frames(fps, frames, span),
+    )
     request = Request(
         question=sent.question,
         images=images,

@@ -57,6 +57,7 @@ class VisionLimits:
     A side becomes a multiple of `factor_px` (patch size x merge size); the area lands between
     `min_pixels` and `max_pixels`; the longer side may be `max_aspect` times the shorter.
     `own_max_pixels` is what the checkpoint itself allows; 0: not known, so OWN_MAX_TOKENS.
+    `video`: it takes videos too.
     """
 
     factor_px: int = 28
@@ -64,6 +65,7 @@ class VisionLimits:
     max_pixels: int = 1280 * 28 * 28
     max_aspect: int = 200
     own_max_pixels: int = 0
+    video: bool = False
 
     @property
     def max_tokens(self) -> int:

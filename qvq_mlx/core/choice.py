@@ -43,6 +43,12 @@ def best(cards: Iterable[ModelCard], machine: Machine) -> ModelCard | None:
     return found[1] if found else None
 
 
+def sees_video(cards: Iterable[ModelCard], machine: Machine) -> ModelCard | None:
+    """The best of `cards` that takes a video; where none may be a default, the first that does."""
+    able = [card for card in cards if card.vision.video]
+    return best(able, machine) or next(iter(able), None)
+
+
 def instead(
     card: ModelCard, cards: Iterable[ModelCard], machine: Machine, use: Use
 ) -> tuple[tuple[str, str], ...]:

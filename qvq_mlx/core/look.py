@@ -81,17 +81,32 @@ class Pages:
 
 
 @dataclass(frozen=True, slots=True)
+class Frames:
+    """Which frames of a video: so many a second or so many in all, within a span of it.
+
+    `fps` and `count` None: 2 a second, as many as `detail` has room for. `span_s` is begin and end
+    in seconds, end None: to the end of the video; None: all of it.
+    """
+
+    fps: float | None = None
+    count: int | None = None
+    span_s: tuple[float, float | None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """How one source is read.
 
     `detail` is a name or a number of image tokens; `crop` None: all of it; `background` is what
-    transparency lies on, a colour's name or #rrggbb.
+    transparency lies on, a colour's name or #rrggbb. `frames` says which frames of a video are
+    taken.
     """
 
     detail: Detail | int = Detail.AUTO
     crop: Crop | None = None
     pages: Pages = Pages()
     background: str = "white"
+    frames: Frames = Frames()
 
 
 _RANGE = re.compile(r"\s*([0-9]{1,6})\s*(?:(-)\s*([0-9]{1,6})?\s*)?")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.events import Notice
-from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.request import Request, Sampling
 from qvq_mlx.core.rounds import Keepsake, Round, Source, kept, retold
 from qvq_mlx.core.setup import Setup
@@ -33,7 +33,7 @@ class Plan:
     question: str
     card: ModelCard
     folder: Path
-    pictures: tuple[Picture, ...]
+    pictures: tuple[Visual, ...]
     system: str | None
     sampling: Sampling
     max_tokens: int

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from qvq_mlx.core.box import boxed
+from qvq_mlx.core.clip import Clip
 from qvq_mlx.core.events import (
     AnswerDelta,
     AnswerRetracted,
@@ -51,11 +52,30 @@ _NAMES = {cls: name for name, cls in _TYPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
+class VideoRecord:
+    """What was taken of a video: `frames` frames, `fps` of them a second, shown at `times_s`.
+
+    `duration_s` and `source_fps` are of the whole file; `start_s` and `end_s` are null where all
+    of it was asked for.
+    """
+
+    frames: int
+    fps: float
+    times_s: tuple[float, ...]
+    duration_s: float
+    source_fps: float
+    start_s: float | None
+    end_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class ImageRecord:
     """One picture as it was read. `path` is as the user gave it, `-` for standard input.
 
     `page` is null where the file holds one picture, `crop` where all of it was shown. `cached`:
     what the model computed of it was kept of an earlier run; null where that is not known yet.
+    `video` is null for a picture; else the other fields are of one frame, but for `tokens`, which
+    are of all.
     """
 
     path: str
@@ -68,6 +88,7 @@ class ImageRecord:
     page: int | None
     crop: Region | None
     cached: bool | None = None
+    video: VideoRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +240,7 @@ def request_record(plan: Plan) -> RequestRecord:
                 sha256=picture.sha256,
                 page=picture.page,
                 crop=picture.crop,
+                video=_video_record(picture) if isinstance(picture, Clip) else None,
             )
             for picture in plan.pictures
         ),
@@ -238,6 +260,19 @@ def request_record(plan: Plan) -> RequestRecord:
         sources=plan.sources,
         rounds=plan.rounds,
         follows=plan.follows,
+    )
+
+
+def _video_record(clip: Clip) -> VideoRecord:
+    start_s, end_s = clip.span_s or (None, None)
+    return VideoRecord(
+        frames=len(clip.frames),
+        fps=clip.fps,
+        times_s=clip.times_s,
+        duration_s=clip.duration_s,
+        source_fps=clip.source_fps,
+        start_s=start_s,
+        end_s=end_s,
     )
 
 

@@ -9,17 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qvq_mlx.core.card import Thinking
+from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.events import Progress, StopReason
-from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.request import Sampling
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What the model is given: token ids with image tokens in place, and the pictures, in order."""
+    """What the model is given: token ids with image tokens in place, and what they show."""
 
     ids: tuple[int, ...]
-    pictures: tuple[Picture, ...] = ()
+    pictures: tuple[Visual, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,13 @@
-"""Reads pictures into pixels of the model's size. The only home of PIL and of PDFium.
+"""Reads pictures and videos into pixels of the model's size. The only home of PIL, PDFium and
+OpenCV.
 
 Law: whatever the bytes are, `read` returns Pictures or raises a QvqError, among them a UsageError
 for a look that the picture does not have; nothing is printed. `sources` finds the bytes, `pages`
 chooses the pictures in them, `pixels` decodes one, `colour` makes it sRGB, `shown` cuts out and
 resizes what the model sees.
 
-Nothing here imports PIL before a picture is read, and nothing of the network before an address is.
+Nothing here imports PIL or OpenCV before a picture or a video is read, and nothing of the network
+before an address is.
 """
 
 from __future__ import annotations
@@ -15,9 +17,9 @@ from dataclasses import replace
 from typing import assert_never
 
 from qvq_mlx.core.card import VisionLimits
+from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.errors import ImageUnreadableError
 from qvq_mlx.core.look import Look
-from qvq_mlx.core.picture import Picture
 from qvq_mlx.images.colour import Upright, background_of
 from qvq_mlx.images.containers import readable
 from qvq_mlx.images.desk import MAX_PICTURES, WORDS, Desk, Web
@@ -28,6 +30,7 @@ from qvq_mlx.images.pixels import decoded
 from qvq_mlx.images.resize import smart_resize
 from qvq_mlx.images.shown import shown
 from qvq_mlx.images.sources import MAX_FILE_BYTES, bytes_of
+from qvq_mlx.images.video import HEAD_BYTES, is_video, read_clip
 
 __all__ = [
     "MAX_PICTURES",
@@ -45,12 +48,13 @@ __all__ = [
 _PLAIN = Look()
 
 
-def read(source: str, limits: VisionLimits, desk: Desk, look: Look = _PLAIN) -> tuple[Picture, ...]:
+def read(source: str, limits: VisionLimits, desk: Desk, look: Look = _PLAIN) -> tuple[Visual, ...]:
     """The pictures of `source`: a path, a `file://`, `https://` or data URI, `-` for the bytes of
-    stdin, `clip` for the clipboard's, `screen` for what the user marks there.
+    stdin, `clip` for the clipboard's, `screen` for what the user marks there; or the clip, where
+    that is a video.
 
-    Raises an InputError, a NetworkError, a UsageError where the web is forbidden or the look is
-    none of this source's, or a StoppedError where the user gave up marking the screen.
+    Raises an InputError, a NoVideoError, a NetworkError, a UsageError where the web is forbidden or
+    the look is none of this source's, or a StoppedError where the user gave up marking the screen.
     """
     background_of(look.background)  # a colour that is none is said before anything is fetched
     return pictures_in(source, bytes_of(source, desk), limits, desk, look)
@@ -58,12 +62,15 @@ def read(source: str, limits: VisionLimits, desk: Desk, look: Look = _PLAIN) -> 
 
 def pictures_in(
     source: str, data: bytes, limits: VisionLimits, desk: Desk, look: Look = _PLAIN
-) -> tuple[Picture, ...]:
+) -> tuple[Visual, ...]:
     """The pictures in the bytes of `source`. Raises an InputError or a UsageError."""
-    name, digest = called(source), hashlib.sha256(data).hexdigest()
+    name = called(source)
+    if is_video(data[:HEAD_BYTES]):
+        return (read_clip(name, data, limits, look),)
+    digest = hashlib.sha256(data).hexdigest()
     background = background_of(look.background)
     data = readable(name, data, desk.path, MAX_FILE_BYTES)
-    found: list[Picture] = []
+    found: list[Visual] = []
     for page in pages(name, data, look.pages):
         match page:
             case Frame():

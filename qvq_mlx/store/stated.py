@@ -36,7 +36,13 @@ def stated(card: ModelCard, folder: Path) -> ModelCard:
         sees=layout is not None,
         system=_system(template, family),
         thinking=_thinking(template),
-        vision=_limits(config, family, layout, folder) if layout else VisionLimits(),
+        vision=(
+            replace(
+                _limits(config, family, layout, folder), video=_takes_video(card.name, template)
+            )
+            if layout
+            else VisionLimits()
+        ),
     )
 
 
@@ -67,6 +73,11 @@ def _limits(config: Fields, family: Family, layout: PatchLayout, folder: Path) -
     )
     upper = _most_pixels(processor, cap)
     return VisionLimits(factor_px, min(lower, cap), min(upper, cap))
+
+
+def _takes_video(name: str, template: str) -> bool:
+    """By the template; QVQ's has a place for videos too, and its makers say that it takes none."""
+    return "qvq" not in name.casefold() and (not template or "<|video_pad|>" in template)
 
 
 def _system(template: str, family: Family) -> str | None:
