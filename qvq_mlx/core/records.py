@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from qvq_mlx.core.box import boxed
+from qvq_mlx.core.card import Coordinates
 from qvq_mlx.core.events import (
     AnswerDelta,
     AnswerRetracted,
@@ -30,6 +31,7 @@ from qvq_mlx.core.events import (
 )
 from qvq_mlx.core.look import Region
 from qvq_mlx.core.plan import Plan
+from qvq_mlx.core.pointing import PointedImage, anything, report
 from qvq_mlx.core.request import Sampling
 
 VERSION = 1
@@ -67,7 +69,10 @@ class ImageRecord:
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """The head of a run: what was asked of whom. `max_tokens` and `sampling` as they were used."""
+    """The head of a run: what was asked of whom. `max_tokens` and `sampling` as they were used.
+
+    `boxes` is what the numbers mean with which the model points at a place.
+    """
 
     version: int
     type: str
@@ -77,6 +82,7 @@ class RequestRecord:
     system: str | None
     max_tokens: int
     sampling: Sampling
+    boxes: Coordinates = Coordinates.RELATIVE_1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +90,8 @@ class ResultRecord:
     """A whole run in one object, as `--json` prints it.
 
     `answer` is null where there is none that is complete; what there is, is in `partial_answer`.
-    `boxed` is the content of the last box in `answer`.
+    `boxed` is the content of the last box in `answer`. `pointing` is what the answer (or what there
+    is of it) points at, an entry per image; null where it points at nothing.
     """
 
     version: int
@@ -105,6 +112,19 @@ class ResultRecord:
     stats: Stats
     vote: Vote | None
     verification: Verification | None
+    pointing: tuple[PointedImage, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class BoxesRecord:
+    """What an answer points at, as `--boxes` prints it: an entry per image, in order.
+
+    `complete` is false where the answer was cut off; what there is of it, is here.
+    """
+
+    version: int
+    complete: bool
+    images: tuple[PointedImage, ...]
 
 
 def type_name(kind: type[Event]) -> str:
@@ -186,7 +206,14 @@ def request_record(plan: Plan) -> RequestRecord:
         system=plan.system,
         max_tokens=plan.max_tokens,
         sampling=plan.sampling,
+        boxes=plan.card.boxes,
     )
+
+
+def boxes_record(request: RequestRecord, answer: str, done: Done) -> BoxesRecord:
+    """What the answer of a run points at, where someone asked for that."""
+    pointing = report(answer, request.images, request.boxes, asked=True)
+    return BoxesRecord(VERSION, done.complete, pointing)
 
 
 def result_record(
@@ -194,6 +221,7 @@ def result_record(
 ) -> ResultRecord:
     """The whole of a run that has ended."""
     answer = transcript.answer
+    pointing = report(answer, request.images, request.boxes)
     return ResultRecord(
         version=VERSION,
         question=request.question,
@@ -213,4 +241,5 @@ def result_record(
         stats=done.stats,
         vote=done.vote,
         verification=done.verification,
+        pointing=pointing if anything(pointing) else None,
     )

@@ -37,6 +37,7 @@ def stated(card: ModelCard, folder: Path) -> ModelCard:
         system=_system(template, family),
         thinking=_thinking(template),
         vision=_limits(config, family, layout, folder) if layout else VisionLimits(),
+        boxes=FACTS[family].boxes,
     )
 
 
