@@ -25,12 +25,15 @@ from qvq_mlx.store import registry
 from qvq_mlx.turn import Turn
 
 
-def plan(request: Request, env: Env, settings: Settings) -> Plan:
-    """Resolve every name and read every image. Raises a QvqError before anything heavy runs."""
+def plan(request: Request, env: Env, settings: Settings, desk: images.Desk | None = None) -> Plan:
+    """Resolve every name and read every image. Raises a QvqError before anything heavy runs.
+
+    `desk`: what the pictures are taken from, for a caller that wants to read them again.
+    """
     card, folder = registry.resolve(request.model, settings.hub_cache, settings.cards_folder)
     _check_images(request, card)
     sampling, notices = voting.sampling_of(request, card)
-    pictures = _pictures(request, card, env)
+    pictures = _pictures(request, card, desk or images.Desk(env.stdin.buffer))
     setup = _setup(request, card, settings)
     draft = setup.draft_model.card if setup.draft_model else None
     if draft and setup.drafting is Drafting.AUTO:
@@ -86,9 +89,8 @@ def answers(engine: Engine, plan: Plan, control: Control, pace: Pace = iter) -> 
     return events
 
 
-def _pictures(request: Request, card: ModelCard, env: Env) -> tuple[Picture, ...]:
+def _pictures(request: Request, card: ModelCard, desk: images.Desk) -> tuple[Picture, ...]:
     """What the model will see, in the order of the prompt: a source may hold several pictures."""
-    desk = images.Desk(env.stdin.buffer)
     read = (
         images.read(source, card.vision, desk, request.look_at(index))
         for index, source in enumerate(request.images)

@@ -133,6 +133,17 @@ def ask(
     boxed: Annotated[
         bool, typer.Option("-x", help="Only the last boxed value, else the answer.")
     ] = False,
+    boxes: Annotated[
+        bool,
+        typer.Option("--boxes", help="JSON: boxes and points, in the images' own pixels."),
+    ] = False,
+    annotate: Annotated[
+        Path | None,
+        typer.Option("--annotate", metavar="OUT.png", help="Draw them on the image, as this file."),
+    ] = None,
+    show: Annotated[
+        bool, typer.Option("--show", help="Show the image with them in the terminal.")
+    ] = False,
     file: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="Write there, not to stdout."),
@@ -166,7 +177,7 @@ def ask(
     env: Env = context.obj
     settings = config.read(env)
     _exclude({"-R": no_thinking, "--thinking": thinking is not None})
-    _exclude({"--json": as_json, "--jsonl": as_jsonl, "-x": boxed})
+    _exclude({"--json": as_json, "--jsonl": as_jsonl, "-x": boxed, "--boxes": boxes})
     _exclude({"-q": quiet, "-v": verbose})
     if offline:
         env.forbid_network()
@@ -190,10 +201,11 @@ def ask(
         verify=verify,
     )
     form = OutputForm.JSON if as_json else OutputForm.JSONL if as_jsonl else OutputForm.TEXT
+    form = OutputForm.BOXES if boxes else form
     view = ThinkingView.NONE if no_thinking else thinking
     if view is None and env.stdout.isatty() and form is OutputForm.TEXT and not (file or quiet):
         view = settings.view  # the config file speaks of the screen, not of pipes and files
-    output = Output(form, view, boxed, file, verbose, quiet)
+    output = Output(form, view, boxed, file, verbose, quiet, annotate, show)
     return run(request, output, env, settings)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from qvq_mlx import ask as straight_line
-from qvq_mlx import render
+from qvq_mlx import images, render
 from qvq_mlx.cli.interrupts import Interrupts, handled
+from qvq_mlx.cli.pointed import Pointed
 from qvq_mlx.config import Settings
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ExitCode, NoAnswerError, SchemaError, StoppedError
@@ -18,7 +19,10 @@ def run(request: Request, output: Output, env: Env, settings: Settings) -> ExitC
     """Ask, show, and judge how it ended. Raises a QvqError where there is no whole answer."""
     control = Control()
     renderer = render.renderer(env, output, saved=settings.save, answer_now=control.conclude)
-    plan = straight_line.plan(request, env, settings)
+    pointed = Pointed(output, env)
+    desk = images.Desk(env.stdin.buffer, {} if output.needs_originals else None)
+    plan = straight_line.plan(request, env, settings, desk)
+    pointed.begin(plan, desk)
     watched = env.stdout.isatty() or env.stderr.isatty()
     interrupts = Interrupts(control, can_conclude=watched and bool(plan.card.thinking.closing))
     done: Done | None = None
@@ -28,12 +32,14 @@ def run(request: Request, output: Output, env: Env, settings: Settings) -> ExitC
             for event in straight_line.ask(plan, env, settings, control):
                 interrupts.saw(event)
                 renderer.feed(event)
+                pointed.feed(event)
                 if isinstance(event, Done):
                     done = event
     except BaseException:
         renderer.abort()
         raise
     assert done is not None, "the stream ended without Done"
+    pointed.finish(done)
     return _verdict(done, plan, settings)
 
 

@@ -14,7 +14,14 @@ from dataclasses import asdict
 from qvq_mlx.core.box import boxed
 from qvq_mlx.core.events import Done, Event, Notice, Transcript
 from qvq_mlx.core.plan import Plan
-from qvq_mlx.core.records import Json, RequestRecord, event_to_json, request_record, result_record
+from qvq_mlx.core.records import (
+    Json,
+    RequestRecord,
+    boxes_record,
+    event_to_json,
+    request_record,
+    result_record,
+)
 from qvq_mlx.render.sink import Sink
 
 # json escapes the C0 controls itself
@@ -79,6 +86,34 @@ class JsonDocument:
             return
         assert self._request is not None, "begin() comes first"
         record = result_record(self._request, self._transcript, tuple(self._notices), event)
+        self._sink.write(_dump(asdict(record), indent=2))
+        self._sink.finish()
+
+    def abort(self) -> None:
+        """Leave nothing behind."""
+        self._sink.discard()
+
+
+class BoxesDocument:
+    """What the answer points at, as one object, at the end."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._transcript = Transcript()
+        self._request: RequestRecord | None = None
+
+    def begin(self, plan: Plan) -> None:
+        """Make sure of the place."""
+        self._request = request_record(plan)
+        self._sink.open()
+
+    def feed(self, event: Event) -> None:
+        """Collect, and write at Done."""
+        self._transcript.add(event)
+        if not isinstance(event, Done):
+            return
+        assert self._request is not None, "begin() comes first"
+        record = boxes_record(self._request, self._transcript.answer, event)
         self._sink.write(_dump(asdict(record), indent=2))
         self._sink.finish()
 
