@@ -8,17 +8,20 @@ written and that is the error; a cut-off answer's whole boxes are drawn, and the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from qvq_mlx import images
+from qvq_mlx.config import Settings
 from qvq_mlx.core.env import Env
-from qvq_mlx.core.errors import NoAnswerError, UsageError
+from qvq_mlx.core.errors import NoAnswerError, QvqError, UsageError
 from qvq_mlx.core.events import Done, Event, Transcript
 from qvq_mlx.core.plan import Plan
-from qvq_mlx.core.pointing import Pointing, report
-from qvq_mlx.core.records import ImageRecord, RequestRecord, request_record
+from qvq_mlx.core.pointing import Pointing
+from qvq_mlx.core.records import ImageRecord, RequestRecord, pointed_at, request_record
 from qvq_mlx.core.request import Output, OutputForm
 from qvq_mlx.render.clean import clean_line, writable
+from qvq_mlx.store import registry
 
 _LISTED = 20
 _MARGIN_ROWS = 6  # of the window, left for the prompt and the end of the answer
@@ -62,9 +65,10 @@ class Pointed:
         if not (lists or asked):
             return
         seen = self._request.images
-        pointing = report(self._transcript.answer, seen, self._request.boxes, asked=asked)
+        pointing = pointed_at(self._request, self._transcript.answer, asked=asked)
         if lists:
-            say(self._env, listed(pointing))
+            places = listed(pointing)
+            say(self._env, ["", *places] if places else [])
         written: tuple[Path, ...] = ()
         if self._output.annotate is not None:
             written = annotate(self._output.annotate, seen, pointing, self._desk)
@@ -74,10 +78,7 @@ class Pointed:
         if self._output.show:
             self._show(seen, pointing)
         if self._output.annotate is not None and not written and done.complete:
-            raise NoAnswerError(
-                f"the answer points at nothing; {self._output.annotate} is not written",
-                'qvq ask ... "Outline every ... as a box, in JSON"',
-            )
+            raise _nothing(self._output.annotate)
 
     def _show(self, seen: Sequence[ImageRecord], pointing: Pointing) -> None:
         """The pictures with what is pointed at, or a line that says why not."""
@@ -107,6 +108,38 @@ def check(path: Path, seen: Sequence[ImageRecord]) -> None:
 
     for name in targets(path, len(seen)):
         Target(name).check([record.path for record in seen])
+
+
+def draw_again(request: RequestRecord, answer: str, path: Path, env: Env) -> tuple[Path, ...]:
+    """`--annotate` for a saved run: the originals are read from the disk, at each image's `path`.
+
+    Raises OutputError, InputError where an original is gone or changed, NoAnswerError where the
+    answer points at nothing.
+    """
+    check(path, request.images)
+    pointing = pointed_at(request, answer, asked=True)
+    written = annotate(path, request.images, pointing, images.Desk(env.stdin.buffer))
+    if not written:
+        raise _nothing(path)
+    return written
+
+
+def with_coordinates(request: RequestRecord, settings: Settings) -> RequestRecord:
+    """`request`, where it does not say what numbers mean, with what its model's card says."""
+    if request.boxes is not None:
+        return request
+    try:
+        card = registry.find(request.model, settings.cards_folder)
+    except QvqError:  # the card is gone; most models count in thousandths
+        return request
+    return replace(request, boxes=card.boxes)
+
+
+def _nothing(path: Path) -> NoAnswerError:
+    return NoAnswerError(
+        f"the answer points at nothing; {path} is not written",
+        'qvq ask ... "Outline every ... as a box, in JSON"',
+    )
 
 
 def targets(path: Path, count: int) -> tuple[Path, ...]:

@@ -20,7 +20,7 @@ def run(request: Request, output: Output, env: Env, settings: Settings) -> ExitC
     control = Control()
     renderer = render.renderer(env, output, saved=settings.save, answer_now=control.conclude)
     pointed = Pointed(output, env)
-    desk = images.Desk(env.stdin.buffer, {} if output.needs_originals else None)
+    desk = images.Desk(env.stdin.buffer)  # keeps what came but once, for a second look
     plan = straight_line.plan(request, env, settings, desk)
     pointed.begin(plan, desk)
     watched = env.stdout.isatty() or env.stderr.isatty()

@@ -4,6 +4,7 @@
     <|point_start|>(204,133)<|point_end|>             the tokens of Qwen2-VL and QVQ
     [{"bbox_2d": [176, 106, 232, 160], "label": "a dog"}, {"point_2d": [204, 133]}]
                                                       the JSON of Qwen2.5-VL and Qwen3-VL
+    <points x1="204" y1="133" alt="a dog">a dog</points>        the XML of Qwen2.5-VL
 
 Law: linear in the text; nothing is raised. A pair of pairs, or a list of four numbers, that nothing
 names as a box is none, unless boxes were asked for (`bare`) and nothing else is there: an answer
@@ -27,13 +28,15 @@ _PAIR = rf"\({_N},{_N}\)"
 _BOX = re.compile(rf"{_PAIR}\s*+,?\s*+{_PAIR}")
 _BEHIND_LABEL = re.compile(rf"\s*+[::]?\s*+{_BOX.pattern}")
 _MENTION = re.compile(r"(picture|image|photo|page|图片|图像|图)\s?#?(\d{1,4})", re.IGNORECASE)
+_ELEMENT = re.compile(r"<points?\s([^<>]{0,4000}+)>")
+_ATTRIBUTE = re.compile(r"""([a-z]{1,5}+)(\d{0,4}+)\s?=\s?["']([^"'<>]{0,200}+)["']""")
 _MARKED = re.compile(r"(\s?)<\|(box|point|quad)_start\|>([^<]{0,200}+)<\|\2_end\|>")
 
 
 def found(text: str, *, bare: bool = False) -> list[Found]:
     """Marks and faults, in the order of the text."""
     values = outermost(text)
-    seen = [*_of_tokens(text), *of_values(values)]
+    seen = [*_of_tokens(text), *_of_elements(text), *of_values(values)]
     if bare and not any(isinstance(one, Mark) for one in seen):
         seen += _bare(text, values)
     seen.sort(key=lambda one: one.at)
@@ -70,6 +73,26 @@ def _of_tokens(text: str) -> Iterator[Found]:
             if following or _BOX.match(content):
                 make = {"box": boxes, "point": points, "quad": polygon}[kind]
                 yield from make(numbers_in(content), label, token.start())
+
+
+def _of_elements(text: str) -> Iterator[Found]:
+    """Points as attributes: x1 and y1, x2 and y2, or x and y."""
+    for element in _ELEMENT.finditer(text):
+        label: str | None = None
+        xs: dict[str, float] = {}
+        ys: dict[str, float] = {}
+        for attribute in _ATTRIBUTE.finditer(element[1]):
+            name, number, value = attribute.groups()
+            if name == "alt":
+                label = value.strip() or None
+            elif name in ("x", "y") and len(numbers_in(value)) == 1:
+                (xs if name == "x" else ys)[number] = numbers_in(value)[0]
+        if xs.keys() != ys.keys() or not xs:
+            problem = f"points with {len(xs)} x and {len(ys)} y that belong together: left out"
+            yield Fault("count", problem, element.start())
+            continue
+        for number, x in xs.items():
+            yield from points((x, ys[number]), label, element.start())
 
 
 def _bare(text: str, values: Sequence[Row | Table]) -> Iterator[Found]:

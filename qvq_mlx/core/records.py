@@ -71,7 +71,8 @@ class ImageRecord:
 class RequestRecord:
     """The head of a run: what was asked of whom. `max_tokens` and `sampling` as they were used.
 
-    `boxes` is what the numbers mean with which the model points at a place.
+    `boxes` is what the numbers mean with which the model points at a place; null in a run that was
+    saved before it was kept.
     """
 
     version: int
@@ -82,7 +83,7 @@ class RequestRecord:
     system: str | None
     max_tokens: int
     sampling: Sampling
-    boxes: Coordinates = Coordinates.RELATIVE_1000
+    boxes: Coordinates | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,10 +211,15 @@ def request_record(plan: Plan) -> RequestRecord:
     )
 
 
-def boxes_record(request: RequestRecord, answer: str, done: Done) -> BoxesRecord:
+def pointed_at(request: RequestRecord, answer: str, *, asked: bool) -> tuple[PointedImage, ...]:
+    """What an answer to `request` points at; `asked`: the user asked for boxes."""
+    coordinates = request.boxes or Coordinates.RELATIVE_1000
+    return report(answer, request.images, coordinates, asked=asked)
+
+
+def boxes_record(request: RequestRecord, answer: str, *, complete: bool) -> BoxesRecord:
     """What the answer of a run points at, where someone asked for that."""
-    pointing = report(answer, request.images, request.boxes, asked=True)
-    return BoxesRecord(VERSION, done.complete, pointing)
+    return BoxesRecord(VERSION, complete, pointed_at(request, answer, asked=True))
 
 
 def result_record(
@@ -221,7 +227,7 @@ def result_record(
 ) -> ResultRecord:
     """The whole of a run that has ended."""
     answer = transcript.answer
-    pointing = report(answer, request.images, request.boxes)
+    pointing = pointed_at(request, answer, asked=False)
     return ResultRecord(
         version=VERSION,
         question=request.question,

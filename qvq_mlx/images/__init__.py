@@ -11,11 +11,10 @@ Nothing here imports PIL before a picture is read.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from qvq_mlx.core.card import VisionLimits
-from qvq_mlx.core.errors import ImageUnreadableError
 from qvq_mlx.core.look import Look
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.images.paths import path_of
@@ -23,7 +22,7 @@ from qvq_mlx.images.pixels import decoded, scaled
 from qvq_mlx.images.resize import smart_resize
 from qvq_mlx.images.sources import from_file, from_stdin
 
-__all__ = ["Desk", "bytes_of", "can_be_read_again", "pictures_in", "read", "smart_resize"]
+__all__ = ["Desk", "bytes_of", "read", "smart_resize"]
 
 
 _PLAIN = Look()
@@ -31,41 +30,24 @@ _PLAIN = Look()
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What a picture may be taken from, besides the disk.
-
-    `kept` gets the bytes of what comes but once, by the name of its source, so that it can be read
-    a second time; None keeps nothing.
-    """
+    """What a picture may be taken from, besides the disk."""
 
     stdin: BinaryIO
-    kept: dict[str, bytes] | None = None
+    kept: dict[str, bytes] = field(default_factory=dict, repr=False, compare=False)
+    """Of sources that cannot be read twice: a picture may be asked for again, at another size."""
 
 
-def read(source: str, limits: VisionLimits, desk: Desk, look: Look = _PLAIN) -> tuple[Picture, ...]:
+def read(
+    source: str,
+    limits: VisionLimits,
+    desk: Desk,
+    look: Look = _PLAIN,  # noqa: ARG001
+) -> tuple[Picture, ...]:
     """The pictures of `source`: a path, a `file://` URL, or `-` for the bytes of stdin.
 
     Raises ImageNotFoundError, ImageUnreadableError or ImageSizeError.
     """
-    return pictures_in(source, bytes_of(source, desk), limits, look)
-
-
-def bytes_of(source: str, desk: Desk) -> bytes:
-    """The bytes of `source`. Raises ImageNotFoundError, ImageUnreadableError or ImageSizeError."""
-    if desk.kept is not None and source in desk.kept:
-        return desk.kept[source]
-    data = from_stdin(desk.stdin) if source == "-" else from_file(source, path_of(source))
-    if desk.kept is not None and not can_be_read_again(source):
-        desk.kept[source] = data
-    return data
-
-
-def pictures_in(
-    source: str,
-    data: bytes,
-    limits: VisionLimits,
-    look: Look = _PLAIN,  # noqa: ARG001
-) -> tuple[Picture, ...]:
-    """The pictures in the bytes of `source`. Raises ImageUnreadableError or ImageSizeError."""
+    data = bytes_of(source, desk)
     image = decoded(source, data, limits)
     height_px, width_px = smart_resize(image.height, image.width, limits)
     picture = Picture(
@@ -81,11 +63,10 @@ def pictures_in(
     return (picture,)
 
 
-def can_be_read_again(source: str) -> bool:
-    """Whether it is a file on the disk. What is piped in or fetched comes but once."""
-    if source == "-":
-        return False
-    try:
-        return path_of(source).is_file()
-    except (ImageUnreadableError, OSError, ValueError):
-        return False
+def bytes_of(source: str, desk: Desk) -> bytes:
+    """The bytes of `source`; of one that was kept, those. Raises an InputError."""
+    if source != "-":
+        return from_file(source, path_of(source))
+    if source not in desk.kept:
+        desk.kept[source] = from_stdin(desk.stdin)
+    return desk.kept[source]

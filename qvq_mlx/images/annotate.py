@@ -172,7 +172,7 @@ class _Labels:
         self._pen = pen
         self._size = size
         self._pad = pad_px
-        self._height = max(12, round(max(size) / 60))
+        self._height = max(14, round(max(size) / 50))
         self._placed: list[Rectangle] = []
 
     def put(self, label: str | None, around: Rectangle, colour: tuple[int, int, int]) -> None:

@@ -6,14 +6,16 @@ is refused.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 from qvq_mlx.core.card import VisionLimits
 from qvq_mlx.core.errors import ImageUnreadableError
 from qvq_mlx.core.look import Detail, Look, Pages
 from qvq_mlx.core.pointing import PointedImage
-from qvq_mlx.images import Desk, read
+from qvq_mlx.images import Desk, bytes_of, read
 from qvq_mlx.images.annotate import drawn
 from qvq_mlx.images.paths import path_of, quoted
 
@@ -36,12 +38,21 @@ def original(
 
     Raises an InputError where it cannot be read again, or is another one now.
     """
-    pages = Pages() if page is None else Pages(((page, page),))
-    look = replace(Look(), detail=Detail.MAX, pages=pages, background=background)
-    [picture] = read(source, _WHOLE, desk, look)
-    if picture.sha256 != sha256:
+    data = _kept(sha256, desk)
+    if data is None:
+        data = bytes_of(source, desk)
+    if hashlib.sha256(data).hexdigest() != sha256:
         raise ImageUnreadableError(
             f"{source}: has changed since the model saw it; nothing is drawn on another picture",
             f"ls -l {quoted(path_of(source))}",
         )
+    pages = Pages() if page is None else Pages(((page, page),))
+    look = replace(Look(), detail=Detail.MAX, pages=pages, background=background)
+    [picture] = read("-", _WHOLE, Desk(BytesIO(data)), look)
     return picture.width_px, picture.height_px, picture.rgb
+
+
+def _kept(sha256: str, desk: Desk) -> bytes | None:
+    """The bytes of a source that came but once; told by their hash, whatever it was called."""
+    every = desk.kept.values()
+    return next((data for data in every if hashlib.sha256(data).hexdigest() == sha256), None)

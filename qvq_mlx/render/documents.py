@@ -34,6 +34,11 @@ def boxed_or_whole(answer: str) -> str:
     return answer if content is None else content
 
 
+def boxes_text(request: RequestRecord, answer: str, *, complete: bool) -> str:
+    """What `--boxes` prints."""
+    return _dump(asdict(boxes_record(request, answer, complete=complete)), indent=2)
+
+
 class TextDocument:
     """The answer and a newline; with `boxed_only` the last boxed value, where there is one."""
 
@@ -113,8 +118,9 @@ class BoxesDocument:
         if not isinstance(event, Done):
             return
         assert self._request is not None, "begin() comes first"
-        record = boxes_record(self._request, self._transcript.answer, event)
-        self._sink.write(_dump(asdict(record), indent=2))
+        self._sink.write(
+            boxes_text(self._request, self._transcript.answer, complete=event.complete)
+        )
         self._sink.finish()
 
     def abort(self) -> None:
