@@ -1,8 +1,8 @@
 """Pictures in the terminal, where it shows some: `--show`.
 
 Sixel, then Kitty's protocol, in textual-image's drawing. iTerm2, WezTerm, foot, Konsole and xterm
-say that they have Sixel; Kitty and Ghostty have Kitty's protocol with Unicode placeholders. iTerm2's
-own protocol is not spoken.
+say that they have Sixel; Kitty and Ghostty have Kitty's protocol with Unicode placeholders. The
+own protocol of iTerm2 is not spoken.
 
 Law: the terminal itself is asked, once, and the answer is awaited for ANSWER_S at most. The last
 question is one that every terminal answers, so nothing is left behind for the shell to read. A
