@@ -19,7 +19,6 @@ from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ImageChangedError, UsageError
 from qvq_mlx.core.events import Notice
 from qvq_mlx.core.look import Frames, Look
-from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.request import Request
 from qvq_mlx.core.rounds import Keepsake, Shown, Source
 from qvq_mlx.images.paths import ASK, path_of, quoted
@@ -148,8 +147,5 @@ def _unread_pages(subjects: Sequence[Subject], groups: Sequence[Sequence[Visual]
     return [
         Notice("pages", f"{first.name}: page {first.page} of {first.pages:,} is read (--page)")
         for subject, (first, *_) in zip(subjects, groups, strict=True)
-        if isinstance(first, Picture)
-        and first.pages > 1
-        and not subject.look.pages.ranges
-        and subject.shown is None
+        if first.pages > 1 and not subject.look.pages.ranges and subject.shown is None
     ]

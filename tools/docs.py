@@ -29,7 +29,7 @@ from qvq_mlx import __version__
 from qvq_mlx.cli.app import COMMANDS, app
 from qvq_mlx.cli.main import main
 from qvq_mlx.cli.world import real_env
-from qvq_mlx.core import catalogue, records, report
+from qvq_mlx.core import catalogue, pointing, records, report
 from qvq_mlx.core.card import ModelCard, Shape, Thinking, VisionLimits, VisionShape
 from qvq_mlx.core.errors import ExitCode
 from qvq_mlx.core.events import (
@@ -78,6 +78,11 @@ CATALOGUE: tuple[type[Any], ...] = (
     *(catalogue.ConfigRecord, catalogue.Setting),
 )
 
+BOXES: tuple[type[Any], ...] = (
+    *(records.BoxesRecord, pointing.PointedImage),
+    *(pointing.Box, pointing.Point, pointing.Problem),
+)
+
 DOCTOR: tuple[type[Any], ...] = (
     *(report.DoctorRecord, report.Check, report.Facts, report.Device, report.Versions),
     *(report.Library, report.Models, report.HeldModel, report.Place, report.Kept, report.Saved),
@@ -104,6 +109,7 @@ def documents() -> dict[Path, str]:
         SCHEMAS / "result.schema.json": _pretty(result_schema()),
         SCHEMAS / "events.schema.json": _pretty(events_schema()),
         SCHEMAS / "doctor.schema.json": _pretty(doctor_schema()),
+        SCHEMAS / "boxes.schema.json": _pretty(boxes_schema()),
     }
 
 
@@ -164,6 +170,14 @@ def json_page() -> str:
             *(part for cls in (Stats, Vote, Tally, Verification) for part in (_described(cls), "")),
             _fenced("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)),
             "",
+            "## `--boxes`: what the answer points at",
+            "",
+            "JSON Schema: [`schema/boxes.schema.json`](schema/boxes.schema.json); explained in",
+            "[boxes.md](boxes.md).",
+            "",
+            *(part for cls in BOXES for part in (_described(cls), "")),
+            _fenced(_pretty(dataclasses.asdict(_example_boxes(request, done)))),
+            "",
             "## `models`, `list`, `show`, `licence`, `fit` and `config list` with `--json`",
             "",
             *(part for cls in CATALOGUE for part in (_described(cls), "")),
@@ -209,6 +223,15 @@ def doctor_schema() -> Json:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "qvq doctor --json",
         **_schema(report.DoctorRecord),
+    }
+
+
+def boxes_schema() -> Json:
+    """JSON Schema of the object of `--boxes`."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "qvq ask --boxes",
+        **_schema(records.BoxesRecord),
     }
 
 
@@ -284,6 +307,15 @@ def _example() -> tuple[records.RequestRecord, list[Event]]:
         Done(StopReason.END, AnswerSource.MARKER, True, False, stats),
     ]
     return records.request_record(plan), events
+
+
+def _example_boxes(request: records.RequestRecord, done: Done) -> records.BoxesRecord:
+    """What `--boxes` makes of an answer in Qwen2-VL's way."""
+    answer = (
+        "<|object_ref_start|>red circle<|object_ref_end|>"
+        "<|box_start|>(125,125),(375,375)<|box_end|>"
+    )
+    return records.boxes_record(request, answer, complete=done.complete)
 
 
 def _commands() -> dict[str, TyperCommand | TyperGroup]:

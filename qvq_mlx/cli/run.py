@@ -13,6 +13,7 @@ from contextlib import suppress
 from qvq_mlx import ask as straight_line
 from qvq_mlx import render
 from qvq_mlx.cli.interrupts import Interrupts, ending, handled
+from qvq_mlx.cli.pointed import Pointed
 from qvq_mlx.config import Settings
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ExitCode, NoAnswerError, SchemaError
@@ -40,7 +41,10 @@ def run(
     renderer = render.renderer(env, output, saved=settings.save, answer_now=control.conclude)
     if witness is not None:
         renderer = Together([witness, renderer])
-    plan = straight_line.plan(request, env, settings)
+    pointed = Pointed(output, env)
+    desk = straight_line.desk_for(request, env, settings)  # keeps what came but once
+    plan = straight_line.plan(request, env, settings, desk)
+    pointed.begin(plan, desk)
     screens = [stream for stream in (env.stdout, env.stderr) if stream.isatty()]
     can_conclude = bool(screens) and bool(plan.card.thinking.closing)
     interrupts = Interrupts(control, can_conclude=can_conclude)
@@ -54,6 +58,7 @@ def run(
                 if isinstance(event, Done):
                     done = event
                 renderer.feed(event)
+                pointed.feed(event)
         except BaseException as error:
             with interrupts.held():
                 renderer.abort()
@@ -63,6 +68,7 @@ def run(
                 raise ending(signal.SIGHUP, "the terminal went away", "") from error
             raise
     assert done is not None, "the stream ended without Done"
+    pointed.finish(done)
     return _verdict(done, plan, settings, interrupts.ended_by)
 
 

@@ -25,6 +25,15 @@ class ThinkingStyle(StrEnum):
     """It answers at once."""
 
 
+class Coordinates(StrEnum):
+    """What the numbers of a box mean in a model's answer."""
+
+    RELATIVE_1000 = "relative-1000"
+    """Thousandths of the picture's width and height (Qwen2-VL, QVQ, Qwen3-VL)."""
+    RESIZED_PIXELS = "resized-pixels"
+    """Pixels of the picture as the model saw it (Qwen2.5-VL)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Thinking:
     """The voice of a model: how its text splits, and what makes it conclude.
@@ -125,8 +134,9 @@ class ModelCard:
     absolute `folder`. `base` names the model that this is a quantization of, at `bits` per weight
     (0: nobody said). `download_bytes` is the size of the weights. `rank` orders the defaults,
     highest first; 0 is never picked by itself. `draft` names the card of a smaller model with the
-    same tokenizer, which drafts for this one where it is on the disk.
-    `rounds` False: it answers one question and knows no conversation; a follow-up is retold to it.
+    same tokenizer, which drafts for this one where it is on the disk. `boxes` says what the numbers
+    mean with which it points at a place. `rounds` False: it answers one question and knows no
+    conversation; a follow-up is retold to it.
     `unconfirmed` lists the fields, as dotted paths, that no source confirms.
     """
 
@@ -150,6 +160,7 @@ class ModelCard:
     rank: int = 0
     draft: str = ""
     rounds: bool = True
+    boxes: Coordinates = Coordinates.RELATIVE_1000
     sources: tuple[str, ...] = ()
     unconfirmed: tuple[str, ...] = ()
 

@@ -57,6 +57,7 @@ def renderer(
 
 def _person(env: Env, output: Output, saved: bool, answer_now: Callable[[], None]) -> Renderer:
     from qvq_mlx.render.tty import Manner, Screen
+    from qvq_mlx.render.unmarked import Unmarked
 
     default = ThinkingView.NONE if output.quiet else ThinkingView.TAIL
     manner = Manner(
@@ -67,11 +68,16 @@ def _person(env: Env, output: Output, saved: bool, answer_now: Callable[[], None
         verbose=output.verbose,
         hint="qvq last --thinking" if saved else "",
     )
-    return Screen(env, manner=manner, answer_now=answer_now)
+    return Unmarked(Screen(env, manner=manner, answer_now=answer_now))
 
 
 def _document(env: Env, output: Output) -> Renderer:
-    from qvq_mlx.render.documents import JsonDocument, JsonlDocument, TextDocument
+    from qvq_mlx.render.documents import (
+        BoxesDocument,
+        JsonDocument,
+        JsonlDocument,
+        TextDocument,
+    )
     from qvq_mlx.render.plain import Together
     from qvq_mlx.render.sink import FileSink, StreamSink
 
@@ -84,6 +90,8 @@ def _document(env: Env, output: Output) -> Renderer:
             document = JsonDocument(sink)
         case OutputForm.JSONL:
             document = JsonlDocument(sink)
+        case OutputForm.BOXES:
+            document = BoxesDocument(sink)
     return Together([*_beside(env, output), document])
 
 
@@ -102,14 +110,11 @@ def _beside(env: Env, output: Output) -> list[Renderer]:
         if output.quiet and output.view in (None, ThinkingView.LINE, ThinkingView.NONE):
             return []
         from qvq_mlx.render.tty import Manner, Screen
+        from qvq_mlx.render.unmarked import Unmarked
 
         view = output.view or ThinkingView.LINE
-        return [
-            Screen(
-                env,
-                manner=Manner(view, answers=False, quiet=output.quiet, verbose=output.verbose),
-            )
-        ]
+        manner = Manner(view, answers=False, quiet=output.quiet, verbose=output.verbose)
+        return [Unmarked(Screen(env, manner=manner))]
     from qvq_mlx.render.plain import StageLines, ThinkingText
 
     beside: list[Renderer] = []
