@@ -87,7 +87,7 @@ def _estimate(
     """
     use = Use(
         image_tokens=sum(picture.tokens for picture in pictures),
-        prompt_tokens=prompt_tokens(request.question, request.system or card.system or ""),
+        prompt_tokens=prompt_tokens(_text(request), request.system or card.system or ""),
         budget_tokens=request.max_tokens or card.max_tokens,  # thinking and answer together
         answer_tokens=0,
     )
@@ -98,6 +98,25 @@ def _estimate(
         more = (request.votes - 1) * (estimate_for(card, machine, use).kv_bytes or 0)
         card = replace(card, download_bytes=card.download_bytes + more)
     return estimate_for(card, machine, use)
+
+
+def room_for_rounds_bytes(
+    card: ModelCard, request: Request, pictures: Sequence[Picture]
+) -> int | None:
+    """What the text of earlier rounds may take of the context, at two bytes a token; None where
+    the context's length is not known.
+    """
+    if card.shape is None or not card.shape.context_tokens:
+        return None
+    taken = prompt_tokens(request.question, request.system or card.system or "")
+    taken += sum(picture.tokens for picture in pictures) + (request.max_tokens or card.max_tokens)
+    return 2 * (card.shape.context_tokens - taken)
+
+
+def _text(request: Request) -> str:
+    """What is asked, and what was asked and answered before."""
+    past = (f"{earlier.question}{earlier.answer}" for earlier in request.rounds)
+    return "".join((*past, request.question))
 
 
 def prompt_tokens(question: str, system: str) -> int:

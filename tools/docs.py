@@ -25,10 +25,11 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from qvq_mlx import __version__
 from qvq_mlx.cli.app import COMMANDS, app
 from qvq_mlx.cli.main import main
 from qvq_mlx.cli.world import real_env
-from qvq_mlx.core import catalogue, pointing, records, report
+from qvq_mlx.core import catalogue, places, records, report
 from qvq_mlx.core.card import ModelCard, Shape, Thinking, VisionLimits, VisionShape
 from qvq_mlx.core.errors import ExitCode
 from qvq_mlx.core.events import (
@@ -50,10 +51,12 @@ from qvq_mlx.core.events import (
 )
 from qvq_mlx.core.fit import Estimate, Machine, Use
 from qvq_mlx.core.licence import Licence
+from qvq_mlx.core.look import Crop, Look, Pages
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.request import Sampling
-from tools import memory
+from qvq_mlx.core.rounds import Round, Source
+from tools import man, memory
 
 ROOT = Path(__file__).parents[1]
 SCHEMAS = ROOT / "docs" / "schema"
@@ -76,8 +79,8 @@ CATALOGUE: tuple[type[Any], ...] = (
 )
 
 BOXES: tuple[type[Any], ...] = (
-    *(records.BoxesRecord, pointing.PointedImage),
-    *(pointing.Box, pointing.Point, pointing.Problem),
+    *(records.BoxesRecord, places.PointedImage),
+    *(places.Box, places.Point, places.Problem),
 )
 
 DOCTOR: tuple[type[Any], ...] = (
@@ -101,6 +104,7 @@ def documents() -> dict[Path, str]:
         readme: text,
         ROOT / "docs" / "commands.md": commands_page(),
         ROOT / "docs" / "json.md": json_page(),
+        ROOT / "man" / "qvq.1": man.page(__version__, _commands()),
         ROOT / "docs" / "memory.md": memory.memory_page(),
         SCHEMAS / "result.schema.json": _pretty(result_schema()),
         SCHEMAS / "events.schema.json": _pretty(events_schema()),
@@ -161,6 +165,7 @@ def json_page() -> str:
             "",
             _described(records.RequestRecord),
             "",
+            *(part for cls in (Round, Source, Look, Pages, Crop) for part in (_described(cls), "")),
             *(part for cls in EVENTS for part in (_described(cls), "")),
             *(part for cls in (Stats, Vote, Tally, Verification) for part in (_described(cls), "")),
             _fenced("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)),
@@ -248,6 +253,8 @@ def _schema(kind: Any) -> Json:
             "required": names,
         }
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is tuple and Ellipsis not in arguments:
+        return {"type": "array", "prefixItems": [_schema(part) for part in arguments]}
     if origin is tuple:
         return {"type": "array", "items": _schema(arguments[0])}
     if origin in (types.UnionType, typing.Union):
@@ -269,6 +276,8 @@ def _type_name(kind: Any) -> str:
         return " \\| ".join(f'`"{value}"`' for value in schema["enum"])
     if "anyOf" in schema:
         return " or ".join(_type_name(argument) for argument in typing.get_args(kind))
+    if "prefixItems" in schema:
+        return f"[{', '.join(_type_name(part) for part in typing.get_args(kind))}]"
     if schema["type"] == "array":
         return f"list of {_type_name(typing.get_args(kind)[0])}"
     if schema["type"] == "object":

@@ -9,7 +9,10 @@ import typer
 
 from qvq_mlx.cli import (
     ask,
+    batch,
     cache,
+    chat,
+    completion,
     config,
     convert,
     doctor,
@@ -18,6 +21,7 @@ from qvq_mlx.cli import (
     import_,
     last,
     licence,
+    log,
     models,
     pull,
     rm,
@@ -55,7 +59,10 @@ def root(
 
 
 app.command("ask")(ask.ask)
+app.command("batch")(batch.batch)
+app.command("chat")(chat.chat)
 app.command("last")(last.last)
+app.add_typer(log.log, name="log")
 app.command("models")(models.models)
 app.command("list")(list_.list_models)
 app.command("show")(show.show)
@@ -72,12 +79,14 @@ app.command("split")(split.split)
 app.add_typer(cache.cache, name="cache")
 app.command("config")(config.config)
 app.command("doctor")(doctor.doctor)
+app.command("completion")(completion.completion)
 
 COMMANDS = (
-    *("ask", "last"),
+    *("ask", "chat", "batch", "last", "log"),
     *("models", "list", "show", "licence", "fit"),
     *("pull", "verify", "rm", "prune", "export", "import", "convert"),
     *("split", "cache", "config", "doctor"),
+    *("completion",),
 )
 
 _ROOT_OPTIONS = ("-h", "--help", "-V", "--version")

@@ -30,10 +30,11 @@ from qvq_mlx.core.errors import UsageError
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://|data:image/", re.IGNORECASE)
 _PATH_STARTS = ("/", "./", "../", "~/")
 _SENTENCE_ENDS = ("?", "!", ".", "？", "！", "。", "．")
-_EXTENSIONS = (
+EXTENSIONS = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
     *(".heic", ".heif", ".avif", ".svg", ".pdf", ".ico", ".jp2"),
 )
+"""What an image's name ends in, in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def looks_like_image(argument: str) -> bool:
     """Whether `argument` has the form of an image (rules 1 and 3 to 6); the disk is not asked."""
     if argument == "-" or _URL.match(argument) or argument.startswith(_PATH_STARTS):
         return True
-    if argument.lower().endswith(_EXTENSIONS):
+    if argument.lower().endswith(EXTENSIONS):
         return True
     if "/" not in argument or any(character.isspace() for character in argument):
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +14,7 @@ from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.request import Output, OutputForm, Request, SamplingOverrides, ThinkingView
 
 if TYPE_CHECKING:
+    from qvq_mlx.chat.following import Past
     from qvq_mlx.core.card import ModelCard
     from qvq_mlx.core.env import Env
 
@@ -161,14 +163,26 @@ def ask(
     offline: Annotated[
         bool, typer.Option("--offline", help="Refuse every network connection.")
     ] = False,
+    follow: Annotated[
+        bool,
+        typer.Option("--continue", "-c", help="A follow-up of the last run; -c ID: of that run."),
+    ] = False,
+    no_save: Annotated[
+        bool, typer.Option("--no-save", help="Keep nothing of this run in the history.")
+    ] = False,
 ) -> int:
     """Ask one question about one or more images.
 
     IMAGE is a file, or `-` for one from stdin. What looks like a file is an image, whether it
-    exists or not; everything else is the QUESTION. -i and -Q say which is which.
+    exists or not; everything else is the QUESTION. -i and -Q say which is which. Text that is
+    piped in follows the question.
+
+    -c goes on from the last run: its pictures, its model and what was said. Where the first
+    argument is the id of a run, it goes on from that one. More images may be added.
     """
     from qvq_mlx import config  # not before: `qvq --help` reads this module
     from qvq_mlx.cli.choose import model_for
+    from qvq_mlx.cli.piped import asked
     from qvq_mlx.cli.run import run
     from qvq_mlx.cli.schema import read_schema
     from qvq_mlx.guards.budget import parse_budget
@@ -181,12 +195,23 @@ def ask(
     _exclude({"-q": quiet, "-v": verbose})
     if offline:
         env.forbid_network()
+    if no_save:
+        settings = replace(settings, save=False)
+    past: Past | None = None
+    if follow:
+        from qvq_mlx.chat.following import past_of, run_of
+
+        earlier, arguments = run_of(arguments or [], settings.history_folder)
+        past = past_of(earlier, settings.history_folder)
     images, text = _inputs(arguments or [], image or [], question)
+    sent = asked(text, env, stdin_is_image="-" in images)
     request = Request(
-        question=text,
+        question=sent.question,
         images=images,
-        model=model_for(env, settings, model, partial(_pull, env)),
-        system=system,
+        model=model_for(
+            env, settings, model or (past.model if past else None), partial(_pull, env)
+        ),
+        system=past.system_for(model) if past and system is None else system,
         max_tokens=max_tokens,
         sampling=SamplingOverrides(temperature, top_p, top_k, min_p, seed),
         lang=parse_lang(lang),
@@ -199,6 +224,10 @@ def ask(
         answer_tokens=answer_tokens,
         votes=vote or 1,
         verify=verify,
+        rounds=past.rounds if past else (),
+        earlier=past.shown if past else (),
+        follows=past.id if past else None,
+        piped_characters=sent.piped_characters,
     )
     form = OutputForm.JSON if as_json else OutputForm.JSONL if as_jsonl else OutputForm.TEXT
     form = OutputForm.BOXES if boxes else form
@@ -218,16 +247,14 @@ def _pull(env: Env, card: ModelCard) -> None:
 
 def _inputs(
     arguments: list[str], images: list[str], question: str | None
-) -> tuple[tuple[str, ...], str]:
-    """The images in the order of the prompt, and the question. Raises UsageError."""
+) -> tuple[tuple[str, ...], str | None]:
+    """The images in the order of the prompt, and the question, if any. Raises UsageError."""
     if question is not None:
         if not question.strip():
             raise UsageError("the question is empty", 'qvq ask IMAGE "question"')
         # the question is named, so everything else is an image
         return (*images, *arguments), question
     found = sort(arguments, on_disk)
-    if found.question is None:
-        raise UsageError("no question is given", 'qvq ask IMAGE "question"')
     return (*images, *found.images), found.question
 
 

@@ -71,6 +71,7 @@ def _facts(card: ModelCard, machine: Machine, path: str) -> list[tuple[str, str]
         ("family", card.family),
         ("sees", "yes" if card.sees else "no, text only"),
         ("thinks", marked("thinking.style", str(card.thinking.style))),
+        ("rounds", "several" if card.rounds else "one only: follow-ups are retold"),
         ("closing", marked("thinking.closing", repr(card.thinking.closing))),
         ("system", marked("system", card.system or "none")),
         ("sampling", marked("sampling", _sampling(card))),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from qvq_mlx.core.places import Coordinates
 from qvq_mlx.core.request import Sampling
 
 
@@ -23,15 +24,6 @@ class ThinkingStyle(StrEnum):
     """The chat template opened the tag: only `</think>` is written (QwQ, Qwen3-VL-Thinking)."""
     NONE = "none"
     """It answers at once."""
-
-
-class Coordinates(StrEnum):
-    """What the numbers of a box mean in a model's answer."""
-
-    RELATIVE_1000 = "relative-1000"
-    """Thousandths of the picture's width and height (Qwen2-VL, QVQ, Qwen3-VL)."""
-    RESIZED_PIXELS = "resized-pixels"
-    """Pixels of the picture as the model saw it (Qwen2.5-VL)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +104,7 @@ class ModelCard:
     highest first; 0 is never picked by itself. `draft` names the card of a smaller model with the
     same tokenizer, which drafts for this one where it is on the disk. `boxes` says what the numbers
     mean with which it points at a place.
+    `rounds` False: it answers one question and knows no conversation; a follow-up is retold to it.
     `unconfirmed` lists the fields, as dotted paths, that no source confirms.
     """
 
@@ -135,6 +128,7 @@ class ModelCard:
     rank: int = 0
     draft: str = ""
     boxes: Coordinates = Coordinates.RELATIVE_1000
+    rounds: bool = True
     sources: tuple[str, ...] = ()
     unconfirmed: tuple[str, ...] = ()
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from qvq_mlx.core.look import Look
+from qvq_mlx.core.rounds import Round, Shown
 
 
 class ThinkingView(StrEnum):
@@ -75,7 +76,12 @@ class Request:
     runs computed. `force` runs what does not fit in memory; `wait` False fails where another
     process has a big model loaded. `answer_tokens` may follow once the budget is spent. `votes` is
     how many samples are drawn and put to the vote; `verify` looks at the picture once more.
-    `looks` say how the images are read, one after the other.
+    `looks` say how the images are read, one after the other. `piped_characters` of the question's
+    end came through stdin.
+
+    A follow-up brings along the earlier `rounds`, oldest first, and in `earlier` what they were
+    about; `images` are then those that are new. It `follows` the run of that id. The receipts of
+    the first `seen_pictures` were shown before.
     """
 
     question: str
@@ -95,6 +101,11 @@ class Request:
     votes: int = 1
     verify: bool = False
     looks: tuple[Look, ...] = (Look(),)
+    rounds: tuple[Round, ...] = ()
+    earlier: tuple[Shown, ...] = ()
+    follows: str | None = None
+    seen_pictures: int = 0
+    piped_characters: int = 0
 
     def look_at(self, index: int) -> Look:
         """How image `index` is read; where there are fewer looks than images, the last serves."""

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qvq_mlx.core.picture import Picture
+from qvq_mlx.core.rounds import Round
 from qvq_mlx.core.tokens import Prompt
 from qvq_mlx.engine.vocabulary import Vocabulary
 
@@ -27,29 +28,24 @@ def build(
     pictures: Sequence[Picture],
     system: str | None,
     opened: str = "",
+    rounds: Sequence[Round] = (),
 ) -> Prompt:
     """The ids up to and including `<|im_start|>assistant`, its newline, and `opened`.
 
     `opened` is what the template itself writes into the reply: `<think>` and a newline where the
-    thinking style is PREOPENED.
+    thinking style is PREOPENED. It stands before no answer of an earlier round: the templates drop
+    the thinking there, tags and all. The first `pictures` are those of the `rounds`.
     """
-    start, end = vocabulary.special("<|im_start|>"), vocabulary.special("<|im_end|>")
-    newline = vocabulary.encode("\n")
     ids: list[int] = []
     if system is not None:
-        ids += [start, *vocabulary.encode(f"system\n{system}"), end, *newline]
-    ids.append(start)
-    if pictures:
-        ids += vocabulary.encode("user\n")
-        for picture in pictures:
-            ids.append(vocabulary.special("<|vision_start|>"))
-            ids += [vocabulary.special("<|image_pad|>")] * picture.tokens
-            ids.append(vocabulary.special("<|vision_end|>"))
-        ids += vocabulary.encode(question)
-    else:
-        # no special token stands between them, so they are tokenized as one text
-        ids += vocabulary.encode(f"user\n{question}")
-    ids += [end, *newline, start, *vocabulary.encode(f"assistant\n{opened}")]
+        ids += _turn(vocabulary, f"system\n{system}")
+    shown = 0
+    for past in rounds:
+        ids += _asked(vocabulary, past.question, pictures[shown : shown + past.pictures])
+        ids += _turn(vocabulary, f"assistant\n{past.answer}")
+        shown += past.pictures
+    ids += _asked(vocabulary, question, pictures[shown:])
+    ids += [vocabulary.special("<|im_start|>"), *vocabulary.encode(f"assistant\n{opened}")]
     return Prompt(ids=tuple(ids), pictures=tuple(pictures))
 
 
@@ -76,3 +72,22 @@ def positions(
         out[:, index : index + count] = position + np.stack([np.zeros_like(row), row, column])
         index, position = index + count, position + max(rows, columns)
     return out
+
+
+def _turn(vocabulary: Vocabulary, text: str) -> list[int]:
+    """A message without pictures. No special token stands in it, so it is tokenized as one text."""
+    start, end = vocabulary.special("<|im_start|>"), vocabulary.special("<|im_end|>")
+    return [start, *vocabulary.encode(text), end, *vocabulary.encode("\n")]
+
+
+def _asked(vocabulary: Vocabulary, question: str, pictures: Sequence[Picture]) -> list[int]:
+    """A message of the user's."""
+    if not pictures:
+        return _turn(vocabulary, f"user\n{question}")
+    ids = [vocabulary.special("<|im_start|>"), *vocabulary.encode("user\n")]
+    for picture in pictures:
+        ids.append(vocabulary.special("<|vision_start|>"))
+        ids += [vocabulary.special("<|image_pad|>")] * picture.tokens
+        ids.append(vocabulary.special("<|vision_end|>"))
+    end = vocabulary.special("<|im_end|>")
+    return [*ids, *vocabulary.encode(question), end, *vocabulary.encode("\n")]

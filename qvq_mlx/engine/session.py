@@ -17,6 +17,7 @@ from qvq_mlx.core.errors import BrokenModelError, UsageError
 from qvq_mlx.core.events import Progress, StopReason
 from qvq_mlx.core.families import PatchLayout
 from qvq_mlx.core.picture import Picture
+from qvq_mlx.core.rounds import Round
 from qvq_mlx.core.setup import Checkpoint, Drafting, Setup
 from qvq_mlx.core.tokens import Control, Effort, Finished, Generation, Peaks, Prompt, Step
 from qvq_mlx.engine.adapter import Model, load_model
@@ -52,9 +53,16 @@ class Session:
         """The same model with another drafter: the text must not change."""
         return Session(self.reader, drafts)
 
-    def prompt(self, question: str, pictures: Sequence[Picture], system: str | None) -> Prompt:
-        """Images first, then the question."""
-        return build(self.parts.vocabulary, question, pictures, system, self.parts.opened)
+    def prompt(
+        self,
+        question: str,
+        pictures: Sequence[Picture],
+        system: str | None,
+        rounds: Sequence[Round] = (),
+    ) -> Prompt:
+        """Earlier rounds, then the images, then the question."""
+        parts = self.parts
+        return build(parts.vocabulary, question, pictures, system, parts.opened, rounds)
 
     def generate(self, prompt: Prompt, generation: Generation, control: Control) -> Iterator[Step]:
         """Encode, prefill, decode. The last item is `Finished`, also after a stop."""

@@ -11,10 +11,11 @@ Nothing here imports PIL before a picture is read.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from qvq_mlx.core.card import VisionLimits
+from qvq_mlx.core.errors import ImageUnreadableError
 from qvq_mlx.core.look import Look
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.images.paths import path_of
@@ -22,7 +23,7 @@ from qvq_mlx.images.pixels import decoded, scaled
 from qvq_mlx.images.resize import smart_resize
 from qvq_mlx.images.sources import from_file, from_stdin
 
-__all__ = ["Desk", "bytes_of", "read", "smart_resize"]
+__all__ = ["Desk", "bytes_of", "is_on_disk", "pictures_in", "read", "smart_resize"]
 
 
 _PLAIN = Look()
@@ -33,21 +34,28 @@ class Desk:
     """What a picture may be taken from, besides the disk."""
 
     stdin: BinaryIO
-    kept: dict[str, bytes] = field(default_factory=dict, repr=False, compare=False)
-    """Of sources that cannot be read twice: a picture may be asked for again, at another size."""
 
 
-def read(
-    source: str,
-    limits: VisionLimits,
-    desk: Desk,
-    look: Look = _PLAIN,  # noqa: ARG001
-) -> tuple[Picture, ...]:
+def read(source: str, limits: VisionLimits, desk: Desk, look: Look = _PLAIN) -> tuple[Picture, ...]:
     """The pictures of `source`: a path, a `file://` URL, or `-` for the bytes of stdin.
 
     Raises ImageNotFoundError, ImageUnreadableError or ImageSizeError.
     """
-    data = bytes_of(source, desk)
+    return pictures_in(source, bytes_of(source, desk), limits, look)
+
+
+def bytes_of(source: str, desk: Desk) -> bytes:
+    """The bytes of `source`. Raises ImageNotFoundError, ImageUnreadableError or ImageSizeError."""
+    return from_stdin(desk.stdin) if source == "-" else from_file(source, path_of(source))
+
+
+def pictures_in(
+    source: str,
+    data: bytes,
+    limits: VisionLimits,
+    look: Look = _PLAIN,  # noqa: ARG001
+) -> tuple[Picture, ...]:
+    """The pictures in the bytes of `source`. Raises ImageUnreadableError or ImageSizeError."""
     image = decoded(source, data, limits)
     height_px, width_px = smart_resize(image.height, image.width, limits)
     picture = Picture(
@@ -63,10 +71,15 @@ def read(
     return (picture,)
 
 
-def bytes_of(source: str, desk: Desk) -> bytes:
-    """The bytes of `source`; of one that was kept, those. Raises an InputError."""
-    if source != "-":
-        return from_file(source, path_of(source))
-    if source not in desk.kept:
-        desk.kept[source] = from_stdin(desk.stdin)
-    return desk.kept[source]
+def is_on_disk(source: str) -> bool:
+    """Whether it names a file that can be read again. What is piped in or fetched comes but once.
+
+    A path where nothing lies counts as one: reading it says so.
+    """
+    if source == "-":
+        return False
+    try:
+        path = path_of(source)
+        return path.is_file() or not path.exists()
+    except (ImageUnreadableError, OSError, ValueError):
+        return False

@@ -98,7 +98,8 @@ class Screen:
         self._meter.begin()
         self._terminal.take()
         if self._manner.answers and not self._manner.quiet:
-            receipts = [clean_line(picture.receipt) for picture in plan.pictures]
+            new = plan.pictures[plan.seen_pictures :]
+            receipts = [clean_line(picture.receipt) for picture in new]
             self._keep(
                 [plain(row) for line in receipts for row in wrap(line, self._terminal.width)]
             )
