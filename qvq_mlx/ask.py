@@ -30,11 +30,8 @@ from qvq_mlx.store.inventory import is_here
 from qvq_mlx.turn import Turn
 
 
-def plan(request: Request, env: Env, settings: Settings, desk: images.Desk | None = None) -> Plan:
-    """Resolve every name and read every image. Raises a QvqError before anything heavy runs.
-
-    `desk`: what the pictures are taken from, for a caller that wants to look at them again.
-    """
+def plan(request: Request, env: Env, settings: Settings) -> Plan:
+    """Resolve every name and read every image. Raises a QvqError before anything heavy runs."""
     card, folder = registry.resolve(request.model, settings.hub_cache, settings.cards_folder)
     _check_images(request, card)
     sampling, notices = voting.sampling_of(request, card)
@@ -42,7 +39,7 @@ def plan(request: Request, env: Env, settings: Settings, desk: images.Desk | Non
     draft = setup.draft_model.card if setup.draft_model else None
     named = draft if setup.drafting is Drafting.MODEL else None
     try:
-        sight = showing.see(request, card, named, env, desk or desk_for(request, env, settings))
+        sight = showing.see(request, card, named, env, _desk(request, env, settings))
     except NoVideoError as error:
         text = f"{card.name} takes pictures only, and {error.message}"
         raise NoVideoError(text, _with_video(env, settings)) from None
@@ -88,7 +85,7 @@ def plan(request: Request, env: Env, settings: Settings, desk: images.Desk | Non
     )
 
 
-def desk_for(request: Request, env: Env, settings: Settings) -> images.Desk:
+def _desk(request: Request, env: Env, settings: Settings) -> images.Desk:
     """Where pictures come from in this run."""
     offline = "--offline" if request.offline else settings.offline
     return images.Desk(env.stdin.buffer, env.environ.get("PATH"), offline)

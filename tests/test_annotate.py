@@ -19,10 +19,10 @@ from PIL import Image, ImageDraw
 
 from qvq_mlx import config, images
 from qvq_mlx.cli import pointed
-from qvq_mlx.core.card import Coordinates
-from qvq_mlx.core.errors import ExitCode, ImageUnreadableError, NoAnswerError, OutputError
+from qvq_mlx.core.errors import ExitCode, ImageChangedError, NoAnswerError, OutputError
 from qvq_mlx.core.look import Region
-from qvq_mlx.core.pointing import Box, Point, PointedImage, report
+from qvq_mlx.core.places import Box, Coordinates, Point, PointedImage
+from qvq_mlx.core.pointing import report
 from qvq_mlx.core.records import ImageRecord, RequestRecord
 from qvq_mlx.core.request import Sampling
 from qvq_mlx.images import annotate
@@ -51,6 +51,11 @@ def scene(width: int, height: int, box: tuple[int, int, int, int]) -> Image.Imag
     x1, y1, x2, y2 = box
     ImageDraw.Draw(image).rectangle((x1, y1, x2 - 1, y2 - 1), FILL)
     return image
+
+
+def kept_nothing(_sha256: str) -> bytes | None:
+    """Every source is on the disk."""
+    return None
 
 
 def stored(image: Image.Image, orientation: int) -> bytes:
@@ -163,9 +168,7 @@ def test_a_box_in_a_crop_lands_on_the_whole_original(tmp_path: Path, coordinates
         sha256 = hashlib.sha256(data).hexdigest()
         record = ImageRecord(str(source), width, height, *shown, 1, sha256, None, crop)
         pointing = report(said(name, numbers), [record], coordinates)
-        [out] = pointed.annotate(
-            tmp_path / "out.png", [record], pointing, images.Desk(io.BytesIO())
-        )
+        [out] = pointed.annotate(tmp_path / "out.png", [record], pointing, kept_nothing)
         found = outline(Image.open(out), annotate.COLOURS[0])
         assert max(abs(a - b) for a, b in zip(found, box, strict=True)) <= 1
 
@@ -293,14 +296,35 @@ def test_a_saved_run_is_drawn_again(world, tmp_path: Path) -> None:
     assert request.boxes is Coordinates.RESIZED_PIXELS  # as its card says
     assert pointed.with_coordinates(replace(then, model="gone"), config.read(w.env)).boxes is None
     answer = said("qwen2.5", model_numbers("qwen2.5", (10, 20, 50, 60), (400, 300), (392, 308)))
-    assert pointed.draw_again(request, answer, out, w.env) == (out,)
+    assert pointed.draw_again(request, answer, out, config.read(w.env)) == (out,)
     with Image.open(out) as drawn:
         assert outline(drawn, annotate.COLOURS[0]) == (10, 20, 50, 60)
     with pytest.raises(NoAnswerError, match="points at nothing"):
-        pointed.draw_again(request, "Nowhere.", out, w.env)
+        pointed.draw_again(request, "Nowhere.", out, config.read(w.env))
     source.write_bytes(data + b"\n")
-    with pytest.raises(ImageUnreadableError, match="has changed"):
-        pointed.draw_again(request, answer, out, w.env)
+    with pytest.raises(ImageChangedError, match="has changed"):
+        pointed.draw_again(request, answer, out, config.read(w.env))
+
+
+def test_the_last_run_says_what_it_pointed_at(world, tmp_path: Path, folder_of) -> None:
+    box, out = (100, 120, 300, 250), tmp_path / "out.png"
+    answer = said("qvq", [250, 300, 750, 625], "gold")
+    w = world([answer], stdin=stored(scene(400, 400, box), 8))
+    assert w.run("ask", "-m", folder_of("qwen2-vl-7b"), "-", "-Q", "?", "--force") == 0, w.err
+    for command in (("last",), ("log", "show", "--no-play")):
+        w = world([])
+        assert w.run(*command, "--boxes") == 0, w.err
+        [image] = json.loads(w.out)["images"]
+        assert image["boxes"] == [{"label": "gold", "x1": 100, "y1": 120, "x2": 300, "y2": 250}]
+        w = world([])
+        assert w.run(*command, "--annotate", str(out)) == 0, w.err  # piped in, and kept
+        assert w.out == f"{out}\n"
+        with Image.open(out) as drawn:
+            # the label stands above the box
+            left, _, right, bottom = outline(drawn, annotate.COLOURS[0])
+        assert (left, right, bottom) == (100, 300, 250)
+        out.unlink()
+        assert world([]).run(*command, "--json", "--annotate", str(out)) == ExitCode.USAGE
 
 
 def test_options_that_cannot_be_honoured_are_refused(world, tmp_path: Path, folder_of) -> None:
@@ -331,8 +355,8 @@ def test_options_that_cannot_be_honoured_are_refused(world, tmp_path: Path, fold
 def test_a_picture_that_has_changed_is_not_drawn_on(tmp_path: Path) -> None:
     source = tmp_path / "a.png"
     source.write_bytes(stored(scene(40, 40, (5, 5, 9, 9)), 1))
-    with pytest.raises(ImageUnreadableError, match="has changed"):
-        original(str(source), None, "0" * 64, images.Desk(io.BytesIO()))
+    with pytest.raises(ImageChangedError, match="has changed"):
+        original(str(source), None, "0" * 64, kept_nothing)
 
 
 def test_a_terminal_without_pictures_says_so(world, tmp_path: Path, folder_of) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qvq_mlx.core.card import Coordinates
 from qvq_mlx.core.families import Family, coordinates_of
 from qvq_mlx.core.look import Region
 from qvq_mlx.core.loosejson import Row, Table, Value, outermost
 from qvq_mlx.core.marktext import found, readable
-from qvq_mlx.core.pointing import Box, Point, PointedImage, anything, report
+from qvq_mlx.core.places import Box, Coordinates, Point, PointedImage
+from qvq_mlx.core.pointing import report
 from qvq_mlx.core.records import ImageRecord
 from qvq_mlx.render.unmarked import Spelling
 from qvq_mlx.store import registry
@@ -365,22 +364,13 @@ def test_a_cut_list_keeps_the_objects_before_the_cut(boxes, data) -> None:
     ],
 )
 def test_it_is_linear(scrap: str) -> None:
-    """Ten times the text takes no more than thirty times the time, and little of it at all."""
-
-    def seconds(length: int) -> float:
-        text = (scrap * (length // len(scrap))) + " " * 1000
-        best = math.inf
-        for _ in range(2):
-            began = time.process_time()
-            found(text, bare=True)
-            readable(text)
-            Spelling().feed(text)
-            best = min(best, time.process_time() - began)
-        return best
-
-    small, large = seconds(2_000), seconds(20_000)
-    assert large < max(30 * small, 0.05)
-    assert large < 1.0
+    """A search that went back over its text would take minutes."""
+    text = scrap * (50_000 // len(scrap)) + " " * 1000
+    began = time.process_time()
+    found(text, bare=True)
+    readable(text)
+    Spelling().feed(text)
+    assert time.process_time() - began < 5.0
 
 
 # ------------------------------------------------------------------ for people
@@ -453,8 +443,8 @@ def test_a_card_that_does_not_say_points_as_its_family_does(tmp_path: Path) -> N
 
 
 def test_nothing_is_pointed_at_is_nothing() -> None:
-    assert not anything(report("no", [UNIT], THOUSANDTHS))
-    assert anything(report('{"bbox": [1]}', [UNIT], THOUSANDTHS))
+    assert not report("no", [UNIT], THOUSANDTHS)[0].said
+    assert report('{"bbox": [1]}', [UNIT], THOUSANDTHS)[0].said
     assert report(entry("x"), [], THOUSANDTHS) == ()
     image = PointedImage("a", None, 9, 9, (), (Point(None, 1, 1),), ())
     assert image.count == 1

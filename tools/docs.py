@@ -29,7 +29,7 @@ from qvq_mlx import __version__
 from qvq_mlx.cli.app import COMMANDS, app
 from qvq_mlx.cli.main import main
 from qvq_mlx.cli.world import real_env
-from qvq_mlx.core import catalogue, pointing, records, report
+from qvq_mlx.core import catalogue, places, records, report
 from qvq_mlx.core.card import ModelCard, Shape, Thinking, VisionLimits, VisionShape
 from qvq_mlx.core.errors import ExitCode
 from qvq_mlx.core.events import (
@@ -79,8 +79,8 @@ CATALOGUE: tuple[type[Any], ...] = (
 )
 
 BOXES: tuple[type[Any], ...] = (
-    *(records.BoxesRecord, pointing.PointedImage),
-    *(pointing.Box, pointing.Point, pointing.Problem),
+    *(records.BoxesRecord, places.PointedImage),
+    *(places.Box, places.Point, places.Problem),
 )
 
 DOCTOR: tuple[type[Any], ...] = (

@@ -10,18 +10,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from qvq_mlx import images
+from qvq_mlx import keepsakes
 from qvq_mlx.config import Settings
+from qvq_mlx.core.clip import Clip
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import NoAnswerError, QvqError, UsageError
 from qvq_mlx.core.events import Done, Event, Transcript
+from qvq_mlx.core.places import PointedImage
 from qvq_mlx.core.plan import Plan
-from qvq_mlx.core.pointing import Pointing
-from qvq_mlx.core.records import ImageRecord, RequestRecord, pointed_at, request_record
+from qvq_mlx.core.records import ImageRecord, RequestRecord, places_of, pointed_at, request_record
 from qvq_mlx.core.request import Output, OutputForm
 from qvq_mlx.render.clean import clean_line, writable
 from qvq_mlx.store import registry
+
+if TYPE_CHECKING:
+    from qvq_mlx.images.originals import Kept
 
 _LISTED = 20
 _MARGIN_ROWS = 6  # of the window, left for the prompt and the end of the answer
@@ -40,14 +45,21 @@ class Pointed:
         self._env = env
         self._transcript = Transcript()
         self._request: RequestRecord | None = None
-        self._desk: images.Desk | None = None
+        self._kept: dict[str, bytes] = {}
 
-    def begin(self, plan: Plan, desk: images.Desk) -> None:
+    def begin(self, plan: Plan) -> None:
         """Before the first event. Raises OutputError where the file could not be written."""
-        self._request, self._desk = request_record(plan), desk
+        self._request = request_record(plan)
+        self._kept = {keepsake.sha256: keepsake.data for keepsake in plan.keepsakes}
         if self._output.needs_originals and not plan.pictures:
             option = "--annotate" if self._output.annotate else "--show"
             raise UsageError(f"{option} needs an image, and none is asked about", "qvq ask --help")
+        for clip in (visual for visual in plan.pictures if isinstance(visual, Clip)):
+            if self._output.needs_originals:
+                raise UsageError(
+                    f"{clip.name} is a video, and --annotate and --show draw on pictures",
+                    "qvq ask ... --boxes",
+                )
         if self._output.annotate is not None:
             check(self._output.annotate, self._request.images)
 
@@ -58,7 +70,6 @@ class Pointed:
     def finish(self, done: Done) -> None:
         """After `Done`. Raises InputError, OutputError or NoAnswerError for `--annotate`."""
         assert self._request is not None, "begin() comes first"
-        assert self._desk is not None, "begin() comes first"
         output, asked = self._output, self._output.needs_originals
         person = self._env.stdout.isatty() and output.form is OutputForm.TEXT
         lists = person and not (output.quiet or output.boxed_only or output.file)
@@ -71,7 +82,7 @@ class Pointed:
             say(self._env, ["", *places] if places else [])
         written: tuple[Path, ...] = ()
         if self._output.annotate is not None:
-            written = annotate(self._output.annotate, seen, pointing, self._desk)
+            written = annotate(self._output.annotate, seen, pointing, self._kept.get)
             if self._env.stderr.isatty() and not self._output.quiet:
                 names = ", ".join(str(path) for path in written)
                 self._env.stderr.write(clean_line(f"annotated: {names or 'nothing'}") + "\n")
@@ -80,13 +91,12 @@ class Pointed:
         if self._output.annotate is not None and not written and done.complete:
             raise _nothing(self._output.annotate)
 
-    def _show(self, seen: Sequence[ImageRecord], pointing: Pointing) -> None:
+    def _show(self, seen: Sequence[ImageRecord], pointing: Sequence[PointedImage]) -> None:
         """The pictures with what is pointed at, or a line that says why not."""
         from qvq_mlx.images.annotate import preview
         from qvq_mlx.images.originals import redrawn
         from qvq_mlx.render import preview as terminal
 
-        assert self._desk is not None, "begin() comes first"
         how = terminal.protocol(self._env)
         if how is None:
             hint = "" if self._output.annotate else "; --annotate OUT.png writes a file"
@@ -94,7 +104,7 @@ class Pointed:
             return
         rows = max(4, self._env.terminal_size().lines - _MARGIN_ROWS)
         for record, pointed in zip(seen, pointing, strict=True):
-            image = redrawn(record.path, record.sha256, pointed, self._desk)
+            image = redrawn(record.path, record.sha256, pointed, self._kept.get)
             png = preview(image, terminal.LONGEST_PX)
             self._env.stdout.flush()
             if not terminal.show(self._env, png, how, rows):
@@ -110,15 +120,22 @@ def check(path: Path, seen: Sequence[ImageRecord]) -> None:
         Target(name).check([record.path for record in seen])
 
 
-def draw_again(request: RequestRecord, answer: str, path: Path, env: Env) -> tuple[Path, ...]:
-    """`--annotate` for a saved run: the originals are read from the disk, at each image's `path`.
+def draw_again(
+    request: RequestRecord, answer: str, path: Path, settings: Settings
+) -> tuple[Path, ...]:
+    """`--annotate` for a saved run: originals are read from the disk, or were kept beside the runs.
 
     Raises OutputError, InputError where an original is gone or changed, NoAnswerError where the
     answer points at nothing.
     """
-    check(path, request.images)
-    pointing = pointed_at(request, answer, asked=True)
-    written = annotate(path, request.images, pointing, images.Desk(env.stdin.buffer))
+    folder = keepsakes.folder_in(settings.history_folder)
+    found = [
+        replace(image, path=place)
+        for image, place in zip(request.images, places_of(request), strict=True)
+    ]
+    check(path, found)
+    pointing = pointed_at(with_coordinates(request, settings), answer, asked=True)
+    written = annotate(path, found, pointing, lambda sha256: keepsakes.find(sha256, folder))
     if not written:
         raise _nothing(path)
     return written
@@ -150,7 +167,7 @@ def targets(path: Path, count: int) -> tuple[Path, ...]:
 
 
 def annotate(
-    path: Path, seen: Sequence[ImageRecord], pointing: Pointing, desk: images.Desk
+    path: Path, seen: Sequence[ImageRecord], pointing: Sequence[PointedImage], kept: Kept
 ) -> tuple[Path, ...]:
     """Write each image in which something is pointed at, and return the files.
 
@@ -163,13 +180,13 @@ def annotate(
     written = []
     for name, record, pointed in zip(targets(path, len(seen)), seen, pointing, strict=True):
         if pointed.count:
-            image = redrawn(record.path, record.sha256, pointed, desk)
+            image = redrawn(record.path, record.sha256, pointed, kept)
             Target(name).write(image)
             written.append(name)
     return tuple(written)
 
 
-def listed(pointing: Pointing) -> list[str]:
+def listed(pointing: Sequence[PointedImage]) -> list[str]:
     """Places and problems as lines for people; none where nothing is pointed at."""
     lines = []
     for image in pointing:

@@ -42,9 +42,8 @@ def run(
     if witness is not None:
         renderer = Together([witness, renderer])
     pointed = Pointed(output, env)
-    desk = straight_line.desk_for(request, env, settings)  # keeps what came but once
-    plan = straight_line.plan(request, env, settings, desk)
-    pointed.begin(plan, desk)
+    plan = straight_line.plan(request, env, settings)
+    pointed.begin(plan)
     screens = [stream for stream in (env.stdout, env.stderr) if stream.isatty()]
     can_conclude = bool(screens) and bool(plan.card.thinking.closing)
     interrupts = Interrupts(control, can_conclude=can_conclude)
@@ -55,10 +54,10 @@ def run(
             renderer.begin(plan)
             for event in events:
                 interrupts.saw(event)
+                pointed.feed(event)
                 if isinstance(event, Done):
                     done = event
                 renderer.feed(event)
-                pointed.feed(event)
         except BaseException as error:
             with interrupts.held():
                 renderer.abort()

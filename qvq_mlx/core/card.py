@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from qvq_mlx.core.places import Coordinates
 from qvq_mlx.core.request import Sampling
 
 
@@ -23,15 +24,6 @@ class ThinkingStyle(StrEnum):
     """The chat template opened the tag: only `</think>` is written (QwQ, Qwen3-VL-Thinking)."""
     NONE = "none"
     """It answers at once."""
-
-
-class Coordinates(StrEnum):
-    """What the numbers of a box mean in a model's answer."""
-
-    RELATIVE_1000 = "relative-1000"
-    """Thousandths of the picture's width and height (Qwen2-VL, QVQ, Qwen3-VL)."""
-    RESIZED_PIXELS = "resized-pixels"
-    """Pixels of the picture as the model saw it (Qwen2.5-VL)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from qvq_mlx.core.card import Coordinates
 from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.errors import UnsupportedModelError
+from qvq_mlx.core.places import Coordinates
 
 MAX_IMAGE_TOKENS = 1280
 """Per picture, where no card says otherwise: checkpoints allow 16,384, minutes of prefill."""

@@ -17,15 +17,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Protocol
 
-from qvq_mlx.core.card import Coordinates
 from qvq_mlx.core.look import Region
 from qvq_mlx.core.marks import Fault, Found, Mark, named
 from qvq_mlx.core.marktext import found
+from qvq_mlx.core.places import Box, Coordinates, Point, PointedImage, Problem
 
 _DIGITS = re.compile(r"\d{1,4}")
 
@@ -60,58 +59,6 @@ class Shown(Protocol):
     @property
     def crop(self) -> Region | None:
         """The part that the model saw; None for all of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A rectangle in pixels of the original: columns x1 <= x < x2, rows y1 <= y < y2."""
-
-    label: str | None
-    x1: int
-    y1: int
-    x2: int
-    y2: int
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """A pixel of the original."""
-
-    label: str | None
-    x: int
-    y: int
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What could not be read, or was repaired. `code` is stable, `text` is for people.
-
-    Codes: count, number, cut, polygon, bare (how it was written); clamped, swapped, empty (where it
-    lies); picture (which one is meant).
-    """
-
-    code: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class PointedImage:
-    """One picture and what the answer points at in it. `width_px` x `height_px` is the upright
-    original; `path` and `page` as in ImageRecord.
-    """
-
-    path: str
-    page: int | None
-    width_px: int
-    height_px: int
-    boxes: tuple[Box, ...]
-    points: tuple[Point, ...]
-    problems: tuple[Problem, ...]
-
-    @property
-    def count(self) -> int:
-        """Boxes and points."""
-        return len(self.boxes) + len(self.points)
 
 
 Pointing = tuple[PointedImage, ...]
@@ -156,11 +103,6 @@ def report(
         )
         for number, image in enumerate(images)
     )
-
-
-def anything(pointing: Iterable[PointedImage]) -> bool:
-    """Whether there is a box, a point, or a problem with one."""
-    return any(image.count or image.problems for image in pointing)
 
 
 class _Frame:

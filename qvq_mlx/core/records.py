@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from qvq_mlx.core.box import boxed
-from qvq_mlx.core.card import Coordinates
 from qvq_mlx.core.clip import Clip
 from qvq_mlx.core.events import (
     AnswerDelta,
@@ -31,7 +30,7 @@ from qvq_mlx.core.events import (
     Vote,
 )
 from qvq_mlx.core.look import Region
-from qvq_mlx.core.pointing import PointedImage, anything, report
+from qvq_mlx.core.places import Coordinates, PointedImage
 from qvq_mlx.core.request import Budget, Request, Sampling, SamplingOverrides
 from qvq_mlx.core.rounds import Round, Source
 
@@ -303,6 +302,8 @@ def _given(asked: Request) -> Given:
 
 def pointed_at(request: RequestRecord, answer: str, *, asked: bool) -> tuple[PointedImage, ...]:
     """What an answer to `request` points at; `asked`: the user asked for boxes."""
+    from qvq_mlx.core.pointing import report  # not before: most who read a run do not ask
+
     coordinates = request.boxes or Coordinates.RELATIVE_1000
     return report(answer, request.images, coordinates, asked=asked)
 
@@ -310,6 +311,13 @@ def pointed_at(request: RequestRecord, answer: str, *, asked: bool) -> tuple[Poi
 def boxes_record(request: RequestRecord, answer: str, *, complete: bool) -> BoxesRecord:
     """What the answer of a run points at, where someone asked for that."""
     return BoxesRecord(VERSION, complete, pointed_at(request, answer, asked=True))
+
+
+def places_of(request: RequestRecord) -> tuple[str, ...]:
+    """Where each image lies: its absolute path where one is known, else what the user gave."""
+    known = [source.path for source in request.sources for _ in range(source.pictures)]
+    known += [None] * (len(request.images) - len(known))
+    return tuple(place or image.path for place, image in zip(known, request.images, strict=True))
 
 
 def result_record(
@@ -340,5 +348,5 @@ def result_record(
         stats=done.stats,
         vote=done.vote,
         verification=done.verification,
-        pointing=pointing if anything(pointing) else None,
+        pointing=pointing if any(image.said for image in pointing) else None,
     )

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qvq_mlx.core.errors import InputError, OutputError
-from qvq_mlx.core.pointing import Box, PointedImage
+from qvq_mlx.core.places import Box, PointedImage
 from qvq_mlx.images.paths import path_of, quoted
 
 if TYPE_CHECKING:

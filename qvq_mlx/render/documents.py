@@ -113,9 +113,8 @@ class BoxesDocument:
         if not isinstance(event, Done):
             return
         assert self._request is not None, "begin() comes first"
-        self._sink.write(
-            boxes_text(self._request, self._transcript.answer, complete=event.complete)
-        )
+        answer = self._transcript.answer
+        self._sink.write(boxes_text(self._request, answer, complete=event.complete))
         self._sink.finish()
 
     def abort(self) -> None:

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from qvq_mlx.core.card import (
-    Coordinates,
     ModelCard,
     Shape,
     Thinking,
@@ -31,6 +30,7 @@ from qvq_mlx.core.card import (
 )
 from qvq_mlx.core.errors import ConfigError
 from qvq_mlx.core.families import coordinates_of
+from qvq_mlx.core.places import Coordinates
 from qvq_mlx.core.request import Sampling
 
 T = TypeVar("T")
