@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
-from qvq_mlx import fitting, history, images, second_look, voting
+from qvq_mlx import fitting, history, images, rates, second_look, voting
 from qvq_mlx.config import Settings
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.env import Engine, Env
@@ -57,12 +57,14 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
         answer_tokens=request.answer_tokens,
         votes=request.votes,
         verify=request.verify,
+        rates=rates.known(settings.cache_folder, folder),
     )
 
 
 def ask(plan: Plan, env: Env, settings: Settings, control: Control) -> Iterator[Event]:
     """Everything that happens from here to `Done`, measured and saved."""
     events = timed(_events(plan, env, settings, control), env.clock)
+    events = rates.remembered(events, settings.cache_folder, plan.folder, env.clock)
     if settings.save:
         events = history.record(events, request_record(plan), settings.history_folder, env.now())
     return events

@@ -51,6 +51,7 @@ def _dispatch(argv: list[str], env: Env) -> int:
 
     from qvq_mlx.cli.app import app, with_command
     from qvq_mlx.cli.arguments import on_disk
+    from qvq_mlx.config import as_wished
     from qvq_mlx.core.errors import UsageError
 
     try:
@@ -60,7 +61,7 @@ def _dispatch(argv: list[str], env: Env) -> int:
                 with_command(argv, on_disk),
                 prog_name="qvq",
                 standalone_mode=False,
-                obj=env,
+                obj=as_wished(env),
             )
     except SystemExit as exit_:
         if isinstance(exit_.__context__, BrokenPipeError):  # typer makes an exit code of its own
@@ -77,11 +78,17 @@ def _help_of(error: Exception) -> str:
 
 
 def _report(env: Env, error: QvqError) -> None:
-    """One line of facts, one line with a command to run next."""
-    from qvq_mlx.render.clean import clean_line
+    """One line of facts, one line with a command to run next; wrapped at words on a terminal."""
+    from qvq_mlx.render.clean import clean_line, writable
 
-    env.stdout.flush()
-    env.stderr.write(f"error[{error.code}]: {clean_line(error.message)}\n")
+    lines = [f"error[{error.code}]: {clean_line(error.message)}"]
     if error.hint:
-        env.stderr.write(f"  try: {clean_line(error.hint)}\n")
+        lines.append(f"  try: {clean_line(error.hint)}")
+    if env.stderr.isatty():
+        from qvq_mlx.render.rows import wrap
+
+        width = env.terminal_size().columns
+        lines = [row for line in lines for row in wrap(line, width)]
+    env.stdout.flush()
+    env.stderr.write(writable("".join(f"{line}\n" for line in lines), env.stderr))
     env.stderr.flush()

@@ -17,7 +17,9 @@ from qvq_mlx.core.tokens import Control
 def run(request: Request, output: Output, env: Env, settings: Settings) -> ExitCode:
     """Ask, show, and judge how it ended. Raises a QvqError where there is no whole answer."""
     control = Control()
-    renderer = render.renderer(env, output, saved=settings.save, answer_now=control.conclude)
+    renderer = render.renderer(
+        env, output, saved=settings.save, answer_now=control.conclude, stop=control.stop
+    )
     plan = straight_line.plan(request, env, settings)
     watched = env.stdout.isatty() or env.stderr.isatty()
     interrupts = Interrupts(control, can_conclude=watched and bool(plan.card.thinking.closing))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.events import Notice
+from qvq_mlx.core.forecast import Rates
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.request import Sampling
 from qvq_mlx.core.setup import Setup
@@ -21,6 +22,7 @@ class Plan:
     `budget_tokens` None sets no bounds to the thinking. `notices` are said before the first event.
     `alone`: the model is so big that no second one may be loaded at the same time; `wait`: and then
     this run waits for its turn. `votes`: samples to draw from one prefill, sample r with seed + r.
+    `rates`: how fast earlier runs were here.
     """
 
     question: str
@@ -39,3 +41,4 @@ class Plan:
     answer_tokens: int = 1024
     votes: int = 1
     verify: bool = False
+    rates: Rates = Rates()

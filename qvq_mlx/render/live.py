@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import TextIO
 
 from qvq_mlx.render.clean import writable
-from qvq_mlx.render.rows import Row, cells, cut, plain
+from qvq_mlx.render.rows import Row, cells, cut, lines_taken, plain
 
 _BEGIN, _END = "\x1b[?2026h", "\x1b[?2026l"  # synchronized output: shown whole, or ignored
 _HIDE, _SHOW = "\x1b[?25l", "\x1b[?25h"
@@ -27,12 +27,20 @@ _ERASE = "\x1b[J"
 
 
 class LiveArea:
-    """The bottom of a terminal. With `able` False (TERM=dumb) only what stays is written."""
+    """The bottom of a terminal. With `able` False (TERM=dumb) only what stays is written, and
+    without its styles unless `styled`.
+    """
 
     def __init__(
-        self, stream: TextIO, size: Callable[[], os.terminal_size], *, able: bool = True
+        self,
+        stream: TextIO,
+        size: Callable[[], os.terminal_size],
+        *,
+        able: bool = True,
+        styled: bool = True,
     ) -> None:
         self.able = able
+        self._styled = styled
         self._stream = stream
         self._size = size
         self._shown: list[Row] = []
@@ -42,7 +50,8 @@ class LiveArea:
     def draw(self, live: Sequence[Row], above: Sequence[Row] = ()) -> None:
         """Show `live`, and leave `above` in the scrollback."""
         if not self.able:
-            self._write("".join(f"{row.plain}\n" for row in above))
+            lines = (row.styled if self._styled else row.plain for row in above)
+            self._write("".join(f"{line}\n" for line in lines))
             return
         width, height = self._size()
         rows = [_fitted(row, width) for row in live[max(0, len(live) - (height - 1)) :]]
@@ -71,7 +80,7 @@ class LiveArea:
 
     def _up(self, width: int) -> str:
         """To the area's first row."""
-        up = sum(max(1, -(-cells(row.plain) // max(1, width))) for row in self._shown)
+        up = sum(lines_taken(row.plain, width) for row in self._shown)
         return f"\x1b[{up}A" if up else ""
 
     def _wiped(self, width: int) -> str:
