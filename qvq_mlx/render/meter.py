@@ -96,7 +96,7 @@ class Meter:
         count = f"{tokens:,}" if budget is None else f"{tokens:,}/{budget:,}"
         rates = []
         if elapsed >= 1 and tokens > 1:
-            speed = tokens / elapsed
+            speed = (tokens - 1) / elapsed
             rate = f"{speed:.1f}" if speed < 10 else f"{speed:,.0f}"
             rates = [f"{head} · {count} tok · {rate} tok/s", f"{head} · {count} · {rate}/s"]
         return [*rates, f"{head} · {count} tok", f"{head} · {count}", f"{head} · {tokens:,}", head]
