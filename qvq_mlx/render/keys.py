@@ -21,6 +21,7 @@ _TOGGLES = b"t\x0f"  # t, Ctrl-O
 _ANSWERS = b"a"
 _STOPS = b"q"
 _EXPLAINS = b"?"
+_KEYS = _TOGGLES + _ANSWERS + _STOPS + _EXPLAINS
 
 _LFLAG, _CC = 3, 6  # the places in what tcgetattr returns
 
@@ -76,6 +77,7 @@ class Keys:
     def pressed(self) -> Pressed:
         """Everything since the last call."""
         seen = b""
+        stop = False
         while self.active and self._fd is not None and _in_front(self._fd):
             if not select.select([self._fd], [], [], 0)[0]:
                 break
@@ -85,12 +87,14 @@ class Keys:
                 break
             if not data.startswith(b"\x1b"):  # an arrow or a function key is no letter
                 seen += data
+                # a command that is pasted ahead may hold a q, and must not end the run
+                stop |= data.strip(_KEYS) == b"" and any(byte in _STOPS for byte in data)
         if not seen:
             return _NOTHING
         return Pressed(
             toggles=sum(byte in _TOGGLES for byte in seen),
             answer=any(byte in _ANSWERS for byte in seen),
-            stop=any(byte in _STOPS for byte in seen),
+            stop=stop,
             explanations=sum(byte in _EXPLAINS for byte in seen),
         )
 

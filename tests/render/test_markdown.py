@@ -245,7 +245,8 @@ def test_scripts_and_emoji_stay_as_they_are(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "width"), [(FAMILY, 2), ("🇩🇪", 2), ("👍🏽", 2), ("e\u0301", 1), ("❤\ufe0f", 2), ("猫", 2)]
+    ("text", "width"),
+    [(FAMILY, 2), ("🇩🇪", 2), ("👍🏽", 2), ("e\u0301", 1), ("❤\ufe0f", 2), ("猫", 2)],
 )
 def test_what_people_see_as_one_character_stays_together(text: str, width: int) -> None:
     assert cells(text) == width
@@ -271,7 +272,7 @@ def test_chinese_breaks_between_characters_and_not_before_a_comma() -> None:
         "".join(f"{n}. item {n}\n" for n in range(1, 40)),
         "".join(f"1. item {n}\n" for n in range(1, 40)),
         "".join(f"- item {n}\n" for n in range(1, 40)),
-        "```python\n" + "".join(f"x = {n}\n" + "\n" * (n % 3) for n in range(40)) + "```",,
+        "```python\n" + "".join(f"x = {n}\n" + "\n" * (n % 3) for n in range(40)) + "```",
         "```\n" + "".join(f"x = {n}\n" for n in range(40)),
     ],
 )
