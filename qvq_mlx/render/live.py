@@ -1,9 +1,9 @@
 """The live area: the last rows of the screen, redrawn in place; above it, rows that stay.
 
 Law: the area is never higher than the window less one row; none of its rows wraps; a frame is one
-write: up over the area's own physical rows, over them what is to stay and the area anew, row by
-row so that nothing flickers where synchronized output is unknown, and then the rest of the screen
-is erased. The cursor rests, hidden, on the empty line below, so whatever else writes there (the
+write: up over the area's own physical rows, over them what is to stay and the area anew, only the
+lines that change erased so that nothing flickers where synchronized output is unknown, and then
+the rest of the screen is erased. The cursor rests, hidden, on the empty line below, so whatever else writes there (the
 terminal's own `^C`, a shell after a kill) tears nothing and the next frame wipes it.
 After the window got narrower, terminals that reflow show one of our rows as several; their number
 follows from the current width. Not covered: rows that a shrinking window pushed into the
@@ -23,7 +23,7 @@ from qvq_mlx.render.rows import Row, cells, cut, lines_taken, plain
 _BEGIN, _END = "\x1b[?2026h", "\x1b[?2026l"  # synchronized output: shown whole, or ignored
 _HIDE, _SHOW = "\x1b[?25l", "\x1b[?25h"
 _NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"  # a terminal with other ideas of widths must not wrap
-_ERASE = "\x1b[J"
+_ERASE, _ERASE_LINE = "\x1b[J", "\x1b[2K"
 
 
 class LiveArea:
@@ -59,8 +59,8 @@ class LiveArea:
             return
         frame = [_BEGIN, "" if self._hidden else _HIDE]
         if rows or above:
-            frame += [self._up(width), "\r", *(_over(row, width) for row in above)]
-            frame += [_NO_WRAP, *(_over(row, width) for row in rows), _WRAP, _ERASE]
+            frame += [self._up(width), "\r", *self._over(above, width, 0), _NO_WRAP]
+            frame += [*self._over(rows, width, len(above)), _WRAP, _ERASE]
         else:
             frame.append(self._wiped(width))
         frame.append(_END)
@@ -77,6 +77,20 @@ class LiveArea:
         self._shown, self._hidden = [], False
         with suppress(OSError):  # nobody is there to see it; the first write has said so
             self._write(frame)
+
+    def _over(self, rows: Sequence[Row], width: int, first: int) -> list[str]:
+        """The rows written over what stands there, from the area's row `first` on.
+
+        A line that changes is erased whole: tmux goes on counting the cells that were erased behind
+        a text, and would wrap them when the window gets narrower.
+        """
+        before = self._shown[first:] if width == self._width else []
+        same = [row == old for row, old in zip(rows, before, strict=False)]
+        same += [False] * (len(rows) - len(same))
+        return [
+            f"{'' if kept else _ERASE_LINE}{row.styled}\r\n"
+            for row, kept in zip(rows, same, strict=True)
+        ]
 
     def _up(self, width: int) -> str:
         """To the area's first row."""
@@ -96,11 +110,6 @@ class LiveArea:
         if text:
             self._stream.write(writable(text, self._stream))
             self._stream.flush()
-
-
-def _over(row: Row, width: int) -> str:
-    """The row written over what stood there. A full row needs no erasing, which would bite it."""
-    return row.styled + ("\x1b[K\r\n" if cells(row.plain) < width else "\r\n")
 
 
 def _fitted(row: Row, width: int) -> Row:
