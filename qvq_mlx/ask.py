@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
-from qvq_mlx import fitting, history, images, keepsakes, second_look, showing, voting
+from qvq_mlx import fitting, history, images, keepsakes, rates, second_look, showing, voting
 from qvq_mlx.config import Settings
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.choice import sees_video
@@ -82,6 +82,7 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
         keepsakes=sight.keepsakes,
         follows=request.follows,
         seen_pictures=request.seen_pictures,
+        rates=rates.known(settings.cache_folder, folder),
     )
 
 
@@ -100,6 +101,7 @@ def ask(
     the run.
     """
     events = timed(ended(_events(plan, env, settings, control, loaded)), env.clock)
+    events = rates.remembered(events, settings.cache_folder, plan.folder, env.clock)
     if settings.save:
         events = _keeping(events, plan, settings)
         events = history.record(events, request_record(plan), settings.history_folder, env.now())

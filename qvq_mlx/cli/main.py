@@ -58,6 +58,7 @@ def _dispatch(argv: list[str], env: Env) -> int:
 
     from qvq_mlx.cli.app import app, with_command
     from qvq_mlx.cli.arguments import on_disk
+    from qvq_mlx.config import as_wished
     from qvq_mlx.core.errors import UsageError
 
     try:
@@ -67,7 +68,7 @@ def _dispatch(argv: list[str], env: Env) -> int:
                 with_command(argv, on_disk),
                 prog_name="qvq",
                 standalone_mode=False,
-                obj=env,
+                obj=as_wished(env),
             )
     except SystemExit as exit_:
         if isinstance(exit_.__context__, BrokenPipeError):  # typer makes an exit code of its own
@@ -84,15 +85,23 @@ def _help_of(error: Exception) -> str:
 
 
 def _report(env: Env, error: QvqError) -> None:
-    """One line of facts, one line with a command to run next; nothing where nobody can read it."""
+    """One line of facts, one line with a command to run next, wrapped at words on a terminal;
+    nothing where nobody can read it.
+    """
     from contextlib import suppress
 
-    from qvq_mlx.render.clean import clean_line
+    from qvq_mlx.render.clean import clean_line, writable
 
+    lines = [f"error[{error.code}]: {clean_line(error.message)}"]
+    if error.hint:
+        lines.append(f"  try: {clean_line(error.hint)}")
+    if env.stderr.isatty():
+        from qvq_mlx.render.rows import wrap
+
+        width = env.terminal_size().columns
+        lines = [row for line in lines for row in wrap(line, width)]
     with suppress(OSError):
         env.stdout.flush()
     with suppress(OSError):
-        env.stderr.write(f"error[{error.code}]: {clean_line(error.message)}\n")
-        if error.hint:
-            env.stderr.write(f"  try: {clean_line(error.hint)}\n")
+        env.stderr.write(writable("".join(f"{line}\n" for line in lines), env.stderr))
         env.stderr.flush()

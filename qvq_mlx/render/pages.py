@@ -58,9 +58,8 @@ class Story:
 class Pages:
     """The state of the view."""
 
-    def __init__(self, story: Story, *, colour: bool) -> None:
+    def __init__(self, story: Story) -> None:
         self._story = story
-        self._colour = colour
         self._open = False
         self._top = 0
         self._width, self._height = 80, 24
@@ -139,7 +138,7 @@ class Pages:
         if story.answer.strip():
             if story.unfinished:
                 rows.append(dim(cut("unfinished answer:", width)))
-            answer = Answer(colour=self._colour)
+            answer = Answer()
             answer.replace(clean(story.answer))
             rows += answer.rows(width)
         for note in story.notes:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.clip import Clip, Visual
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.events import AnswerDelta, Done, Event, Stats, ThinkingDelta
 from qvq_mlx.core.picture import Picture
@@ -108,7 +109,25 @@ def _plan(request: RequestRecord) -> Plan:
     )
 
 
-def _picture(image: ImageRecord) -> Picture:
+def _picture(image: ImageRecord) -> Visual:
+    video = image.video
+    if video is not None:
+        whole = video.start_s is None or video.end_s is None
+        return Clip(
+            name=image.path,
+            source_width_px=image.source_width_px,
+            source_height_px=image.source_height_px,
+            width_px=image.width_px,
+            height_px=image.height_px,
+            tokens=image.tokens,
+            sha256=image.sha256,
+            frames=(b"",) * video.frames,
+            times_s=video.times_s,
+            fps=video.fps,
+            duration_s=video.duration_s,
+            source_fps=video.source_fps,
+            span_s=None if whole else (video.start_s or 0.0, video.end_s or 0.0),
+        )
     return Picture(
         name=image.path,
         source_width_px=image.source_width_px,
