@@ -52,7 +52,8 @@ def measure(runs: int, rounds: int = 5) -> Iterator[Result]:
     with tempfile.TemporaryDirectory() as home:
         folder = Path(home) / "history"
         saved_s = _fill(folder, 50, seed=1) / 50
-        for words in (("last",), ("log", "list")):
+        starts: tuple[tuple[str, ...], ...] = (("last",), ("log", "list"))
+        for words in starts:
             least_s, cpu_s = _least_s(home, words, rounds * 3)
             yield Result(
                 f"qvq {' '.join(words)}, from start to exit",
@@ -67,7 +68,7 @@ def measure(runs: int, rounds: int = 5) -> Iterator[Result]:
         _fill(folder, runs - 50, seed=2, like=history.files(folder)[0].path)
         size_bytes = sum(file.path.stat().st_size for file in history.files(folder))
         detail = f"{runs:,} runs, {size_bytes / 2**20:.0f} MiB"
-        for name, words in (
+        commands: tuple[tuple[str, tuple[str, ...]], ...] = (
             ("qvq log list", ("log", "list")),
             ("qvq log list -n 0", ("log", "list", "-n", "0")),
             ("qvq log search, a word that is nowhere", ("log", "search", "-n", "0", "purple")),
@@ -77,7 +78,8 @@ def measure(runs: int, rounds: int = 5) -> Iterator[Result]:
             ),
             ("qvq log search, a word with an umlaut", ("log", "search", "-n", "0", "größer")),
             ("qvq log search, a word that is everywhere", ("log", "search", "circles")),
-        ):
+        )
+        for name, words in commands:
             least_s, cpu_s = _least_s(home, words, rounds)
             yield Result(
                 name, 1.0 / least_s, 1.0, f"{least_s:.2f} s, {cpu_s:.2f} of a CPU; {detail}"
