@@ -427,13 +427,11 @@ def test_play_needs_a_terminal(world: Build, folder: Path) -> None:
 
 # --- the way past typer ---
 
-OPTIONS = st.lists(
-    st.sampled_from(
-        "--json --jsonl --thinking --answer -x -n 2 0 --model -m tiny --since 3d soon -n1 --help"
-        " --nonsense -5".split()
-    ),
-    max_size=4,
+WORDS_OF_OPTIONS = (
+    *("--json", "--jsonl", "--thinking", "--answer", "-x", "-n", "2", "0", "--model", "-m"),
+    *("tiny", "--since", "3d", "soon", "-n1", "--help", "--nonsense", "-5"),
 )
+OPTIONS = st.lists(st.sampled_from(WORDS_OF_OPTIONS), max_size=4)
 
 
 @settings(
