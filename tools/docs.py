@@ -50,9 +50,10 @@ from qvq_mlx.core.events import (
 )
 from qvq_mlx.core.fit import Estimate, Machine, Use
 from qvq_mlx.core.licence import Licence
+from qvq_mlx.core.look import Crop, Look, Pages
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.plan import Plan
-from qvq_mlx.core.request import Sampling
+from qvq_mlx.core.request import Budget, Sampling, SamplingOverrides
 from tools import memory
 
 ROOT = Path(__file__).parents[1]
@@ -65,6 +66,8 @@ EVENTS: tuple[type[Event], ...] = (
     Notice,
     Done,
 )
+
+REQUEST: tuple[type[Any], ...] = (*(records.Given, SamplingOverrides, Budget, Look, Crop, Pages),)
 
 CATALOGUE: tuple[type[Any], ...] = (
     *(catalogue.ModelsRecord, catalogue.ModelEntry, Machine),
@@ -155,6 +158,7 @@ def json_page() -> str:
             "",
             _described(records.RequestRecord),
             "",
+            *(part for cls in REQUEST for part in (_described(cls), "")),
             *(part for cls in EVENTS for part in (_described(cls), "")),
             *(part for cls in (Stats, Vote, Tally, Verification) for part in (_described(cls), "")),
             _fenced("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)),
@@ -225,8 +229,10 @@ def _schema(kind: Any) -> Json:
             "required": names,
         }
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin is tuple:
+    if origin is tuple and arguments[-1] is Ellipsis:
         return {"type": "array", "items": _schema(arguments[0])}
+    if origin is tuple:
+        return {"type": "array", "prefixItems": [_schema(argument) for argument in arguments]}
     if origin in (types.UnionType, typing.Union):
         return {"anyOf": [_schema(argument) for argument in arguments]}
     raise TypeError(f"no schema for {kind!r}")
@@ -246,6 +252,8 @@ def _type_name(kind: Any) -> str:
         return " \\| ".join(f'`"{value}"`' for value in schema["enum"])
     if "anyOf" in schema:
         return " or ".join(_type_name(argument) for argument in typing.get_args(kind))
+    if "prefixItems" in schema:
+        return f"[{', '.join(_type_name(argument) for argument in typing.get_args(kind))}]"
     if schema["type"] == "array":
         return f"list of {_type_name(typing.get_args(kind)[0])}"
     if schema["type"] == "object":
