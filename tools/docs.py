@@ -51,10 +51,10 @@ from qvq_mlx.core.events import (
 )
 from qvq_mlx.core.fit import Estimate, Machine, Use
 from qvq_mlx.core.licence import Licence
-from qvq_mlx.core.look import Crop, Look, Pages
+from qvq_mlx.core.look import Crop, Frames, Look, Pages
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.plan import Plan
-from qvq_mlx.core.request import Sampling
+from qvq_mlx.core.request import Budget, Sampling, SamplingOverrides
 from qvq_mlx.core.rounds import Round, Source
 from tools import man, memory
 
@@ -67,6 +67,11 @@ EVENTS: tuple[type[Event], ...] = (
     AnswerRetracted,
     Notice,
     Done,
+)
+
+REQUEST: tuple[type[Any], ...] = (
+    *(records.Given, SamplingOverrides, Budget),
+    *(Source, Look, Crop, Pages, Frames, records.VideoRecord, Round),
 )
 
 CATALOGUE: tuple[type[Any], ...] = (
@@ -165,7 +170,7 @@ def json_page() -> str:
             "",
             _described(records.RequestRecord),
             "",
-            *(part for cls in (Round, Source, Look, Pages, Crop) for part in (_described(cls), "")),
+            *(part for cls in REQUEST for part in (_described(cls), "")),
             *(part for cls in EVENTS for part in (_described(cls), "")),
             *(part for cls in (Stats, Vote, Tally, Verification) for part in (_described(cls), "")),
             _fenced("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)),
