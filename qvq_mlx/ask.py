@@ -61,6 +61,7 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
         answer_tokens=request.answer_tokens,
         votes=request.votes,
         verify=request.verify,
+        request=request,
         rounds=request.rounds,
         room_bytes=room_bytes,
         sources=sight.sources,

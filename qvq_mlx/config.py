@@ -19,18 +19,18 @@ from __future__ import annotations
 import math
 import os
 import sys
-import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from qvq_mlx.core.catalogue import Setting
-from qvq_mlx.core.download import HubAccess
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ConfigError
 from qvq_mlx.core.request import ThinkingView
 from qvq_mlx.core.sizes import parse_size
-from qvq_mlx.core.toml_edit import with_value
+
+if TYPE_CHECKING:  # every command reads the settings, and few need these
+    from qvq_mlx.core.catalogue import Setting
+    from qvq_mlx.core.download import HubAccess
 
 DEFAULT_CACHE_MAX = "4GiB"
 
@@ -99,6 +99,8 @@ def path_of(env: Env) -> Path:
 
 def described(env: Env) -> tuple[Setting, ...]:
     """Every key with the value in force. Raises ConfigError as `read` does."""
+    from qvq_mlx.core.catalogue import Setting
+
     read(env)
     path, variables = path_of(env), _variables(env)
     values = _file(path)
@@ -139,6 +141,8 @@ def store(env: Env, key: str, value: str | bool | None) -> Path:
 
     The file is replaced in one step. Returns its path. Raises ConfigError.
     """
+    from qvq_mlx.core.toml_edit import with_value
+
     _known(key)
     path = path_of(env)
     _file(path)  # a file that is wrong already is not made worse
@@ -160,6 +164,8 @@ def store(env: Env, key: str, value: str | bool | None) -> Path:
 
 def hub(env: Env) -> HubAccess:
     """Where models are downloaded from, and with which token. Raises ConfigError."""
+    from qvq_mlx.core.download import HubAccess
+
     endpoint = env.environ.get("HF_ENDPOINT", "").rstrip("/") or _ENDPOINT
     if not endpoint.startswith(("https://", "http://")):
         raise ConfigError(f"HF_ENDPOINT is {endpoint!r}; it can be an http or https address")
@@ -180,10 +186,16 @@ def debugging(env: Env) -> bool:
 
 def _file(path: Path) -> dict[str, Any]:
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}", f"cat {path}") from error
+    import tomllib  # most people have no such file
+
+    try:
+        values = tomllib.loads(text)
+    except ValueError as error:
         raise ConfigError(f"{path} cannot be read: {error}", f"cat {path}") from error
     for key in values:
         if key not in KEYS:

@@ -54,6 +54,11 @@ class Loaded:
             self._held = _Held(checkpoint, setup, engine)
         return engine
 
+    @property
+    def holds(self) -> bool:
+        """Whether a model is loaded."""
+        return self._held is not None
+
     def settle(self, checkpoint: Checkpoint, *, alone: bool) -> None:
         """A question about `checkpoint` has ended, however: keep the turn only where it is needed.
 

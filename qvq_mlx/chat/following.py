@@ -12,17 +12,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from qvq_mlx import history, keepsakes
-from qvq_mlx.core.errors import InputError, QvqError
-from qvq_mlx.core.events import Done, fold
-from qvq_mlx.core.look import Crop, Detail, Look, Pages
-from qvq_mlx.core.records import Json
+from qvq_mlx.core.errors import QvqError
+from qvq_mlx.core.look import Look
+from qvq_mlx.core.records import RequestRecord
 from qvq_mlx.core.rounds import Round, Shown, Source
 from qvq_mlx.store import registry
 
-_ID = re.compile(r"[0-9]{8}-[0-9]{6}[0-9a-f-]*")
+_ID = re.compile(r"[0-9a-f]{8}|[0-9]{8}-[0-9]{6}[0-9a-f-]*")
+_SHORT = re.compile(r"[0-9a-f]{4,7}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,47 +46,40 @@ class Past:
 
 
 def past_of(run: history.Run, history_folder: Path) -> Past:
-    """What `run` hands on. Raises InputError for a record that holds no question."""
+    """What `run` hands on."""
     record = run.request
-    try:
-        sources = _sources(record)
-        rounds = tuple(
-            Round(str(past["question"]), str(past["answer"]), int(past["pictures"]))
-            for past in record.get("rounds", ())
-        )
-        name, system = str(record["model"]), record["system"]
-        question = str(record["question"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{run.path} is no run that can be followed: {error!r}") from error
-    if any(isinstance(event, Done) and event.complete for event in run.events):
+    sources = sources_of(record)
+    rounds = record.rounds
+    if run.done is not None and run.done.complete:
         told = sum(past.pictures for past in rounds)
         own = sum(source.pictures for source in sources) - told
-        rounds = (*rounds, Round(question, fold(run.events).answer.strip("\n"), own))
+        rounds = (*rounds, Round(record.question, run.transcript.answer.strip("\n"), own))
     folder = keepsakes.folder_in(history_folder)
-    model = str(record.get("model_argument") or name)
+    model = record.model_argument or record.model
     return Past(
-        id=run.path.stem,
+        id=run.id,
         model=model,
-        system=system,
+        system=record.system,
         rounds=rounds,
         shown=tuple(Shown(source, keepsakes.find(source.sha256, folder)) for source in sources),
-        own_system=system != _default_system(model),
+        own_system=record.system != _default_system(model),
     )
 
 
 def run_of(arguments: Sequence[str], history_folder: Path) -> tuple[history.Run, list[str]]:
     """The run that `ask -c ARGUMENTS` goes on from, and what is left of the arguments.
 
-    Where the first one has the form of a run's id, or of its beginning down to the second, it is
-    that run; else it is the last one. Raises InputError where there is none.
+    Where the first one has the form of a run's id or file name it is that run, and where it is a
+    short id, as `qvq log list` shows them, and there is such a run; else it is the last run.
+    Raises InputError where there is none, or more than one.
     """
-    if not arguments or not _ID.fullmatch(arguments[0]):
+    first = arguments[0] if arguments else ""
+    is_short = _SHORT.fullmatch(first) and any(
+        file.id.startswith(first) for file in history.files(history_folder)
+    )
+    if not is_short and not _ID.fullmatch(first):
         return history.last(history_folder), list(arguments)
-    found = sorted(history_folder.glob(f"{arguments[0]}*.jsonl"))
-    if len(found) != 1:
-        count = "no run" if not found else f"more than one run ({len(found)})"
-        raise InputError(f"{count} is called {arguments[0]}…", f"ls {history_folder}")
-    return history.load(found[0]), list(arguments[1:])
+    return history.find(history_folder, first), list(arguments[1:])
 
 
 def _default_system(model: str) -> str | None:
@@ -97,23 +89,8 @@ def _default_system(model: str) -> str | None:
         return None
 
 
-def _sources(record: Json) -> list[Source]:
-    if "sources" in record:
-        return [
-            Source(str(one["name"]), _look(one["look"]), str(one["sha256"]), int(one["pictures"]))
-            for one in record["sources"]
-        ]
-    return [Source(str(one["path"]), Look(), str(one["sha256"]), 1) for one in record["images"]]
-
-
-def _look(values: dict[str, Any]) -> Look:
-    """A `Look` out of JSON. A field that is not there has its default."""
-    plain = Look()
-    detail, crop = values.get("detail", plain.detail), values.get("crop")
-    ranges = values.get("pages", {}).get("ranges", ())
-    return Look(
-        detail=int(detail) if isinstance(detail, int) else Detail(detail),
-        crop=None if crop is None else Crop(**crop),
-        pages=Pages(tuple((int(first), last) for first, last in ranges)),
-        background=str(values.get("background", plain.background)),
-    )
+def sources_of(record: RequestRecord) -> tuple[Source, ...]:
+    """What a run was about. One of an earlier version has images only, taken for plain files."""
+    if record.sources or not record.images:
+        return record.sources
+    return tuple(Source(image.path, Look(), image.sha256, 1) for image in record.images)

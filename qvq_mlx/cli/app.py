@@ -9,6 +9,7 @@ import typer
 
 from qvq_mlx.cli import (
     ask,
+    batch,
     cache,
     chat,
     config,
@@ -19,6 +20,7 @@ from qvq_mlx.cli import (
     import_,
     last,
     licence,
+    log,
     models,
     pull,
     rm,
@@ -56,8 +58,10 @@ def root(
 
 
 app.command("ask")(ask.ask)
+app.command("batch")(batch.batch)
 app.command("chat")(chat.chat)
 app.command("last")(last.last)
+app.add_typer(log.log, name="log")
 app.command("models")(models.models)
 app.command("list")(list_.list_models)
 app.command("show")(show.show)
@@ -76,7 +80,7 @@ app.command("config")(config.config)
 app.command("doctor")(doctor.doctor)
 
 COMMANDS = (
-    *("ask", "chat", "last"),
+    *("ask", "chat", "batch", "last", "log"),
     *("models", "list", "show", "licence", "fit"),
     *("pull", "verify", "rm", "prune", "export", "import", "convert"),
     *("split", "cache", "config", "doctor"),

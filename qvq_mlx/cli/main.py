@@ -44,6 +44,10 @@ def main(argv: Sequence[str], env: Env) -> int:
 
 
 def _dispatch(argv: list[str], env: Env) -> int:
+    from qvq_mlx.cli.quick import quick
+
+    if (found := quick(argv, env)) is not None:
+        return found
     from contextlib import redirect_stderr, redirect_stdout
 
     from typer.exceptions import TyperException

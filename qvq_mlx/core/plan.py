@@ -8,7 +8,7 @@ from pathlib import Path
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.events import Notice
 from qvq_mlx.core.picture import Picture
-from qvq_mlx.core.request import Sampling
+from qvq_mlx.core.request import Request, Sampling
 from qvq_mlx.core.rounds import Keepsake, Round, Source, kept, retold
 from qvq_mlx.core.setup import Setup
 from qvq_mlx.core.tokens import AnswerHold
@@ -22,11 +22,12 @@ class Plan:
     `budget_tokens` None sets no bounds to the thinking. `notices` are said before the first event.
     `alone`: the model is so big that no second one may be loaded at the same time; `wait`: and then
     this run waits for its turn. `votes`: samples to draw from one prefill, sample r with seed + r.
+    `request` is what was asked for, before names were resolved and defaults filled in.
 
     `rounds` are the earlier ones, of which the model is told as many as `room_bytes` allow;
     `pictures` are those of all rounds and of the question, in order, and `sources` what they come
-    from. `keepsakes` are the bytes of sources that
-    could not be read again. The first `seen_pictures` need no receipt any more.
+    from. `keepsakes` are the bytes of sources that could not be read again. The first
+    `seen_pictures` need no receipt any more.
     """
 
     question: str
@@ -45,6 +46,7 @@ class Plan:
     answer_tokens: int = 1024
     votes: int = 1
     verify: bool = False
+    request: Request | None = None
     rounds: tuple[Round, ...] = ()
     room_bytes: int | None = None
     sources: tuple[Source, ...] = ()

@@ -8,7 +8,7 @@ refuses a record of a newer `version`. Names are the dataclasses' own; an event'
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qvq_mlx.core.box import boxed
 from qvq_mlx.core.events import (
@@ -28,10 +28,12 @@ from qvq_mlx.core.events import (
     Verification,
     Vote,
 )
-from qvq_mlx.core.look import Region
-from qvq_mlx.core.plan import Plan
-from qvq_mlx.core.request import Sampling
+from qvq_mlx.core.look import Look, Region
+from qvq_mlx.core.request import Budget, Request, Sampling, SamplingOverrides
 from qvq_mlx.core.rounds import Round, Source
+
+if TYPE_CHECKING:  # what reads a run needs no card and no setup
+    from qvq_mlx.core.plan import Plan
 
 VERSION = 1
 
@@ -53,6 +55,7 @@ class ImageRecord:
     """One picture as it was read. `path` is as the user gave it, `-` for standard input.
 
     `page` is null where the file holds one picture, `crop` where all of it was shown.
+    `absolute_path` is there in a saved run, for a file on the disk.
     """
 
     path: str
@@ -64,15 +67,33 @@ class ImageRecord:
     sha256: str
     page: int | None
     crop: Region | None
+    absolute_path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the user set, apart from the model's own defaults; null: they set nothing.
+
+    `budget` with null tokens sets no bounds.
+    """
+
+    system: str | None = None
+    max_tokens: int | None = None
+    sampling: SamplingOverrides = SamplingOverrides()
+    budget: Budget | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """The head of a run: what was asked of whom. `max_tokens` and `sampling` as they were used.
+    """The head of a run: what was asked of whom. `max_tokens`, `budget_tokens` (null: no bounds)
+    and `sampling` as they were used.
+
+    `model_argument` is what `-m` takes to name the same model again. `schema` is the text that the
+    answer was held to; `looks` say how the images were read, one after the other, the last for all
+    that follow. `given` is null in a run that was saved before it was kept.
 
     `sources` are what the images come from; `rounds` the earlier questions and answers, oldest
-    first, and `follows` the id of the run that this one goes on from, or null. `model_argument` is
-    what `-m` takes to name the same model again.
+    first, and `follows` the id of the run that this one goes on from, or null.
     """
 
     version: int
@@ -84,6 +105,15 @@ class RequestRecord:
     max_tokens: int
     sampling: Sampling
     model_argument: str = ""
+    budget_tokens: int | None = None
+    answer_tokens: int = 1024
+    votes: int = 1
+    verify: bool = False
+    lang: str = "auto"
+    schema: str | None = None
+    draft: str = "auto"
+    looks: tuple[Look, ...] = (Look(),)
+    given: Given | None = None
     sources: tuple[Source, ...] = ()
     rounds: tuple[Round, ...] = ()
     follows: str | None = None
@@ -174,6 +204,7 @@ def _verification(record: Json) -> Verification:
 
 def request_record(plan: Plan) -> RequestRecord:
     """The head of a run that is about to start."""
+    asked = plan.request
     return RequestRecord(
         version=VERSION,
         type="request",
@@ -198,10 +229,23 @@ def request_record(plan: Plan) -> RequestRecord:
         sampling=plan.sampling,
         # a card that was made for a folder is called by that folder, and no other name finds it
         model_argument=plan.card.folder if plan.card.folder.startswith("/") else plan.card.name,
+        budget_tokens=plan.budget_tokens,
+        answer_tokens=plan.answer_tokens,
+        votes=plan.votes,
+        verify=plan.verify,
+        lang=asked.lang if asked else "auto",
+        schema=(asked.schema or None) if asked else None,
+        draft=asked.draft if asked else "auto",
+        looks=asked.looks if asked else (Look(),),
+        given=_given(asked) if asked else None,
         sources=plan.sources,
         rounds=plan.rounds,
         follows=plan.follows,
     )
+
+
+def _given(asked: Request) -> Given:
+    return Given(asked.system, asked.max_tokens, asked.sampling, asked.budget)
 
 
 def result_record(

@@ -60,6 +60,11 @@ def unreadable(source: str, data: bytes, error: Exception) -> ImageUnreadableErr
     )
 
 
+def is_picture(head: bytes) -> bool:
+    """Whether bytes begin like a picture that qvq reads."""
+    return any(head.startswith(magic, offset) for offset, magic, _ in _OURS)
+
+
 def too_large(source: str, size: str, limit: str) -> ImageSizeError:
     """`size` and `limit` in words, with the command that makes the picture smaller."""
     name, out = names_of(source)

@@ -14,13 +14,15 @@ home of rich, which is loaded when a renderer needs it and not before.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import UsageError
-from qvq_mlx.core.events import Event
-from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.request import Output, OutputForm, ThinkingView
+
+if TYPE_CHECKING:  # what only prints a line needs no plan
+    from qvq_mlx.core.events import Event
+    from qvq_mlx.core.plan import Plan
 
 
 class Renderer(Protocol):

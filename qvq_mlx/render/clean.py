@@ -7,6 +7,7 @@ before a terminal gets it; in a pipe the answer is data and stays as it is.
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from typing import TextIO
@@ -20,6 +21,7 @@ from qvq_mlx.core.events import (
     Progress,
     ThinkingDelta,
 )
+from qvq_mlx.core.records import Json
 
 _SEQUENCE = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor, modes
@@ -30,6 +32,9 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 # what may still become a sequence when more text comes
 _BEGUN = re.compile(r"\x1b(?:\[[0-?]{0,64}[ -/]{0,8}|[\]PX^_][^\x07\x1b\x9c\n]{0,4096}\x1b?)?\Z")
+
+# json escapes the C0 controls itself
+_UNSAFE_IN_JSON = re.compile(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def clean(text: str) -> str:
@@ -72,6 +77,12 @@ class Cleaner:
                 return Notice(clean_line(code), clean_line(text))
             case Progress() | Done():
                 return event
+
+
+def json_text(record: Json, indent: int | None = None) -> str:
+    """JSON that is safe on a terminal too and reads back as it was."""
+    text = json.dumps(record, ensure_ascii=False, indent=indent)
+    return _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def writable(text: str, stream: TextIO) -> str:

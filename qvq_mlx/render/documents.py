@@ -7,18 +7,14 @@ lines are safe on a terminal too and read back as they were.
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import asdict
 
 from qvq_mlx.core.box import boxed
 from qvq_mlx.core.events import Done, Event, Notice, Transcript
 from qvq_mlx.core.plan import Plan
-from qvq_mlx.core.records import Json, RequestRecord, event_to_json, request_record, result_record
+from qvq_mlx.core.records import RequestRecord, event_to_json, request_record, result_record
+from qvq_mlx.render.clean import json_text
 from qvq_mlx.render.sink import Sink
-
-# json escapes the C0 controls itself
-_UNSAFE = re.compile(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def boxed_or_whole(answer: str) -> str:
@@ -79,7 +75,7 @@ class JsonDocument:
             return
         assert self._request is not None, "begin() comes first"
         record = result_record(self._request, self._transcript, tuple(self._notices), event)
-        self._sink.write(_dump(asdict(record), indent=2))
+        self._sink.write(json_text(asdict(record), indent=2) + "\n")
         self._sink.finish()
 
     def abort(self) -> None:
@@ -96,19 +92,14 @@ class JsonlDocument:
     def begin(self, plan: Plan) -> None:
         """The head."""
         self._sink.open()
-        self._sink.write(_dump(asdict(request_record(plan))))
+        self._sink.write(json_text(asdict(request_record(plan))) + "\n")
 
     def feed(self, event: Event) -> None:
         """One line."""
-        self._sink.write(_dump(event_to_json(event)))
+        self._sink.write(json_text(event_to_json(event)) + "\n")
         if isinstance(event, Done):
             self._sink.finish()
 
     def abort(self) -> None:
         """Leave no half file behind."""
         self._sink.discard()
-
-
-def _dump(record: Json, indent: int | None = None) -> str:
-    text = json.dumps(record, ensure_ascii=False, indent=indent)
-    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n"

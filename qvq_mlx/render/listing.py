@@ -20,7 +20,7 @@ from qvq_mlx.render.clean import clean_line, writable
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-RIGHT = frozenset({"size", "tok/s"})
+RIGHT = frozenset({"size", "tok/s", "tokens"})
 """Heads of columns with numbers, which stand at the right."""
 
 
