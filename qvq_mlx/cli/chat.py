@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from qvq_mlx.config import Settings
     from qvq_mlx.core.card import ModelCard
     from qvq_mlx.core.env import Env
+    from qvq_mlx.core.plan import Plan
 
 
 # One parameter per option: typer reads the command line off this signature.
@@ -188,17 +189,19 @@ class Talk:
         try:
             run(request, self._output, self._env, self._settings, self._loaded, ear)
         finally:
-            self._conversation.heard(ear, self._run_id())
+            self._conversation.heard(ear, self._run_id(ear.plan))
         self._say("")
 
-    def _run_id(self) -> str | None:
-        """What the last round was saved as."""
+    def _run_id(self, plan: Plan | None) -> str | None:
+        """What the round that has just ended was saved as; None where it was not."""
         from qvq_mlx import history
 
-        if not self._settings.save:
+        if plan is None or not self._settings.save:
             return None
         with suppress(InputError):
-            return history.last(self._settings.history_folder).path.stem
+            run = history.last(self._settings.history_folder)
+            asked = (run.request.question, run.request.sources)
+            return run.id if asked == (plan.question, plan.sources) else None
         return None
 
     def _obey(self, command: Command) -> None:
