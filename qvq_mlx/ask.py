@@ -9,6 +9,7 @@ from functools import partial
 from qvq_mlx import fitting, history, images, keepsakes, second_look, showing, voting
 from qvq_mlx.config import Settings
 from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.ending import ended
 from qvq_mlx.core.env import Engine, Env
 from qvq_mlx.core.errors import ModelError, UsageError
 from qvq_mlx.core.events import AnswerSource, Done, Event, Notice, Stats, StopReason
@@ -54,7 +55,12 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
         max_tokens=request.max_tokens or card.max_tokens,
         hold=_hold(request, card),
         setup=setup,
-        notices=room.notices + notices + _said_of_rounds(request, card, room_bytes),
+        notices=(
+            *_piped(request),
+            *room.notices,
+            *notices,
+            *_said_of_rounds(request, card, room_bytes),
+        ),
         alone=room.alone,
         wait=request.wait,
         budget_tokens=_budget_tokens(request, card),
@@ -79,7 +85,7 @@ def ask(
     `loaded` holds the model from one question to the next; None: this run's own, for as long as
     the run.
     """
-    events = timed(_events(plan, env, settings, control, loaded), env.clock)
+    events = timed(ended(_events(plan, env, settings, control, loaded)), env.clock)
     if settings.save:
         events = _keeping(events, plan, settings)
         events = history.record(events, request_record(plan), settings.history_folder, env.now())
@@ -140,6 +146,15 @@ def _said_of_rounds(
         text = f"{card.name} knows one round only: it is asked anew, and told {last} in words"
         notices.append(Notice("one-round", text))
     return tuple(notices)
+
+
+def _piped(request: Request) -> tuple[Notice, ...]:
+    """The receipt for text that came through stdin."""
+    count = request.piped_characters
+    if not count:
+        return ()
+    role = "are the question" if count == len(request.question) else "follow the question"
+    return (Notice("stdin", f"{count:,} characters from stdin {role}"),)
 
 
 def _check_images(request: Request, card: ModelCard) -> None:

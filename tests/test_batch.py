@@ -147,11 +147,11 @@ def test_a_bug_in_one_item_does_not_end_the_night(
     world: Build, pictures: Path, tmp_path: Path
 ) -> None:
     class Faulty(Counting):
-        def prompt(self, question, pictures, system):
+        def prompt(self, question, pictures, system, rounds=()):
             if len(self.asked) == 1:
                 self.asked.append(("", 0, None))
                 raise RuntimeError("boom")
-            return super().prompt(question, pictures, system)
+            return super().prompt(question, pictures, system, rounds)
 
     out = tmp_path / "out.jsonl"
     assert run(world(engine=Faulty(WORDS)), pictures, "-o", str(out)) == 3

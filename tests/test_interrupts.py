@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
 
 import pytest
 
-from qvq_mlx.cli.interrupts import Interrupts, handled
+from qvq_mlx.cli.interrupts import Interrupts, handled, stoppable
+from qvq_mlx.core.errors import StoppedError
 from qvq_mlx.core.events import (
     AnswerDelta,
     AnswerRetracted,
@@ -17,6 +23,15 @@ from qvq_mlx.core.events import (
     ThinkingDelta,
 )
 from qvq_mlx.core.tokens import Control
+
+
+@pytest.fixture(autouse=True)
+def _heard() -> Iterator[None]:
+    """A test runner in the background ignores Ctrl-C, and what is ignored stays so."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
 
 THINKING = ThinkingDelta("So", 1)
 ANSWERING = AnswerDelta("2", 1)
@@ -100,10 +115,69 @@ def test_handlers_come_back() -> None:
     assert {number: signal.getsignal(number) for number in before} == before
 
 
-def test_a_kill_ends_with_its_number() -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_kill_stops_and_the_second_one_ends(number: int) -> None:
+    control = Control()
+    interrupts = Interrupts(control, can_conclude=True)
+    with handled(interrupts):
+        os.kill(os.getpid(), number)
+        assert control.stopping
+        assert control.reason is StopReason.INTERRUPT
+        assert interrupts.ended_by == number
+        with pytest.raises(SystemExit) as ended:
+            os.kill(os.getpid(), number)
+    assert ended.value.code == 128 + number
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_work_without_a_loop_ends_at_the_first_kill(number: int) -> None:
+    with pytest.raises(SystemExit) as ended, stoppable("nothing was changed", "qvq verify"):
+        os.kill(os.getpid(), number)
+    assert ended.value.code == 128 + number
+
+
+def test_work_without_a_loop_says_what_is_kept_at_ctrl_c() -> None:
     with (
-        pytest.raises(SystemExit) as ended,
-        handled(Interrupts(Control(), can_conclude=True)),
+        pytest.raises(StoppedError, match="nothing was changed"),
+        stoppable("nothing was changed", ""),
     ):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_nothing_is_raised_while_the_terminal_is_put_back() -> None:
+    interrupts = Interrupts(Control(), can_conclude=False, at_once=True)
+    with handled(interrupts), interrupts.held():
+        os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGTERM)
-    assert ended.value.code == 128 + signal.SIGTERM
+    assert interrupts.ended_by == signal.SIGTERM
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_what_our_parent_ignores_stays_ignored(number: int) -> None:
+    before = signal.signal(number, signal.SIG_IGN)
+    control = Control()
+    try:
+        with handled(Interrupts(control, can_conclude=True)):
+            os.kill(os.getpid(), number)
+            assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
+    assert not control.stopping
+
+
+@pytest.mark.parametrize("presses", [1, 2, 3])
+def test_presses_within_one_call_of_c_are_all_counted(presses: int) -> None:
+    """A forward pass does not come back to Python: no handler runs until it is over."""
+    press = f"time.sleep(0.05); os.kill({os.getpid()}, 2)\n"
+    code = f"import os, time\n{press * presses}"
+    control = Control()
+    interrupts = Interrupts(control, can_conclude=True)
+    interrupts.saw(THINKING)
+    outcome = pytest.raises(KeyboardInterrupt) if presses == 3 else nullcontext()
+    with handled(interrupts):
+        presser = subprocess.Popen([sys.executable, "-c", code])
+        with outcome:
+            while presser.poll() is None or not control.concluding:
+                hashlib.pbkdf2_hmac("sha256", b"", b"", 1_000_000)  # half a second
+        presser.wait()
+    assert (control.concluding, control.stopping) == (True, presses > 1)

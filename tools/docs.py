@@ -25,6 +25,7 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from qvq_mlx import __version__
 from qvq_mlx.cli.app import COMMANDS, app
 from qvq_mlx.cli.main import main
 from qvq_mlx.cli.world import real_env
@@ -55,7 +56,7 @@ from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.request import Sampling
 from qvq_mlx.core.rounds import Round, Source
-from tools import memory
+from tools import man, memory
 
 ROOT = Path(__file__).parents[1]
 SCHEMAS = ROOT / "docs" / "schema"
@@ -98,6 +99,7 @@ def documents() -> dict[Path, str]:
         readme: text,
         ROOT / "docs" / "commands.md": commands_page(),
         ROOT / "docs" / "json.md": json_page(),
+        ROOT / "man" / "qvq.1": man.page(__version__, _commands()),
         ROOT / "docs" / "memory.md": memory.memory_page(),
         SCHEMAS / "result.schema.json": _pretty(result_schema()),
         SCHEMAS / "events.schema.json": _pretty(events_schema()),

@@ -12,6 +12,7 @@ from qvq_mlx.cli import (
     batch,
     cache,
     chat,
+    completion,
     config,
     convert,
     doctor,
@@ -78,12 +79,14 @@ app.command("split")(split.split)
 app.add_typer(cache.cache, name="cache")
 app.command("config")(config.config)
 app.command("doctor")(doctor.doctor)
+app.command("completion")(completion.completion)
 
 COMMANDS = (
     *("ask", "chat", "batch", "last", "log"),
     *("models", "list", "show", "licence", "fit"),
     *("pull", "verify", "rm", "prune", "export", "import", "convert"),
     *("split", "cache", "config", "doctor"),
+    *("completion",),
 )
 
 _ROOT_OPTIONS = ("-h", "--help", "-V", "--version")

@@ -11,6 +11,7 @@ import typer
 
 from qvq_mlx.cli.arguments import on_disk, sort
 from qvq_mlx.core.errors import UsageError
+from qvq_mlx.core.look import Look, Pages, parse_pages
 from qvq_mlx.core.request import Output, OutputForm, Request, SamplingOverrides, ThinkingView
 
 if TYPE_CHECKING:
@@ -33,6 +34,12 @@ def ask(
     question: Annotated[
         str | None,
         typer.Option("--question", "-Q", metavar="TEXT", help="The question, whatever it spells."),
+    ] = None,
+    page: Annotated[
+        str | None,
+        typer.Option(
+            "--page", metavar="N[-M],...", help="Pages of a PDF or TIFF, frames of an animation."
+        ),
     ] = None,
     model: Annotated[
         str | None,
@@ -162,14 +169,17 @@ def ask(
 ) -> int:
     """Ask one question about one or more images.
 
-    IMAGE is a file, or `-` for one from stdin. What looks like a file is an image, whether it
-    exists or not; everything else is the QUESTION. -i and -Q say which is which.
+    IMAGE is a file, a pattern, an https address, `-` for stdin, `clip` for the clipboard or
+    `screen` for a part of the screen. What looks like one of these is an image, whether it exists
+    or not; everything else is the QUESTION. -i and -Q say which is which. Text that is piped in
+    follows the question.
 
     -c goes on from the last run: its pictures, its model and what was said. Where the first
     argument is the id of a run, it goes on from that one. More images may be added.
     """
     from qvq_mlx import config  # not before: `qvq --help` reads this module
     from qvq_mlx.cli.choose import model_for
+    from qvq_mlx.cli.piped import asked
     from qvq_mlx.cli.run import run
     from qvq_mlx.cli.schema import read_schema
     from qvq_mlx.guards.budget import parse_budget
@@ -180,7 +190,7 @@ def ask(
     _exclude({"-R": no_thinking, "--thinking": thinking is not None})
     _exclude({"--json": as_json, "--jsonl": as_jsonl, "-x": boxed})
     _exclude({"-q": quiet, "-v": verbose})
-    if offline:
+    if offline or settings.offline:
         env.forbid_network()
     if no_save:
         settings = replace(settings, save=False)
@@ -191,8 +201,9 @@ def ask(
         earlier, arguments = run_of(arguments or [], settings.history_folder)
         past = past_of(earlier, settings.history_folder)
     images, text = _inputs(arguments or [], image or [], question)
+    sent = asked(text, env, stdin_is_image="-" in images)
     request = Request(
-        question=text,
+        question=sent.question,
         images=images,
         model=model_for(
             env, settings, model or (past.model if past else None), partial(_pull, env)
@@ -213,6 +224,9 @@ def ask(
         rounds=past.rounds if past else (),
         earlier=past.shown if past else (),
         follows=past.id if past else None,
+        piped_characters=sent.piped_characters,
+        looks=(Look(pages=Pages() if page is None else parse_pages(page)),),
+        offline=offline,
     )
     form = OutputForm.JSON if as_json else OutputForm.JSONL if as_jsonl else OutputForm.TEXT
     view = ThinkingView.NONE if no_thinking else thinking
@@ -231,16 +245,14 @@ def _pull(env: Env, card: ModelCard) -> None:
 
 def _inputs(
     arguments: list[str], images: list[str], question: str | None
-) -> tuple[tuple[str, ...], str]:
-    """The images in the order of the prompt, and the question. Raises UsageError."""
+) -> tuple[tuple[str, ...], str | None]:
+    """The images in the order of the prompt, and the question, if any. Raises UsageError."""
     if question is not None:
         if not question.strip():
             raise UsageError("the question is empty", 'qvq ask IMAGE "question"')
         # the question is named, so everything else is an image
         return (*images, *arguments), question
     found = sort(arguments, on_disk)
-    if found.question is None:
-        raise UsageError("no question is given", 'qvq ask IMAGE "question"')
     return (*images, *found.images), found.question
 
 

@@ -22,6 +22,7 @@ def main(argv: Sequence[str], env: Env) -> int:
         return 0
     from qvq_mlx.core.errors import ExitCode, QvqError
 
+    screens = [stream for stream in (env.stdout, env.stderr) if stream.isatty()]
     try:
         return _dispatch(list(argv), env)
     except QvqError as error:
@@ -32,6 +33,8 @@ def main(argv: Sequence[str], env: Env) -> int:
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     except Exception as error:  # a bug: one line, unless someone is after it
+        if isinstance(error, OSError) and not all(screen.isatty() for screen in screens):
+            return ExitCode.HUNG_UP  # the terminal went away under a write to it
         from qvq_mlx.config import debugging
 
         if debugging(env):
@@ -81,11 +84,15 @@ def _help_of(error: Exception) -> str:
 
 
 def _report(env: Env, error: QvqError) -> None:
-    """One line of facts, one line with a command to run next."""
+    """One line of facts, one line with a command to run next; nothing where nobody can read it."""
+    from contextlib import suppress
+
     from qvq_mlx.render.clean import clean_line
 
-    env.stdout.flush()
-    env.stderr.write(f"error[{error.code}]: {clean_line(error.message)}\n")
-    if error.hint:
-        env.stderr.write(f"  try: {clean_line(error.hint)}\n")
-    env.stderr.flush()
+    with suppress(OSError):
+        env.stdout.flush()
+    with suppress(OSError):
+        env.stderr.write(f"error[{error.code}]: {clean_line(error.message)}\n")
+        if error.hint:
+            env.stderr.write(f"  try: {clean_line(error.hint)}\n")
+        env.stderr.flush()

@@ -1,14 +1,22 @@
-"""One run on the screen: events to the renderer, Ctrl-C to the control, `Done` to an exit code."""
+"""One run on the screen: events to the renderer, signals to the control, `Done` to an exit code.
+
+Law: however a run ends, the terminal is put back first, and then the stream is pulled to its
+`Done`, so that what is saved says why. An exception of the engine's own has ended the stream.
+"""
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+
 from qvq_mlx import ask as straight_line
 from qvq_mlx import render
-from qvq_mlx.cli.interrupts import Interrupts, handled
+from qvq_mlx.cli.interrupts import Interrupts, ending, handled
 from qvq_mlx.config import Settings
 from qvq_mlx.core.env import Env
-from qvq_mlx.core.errors import ExitCode, NoAnswerError, SchemaError, StoppedError
-from qvq_mlx.core.events import Done, StopReason
+from qvq_mlx.core.errors import ExitCode, NoAnswerError, SchemaError
+from qvq_mlx.core.events import Done, Event, StopReason
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.request import Output, Request
 from qvq_mlx.core.tokens import Control
@@ -33,25 +41,40 @@ def run(
     if witness is not None:
         renderer = Together([witness, renderer])
     plan = straight_line.plan(request, env, settings)
-    watched = env.stdout.isatty() or env.stderr.isatty()
-    interrupts = Interrupts(control, can_conclude=watched and bool(plan.card.thinking.closing))
+    screens = [stream for stream in (env.stdout, env.stderr) if stream.isatty()]
+    can_conclude = bool(screens) and bool(plan.card.thinking.closing)
+    interrupts = Interrupts(control, can_conclude=can_conclude)
+    events = straight_line.ask(plan, env, settings, control, loaded)
     done: Done | None = None
-    try:
-        with handled(interrupts):
+    with handled(interrupts):
+        try:
             renderer.begin(plan)
-            for event in straight_line.ask(plan, env, settings, control, loaded):
+            for event in events:
                 interrupts.saw(event)
-                renderer.feed(event)
                 if isinstance(event, Done):
                     done = event
-    except BaseException:
-        renderer.abort()
-        raise
+                renderer.feed(event)
+        except BaseException as error:
+            with interrupts.held():
+                renderer.abort()
+            if done is None:
+                _pull_to_the_end(events, control)
+            if isinstance(error, OSError) and not all(screen.isatty() for screen in screens):
+                raise ending(signal.SIGHUP, "the terminal went away", "") from error
+            raise
     assert done is not None, "the stream ended without Done"
-    return _verdict(done, plan, settings)
+    return _verdict(done, plan, settings, interrupts.ended_by)
 
 
-def _verdict(done: Done, plan: Plan, settings: Settings) -> ExitCode:
+def _pull_to_the_end(events: Iterator[Event], control: Control) -> None:
+    """What is left of a run that nobody sees any more: up to its `Done`, which is saved."""
+    control.stop()
+    with suppress(Exception):  # the one that ended the run is the one to tell
+        for _ in events:
+            pass
+
+
+def _verdict(done: Done, plan: Plan, settings: Settings, ended_by: int) -> ExitCode:
     """0 for a whole answer; otherwise the error that says why there is none."""
     if done.complete:
         return ExitCode.OK
@@ -61,7 +84,7 @@ def _verdict(done: Done, plan: Plan, settings: Settings) -> ExitCode:
         raise SchemaError("there is no answer that satisfies the schema (--schema)", kept)
     match done.stop_reason:
         case StopReason.INTERRUPT:
-            raise StoppedError(f"stopped after {generated:,} tokens", kept)
+            raise ending(ended_by, f"stopped after {generated:,} tokens", kept)
         case StopReason.LENGTH:
             raise NoAnswerError(
                 f"no final answer within {plan.max_tokens:,} tokens (--max-tokens)", kept

@@ -92,14 +92,19 @@ def open_standard_streams() -> None:
 
 
 def flushed(env: Env) -> bool:
-    """Flush; False where the reader of stdout is gone. The interpreter then ends in silence."""
-    try:
-        env.stdout.flush()
-        env.stderr.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return False
-    return True
+    """Flush both streams; False where the reader of stdout is gone.
+
+    What cannot be written any more (a closed pipe, a terminal that went away) goes to /dev/null:
+    the interpreter would try once more when it ends, and complain.
+    """
+    read = True
+    for stream in (env.stdout, env.stderr):
+        try:
+            stream.flush()
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            read = read and not isinstance(error, BrokenPipeError)
+    return read
 
 
 def _refuse(event: str, arguments: tuple[object, ...]) -> None:

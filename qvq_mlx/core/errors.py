@@ -22,8 +22,10 @@ class ExitCode(IntEnum):
     BAD_INPUT = 6
     BAD_SCHEMA = 7
     TRY_AGAIN = 75
+    HUNG_UP = 129
     INTERRUPTED = 130
     BROKEN_PIPE = 141
+    TERMINATED = 143
 
     @property
     def meaning(self) -> str:
@@ -41,8 +43,10 @@ _MEANINGS = {
     ExitCode.BAD_INPUT: "an input cannot be read",
     ExitCode.BAD_SCHEMA: "there is no answer that satisfies `--schema`",
     ExitCode.TRY_AGAIN: "temporary network failure; run again to resume",
+    ExitCode.HUNG_UP: "the terminal went away (SIGHUP); what there is, is saved",
     ExitCode.INTERRUPTED: "interrupted; what there is, is saved",
     ExitCode.BROKEN_PIPE: "whoever read stdout went away",
+    ExitCode.TERMINATED: "ended by SIGTERM; what there is, is saved",
 }
 
 
@@ -227,3 +231,17 @@ class StoppedError(QvqError):
 
     exit_code = ExitCode.INTERRUPTED
     code = "interrupted"
+
+
+class HungUpError(QvqError):
+    """The terminal went away."""
+
+    exit_code = ExitCode.HUNG_UP
+    code = "hung-up"
+
+
+class TerminatedError(QvqError):
+    """Somebody sent SIGTERM."""
+
+    exit_code = ExitCode.TERMINATED
+    code = "terminated"

@@ -15,7 +15,7 @@ class Picture:
     `rgb` holds `height_px * width_px * 3` bytes in row order, sRGB, 8 bit. `source_*` is the size
     after the EXIF orientation was applied, before crop and resize. `sha256` is of the file's
     bytes. `page` is counted from 1, None where the file holds one picture; `crop` is the part of
-    the source that `rgb` shows, None for all of it.
+    the source that `rgb` shows, None for all of it. `pages` is how many the file holds.
     """
 
     name: str
@@ -28,6 +28,7 @@ class Picture:
     rgb: bytes = field(repr=False)
     page: int | None = None
     crop: Region | None = None
+    pages: int = 1
 
     @property
     def receipt(self) -> str:

@@ -69,14 +69,16 @@ class Budget:
 class Request:
     """One question about some images.
 
-    `images` are paths, or `-` for standard input, in the order of the prompt. `model` is a card's
+    `images` are sources in the order of the prompt: paths, patterns, `-`, `clip`, `screen`, and
+    addresses, which are fetched unless `offline`. `model` is a card's
     name or alias, a folder, or a repository id. None leaves the card's default. `lang` names
     the language that the answer is held to; `schema` is the text of a JSON schema. `draft` is auto,
     none, lookup, or a draft model's name; `use_cache` False neither reads nor keeps what earlier
     runs computed. `force` runs what does not fit in memory; `wait` False fails where another
     process has a big model loaded. `answer_tokens` may follow once the budget is spent. `votes` is
     how many samples are drawn and put to the vote; `verify` looks at the picture once more.
-    `looks` say how the images are read, one after the other.
+    `looks` say how the images are read, one after the other. `piped_characters` of the question's
+    end came through stdin.
 
     A follow-up brings along the earlier `rounds`, oldest first, and in `earlier` what they were
     about; `images` are then those that are new. It `follows` the run of that id. The receipts of
@@ -104,6 +106,8 @@ class Request:
     earlier: tuple[Shown, ...] = ()
     follows: str | None = None
     seen_pictures: int = 0
+    piped_characters: int = 0
+    offline: bool = False
 
     def look_at(self, index: int) -> Look:
         """How image `index` is read; where there are fewer looks than images, the last serves."""

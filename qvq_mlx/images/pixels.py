@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from qvq_mlx.core.card import VisionLimits
 from qvq_mlx.core.errors import ImageSizeError
+from qvq_mlx.images.containers import formats_of
 from qvq_mlx.images.diagnosis import too_large, unreadable
 from qvq_mlx.images.paths import names_of
 from qvq_mlx.images.resize import smart_resize
@@ -30,13 +31,14 @@ if TYPE_CHECKING:
 MAX_PIXELS = 2**27
 MIN_SIDE_PX = 4
 
-_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF")
 
+def decoded(source: str, data: bytes, limits: VisionLimits, frame: int = 0) -> Image:
+    """8-bit RGB, upright, of its own size: what PIL calls frame `frame`.
 
-def decoded(source: str, data: bytes, limits: VisionLimits) -> Image:
-    """8-bit RGB, upright, of its own size. Raises ImageUnreadableError or ImageSizeError."""
-    with _quiet(), _mute_libtiff(data):
-        return _decoded(source, data, limits)
+    Raises ImageUnreadableError or ImageSizeError.
+    """
+    with quiet(), _mute_libtiff(data):
+        return _decoded(source, data, limits, frame)
 
 
 def scaled(image: Image, width_px: int, height_px: int) -> Image:
@@ -47,7 +49,7 @@ def scaled(image: Image, width_px: int, height_px: int) -> Image:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Nothing that PIL warns of or logs reaches the screen: what matters is raised."""
     import logging
 
@@ -82,14 +84,16 @@ def _mute_libtiff(data: bytes) -> Iterator[None]:
         os.close(stderr)
 
 
-def _decoded(source: str, data: bytes, limits: VisionLimits) -> Image:
+def _decoded(source: str, data: bytes, limits: VisionLimits, frame: int) -> Image:
     from PIL import Image
 
     # PIL's own limit is a warning below this module's and an error that lacks the size above it
     Image.MAX_IMAGE_PIXELS = None
     try:
-        with Image.open(BytesIO(data), formats=_FORMATS) as image:
-            _check_size(source, image.width, image.height, limits)
+        with Image.open(BytesIO(data), formats=formats_of(data)) as image:
+            check_size(source, image.width, image.height, limits)
+            image.seek(frame)  # the frames of a TIFF or HEIC have sizes of their own
+            check_size(source, image.width, image.height, limits)
             image.load()
             return _rgb(_upright(image))
     except ImageSizeError:
@@ -100,7 +104,7 @@ def _decoded(source: str, data: bytes, limits: VisionLimits) -> Image:
         raise unreadable(source, data, error) from error
 
 
-def _check_size(source: str, width: int, height: int, limits: VisionLimits) -> None:
+def check_size(source: str, width: int, height: int, limits: VisionLimits) -> None:
     """Refuse by the header what would be no picture to the model. Raises ImageSizeError."""
     name, out = names_of(source)
     if width * height > MAX_PIXELS:

@@ -12,6 +12,7 @@ import atexit
 import os
 import select
 import termios
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -71,7 +72,10 @@ class Keys:
         while self.active and self._fd is not None and _in_front(self._fd):
             if not select.select([self._fd], [], [], 0)[0]:
                 break
-            data = os.read(self._fd, 1024)
+            try:
+                data = os.read(self._fd, 1024)
+            except OSError:
+                data = b""
             if not data:  # the terminal hung up
                 self.close()
                 break
@@ -84,14 +88,12 @@ class Keys:
         """Put the terminal back as it was. May be called again."""
         if self._before is None or self._fd is None:
             return
-        before, self._before = self._before, None
-        atexit.unregister(self.close)
-        try:
+        with suppress(termios.error, OSError):  # the terminal is gone
             if _in_front(self._fd):
-                termios.tcsetattr(self._fd, termios.TCSANOW, before)
+                termios.tcsetattr(self._fd, termios.TCSANOW, self._before)
                 termios.tcflush(self._fd, termios.TCIFLUSH)
-        except (termios.error, OSError):
-            pass  # the terminal is gone
+        self._before = None  # not before it is done: a signal may interrupt us
+        atexit.unregister(self.close)
 
 
 def _descriptor(stdin: TextIO) -> int | None:

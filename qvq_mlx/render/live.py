@@ -65,9 +65,10 @@ class LiveArea:
             return
         # a frame may have been cut short by an exception
         frame = _END + _WRAP + self._wiped(self._size().columns) + _SHOW
-        self._shown, self._hidden = [], False
+        self._shown = []
         with suppress(OSError):  # nobody is there to see it; the first write has said so
             self._write(frame)
+        self._hidden = False  # not before it is done: a signal may interrupt us
 
     def _up(self, width: int) -> str:
         """To the area's first row."""

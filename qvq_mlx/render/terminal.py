@@ -70,9 +70,9 @@ class Terminal:
 
     def release(self) -> None:
         """It is the shell's again. May be called at any time, and again."""
-        atexit.unregister(self.release)
         self._job.close()
         try:
             self._keys.close()
         finally:
             self.area.close()
+        atexit.unregister(self.release)  # not before it is done: a signal may interrupt us

@@ -1,0 +1,332 @@
+"""`qvq completion`: what a shell calls when Tab is pressed, and the script that calls it.
+
+    qvq completion zsh                  the script
+    qvq completion zsh -- -m qw         what may stand in the place of the last word
+
+Law: everything is read off the commands themselves, so a new command or option is completed
+without a line here; what stands in an option's metavar says what it takes. `low|medium` are words,
+a name in capitals is one of _SOURCES. Nothing heavy is imported, no model is opened, and nothing is
+written: a Tab must not be felt.
+
+The answer is lines: `words`, and then value, tab, help; or `files`, and then paths. zsh lists files
+better itself, and gets `files` with the extensions that count, none for every file, or `folders`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+
+    from qvq_mlx.config import Settings
+    from qvq_mlx.core.env import Env
+
+
+class Shell(StrEnum):
+    """The shells that there is a script for."""
+
+    BASH = "bash"
+    ZSH = "zsh"
+    FISH = "fish"
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One completion, and a few words on it."""
+
+    value: str
+    help: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Files whose names end in one of `extensions`, all of them for none, and every folder."""
+
+    extensions: tuple[str, ...] = ()
+
+
+class Folders:
+    """Folders alone."""
+
+
+Found = tuple[Word, ...] | Files | Folders
+
+
+def completion(
+    context: typer.Context,
+    shell: Annotated[Shell, typer.Argument(metavar="bash|zsh|fish")],
+    words: Annotated[list[str] | None, typer.Argument(metavar="[-- WORD...]", hidden=True)] = None,
+) -> None:
+    """Print a script that completes commands, options, models and images.
+
+    bash: eval "$(qvq completion bash)" in ~/.bashrc. zsh: the same with zsh in ~/.zshrc, after
+    compinit. fish: qvq completion fish > ~/.config/fish/completions/qvq.fish
+    """
+    from qvq_mlx.cli.completion_scripts import SCRIPTS
+
+    env: Env = context.obj
+    if words is None:
+        env.stdout.write(SCRIPTS[shell])
+        return
+    found = complete(words, env)
+    env.stdout.write("".join(f"{line}\n" for line in _lines(found, shell, words[-1], env)))
+
+
+def complete(words: Sequence[str], env: Env) -> Found:
+    """What may stand in the place of the last of `words`; before it stands all after `qvq`."""
+    from typer.main import get_command
+
+    from qvq_mlx.cli.app import app, with_command
+    from qvq_mlx.cli.arguments import on_disk
+
+    root = get_command(app)
+    before, current = list(words[:-1]), words[-1]
+    if not before:
+        if commands := _commands(root, current):
+            return commands
+        if not current.startswith("-"):
+            return _images()
+    command, rest = _command(root, with_command([*before, current], on_disk)[:-1])
+    return _in_command(command, rest, current, env)
+
+
+def _commands(root: TyperCommand | TyperGroup, current: str) -> tuple[Word, ...]:
+    commands = getattr(root, "commands", {})
+    return tuple(
+        Word(name, _first_line(command.help))
+        for name, command in commands.items()
+        if name.startswith(current) and not command.hidden
+    )
+
+
+def _command(
+    root: TyperCommand | TyperGroup, words: Sequence[str]
+) -> tuple[TyperCommand | TyperGroup, list[str]]:
+    """The command that the words lead to, and the words that it gets."""
+    command = root
+    for index, word in enumerate(words):
+        inner = getattr(command, "commands", {})
+        if word not in inner:
+            return command, list(words[index:])
+        command = inner[word]
+    return command, []
+
+
+def _in_command(
+    command: TyperCommand | TyperGroup, words: Sequence[str], current: str, env: Env
+) -> Found:
+    """A value, an option, or an argument."""
+    options = [one for one in command.params if one.param_type_name == "option"]
+    named = {name: one for one in options for name in (*one.opts, *one.secondary_opts)}
+    open_option: TyperOption | None = None
+    given: set[str] = set()
+    arguments, only_arguments = 0, False
+    for word in _joined(words):
+        if open_option is not None:
+            open_option = None
+        elif only_arguments or word == "-" or not word.startswith("-"):
+            arguments += 1
+        elif word == "--":
+            only_arguments = True
+        else:
+            name, equals, _ = word.partition("=")
+            option = named.get(name) or named.get(f"-{word[-1]}")  # -xq is -x -q
+            if option is not None:
+                given.update(() if option.multiple else option.opts)
+                open_option = None if option.is_flag or equals else option
+    name, equals, value = current.partition("=")
+    if current == "=" and open_option is not None:
+        return _values(open_option, "", env)  # bash cuts a word at `=`
+    if open_option is not None:
+        return _values(open_option, current, env)
+    if not only_arguments and equals and name in named:
+        return _values(named[name], value, env)
+    if current.startswith("-") and not only_arguments:
+        return _options(options, given, current)
+    if inner := _commands(command, current):
+        return inner
+    return _argument(command, arguments, current, env)
+
+
+def _joined(words: Sequence[str]) -> list[str]:
+    """The words without the `=` that bash makes a word of its own of."""
+    return [word for word in words if word != "="]
+
+
+def _options(options: Iterable[TyperOption], given: set[str], current: str) -> tuple[Word, ...]:
+    """The names that begin so; the long ones, unless there is none or a short one is begun."""
+    found = [Word("--help", "Show this message and exit.")] if "--help" not in given else []
+    for option in options:
+        if option.hidden or given.intersection(option.opts):
+            continue
+        long = [name for name in option.opts if name.startswith("--")]
+        names = option.opts if current != "--" and not current.startswith("--") else long
+        found += [Word(name, _first_line(option.help)) for name in (names or option.opts)]
+    return tuple(
+        sorted({w.value: w for w in found if w.value.startswith(current)}.values(), key=_key)
+    )
+
+
+def _key(word: Word) -> str:
+    return word.value.lstrip("-").casefold()
+
+
+def _argument(command: TyperCommand | TyperGroup, index: int, current: str, env: Env) -> Found:
+    arguments = [one for one in command.params if one.param_type_name == "argument"]
+    if not arguments:
+        return ()
+    several = arguments[-1].nargs != 1
+    if index >= len(arguments) and not several:
+        return ()
+    return _values(arguments[min(index, len(arguments) - 1)], current, env)
+
+
+def _values(parameter: TyperOption | TyperArgument, current: str, env: Env) -> Found:
+    """What the metavar says."""
+    from typer import Context
+    from typer.core import TyperCommand
+
+    kinds = parameter.metavar or parameter.display_type(Context(TyperCommand("qvq")))
+    words: list[Word] = []
+    files: Files | Folders | None = None
+    if parameter.name in _NAMED:
+        kinds = _NAMED[parameter.name]
+    for kind in re.findall(r"[\w.-]+", kinds):
+        source = _SOURCES.get(kind)
+        if source is not None:
+            found = source(env)
+            if isinstance(found, tuple):
+                words += found
+            else:
+                files = found
+        elif re.fullmatch(r"[a-z0-9][a-z0-9.-]*", kind):
+            words.append(Word(kind))
+    fitting = tuple(word for word in words if word.value.startswith(current))
+    if fitting or files is None:
+        return fitting
+    return files
+
+
+def _images(_env: Env | None = None) -> Files:
+    from qvq_mlx.cli.arguments import EXTENSIONS
+
+    return Files(EXTENSIONS)
+
+
+def _models(env: Env) -> tuple[Word, ...]:
+    """The names of cards, and what else lies in the cache. A card that is broken hides none."""
+    from qvq_mlx.core.errors import QvqError
+    from qvq_mlx.store import registry
+    from qvq_mlx.store.layout import repo_folders
+
+    settings = _settings(env)
+    try:
+        cards = registry.cards(settings.cards_folder)
+    except QvqError:
+        cards = registry.cards()
+    named = [Word(name, card.summary) for card in cards for name in (card.name, *card.aliases)]
+    known = {card.repo for card in cards}
+    here = [folder.repo for folder in repo_folders(settings.hub_cache)]
+    return (*named, *(Word(repo, "on this disk") for repo in here if repo not in known))
+
+
+def _runs(env: Env) -> tuple[Word, ...]:
+    """The newest of the saved runs."""
+    names = (path.stem for path in _settings(env).history_folder.glob("*.jsonl"))
+    return tuple(Word(name) for name in sorted(names, reverse=True)[:50])
+
+
+def _keys(_env: Env) -> tuple[Word, ...]:
+    from qvq_mlx.config import KEYS
+
+    return tuple(Word(key) for key in KEYS)
+
+
+def _settings(env: Env) -> Settings:
+    from qvq_mlx import config
+    from qvq_mlx.core.errors import QvqError
+
+    try:
+        return config.read(env)
+    except QvqError:
+        return config.defaults(env)
+
+
+_SOURCES: dict[str, Callable[[Env], Found]] = {
+    "NAME": _models,
+    "MODEL": _models,
+    "OTHER": _models,
+    "FOLDER": lambda _env: Folders(),
+    "DIR": lambda _env: Folders(),
+    "SRC": lambda _env: Folders(),
+    "DST": lambda _env: Folders(),
+    "IMAGE": _images,
+    "FILE": lambda _env: Files(),
+    "FILE.tar": lambda _env: Files((".tar",)),
+    "SCHEMA": lambda _env: Files((".json",)),
+    "ID": _runs,
+    "RUN": _runs,
+    "KEY": _keys,
+}
+_NAMED = {"image": "IMAGE", "schema": "SCHEMA", "model": "MODEL|FOLDER"}
+"""Parameters whose metavar says less than their name."""
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().partition("\n")[0]
+
+
+def _lines(found: Found, shell: Shell, current: str, env: Env) -> list[str]:
+    """The answer, cleaned of what would be more than a word."""
+    from qvq_mlx.render.clean import clean_line
+
+    match found:
+        case Files(extensions=extensions) if shell is Shell.ZSH:
+            return [" ".join(["files", *extensions])]
+        case Folders() if shell is Shell.ZSH:
+            return ["folders"]
+        case Files(extensions=extensions):
+            return ["files", *_listed(current, extensions, env.home)]
+        case Folders():
+            return ["files", *_listed(current, None, env.home)]
+        case words:
+            prefix = _prefix(current) if shell is Shell.FISH else ""
+            rows = [f"{prefix}{word.value}\t{word.help}" for word in words]
+            return ["words", *(row for row in rows if clean_line(row) == row.replace("\t", " "))]
+
+
+def _prefix(current: str) -> str:
+    """What fish wants before the value of `--option=value`."""
+    name, equals, _ = current.partition("=")
+    return name + equals if name.startswith("--") and equals else ""
+
+
+def _listed(current: str, extensions: tuple[str, ...] | None, home: Path) -> list[str]:
+    """Paths that begin with `current`, folders with a `/`; `extensions` None: folders alone."""
+    head, slash, start = current.removeprefix(_prefix(current)).rpartition("/")
+    head += slash
+    folder = home / head[2:] if head.startswith("~/") else Path(head or ".")
+    found = []
+    try:
+        for entry in folder.iterdir():
+            if not entry.name.startswith(start) or (entry.name[0] == "." and not start):
+                continue
+            if entry.is_dir():
+                found.append(f"{head}{entry.name}/")
+            elif extensions is not None and _ends(entry.name, extensions):
+                found.append(head + entry.name)
+    except OSError:
+        return []
+    return sorted(path for path in found if path.isprintable())
+
+
+def _ends(name: str, extensions: tuple[str, ...]) -> bool:
+    return not extensions or name.lower().endswith(extensions)

@@ -1,0 +1,71 @@
+"""The program with an engine that needs no model: `qvq_mlx.cli.run` is all real but for that.
+
+QVQ_TEST_CRASH=N raises an exception in the engine at token N.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from qvq_mlx.cli import run
+from qvq_mlx.core.events import Progress, Stage, StopReason
+from qvq_mlx.core.picture import Picture
+from qvq_mlx.core.setup import Checkpoint, Setup
+from qvq_mlx.core.tokens import Control, Finished, Generation, Prompt, Step, Token
+
+THINKING = [f"step {number} of what is to be seen here\n" for number in range(1, 50)]
+ANSWER = ["**Final Answer**", "\n\n", *[f"word{number} " for number in range(20)], "\\boxed{3}"]
+CRASH = int(os.environ.get("QVQ_TEST_CRASH", "-1"))
+
+
+class Engine:
+    """Takes its time in every stage, and reads `control` where the real one does."""
+
+    def load(
+        self, _checkpoint: Checkpoint, _setup: Setup, control: Control
+    ) -> Generator[Progress, None, Engine | None]:
+        for share in range(8):
+            yield Progress(Stage.LOAD, share, 8)
+            if control.stopping:
+                return None
+            time.sleep(0.03)
+        return self
+
+    def prompt(self, _question: str, pictures: Sequence[Picture], _system: str | None) -> Prompt:
+        return Prompt((1, 2, 3), tuple(pictures))
+
+    def generate(self, _prompt: Prompt, generation: Generation, control: Control) -> Iterator[Step]:
+        for stage in (Stage.ENCODE, Stage.PREFILL):
+            for share in range(8):
+                yield Progress(stage, share, 8)
+                if control.stopping:
+                    yield Finished(StopReason.INTERRUPT, "", 3, 0, 0, False)
+                    return
+                time.sleep(0.02)
+        queue, concluded, index, reason = THINKING + ANSWER, False, 0, StopReason.END
+        while queue:
+            if control.stopping:
+                reason = control.reason
+                break
+            if control.concluding and not concluded:
+                concluded = True
+                queue = [generation.closing, *ANSWER[-5:]]
+            if index == CRASH:
+                raise ZeroDivisionError("by design")
+            time.sleep(0.015)
+            yield Token(index, queue.pop(0), forced=concluded and index == 0)
+            index += 1
+        yield Finished(reason, "", 3, 0, 0, concluded)
+
+    def generate_rows(self, *_: object) -> Iterator[Step]:
+        raise NotImplementedError
+
+
+if __name__ == "__main__":
+    # a card with one model is enough; reading pictures stays real
+    assert Path(__file__).is_file()
+    run(lambda env: replace(env, load_engine=Engine().load))

@@ -1,0 +1,61 @@
+"""The manual page: complete, whole for the tools that show it, and shipped."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+
+import pytest
+from typer.main import get_command
+
+from qvq_mlx.cli.app import COMMANDS, app
+from qvq_mlx.core.errors import ExitCode
+from tests.conftest import ROOT
+from tools.man import VARIABLES
+
+PAGE = ROOT / "man" / "qvq.1"
+NAMED = re.compile(r"[\"'\s]((?:QVQ|HF|XDG)_[A-Z_]+|NO_COLOR)[\"'\s]")
+
+
+@pytest.fixture(scope="module")
+def plain() -> str:
+    """The page without its escapes."""
+    return PAGE.read_text().replace("\\-", "-").replace("\\fR", "").replace("\\fB", "")
+
+
+def test_it_names_every_command_option_and_exit_code(plain: str) -> None:
+    root = get_command(app)
+    for name in COMMANDS:
+        assert f".SS qvq {name}" in plain
+        for option in root.commands[name].params:
+            if option.param_type_name == "option" and not option.hidden:
+                assert all(spelled in plain for spelled in option.opts), (name, option.opts)
+    for code in ExitCode:
+        assert f".B {int(code)}\n{code.meaning.replace('`', '')}" in plain
+
+
+def test_it_names_every_variable_that_is_read() -> None:
+    source = "\n".join(path.read_text() for path in (ROOT / "qvq_mlx").rglob("*.py"))
+    named = set(NAMED.findall(source)) - {"HF_HUB_OFFLINE"}  # set for a library, not read
+    assert {"QVQ_HOME", "HF_TOKEN"} <= named
+    assert named <= set(VARIABLES)
+    assert set(VARIABLES) - named <= {"TERM"}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["groff", "-man", "-Tutf8", "-ww", str(PAGE)],
+        ["mandoc", "-Werror,stop", "-Tutf8", str(PAGE)],
+    ],
+    ids=["groff", "mandoc"],
+)
+def test_it_is_shown_without_a_warning(command: list[str]) -> None:
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"{command[0]} is not here")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    shown = re.sub(r".\x08|\x1b\[[0-9;]*m", "", done.stdout)
+    assert "--answer-tokens N" in shown
