@@ -92,7 +92,7 @@ def test_another_run_by_its_id_or_its_beginning(ask: Asked) -> None:
     ("argv", "code", "said"),
     [
         (
-            ("-c", "19990101-000000-000000-aaaa", "Why?"),
+            ("-c", "19990101-000000", "Why?"),
             ExitCode.BAD_INPUT,
             "no saved run has the id",
         ),
