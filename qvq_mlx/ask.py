@@ -28,15 +28,19 @@ from qvq_mlx.store import registry
 from qvq_mlx.turn import Turn
 
 
-def plan(request: Request, env: Env, settings: Settings) -> Plan:
-    """Resolve every name and read every image. Raises a QvqError before anything heavy runs."""
+def plan(request: Request, env: Env, settings: Settings, desk: images.Desk | None = None) -> Plan:
+    """Resolve every name and read every image. Raises a QvqError before anything heavy runs.
+
+    `desk`: what the pictures are taken from, for a caller that wants to look at them again.
+    """
     card, folder = registry.resolve(request.model, settings.hub_cache, settings.cards_folder)
     _check_images(request, card)
     sampling, notices = voting.sampling_of(request, card)
-    sight = showing.read(request, card.vision, images.Desk(env.stdin.buffer))
-    pictures = sight.pictures
     setup = _setup(request, card, settings)
     draft = setup.draft_model.card if setup.draft_model else None
+    named = draft if setup.drafting is Drafting.MODEL else None
+    sight = showing.see(request, card, named, env, desk or desk_for(request, env, settings))
+    pictures = sight.pictures
     if draft and setup.drafting is Drafting.AUTO:
         # nobody asked for this one: it comes along only where there is room to spare
         if not fitting.leaves_room(card, draft, request, pictures, env):
@@ -57,6 +61,7 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
         setup=setup,
         notices=(
             *_piped(request),
+            *sight.notices,
             *room.notices,
             *notices,
             *_said_of_rounds(request, card, room_bytes),
@@ -75,6 +80,12 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
         follows=request.follows,
         seen_pictures=request.seen_pictures,
     )
+
+
+def desk_for(request: Request, env: Env, settings: Settings) -> images.Desk:
+    """Where pictures come from in this run."""
+    offline = "--offline" if request.offline else settings.offline
+    return images.Desk(env.stdin.buffer, env.environ.get("PATH"), offline)
 
 
 def ask(

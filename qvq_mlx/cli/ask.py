@@ -156,6 +156,28 @@ def ask(
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="Fail where another qvq has a big model loaded.")
     ] = False,
+    detail: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--detail",
+            metavar="low|auto|high|max|N",
+            help="Image tokens: 256, about 1,280, 2,560, the model's own maximum, or a number;"
+            " once, or once per image.",
+        ),
+    ] = None,
+    crop: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--crop",
+            metavar="X,Y,W,H",
+            help="Show this part only, in pixels or in percent (10%,10%,50%,50%);"
+            " once, or once per image.",
+        ),
+    ] = None,
+    background: Annotated[
+        str,
+        typer.Option("--background", metavar="COLOUR", help="Under what is transparent."),
+    ] = "white",
     offline: Annotated[
         bool, typer.Option("--offline", help="Refuse every network connection.")
     ] = False,
@@ -182,6 +204,7 @@ def ask(
     from qvq_mlx.cli.piped import asked
     from qvq_mlx.cli.run import run
     from qvq_mlx.cli.schema import read_schema
+    from qvq_mlx.core.look import looks_for
     from qvq_mlx.guards.budget import parse_budget
     from qvq_mlx.guards.language import parse_lang
 
@@ -202,6 +225,7 @@ def ask(
         past = past_of(earlier, settings.history_folder)
     images, text = _inputs(arguments or [], image or [], question)
     sent = asked(text, env, stdin_is_image="-" in images)
+    plain = Look(pages=Pages() if page is None else parse_pages(page), background=background)
     request = Request(
         question=sent.question,
         images=images,
@@ -225,7 +249,7 @@ def ask(
         earlier=past.shown if past else (),
         follows=past.id if past else None,
         piped_characters=sent.piped_characters,
-        looks=(Look(pages=Pages() if page is None else parse_pages(page)),),
+        looks=looks_for(images, detail or [], crop or [], plain),
         offline=offline,
     )
     form = OutputForm.JSON if as_json else OutputForm.JSONL if as_jsonl else OutputForm.TEXT

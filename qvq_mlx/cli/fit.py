@@ -108,7 +108,8 @@ def _use(
     if sources and not card.sees:
         raise UsageError(f"{card.name} reads text only", f"qvq fit {card.name}")
     if sources:
-        pictures = images.take(sources, card.vision, desk, lambda _index: look).pictures
+        names = [name for source in sources for name in images.expanded(source)]
+        pictures = [shown for name in names for shown in images.read(name, card.vision, desk, look)]
         use = replace(use, image_tokens=sum(picture.tokens for picture in pictures))
     return use if budget is None else replace(use, budget_tokens=budget)
 

@@ -32,8 +32,14 @@ class Picture:
 
     @property
     def receipt(self) -> str:
-        """`cat.png 5712×4284 → 1148×868 · 1,271 tokens`."""
+        """`cat.png 5712×4284 → 1148×868 · 1,271 tokens`; behind the size, the part that is shown:
+        `[800×600 at 10,20]`.
+        """
+        size = f"{self.source_width_px}×{self.source_height_px}"
+        if self.crop is not None:
+            size += f" [{self.crop.width_px}×{self.crop.height_px}"
+            size += f" at {self.crop.x_px},{self.crop.y_px}]"
         return (
-            f"{PurePath(self.name).name} {self.source_width_px}×{self.source_height_px}"
+            f"{PurePath(self.name).name} {size}"
             f" → {self.width_px}×{self.height_px} · {self.tokens:,} tokens"
         )

@@ -1,112 +1,91 @@
-"""Reads pictures, from wherever they are taken, into pixels of the model's size: the home of PIL.
+"""Reads pictures into pixels of the model's size. The only home of PIL and of PDFium.
 
-Law: whatever the bytes are, `read` returns Pictures or raises a QvqError; nothing is printed.
-The EXIF orientation is applied, transparency lies on white, and more than 8 bits are scaled to 8,
-never clipped. The resize is byte for byte that of mlx-vlm's Qwen3VLImageProcessor
-(`_smart_resize_image`, then PIL bicubic on 8-bit RGB).
+Law: whatever the bytes are, `read` returns Pictures or raises a QvqError, among them a UsageError
+for a look that the picture does not have; nothing is printed. `sources` finds the bytes, `pages`
+chooses the pictures in them, `pixels` decodes one, `colour` makes it sRGB, `shown` cuts out and
+resizes what the model sees.
 
-Nothing here imports PIL before a picture is read, and nothing that talks to servers before an
-address is.
+Nothing here imports PIL before a picture is read, and nothing of the network before an address is.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import assert_never
 
 from qvq_mlx.core.card import VisionLimits
-from qvq_mlx.core.errors import ImageSizeError
-from qvq_mlx.core.events import Notice
+from qvq_mlx.core.errors import ImageUnreadableError
 from qvq_mlx.core.look import Look
 from qvq_mlx.core.picture import Picture
+from qvq_mlx.images.colour import Upright, background_of
 from qvq_mlx.images.containers import readable
-from qvq_mlx.images.desk import MAX_PICTURES, Desk, Web
+from qvq_mlx.images.desk import MAX_PICTURES, WORDS, Desk, Web
 from qvq_mlx.images.globs import expanded
 from qvq_mlx.images.pages import Frame, Sheet, pages
-from qvq_mlx.images.paths import called
-from qvq_mlx.images.pixels import check_size, decoded, scaled
+from qvq_mlx.images.paths import called, path_of
+from qvq_mlx.images.pixels import decoded
 from qvq_mlx.images.resize import smart_resize
+from qvq_mlx.images.shown import shown
 from qvq_mlx.images.sources import MAX_FILE_BYTES, bytes_of
 
-__all__ = ["Desk", "Taken", "Web", "read", "smart_resize", "take"]
+__all__ = [
+    "MAX_PICTURES",
+    "Desk",
+    "Web",
+    "bytes_of",
+    "called",
+    "expanded",
+    "is_on_disk",
+    "pictures_in",
+    "read",
+    "smart_resize",
+]
 
 _PLAIN = Look()
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """The pictures of some sources, in order, and what to say before the run."""
-
-    pictures: tuple[Picture, ...]
-    notices: tuple[Notice, ...] = ()
-
-
-def take(
-    sources: Sequence[str],
-    limits: VisionLimits,
-    desk: Desk,
-    look_at: Callable[[int], Look] = lambda _index: _PLAIN,
-) -> Taken:
-    """All that a question shows: patterns expanded, each source looked at as `look_at` says of
-    its index.
-
-    Raises what `read` raises, and ImageSizeError for more than MAX_PICTURES.
-    """
-    pictures: list[Picture] = []
-    notices: list[Notice] = []
-    for index, given in enumerate(sources):
-        look = look_at(index)
-        for source in expanded(given):
-            found = read(source, limits, desk, look)
-            pictures += found
-            if len(pictures) > MAX_PICTURES:
-                raise ImageSizeError(
-                    f"{called(source)}: is beyond the {MAX_PICTURES} pictures of a question",
-                    'qvq ask IMAGE "question"',
-                )
-            first = found[0]
-            if first.pages > 1 and not look.pages.ranges:
-                text = f"{first.name}: page {first.page} of {first.pages:,} is read (--page)"
-                notices.append(Notice("pages", text))
-    return Taken(tuple(pictures), tuple(notices))
 
 
 def read(source: str, limits: VisionLimits, desk: Desk, look: Look = _PLAIN) -> tuple[Picture, ...]:
     """The pictures of `source`: a path, a `file://`, `https://` or data URI, `-` for the bytes of
     stdin, `clip` for the clipboard's, `screen` for what the user marks there.
 
-    Raises an InputError, a NetworkError, a UsageError where the web is forbidden, or a StoppedError
-    where the user gave up marking the screen.
+    Raises an InputError, a NetworkError, a UsageError where the web is forbidden or the look is
+    none of this source's, or a StoppedError where the user gave up marking the screen.
     """
-    data = bytes_of(source, desk)
-    digest = hashlib.sha256(data).hexdigest()
-    name = called(source)
+    background_of(look.background)  # a colour that is none is said before anything is fetched
+    return pictures_in(source, bytes_of(source, desk), limits, desk, look)
+
+
+def pictures_in(
+    source: str, data: bytes, limits: VisionLimits, desk: Desk, look: Look = _PLAIN
+) -> tuple[Picture, ...]:
+    """The pictures in the bytes of `source`. Raises an InputError or a UsageError."""
+    name, digest = called(source), hashlib.sha256(data).hexdigest()
+    background = background_of(look.background)
     data = readable(name, data, desk.path, MAX_FILE_BYTES)
-    pictures = []
+    found: list[Picture] = []
     for page in pages(name, data, look.pages):
         match page:
             case Frame():
-                image = decoded(name, page.data, limits, page.index)
+                upright = decoded(name, page.data, background, page.index)
             case Sheet():
-                image = page.image
-                check_size(name, image.width, image.height, limits)
+                upright = Upright(page.image)
             case _:
                 assert_never(page)
-        height_px, width_px = smart_resize(image.height, image.width, limits)
-        pictures.append(
-            Picture(
-                name=name,
-                source_width_px=image.width,
-                source_height_px=image.height,
-                width_px=width_px,
-                height_px=height_px,
-                tokens=(height_px // limits.factor_px) * (width_px // limits.factor_px),
-                sha256=digest,
-                rgb=scaled(image, width_px, height_px).tobytes(),  # (height, width, 3)
-                page=page.number,
-                pages=page.count,
-            )
-        )
-    return tuple(pictures)
+        picture = shown(upright, name, digest, limits, look)
+        found.append(replace(picture, page=page.number, pages=page.count))
+    return tuple(found)
+
+
+def is_on_disk(source: str) -> bool:
+    """Whether it names a file that can be read again. What is piped in or fetched comes but once.
+
+    A path where nothing lies counts as one: reading it says so.
+    """
+    if source == "-" or source in WORDS:
+        return False
+    try:
+        path = path_of(source)
+        return path.is_file() or not path.exists()
+    except (ImageUnreadableError, OSError, ValueError):
+        return False

@@ -18,7 +18,8 @@ from qvq_mlx.images.desk import MAX_PICTURES
 from qvq_mlx.images.diagnosis import too_large, unreadable
 from qvq_mlx.images.frames import MAX_COUNT, Frames, frames
 from qvq_mlx.images.paths import typed
-from qvq_mlx.images.pixels import MAX_PIXELS, quiet
+from qvq_mlx.images.pixels import max_pixels as most_pixels
+from qvq_mlx.images.pixels import quiet
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -66,8 +67,9 @@ def pages(
     count = len(found.indexes)
     numbers = _chosen(source, wanted, count, found.main + 1)
     indexes = [found.indexes[number - 1] for number in numbers]
-    if any(indexes) and found.walked_pixels > MAX_PIXELS:
-        raise too_large(source, f"{found.walked_pixels:,} pixels", f"{MAX_PIXELS:,} pixels")
+    most = most_pixels(None)
+    if any(indexes) and found.walked_pixels > most:
+        raise too_large(source, f"{found.walked_pixels:,} pixels", f"{most:,} pixels")
     walked = sum(found.walked_pixels * index for index in indexes)
     if walked > MAX_WALKED_PIXELS:
         raise ImageSizeError(

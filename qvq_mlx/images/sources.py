@@ -24,7 +24,7 @@ from qvq_mlx.core.errors import (
 from qvq_mlx.images.data import from_data
 from qvq_mlx.images.desk import CLIP, SCREEN, Desk
 from qvq_mlx.images.diagnosis import too_large
-from qvq_mlx.images.paths import ASK, is_data, is_web, path_of, quoted
+from qvq_mlx.images.paths import ASK, is_data, is_file, is_web, path_of, quoted
 
 MAX_FILE_BYTES = 512 * 2**20
 
@@ -36,11 +36,20 @@ _SHELLS_PIPE = re.compile(r"/(?:dev|proc/self)/fd/[0-9]+")
 
 
 def bytes_of(source: str, desk: Desk) -> bytes:
-    """What lies behind `source`, whole.
+    """What lies behind `source`, whole. What comes but once is kept on the desk.
 
     Raises an InputError, a NetworkError, a UsageError where the web is forbidden, or a StoppedError
     where the user gave up marking the screen.
     """
+    if is_file(source) and not _SHELLS_PIPE.fullmatch(source):
+        return from_file(source, path_of(source))
+    if source not in desk.kept:
+        desk.kept[source] = _taken(source, desk)
+    return desk.kept[source]
+
+
+def _taken(source: str, desk: Desk) -> bytes:
+    """What comes but once."""
     if source == "-":
         return from_stdin(desk.stdin)
     if source == SCREEN:
