@@ -203,10 +203,10 @@ def test_what_has_no_answer_is_no_round_and_its_pictures_stay(chat: Chat) -> Non
 def test_what_is_set_holds_from_the_next_question_on(chat: Chat) -> None:
     engine = ScriptedEngine(ANSWER)
     w = chat(
-        "One?", "/model several", "/budget 7", "/detail 12", "/thinking none", "/detail",
+        "One?", "/model several", "/budget 7", "/detail 20", "/thinking none", "/detail",
         "/model", "Two?", engine=engine, images=(SHAPES,),
     )  # fmt: skip
-    for said in ("model: several", "budget: 7 tokens", "detail: 12", "thinking: none"):
+    for said in ("model: several", "budget: 7 tokens", "detail: 20", "thinking: none"):
         assert said in w.out
     assert engine.rounds[1] == (Round("One?", "two", 1),)
     assert w.out.count("Thought for") == 1  # the second is shown without

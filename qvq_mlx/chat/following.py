@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from qvq_mlx import history, keepsakes
@@ -97,17 +97,7 @@ def shown_of(record: RequestRecord, history_folder: Path) -> tuple[Shown, ...]:
 
 
 def sources_of(record: RequestRecord) -> tuple[Source, ...]:
-    """What a run was about, its files named so that they are found from the current folder.
-
-    One of an earlier version has images only, taken for plain files.
-    """
-    sources = record.sources
-    if not sources:
-        sources = tuple(Source(image.path, Look(), image.sha256, 1) for image in record.images)
-    found, first = [], 0
-    for source in sources:
-        place = record.images[first].absolute_path if first < len(record.images) else None
-        moved = place is not None and Path(source.name).absolute() != Path(place)
-        found.append(replace(source, name=place or source.name) if moved else source)
-        first += source.pictures
-    return tuple(found)
+    """What a run was about. One of an earlier version has images only, taken for plain files."""
+    if record.sources or not record.images:
+        return record.sources
+    return tuple(Source(image.path, Look(), image.sha256, 1) for image in record.images)
