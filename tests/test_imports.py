@@ -17,6 +17,7 @@ HEAVY = (
     "numpy",
     "rich.markdown",
     "tokenizers",
+    "prompt_toolkit",
 )
 NETWORK = ("huggingface_hub", "requests", "httpx", "urllib3", "http.client", "ssl")
 
@@ -30,7 +31,9 @@ def loaded_after(code: str) -> set[str]:
     return set(done.stdout.rpartition("@@")[2].split())
 
 
-@pytest.mark.parametrize("argument", ["--version", "--help", "ask --help", "models --json"])
+@pytest.mark.parametrize(
+    "argument", ["--version", "--help", "ask --help", "chat --help", "models --json"]
+)
 def test_light_commands_load_nothing_heavy(argument: str) -> None:
     modules = loaded_after(
         "from qvq_mlx.cli.main import main\nfrom qvq_mlx.cli.world import real_env\n"
