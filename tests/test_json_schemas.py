@@ -1,4 +1,4 @@
-"""What `--json` and `--jsonl` print satisfies the schemas that are shipped, for every kind of run."""
+"""What `--json` and `--jsonl` print satisfies the shipped schemas, for every kind of run."""
 
 from __future__ import annotations
 

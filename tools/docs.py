@@ -86,14 +86,14 @@ DOCTOR: tuple[type[Any], ...] = (
 Json = dict[str, Any]
 
 _JSON_INTRODUCTION = """\
-Generated from the dataclasses by `make fix`. The object of `--json`, the first line of `--jsonl` and
-every other object carry `version` (now {version}). It grows when a field changes its meaning or goes;
-a reader should ignore fields that it does not know.
+Generated from the dataclasses by `make fix`. The object of `--json`, the first line of
+`--jsonl` and every other object carry `version` (now {version}). It grows when a field changes
+its meaning or goes; a reader should ignore fields that it does not know.
 
 An error before the run begins (a model that is not there, an image that cannot be read) writes
-nothing to stdout: it is a line on stderr, `error[code]: ...`, and the exit code. A run that ended
-without an answer, was interrupted or failed its schema writes its object or its `done`, and the exit
-code says the rest.
+nothing to stdout: it is a line on stderr, `error[code]: ...`, and the exit code. A run that
+ended without an answer, was interrupted or failed its schema writes its object or its `done`,
+and the exit code says the rest.
 
 The schemas are shipped: `qvq schema result` and `qvq schema events` print them.
 """
