@@ -24,7 +24,7 @@ from qvq_mlx.core.picture import Picture
 from qvq_mlx.images.containers import readable
 from qvq_mlx.images.desk import MAX_PICTURES, Desk, Web
 from qvq_mlx.images.globs import expanded
-from qvq_mlx.images.pages import Frame, Sheet, pages
+from qvq_mlx.images.pages import Frame, Sheet, pages_of
 from qvq_mlx.images.paths import called
 from qvq_mlx.images.pixels import check_size, decoded, scaled
 from qvq_mlx.images.resize import smart_resize
@@ -85,7 +85,7 @@ def read(source: str, limits: VisionLimits, desk: Desk, look: Look = _PLAIN) -> 
     name = called(source)
     data = readable(name, data, desk.path, MAX_FILE_BYTES)
     pictures = []
-    for page in pages(name, data, look.pages):
+    for page in pages_of(name, data, look.pages):
         match page:
             case Frame():
                 image = decoded(name, page.data, limits, page.index)

@@ -49,7 +49,7 @@ class Sheet:
     image: Image
 
 
-def pages(
+def pages_of(
     source: str, data: bytes, wanted: Pages, max_pixels: int = pdf.MAX_PIXELS
 ) -> Iterator[Frame | Sheet]:
     """Those of `data` that are `wanted`, in that order. `max_pixels` bounds a drawn page.
