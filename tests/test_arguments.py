@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qvq_mlx.cli.arguments import Sorted, looks_like_image, sort
+from qvq_mlx.cli.arguments import on_disk as real
 from qvq_mlx.core.errors import ExitCode, UsageError
 
 
@@ -112,6 +113,18 @@ def test_clip_and_screen_are_words_whether_files_of_their_names_exist_or_not() -
     for exists in (nothing, lambda _path: True):
         found = sort(["clip", "./screen", "screen", "-"], exists)
         assert found == Sorted(("clip", "./screen", "screen", "-"), None)
+
+
+def test_a_pattern_that_names_files_is_an_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("whats", "a.txt", "is it"):
+        (tmp_path / name).touch()
+    assert sort(["a.*", "w*", "what?"], real) == Sorted(("a.*", "w*"), "what?")
+    assert sort(["is*t"], real) == Sorted(("is*t",), None)
+    assert sort(["b.*"], real) == Sorted((), "b.*")
+    assert sort(["is *"], real) == Sorted((), "is *")
 
 
 def test_a_second_question_is_refused_with_the_right_command() -> None:

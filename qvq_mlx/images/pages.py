@@ -23,7 +23,7 @@ from qvq_mlx.images.pixels import MAX_PIXELS, quiet
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MAX_WALKED_PIXELS = 2**30
+MAX_WALKED_PIXELS = 2**28
 """Of the frames before the ones that are read: an animation is decoded from its beginning."""
 
 
