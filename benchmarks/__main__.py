@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from itertools import chain
 
-from benchmarks import drafting, overhead, second_question
+from benchmarks import drafting, overhead, pixels, second_question
 from benchmarks.results import report
 
 report(
     chain(
+        pixels.measure(rounds=9),
         overhead.measure(rounds=15),
         second_question.measure(rounds=3),
         drafting.measure(rounds=5, pictures=40),
