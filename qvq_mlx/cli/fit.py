@@ -25,6 +25,12 @@ def fit(
         list[str] | None,
         typer.Option("--image", "-i", metavar="FILE", help="Its tokens, not the largest image's."),
     ] = None,
+    detail: Annotated[
+        str | None,
+        typer.Option(
+            "--detail", metavar="low|auto|high|max|N", help="Image tokens, as `qvq ask` takes them."
+        ),
+    ] = None,
     budget: Annotated[
         int | None, typer.Option("--budget", min=0, metavar="N", help="Tokens of thinking.")
     ] = None,
@@ -52,6 +58,8 @@ def fit(
     known = registry.cards(settings.cards_folder)
     name = model or settings.model
     card = _card(name, env) if name else best(known, facts) or registry.find(_FALLBACK)
+    if detail is not None:
+        card = _at(card, detail)
     use = _use(card, env, image or [], budget)
     found = estimate_for(card, facts, use)
     suffix = f" --memory {shlex.quote(memory)}" if memory else ""
@@ -72,6 +80,18 @@ def fit(
 
 _FALLBACK = "qvq"
 _POOR = ("no", "tight")
+
+
+def _at(card: ModelCard, detail: str) -> ModelCard:
+    """With the pictures that `detail` asks for. Raises UsageError."""
+    from dataclasses import replace
+
+    from qvq_mlx.core.detail import limited
+    from qvq_mlx.core.look import parse_detail
+
+    if not card.sees:
+        raise UsageError(f"{card.name} reads text only", f"qvq fit {card.name}")
+    return replace(card, vision=limited(card.vision, parse_detail(detail)))
 
 
 def _card(name: str, env: Env) -> ModelCard:
