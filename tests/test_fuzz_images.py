@@ -29,7 +29,7 @@ FILES = 5_200
 CHILDREN = 2
 ADDRESS_BYTES = 2**30
 FILE_S = 5
-HANG_S = 60  # of the clock: the machine may be busy with other things
+HANG_S = 300  # of the clock: the machine may be busy with other things
 NAMES = [name for name in MAKERS if len(case(name).data) < 60_000]
 _NUMBERS = (0, 1, 2, 4, 255, 256, 4096, 32_767, 65_500, 65_535, 2**24, 2**31 - 1, 2**31, 2**32 - 1)
 
