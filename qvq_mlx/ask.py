@@ -121,10 +121,11 @@ def _sight(request: Request, card: ModelCard, env: Env, settings: Settings) -> s
     except NoVideoError as error:
         hint = _with_video(env, settings)
         raise NoVideoError(f"{card.name} takes pictures only, and {error.message}", hint) from None
-    has_clip = any(isinstance(visual, Clip) for visual in sight.pictures)
+    earlier = sum(source.pictures for source in sight.sources[: len(request.earlier)])
+    has_clip = any(isinstance(visual, Clip) for visual in sight.pictures[earlier:])
     if not has_clip and any(look.frames != Frames() for look in request.looks):
         raise UsageError(
-            "--fps, --frames and --span are for videos, and none is given",
+            "--fps, --frames and --span are for a video, and no new one is given",
             'qvq ask VIDEO "question"',
         )
     return sight
