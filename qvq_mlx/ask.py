@@ -10,12 +10,11 @@ from qvq_mlx import fitting, history, images, keepsakes, second_look, showing, v
 from qvq_mlx.config import Settings
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.choice import sees_video
-from qvq_mlx.core.clip import Clip, Visual
+from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.ending import ended
 from qvq_mlx.core.env import Engine, Env
 from qvq_mlx.core.errors import ModelError, NoVideoError, UsageError
 from qvq_mlx.core.events import AnswerSource, Done, Event, Notice, Stats, StopReason
-from qvq_mlx.core.look import Frames
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.records import request_record
 from qvq_mlx.core.request import Request
@@ -31,15 +30,23 @@ from qvq_mlx.store.inventory import is_here
 from qvq_mlx.turn import Turn
 
 
-def plan(request: Request, env: Env, settings: Settings) -> Plan:
-    """Resolve every name and read every image. Raises a QvqError before anything heavy runs."""
+def plan(request: Request, env: Env, settings: Settings, desk: images.Desk | None = None) -> Plan:
+    """Resolve every name and read every image. Raises a QvqError before anything heavy runs.
+
+    `desk`: what the pictures are taken from, for a caller that wants to look at them again.
+    """
     card, folder = registry.resolve(request.model, settings.hub_cache, settings.cards_folder)
     _check_images(request, card)
     sampling, notices = voting.sampling_of(request, card)
-    sight = _sight(request, card, env, settings)
-    pictures = sight.pictures
     setup = _setup(request, card, settings)
     draft = setup.draft_model.card if setup.draft_model else None
+    named = draft if setup.drafting is Drafting.MODEL else None
+    try:
+        sight = showing.see(request, card, named, env, desk or desk_for(request, env, settings))
+    except NoVideoError as error:
+        text = f"{card.name} takes pictures only, and {error.message}"
+        raise NoVideoError(text, _with_video(env, settings)) from None
+    pictures = sight.pictures
     if draft and setup.drafting is Drafting.AUTO:
         # nobody asked for this one: it comes along only where there is room to spare
         if not fitting.leaves_room(card, draft, request, pictures, env):
@@ -60,6 +67,7 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
         setup=setup,
         notices=(
             *_piped(request),
+            *sight.notices,
             *room.notices,
             *notices,
             *_said_of_rounds(request, card, room_bytes),
@@ -78,6 +86,12 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
         follows=request.follows,
         seen_pictures=request.seen_pictures,
     )
+
+
+def desk_for(request: Request, env: Env, settings: Settings) -> images.Desk:
+    """Where pictures come from in this run."""
+    offline = "--offline" if request.offline else settings.offline
+    return images.Desk(env.stdin.buffer, env.environ.get("PATH"), offline)
 
 
 def ask(
@@ -112,23 +126,6 @@ def answers(engine: Engine, plan: Plan, control: Control, pace: Pace = iter) -> 
     if plan.verify:
         events = second_look.looked_again(events, engine, plan, control, pace)
     return events
-
-
-def _sight(request: Request, card: ModelCard, env: Env, settings: Settings) -> showing.Sight:
-    """What the model will see, in the order of the prompt: a source may hold several pictures."""
-    try:
-        sight = showing.read(request, card.vision, images.Desk(env.stdin.buffer))
-    except NoVideoError as error:
-        hint = _with_video(env, settings)
-        raise NoVideoError(f"{card.name} takes pictures only, and {error.message}", hint) from None
-    earlier = sum(source.pictures for source in sight.sources[: len(request.earlier)])
-    has_clip = any(isinstance(visual, Clip) for visual in sight.pictures[earlier:])
-    if not has_clip and any(look.frames != Frames() for look in request.looks):
-        raise UsageError(
-            "--fps, --frames and --span are for a video, and no new one is given",
-            'qvq ask VIDEO "question"',
-        )
-    return sight
 
 
 def _with_video(env: Env, settings: Settings) -> str:

@@ -8,11 +8,11 @@ environment variable of qvq's or of the Hugging Face cache.
                                    save = false          # keep no history
 
     QVQ_MODEL QVQ_THINKING QVQ_SAVE QVQ_HOME QVQ_CACHE_MAX QVQ_DEBUG QVQ_PACE QVQ_STALL_S
-    QVQ_STDIN_S
-    HF_HUB_CACHE HF_HOME HF_ENDPOINT HF_TOKEN HF_TOKEN_PATH
+    QVQ_STDIN_S QVQ_OFFLINE HF_HUB_OFFLINE HF_HUB_CACHE HF_HOME HF_ENDPOINT HF_TOKEN HF_TOKEN_PATH
 
 QVQ_CACHE_MAX=2GiB caps the image-prefix cache (0: keep nothing). QVQ_PACE=8 holds a fast model to
-8 tokens/s, to see what the screen does with a slow one.
+8 tokens/s, to see what the screen does with a slow one. QVQ_OFFLINE=1 or HF_HUB_OFFLINE=1: no
+model and no picture is fetched.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qvq_mlx.core.env import Env
-from qvq_mlx.core.errors import ConfigError
+from qvq_mlx.core.errors import ConfigError, UsageError
 from qvq_mlx.core.request import ThinkingView
 from qvq_mlx.core.sizes import parse_size
 
@@ -46,7 +46,8 @@ _FALSE = {"0", "false", "no", "off"}
 class Settings:
     """Everything that holds for every command. Paths are absolute and need not exist.
 
-    `pace_tokens_per_s` 0: as fast as it goes.
+    `pace_tokens_per_s` 0: as fast as it goes. `offline` names the variable that forbids the
+    network, '' where none does.
     """
 
     model: str | None
@@ -58,6 +59,7 @@ class Settings:
     cache_folder: Path
     cache_max_bytes: int
     cards_folder: Path
+    offline: str = ""
 
 
 def read(env: Env) -> Settings:
@@ -89,6 +91,7 @@ def _settings(env: Env, values: dict[str, Any]) -> Settings:
         cache_folder=home / "cache" if home else _caches(env),
         cache_max_bytes=_size("QVQ_CACHE_MAX", env.environ.get("QVQ_CACHE_MAX", "")),
         cards_folder=config_folder / "models",
+        offline=_offline(env),
     )
 
 
@@ -164,7 +167,11 @@ def store(env: Env, key: str, value: str | bool | None) -> Path:
 
 
 def hub(env: Env) -> HubAccess:
-    """Where models are downloaded from, and with which token. Raises ConfigError."""
+    """Where models are downloaded from, and with which token. Raises ConfigError, and UsageError
+    where nothing may be fetched.
+    """
+    if _offline(env) == "QVQ_OFFLINE":  # huggingface_hub knows of its own variable
+        raise UsageError("QVQ_OFFLINE is set: nothing is fetched", "unset QVQ_OFFLINE")
     from qvq_mlx.core.download import HubAccess
 
     endpoint = env.environ.get("HF_ENDPOINT", "").rstrip("/") or _ENDPOINT
@@ -231,6 +238,12 @@ def _view(value: object) -> ThinkingView | None:
     except ValueError:
         known = ", ".join(ThinkingView)
         raise ConfigError(f"thinking is {value!r}; it can be {known}") from None
+
+
+def _offline(env: Env) -> str:
+    """The variable that forbids the network, if one does. Both are read as huggingface_hub does."""
+    names = ("QVQ_OFFLINE", "HF_HUB_OFFLINE")
+    return next((name for name in names if env.environ.get(name, "").lower() in _TRUE), "")
 
 
 def _flag(name: str, value: object) -> bool:

@@ -34,7 +34,7 @@ from qvq_mlx.core.families import Family
 from qvq_mlx.core.look import Crop, Detail, Frames, Look, Pages
 from qvq_mlx.core.typed import typed
 from qvq_mlx.images import video
-from qvq_mlx.images.frames import Footage, take, tokens_of
+from qvq_mlx.images.footage import Footage, take, tokens_of
 from qvq_mlx.images.quiet import muted
 from qvq_mlx.store import registry
 from qvq_mlx.store.stated import stated

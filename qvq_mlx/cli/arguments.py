@@ -3,9 +3,11 @@
 Law: what has the form of an image is never prompt text, whether it exists or not, so a misspelt
 path fails (exit code 6) and is not asked about. An argument is an image, in this order, when
 
-1. it is `-` (stdin);
+1. it is `-` (stdin), `clip` (the clipboard) or `screen`; files of these names are `./clip` and
+   `./screen`;
 2. it exists on disk, whatever its name;
-3. it begins like a URL: `scheme://` or `data:image/`;
+3. it begins like a URL: `scheme://`, `data:image/` or `data:application/pdf`, or like base64
+   data of any type: `data:...;base64,`;
 4. it begins like a path: `/`, `./`, `../` or `~/`;
 5. it ends in an image's extension, in any case and also with spaces in it
    ("Screenshot 2026-11-21 at 10.00.png"), and no punctuation follows;
@@ -27,7 +29,10 @@ from pathlib import Path
 
 from qvq_mlx.core.errors import UsageError
 
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://|data:image/", re.IGNORECASE)
+_WORDS = ("-", "clip", "screen")
+_URL = re.compile(
+    r"[a-z][a-z0-9+.-]*://|data:(?:image/|application/pdf|[^\s,]*;base64,)", re.IGNORECASE
+)
 _PATH_STARTS = ("/", "./", "../", "~/")
 _SENTENCE_ENDS = ("?", "!", ".", "？", "！", "。", "．")
 EXTENSIONS = (
@@ -79,7 +84,7 @@ def on_disk(path: str) -> bool:
 
 def looks_like_image(argument: str) -> bool:
     """Whether `argument` has the form of an image (rules 1 and 3 to 6); the disk is not asked."""
-    if argument == "-" or _URL.match(argument) or argument.startswith(_PATH_STARTS):
+    if argument in _WORDS or _URL.match(argument) or argument.startswith(_PATH_STARTS):
         return True
     if argument.lower().endswith(EXTENSIONS):
         return True

@@ -11,7 +11,7 @@ import typer
 
 from qvq_mlx.cli.arguments import on_disk, sort
 from qvq_mlx.core.errors import UsageError
-from qvq_mlx.core.look import Look
+from qvq_mlx.core.look import Look, Pages, parse_pages
 from qvq_mlx.core.request import Output, OutputForm, Request, SamplingOverrides, ThinkingView
 
 if TYPE_CHECKING:
@@ -34,6 +34,12 @@ def ask(
     question: Annotated[
         str | None,
         typer.Option("--question", "-Q", metavar="TEXT", help="The question, whatever it spells."),
+    ] = None,
+    page: Annotated[
+        str | None,
+        typer.Option(
+            "--page", metavar="N[-M],...", help="Pages of a PDF or TIFF, frames of an animation."
+        ),
     ] = None,
     model: Annotated[
         str | None,
@@ -162,6 +168,28 @@ def ask(
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="Fail where another qvq has a big model loaded.")
     ] = False,
+    detail: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--detail",
+            metavar="low|auto|high|max|N",
+            help="Image tokens: 256, about 1,280, 2,560, the model's own maximum, or a number;"
+            " once, or once per image.",
+        ),
+    ] = None,
+    crop: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--crop",
+            metavar="X,Y,W,H",
+            help="Show this part only, in pixels or in percent (10%,10%,50%,50%);"
+            " once, or once per image.",
+        ),
+    ] = None,
+    background: Annotated[
+        str,
+        typer.Option("--background", metavar="COLOUR", help="Under what is transparent."),
+    ] = "white",
     offline: Annotated[
         bool, typer.Option("--offline", help="Refuse every network connection.")
     ] = False,
@@ -175,9 +203,10 @@ def ask(
 ) -> int:
     """Ask one question about one or more images.
 
-    IMAGE is a file, or `-` for one from stdin; some models take a video too. What looks like a file
-    is an image, whether it exists or not; everything else is the QUESTION. -i and -Q say which is
-    which. Text that is piped in follows the question.
+    IMAGE is a file, a pattern, an https address, `-` for stdin, `clip` for the clipboard or
+    `screen` for a part of the screen; some models take a video too. What looks like one of these is an image, whether it exists
+    or not; everything else is the QUESTION. -i and -Q say which is which. Text that is piped in
+    follows the question.
 
     -c goes on from the last run: its pictures, its model and what was said. Where the first
     argument is the id of a run, it goes on from that one. More images may be added.
@@ -188,6 +217,7 @@ def ask(
     from qvq_mlx.cli.run import run
     from qvq_mlx.cli.schema import read_schema
     from qvq_mlx.cli.span import parse_frames
+    from qvq_mlx.core.look import looks_for
     from qvq_mlx.guards.budget import parse_budget
     from qvq_mlx.guards.language import parse_lang
 
@@ -196,7 +226,7 @@ def ask(
     _exclude({"-R": no_thinking, "--thinking": thinking is not None})
     _exclude({"--json": as_json, "--jsonl": as_jsonl, "-x": boxed})
     _exclude({"-q": quiet, "-v": verbose})
-    if offline:
+    if offline or settings.offline:
         env.forbid_network()
     if no_save:
         settings = replace(settings, save=False)
@@ -208,6 +238,11 @@ def ask(
         past = past_of(earlier, settings.history_folder)
     images, text = _inputs(arguments or [], image or [], question)
     sent = asked(text, env, stdin_is_image="-" in images)
+    plain = Look(
+        pages=Pages() if page is None else parse_pages(page),
+        background=background,
+        frames=parse_frames(fps, frames, span),
+    )
     request = Request(
         question=sent.question,
         images=images,
@@ -227,11 +262,12 @@ def ask(
         answer_tokens=answer_tokens,
         votes=vote or 1,
         verify=verify,
-        looks=(Look(frames=parse_frames(fps, frames, span)),),
         rounds=past.rounds if past else (),
         earlier=past.shown if past else (),
         follows=past.id if past else None,
         piped_characters=sent.piped_characters,
+        looks=looks_for(images, detail or [], crop or [], plain),
+        offline=offline,
     )
     form = OutputForm.JSON if as_json else OutputForm.JSONL if as_jsonl else OutputForm.TEXT
     view = ThinkingView.NONE if no_thinking else thinking

@@ -46,20 +46,42 @@ class Thinking:
     budget_tokens: int = 4096
 
 
+OWN_MAX_TOKENS = 16_384
+"""What the published checkpoints of all families allow a picture."""
+
+
 @dataclass(frozen=True, slots=True)
 class VisionLimits:
     """What the image processor is told.
 
     A side becomes a multiple of `factor_px` (patch size x merge size); the area lands between
-    `min_pixels` and `max_pixels`; the longer side may be `max_aspect` times the shorter. `video`:
-    it takes videos too.
+    `min_pixels` and `max_pixels`; the longer side may be `max_aspect` times the shorter.
+    `own_max_pixels` is what the checkpoint itself allows; 0: not known, so OWN_MAX_TOKENS.
+    `video`: it takes videos too.
     """
 
     factor_px: int = 28
     min_pixels: int = 4 * 28 * 28
     max_pixels: int = 1280 * 28 * 28
     max_aspect: int = 200
+    own_max_pixels: int = 0
     video: bool = False
+
+    @property
+    def max_tokens(self) -> int:
+        """Image tokens of a picture of the largest size."""
+        return self.max_pixels // self.factor_px**2
+
+    @property
+    def min_tokens(self) -> int:
+        """Image tokens that even the smallest picture gets."""
+        return -(-self.min_pixels // self.factor_px**2)
+
+    @property
+    def own_max_tokens(self) -> int:
+        """The most image tokens that the checkpoint allows a picture."""
+        own = self.own_max_pixels // self.factor_px**2 or OWN_MAX_TOKENS
+        return max(own, self.max_tokens)
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,8 @@ class Stats:
     `image_tokens` are part of `prompt_tokens`. `first_token_s` counts from the start of `ask`
     and includes load; `decode_s` is from the first token to the last.
 
-    `cached_tokens` are prompt tokens that were kept of an earlier run. `passes` of the model wrote
+    `cached_tokens` are prompt tokens that were kept of an earlier run; of the images, the first
+    `cached_images` were, and are neither encoded nor prefilled again. `passes` of the model wrote
     the tokens, `accepted_tokens` of them guessed right by the `drafter`, which guessed
     `drafted_tokens`; `drafter_off` says why it stopped, if it did. Peaks are of memory, weights
     included; `peak_memory_bytes` covers encode, prefill and decode.
@@ -137,6 +138,7 @@ class Stats:
     encode_peak_bytes: int = 0
     prefill_peak_bytes: int = 0
     cached_tokens: int = 0
+    cached_images: int = 0
     passes: int = 0
     drafted_tokens: int = 0
     accepted_tokens: int = 0

@@ -7,7 +7,7 @@ refuses a record of a newer `version`. Names are the dataclasses' own; an event'
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from qvq_mlx.core.box import boxed
@@ -29,7 +29,7 @@ from qvq_mlx.core.events import (
     Verification,
     Vote,
 )
-from qvq_mlx.core.look import Look, Region
+from qvq_mlx.core.look import Region
 from qvq_mlx.core.request import Budget, Request, Sampling, SamplingOverrides
 from qvq_mlx.core.rounds import Round, Source
 
@@ -72,9 +72,10 @@ class VideoRecord:
 class ImageRecord:
     """One picture as it was read. `path` is as the user gave it, `-` for standard input.
 
-    `page` is null where the file holds one picture, `crop` where all of it was shown.
-    `absolute_path` is there in a saved run, for a file on the disk. `video` is null for a picture;
-    the other fields are then of one frame, but for `tokens`, which are of all.
+    `page` is null where the file holds one picture, `crop` where all of it was shown. `cached`:
+    what the model computed of it was kept of an earlier run; null where that is not known yet.
+    `video` is null for a picture; else the other fields are of one frame, but for `tokens`, which
+    are of all.
     """
 
     path: str
@@ -86,7 +87,7 @@ class ImageRecord:
     sha256: str
     page: int | None
     crop: Region | None
-    absolute_path: str | None = None
+    cached: bool | None = None
     video: VideoRecord | None = None
 
 
@@ -109,8 +110,7 @@ class RequestRecord:
     and `sampling` as they were used.
 
     `model_argument` is what `-m` takes to name the same model again. `schema` is the text that the
-    answer was held to; `looks` say how the images were read, one after the other, the last for all
-    that follow. `given` is null in a run that was saved before it was kept.
+    answer was held to. `given` is null in a run that was saved before it was kept.
 
     `sources` are what the images come from; `rounds` the earlier questions and answers, oldest
     first, and `follows` the id of the run that this one goes on from, or null.
@@ -132,7 +132,6 @@ class RequestRecord:
     lang: str = "auto"
     schema: str | None = None
     draft: str = "auto"
-    looks: tuple[Look, ...] = (Look(),)
     given: Given | None = None
     sources: tuple[Source, ...] = ()
     rounds: tuple[Round, ...] = ()
@@ -257,7 +256,6 @@ def request_record(plan: Plan) -> RequestRecord:
         lang=asked.lang if asked else "auto",
         schema=(asked.schema or None) if asked else None,
         draft=asked.draft if asked else "auto",
-        looks=asked.looks if asked else (Look(),),
         given=_given(asked) if asked else None,
         sources=plan.sources,
         rounds=plan.rounds,
@@ -291,7 +289,10 @@ def result_record(
         version=VERSION,
         question=request.question,
         model=request.model,
-        images=request.images,
+        images=tuple(
+            replace(image, cached=index < done.stats.cached_images)
+            for index, image in enumerate(request.images)
+        ),
         system=request.system,
         max_tokens=request.max_tokens,
         sampling=request.sampling,

@@ -88,8 +88,8 @@ class Finished:
     """The engine's last item: why it ended, what was held back, and what it measured.
 
     `tail` is text of an unfinished character (U+FFFD) that no later token completed;
-    `cached_tokens` are prompt tokens that were kept of an earlier run. `schema_met` is None where
-    the answer was held to no schema.
+    `cached_tokens` are prompt tokens that were kept of an earlier run, the first `cached_images`
+    pictures among them. `schema_met` is None where the answer was held to no schema.
     """
 
     stop_reason: StopReason
@@ -102,6 +102,7 @@ class Finished:
     cached_tokens: int = 0
     peaks: Peaks = Peaks()
     effort: Effort = Effort()
+    cached_images: int = 0
 
 
 Step = Progress | Token | Finished

@@ -95,7 +95,7 @@ class Reader:
             if ends and last == ends[-1].index:
                 self._prefixes.keep(ends[-1], lane.saved())
         yield Progress(Stage.PREFILL, len(ids), len(ids))
-        return Start(lane, ids, int(where[0, -1]), begin, encode_peak_bytes, _peak_bytes())
+        return Start(lane, ids, int(where[0, -1]), begin, encode_peak_bytes, _peak_bytes(), seen)
 
     def _encode(
         self, pictures: Sequence[Visual], control: Control

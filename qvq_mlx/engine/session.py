@@ -126,6 +126,7 @@ class Session:
                 prefill_bytes=start.prefill_peak_bytes if start is not None else 0,
             ),
             effort=effort,
+            cached_images=start.cached_images if start is not None else 0,
         )
 
 

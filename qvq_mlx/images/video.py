@@ -32,7 +32,7 @@ from qvq_mlx.core.errors import (
     UsageError,
 )
 from qvq_mlx.core.look import Look
-from qvq_mlx.images.frames import Footage, Taken, take, tokens_of
+from qvq_mlx.images.footage import Footage, Taken, take, tokens_of
 from qvq_mlx.images.paths import names_of
 from qvq_mlx.images.quiet import muted
 

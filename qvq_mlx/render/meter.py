@@ -136,6 +136,8 @@ def thought(meter: Meter) -> list[str]:
 def stats_line(stats: Stats) -> str:
     """The numbers of `--verbose` after the end."""
     cached = f", {stats.cached_tokens:,} cached" if stats.cached_tokens else ""
+    if stats.cached_images:
+        cached += f" ({stats.cached_images} image{'s' * (stats.cached_images > 1)})"
     parts = [
         f"prompt {stats.prompt_tokens:,} tokens, {stats.image_tokens:,} of them image{cached}",
         f"thinking {stats.thinking_tokens:,}",

@@ -46,6 +46,19 @@ def stated(card: ModelCard, folder: Path) -> ModelCard:
     )
 
 
+def with_own_maximum(limits: VisionLimits, folder: Path) -> VisionLimits:
+    """`limits` with what the checkpoint's image processor allows a picture, where it says so."""
+    path = folder / "preprocessor_config.json"
+    processor = Fields(path, read_json(path, missing_ok=True))
+    if "max_pixels" not in processor and "longest_edge" not in processor.inside("size"):
+        return limits
+    return replace(limits, own_max_pixels=_most_pixels(processor, limits.max_pixels))
+
+
+def _most_pixels(processor: Fields, default: int) -> int:
+    return processor.whole("max_pixels", processor.inside("size").whole("longest_edge", default))
+
+
 def _limits(config: Fields, family: Family, layout: PatchLayout, folder: Path) -> VisionLimits:
     """The upper limit is capped: checkpoints allow 16,384 image tokens, minutes of prefill."""
     path = folder / "preprocessor_config.json"
@@ -58,7 +71,7 @@ def _limits(config: Fields, family: Family, layout: PatchLayout, folder: Path) -
     lower = processor.whole(
         "min_pixels", size.whole("shortest_edge", FACTS[family].min_pixels, least=0), least=0
     )
-    upper = processor.whole("max_pixels", size.whole("longest_edge", cap))
+    upper = _most_pixels(processor, cap)
     return VisionLimits(factor_px, min(lower, cap), min(upper, cap))
 
 
