@@ -422,6 +422,17 @@ def test_the_cards_say_who_takes_videos() -> None:
         assert card.vision.video is bool(takes), card.name
 
 
+def test_the_catalogue_says_who_takes_videos(world: Callable[..., World]) -> None:
+    w = world([])
+    assert w.run("models", "--json") == 0
+    takes = {model["name"]: model["takes_video"] for model in json.loads(w.out)["models"]}
+    assert takes["qwen2.5-vl-7b"]
+    assert not takes["qvq-72b-preview"]
+    shown = world([])
+    assert shown.run("show", "qvq") == 0
+    assert "sees\tpictures\n" in shown.out
+
+
 @pytest.mark.parametrize(
     ("name", "template", "takes"),
     [

@@ -204,9 +204,9 @@ def ask(
     """Ask one question about one or more images.
 
     IMAGE is a file, a pattern, an https address, `-` for stdin, `clip` for the clipboard or
-    `screen` for a part of the screen; some models take a video too. What looks like one of these is an image, whether it exists
-    or not; everything else is the QUESTION. -i and -Q say which is which. Text that is piped in
-    follows the question.
+    `screen` for a part of the screen; some models take a video too. What looks like one of these
+    is an image, whether it exists or not; everything else is the QUESTION. -i and -Q say which is
+    which. Text that is piped in follows the question.
 
     -c goes on from the last run: its pictures, its model and what was said. Where the first
     argument is the id of a run, it goes on from that one. More images may be added.
