@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
-from qvq_mlx import fitting, history, images, keepsakes, second_look, showing, voting
+from qvq_mlx import fitting, history, images, keepsakes, rates, second_look, showing, voting
 from qvq_mlx.config import Settings
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.choice import sees_video
@@ -30,11 +30,8 @@ from qvq_mlx.store.inventory import is_here
 from qvq_mlx.turn import Turn
 
 
-def plan(request: Request, env: Env, settings: Settings, desk: images.Desk | None = None) -> Plan:
-    """Resolve every name and read every image. Raises a QvqError before anything heavy runs.
-
-    `desk`: what the pictures are taken from, for a caller that wants to look at them again.
-    """
+def plan(request: Request, env: Env, settings: Settings) -> Plan:
+    """Resolve every name and read every image. Raises a QvqError before anything heavy runs."""
     card, folder = registry.resolve(request.model, settings.hub_cache, settings.cards_folder)
     _check_images(request, card)
     sampling, notices = voting.sampling_of(request, card)
@@ -42,7 +39,7 @@ def plan(request: Request, env: Env, settings: Settings, desk: images.Desk | Non
     draft = setup.draft_model.card if setup.draft_model else None
     named = draft if setup.drafting is Drafting.MODEL else None
     try:
-        sight = showing.see(request, card, named, env, desk or desk_for(request, env, settings))
+        sight = showing.see(request, card, named, env, _desk(request, env, settings))
     except NoVideoError as error:
         text = f"{card.name} takes pictures only, and {error.message}"
         raise NoVideoError(text, _with_video(env, settings)) from None
@@ -85,10 +82,11 @@ def plan(request: Request, env: Env, settings: Settings, desk: images.Desk | Non
         keepsakes=sight.keepsakes,
         follows=request.follows,
         seen_pictures=request.seen_pictures,
+        rates=rates.known(settings.cache_folder, folder),
     )
 
 
-def desk_for(request: Request, env: Env, settings: Settings) -> images.Desk:
+def _desk(request: Request, env: Env, settings: Settings) -> images.Desk:
     """Where pictures come from in this run."""
     offline = "--offline" if request.offline else settings.offline
     return images.Desk(env.stdin.buffer, env.environ.get("PATH"), offline)
@@ -103,6 +101,7 @@ def ask(
     the run.
     """
     events = timed(ended(_events(plan, env, settings, control, loaded)), env.clock)
+    events = rates.remembered(events, settings.cache_folder, plan.folder, env.clock)
     if settings.save:
         events = _keeping(events, plan, settings)
         events = history.record(events, request_record(plan), settings.history_folder, env.now())

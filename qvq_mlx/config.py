@@ -6,8 +6,9 @@ environment variable of qvq's or of the Hugging Face cache.
     ~/.config/qvq/config.toml      model = "tiny"
                                    thinking = "line"     # tail, full, line, none
                                    save = false          # keep no history
+                                   plain = true          # lines that stay, for a screen reader
 
-    QVQ_MODEL QVQ_THINKING QVQ_SAVE QVQ_HOME QVQ_CACHE_MAX QVQ_DEBUG QVQ_PACE QVQ_STALL_S
+    QVQ_MODEL QVQ_THINKING QVQ_SAVE QVQ_PLAIN QVQ_HOME QVQ_CACHE_MAX QVQ_DEBUG QVQ_PACE QVQ_STALL_S
     QVQ_STDIN_S QVQ_OFFLINE HF_HUB_OFFLINE HF_HUB_CACHE HF_HOME HF_ENDPOINT HF_TOKEN HF_TOKEN_PATH
 
 QVQ_CACHE_MAX=2GiB caps the image-prefix cache (0: keep nothing). QVQ_PACE=8 holds a fast model to
@@ -36,7 +37,12 @@ if TYPE_CHECKING:  # every command reads the settings, and few need these
 DEFAULT_CACHE_MAX = "4GiB"
 
 _ENDPOINT = "https://huggingface.co"
-_DEFAULTS: dict[str, str | None] = {"model": None, "thinking": None, "save": "true"}
+_DEFAULTS: dict[str, str | None] = {
+    "model": None,
+    "thinking": None,
+    "save": "true",
+    "plain": "false",
+}
 KEYS = tuple(_DEFAULTS)
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
@@ -53,6 +59,7 @@ class Settings:
     model: str | None
     view: ThinkingView | None
     save: bool
+    plain: bool
     pace_tokens_per_s: float
     history_folder: Path
     hub_cache: Path
@@ -85,6 +92,7 @@ def _settings(env: Env, values: dict[str, Any]) -> Settings:
         model=_model(values.get("model")),
         view=_view(values.get("thinking")),
         save=_flag("save", values.get("save", True)),
+        plain=_flag("plain", values.get("plain", False)),
         pace_tokens_per_s=_number("QVQ_PACE", env.environ.get("QVQ_PACE", "") or "0"),
         history_folder=data_folder / "history",
         hub_cache=_hub_cache(env),
@@ -93,6 +101,18 @@ def _settings(env: Env, values: dict[str, Any]) -> Settings:
         cards_folder=config_folder / "models",
         offline=_offline(env),
     )
+
+
+def as_wished(env: Env) -> Env:
+    """The world with a terminal that is not drawn over, where the user wants plain lines.
+
+    Never raises: what is wrong with the config is for the command to say, which reads it.
+    """
+    try:
+        plain = read(env).plain
+    except ConfigError:
+        return env
+    return replace(env, environ={**env.environ, "TERM": "dumb"}) if plain else env
 
 
 def path_of(env: Env) -> Path:
@@ -126,8 +146,8 @@ def checked(key: str, text: str) -> str | bool:
             view = _view(text)
             assert view is not None
             return str(view)
-        case "save":
-            return _flag("save", text)
+        case "save" | "plain":
+            return _flag(key, text)
         case _:
             if not text.strip() or not text.isprintable():
                 raise ConfigError(f"{key} is {text!r}; it can be a model's name", "qvq models")

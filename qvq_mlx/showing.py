@@ -8,6 +8,7 @@ and the memory (`sharing`).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,6 @@ from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ImageChangedError, UsageError
 from qvq_mlx.core.events import Notice
 from qvq_mlx.core.look import Frames, Look
-from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.request import Request
 from qvq_mlx.core.rounds import Keepsake, Shown, Source
 from qvq_mlx.images.paths import ASK, path_of, quoted
@@ -104,14 +104,15 @@ def _read(
             " kept",
             'qvq ask IMAGE "question"',
         )
-    found = images.read(place, limits, desk, look)
-    if expected and found[0].sha256 != expected:
+    data = images.bytes_of(place, desk)
+    now = hashlib.sha256(data).hexdigest()
+    if expected and now != expected:
         raise ImageChangedError(
             f"{subject.name} has changed since it was asked about"
-            f" (sha256 {expected[:8]}… then, {found[0].sha256[:8]}… now)",
+            f" (sha256 {expected[:8]}… then, {now[:8]}… now)",
             ASK.format(quoted(path_of(place))),
         )
-    return found
+    return images.pictures_in(subject.name, data, limits, desk, look)
 
 
 def _source(subject: Subject, group: Sequence[Visual]) -> Source:
@@ -149,8 +150,5 @@ def _unread_pages(subjects: Sequence[Subject], groups: Sequence[Sequence[Visual]
     return [
         Notice("pages", f"{first.name}: page {first.page} of {first.pages:,} is read (--page)")
         for subject, (first, *_) in zip(subjects, groups, strict=True)
-        if isinstance(first, Picture)
-        and first.pages > 1
-        and not subject.look.pages.ranges
-        and subject.shown is None
+        if first.pages > 1 and not subject.look.pages.ranges and subject.shown is None
     ]

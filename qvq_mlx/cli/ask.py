@@ -154,6 +154,17 @@ def ask(
     boxed: Annotated[
         bool, typer.Option("-x", help="Only the last boxed value, else the answer.")
     ] = False,
+    boxes: Annotated[
+        bool,
+        typer.Option("--boxes", help="JSON: boxes and points, in the images' own pixels."),
+    ] = False,
+    annotate: Annotated[
+        Path | None,
+        typer.Option("--annotate", metavar="OUT.png", help="Draw them on the image, as this file."),
+    ] = None,
+    show: Annotated[
+        bool, typer.Option("--show", help="Show the image with them in the terminal.")
+    ] = False,
     file: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="Write there, not to stdout."),
@@ -204,8 +215,8 @@ def ask(
     """Ask one question about one or more images.
 
     IMAGE is a file, a pattern, an https address, `-` for stdin, `clip` for the clipboard or
-    `screen` for a part of the screen; some models take a video too. What looks like one of these
-    is an image, whether it exists or not; everything else is the QUESTION. -i and -Q say which is
+    `screen` for a part of the screen; some models take a video too. What looks like one of these is
+    an image, whether it exists or not; everything else is the QUESTION. -i and -Q say which is
     which. Text that is piped in follows the question.
 
     -c goes on from the last run: its pictures, its model and what was said. Where the first
@@ -224,7 +235,7 @@ def ask(
     env: Env = context.obj
     settings = config.read(env)
     _exclude({"-R": no_thinking, "--thinking": thinking is not None})
-    _exclude({"--json": as_json, "--jsonl": as_jsonl, "-x": boxed})
+    _exclude({"--json": as_json, "--jsonl": as_jsonl, "-x": boxed, "--boxes": boxes})
     _exclude({"-q": quiet, "-v": verbose})
     if offline or settings.offline:
         env.forbid_network()
@@ -270,10 +281,11 @@ def ask(
         offline=offline,
     )
     form = OutputForm.JSON if as_json else OutputForm.JSONL if as_jsonl else OutputForm.TEXT
+    form = OutputForm.BOXES if boxes else form
     view = ThinkingView.NONE if no_thinking else thinking
     if view is None and env.stdout.isatty() and form is OutputForm.TEXT and not (file or quiet):
         view = settings.view  # the config file speaks of the screen, not of pipes and files
-    output = Output(form, view, boxed, file, verbose, quiet)
+    output = Output(form, view, boxed, file, verbose, quiet, annotate, show)
     return run(request, output, env, settings)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +17,11 @@ AS_JSON = Annotated[bool, typer.Option("--json", help="The run as qvq ask --json
 AS_JSONL = Annotated[bool, typer.Option("--jsonl", help="Its events as qvq ask --jsonl does.")]
 BOXED = Annotated[bool, typer.Option("-x", help="Only the last boxed value, else the answer.")]
 
+BOXES = Annotated[bool, typer.Option("--boxes", help="What it points at, as qvq ask --boxes.")]
+ANNOTATE = Annotated[
+    Path | None, typer.Option("--annotate", metavar="OUT.png", help="Draw that on the image.")
+]
+
 
 def last(
     context: typer.Context,
@@ -24,18 +30,26 @@ def last(
     as_json: AS_JSON = False,
     as_jsonl: AS_JSONL = False,
     boxed: BOXED = False,
+    boxes: BOXES = False,
+    annotate: ANNOTATE = None,
 ) -> None:
     """Print the answer of the last run, or its thinking.
 
     On a terminal the run is shown as it stood there when it ended.
     """
-    from qvq_mlx.cli.past import show_last  # not before: `qvq --help` reads this module
+    from qvq_mlx.cli.past import draw, show_last  # not before: `qvq --help` reads this module
 
     env: Env = context.obj
-    show_last(env, wanted_form(answer, thinking, as_json, as_jsonl, boxed))
+    form = wanted_form(answer, thinking, as_json, as_jsonl, boxed, boxes)
+    if annotate is None:
+        show_last(env, form)
+    else:
+        draw(env, None, form, annotate)
 
 
-def wanted_form(answer: bool, thinking: bool, as_json: bool, as_jsonl: bool, boxed: bool) -> Form:
+def wanted_form(
+    answer: bool, thinking: bool, as_json: bool, as_jsonl: bool, boxed: bool, boxes: bool
+) -> Form:
     """The one that was asked for. Raises UsageError for two."""
     from qvq_mlx.cli.past import Form, form_of
 
@@ -46,5 +60,6 @@ def wanted_form(answer: bool, thinking: bool, as_json: bool, as_jsonl: bool, box
             Form.JSON: as_json,
             Form.JSONL: as_jsonl,
             Form.BOXED: boxed,
+            Form.BOXES: boxes,
         }
     )

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qvq_mlx.cli.last import ANSWER, AS_JSON, AS_JSONL, BOXED, THINKING, wanted_form
+from qvq_mlx.cli.last import (
+    ANNOTATE,
+    ANSWER,
+    AS_JSON,
+    AS_JSONL,
+    BOXED,
+    BOXES,
+    THINKING,
+    wanted_form,
+)
 
 if TYPE_CHECKING:
     from qvq_mlx.core.env import Env
@@ -67,6 +76,8 @@ def show(
     as_json: AS_JSON = False,
     as_jsonl: AS_JSONL = False,
     boxed: BOXED = False,
+    boxes: BOXES = False,
+    annotate: ANNOTATE = None,
     play: Annotated[
         bool | None,
         typer.Option("--play/--no-play", help="With keys: expand, search, page. As a rule yes."),
@@ -76,10 +87,13 @@ def show(
 
     On a terminal with keys: t shows the thinking, / searches, space turns the page, q leaves.
     """
-    from qvq_mlx.cli.past import show_run
+    from qvq_mlx.cli.past import draw, show_run
 
-    form = wanted_form(answer, thinking, as_json, as_jsonl, boxed)
-    show_run(context.obj, run, form, play=play)
+    form = wanted_form(answer, thinking, as_json, as_jsonl, boxed, boxes)
+    if annotate is None:
+        show_run(context.obj, run, form, play=play)
+    else:
+        draw(context.obj, run, form, annotate)
 
 
 @log.command("search")

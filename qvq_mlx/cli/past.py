@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from qvq_mlx.core.errors import NoAnswerError, UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from qvq_mlx.core.env import Env
     from qvq_mlx.core.request import ThinkingView
     from qvq_mlx.history import Run
@@ -26,6 +28,7 @@ class Form(StrEnum):
     JSON = "--json"
     JSONL = "--jsonl"
     BOXED = "-x"
+    BOXES = "--boxes"
 
 
 def form_of(given: dict[Form, bool]) -> Form:
@@ -42,6 +45,21 @@ def show_last(env: Env, form: Form) -> None:
 
     settings = config.read(env)
     show(history.last(settings.history_folder), form, env, settings.view, "qvq last")
+
+
+def draw(env: Env, prefix: str | None, form: Form, path: Path) -> None:
+    """`--annotate` for a saved run, the last one without a prefix."""
+    from qvq_mlx import config, history
+    from qvq_mlx.cli.pointed import draw_again
+    from qvq_mlx.render.clean import clean_line
+
+    if form is not Form.SCREEN:
+        raise UsageError(f"{form} and --annotate exclude each other", f"qvq last {form}")
+    settings = config.read(env)
+    folder = settings.history_folder
+    run = history.last(folder) if prefix is None else history.find(folder, prefix)
+    for written in draw_again(run.request, run.transcript.answer, path, settings):
+        env.stdout.write(clean_line(str(written)) + "\n")
 
 
 def show_run(env: Env, prefix: str | None, form: Form, *, play: bool | None) -> None:
@@ -75,6 +93,9 @@ def show(run: Run, form: Form, env: Env, view: ThinkingView | None, command: str
         case Form.JSON | Form.JSONL:
             env.stdout.write(_data(run, form))
             return
+        case Form.BOXES:
+            env.stdout.write(_boxes(run, env))
+            return
         case Form.THINKING:
             env.stdout.write(_text(run.transcript.thinking, env) + "\n")
             return
@@ -106,6 +127,16 @@ def _data(run: Run, form: Form) -> str:
     if form is Form.JSON:
         return json_text(asdict(result(run)), indent=2) + "\n"
     return "".join(json_text(entry) + "\n" for entry in lines_json(run))
+
+
+def _boxes(run: Run, env: Env) -> str:
+    from qvq_mlx import config
+    from qvq_mlx.cli.pointed import with_coordinates
+    from qvq_mlx.render.documents import boxes_text
+
+    done = run.done
+    request = with_coordinates(run.request, config.read(env))
+    return boxes_text(request, run.transcript.answer, complete=bool(done and done.complete))
 
 
 def _boxed(answer: str) -> str:

@@ -77,6 +77,7 @@ def _facts(card: ModelCard, machine: Machine, path: str) -> list[tuple[str, str]
         ("sampling", marked("sampling", _sampling(card))),
         ("max tokens", f"{card.max_tokens:,}"),
         ("draft", card.draft),
+        ("boxes", str(card.boxes) if card.sees else ""),
         *((name, marked(field, value)) for name, field, value in _shape_facts(card.shape)),
         *(("source", source) for source in card.sources),
         ("unconfirmed", ", ".join(card.unconfirmed)),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from qvq_mlx.core.places import Coordinates
 from qvq_mlx.core.request import Sampling
 
 
@@ -125,8 +126,9 @@ class ModelCard:
     absolute `folder`. `base` names the model that this is a quantization of, at `bits` per weight
     (0: nobody said). `download_bytes` is the size of the weights. `rank` orders the defaults,
     highest first; 0 is never picked by itself. `draft` names the card of a smaller model with the
-    same tokenizer, which drafts for this one where it is on the disk.
-    `rounds` False: it answers one question and knows no conversation; a follow-up is retold to it.
+    same tokenizer, which drafts for this one where it is on the disk. `boxes` says what the numbers
+    mean with which it points at a place. `rounds` False: it answers one question and knows no
+    conversation; a follow-up is retold to it.
     `unconfirmed` lists the fields, as dotted paths, that no source confirms.
     """
 
@@ -150,6 +152,7 @@ class ModelCard:
     rank: int = 0
     draft: str = ""
     rounds: bool = True
+    boxes: Coordinates = Coordinates.RELATIVE_1000
     sources: tuple[str, ...] = ()
     unconfirmed: tuple[str, ...] = ()
 

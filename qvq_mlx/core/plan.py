@@ -8,6 +8,7 @@ from pathlib import Path
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.events import Notice
+from qvq_mlx.core.forecast import Rates
 from qvq_mlx.core.request import Request, Sampling
 from qvq_mlx.core.rounds import Keepsake, Round, Source, kept, retold
 from qvq_mlx.core.setup import Setup
@@ -28,6 +29,8 @@ class Plan:
     `pictures` are those of all rounds and of the question, in order, and `sources` what they come
     from. `keepsakes` are the bytes of sources that could not be read again. The first
     `seen_pictures` need no receipt any more.
+
+    `rates`: how fast earlier runs were here.
     """
 
     question: str
@@ -46,6 +49,7 @@ class Plan:
     answer_tokens: int = 1024
     votes: int = 1
     verify: bool = False
+    rates: Rates = Rates()
     request: Request | None = None
     rounds: tuple[Round, ...] = ()
     room_bytes: int | None = None

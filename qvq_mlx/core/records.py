@@ -30,6 +30,7 @@ from qvq_mlx.core.events import (
     Vote,
 )
 from qvq_mlx.core.look import Region
+from qvq_mlx.core.places import Coordinates, PointedImage
 from qvq_mlx.core.request import Budget, Request, Sampling, SamplingOverrides
 from qvq_mlx.core.rounds import Round, Source
 
@@ -114,6 +115,9 @@ class RequestRecord:
 
     `sources` are what the images come from; `rounds` the earlier questions and answers, oldest
     first, and `follows` the id of the run that this one goes on from, or null.
+
+    `boxes` is what the numbers mean with which the model points at a place; null in a run that was
+    saved before it was kept.
     """
 
     version: int
@@ -136,6 +140,7 @@ class RequestRecord:
     sources: tuple[Source, ...] = ()
     rounds: tuple[Round, ...] = ()
     follows: str | None = None
+    boxes: Coordinates | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +148,8 @@ class ResultRecord:
     """A whole run in one object, as `--json` prints it.
 
     `answer` is null where there is none that is complete; what there is, is in `partial_answer`.
-    `boxed` is the content of the last box in `answer`.
+    `boxed` is the content of the last box in `answer`. `pointing` is what the answer (or what there
+    is of it) points at, an entry per image; null where it points at nothing.
     """
 
     version: int
@@ -164,6 +170,19 @@ class ResultRecord:
     stats: Stats
     vote: Vote | None
     verification: Verification | None
+    pointing: tuple[PointedImage, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class BoxesRecord:
+    """What an answer points at, as `--boxes` prints it: an entry per image, in order.
+
+    `complete` is false where the answer was cut off; what there is of it, is here.
+    """
+
+    version: int
+    complete: bool
+    images: tuple[PointedImage, ...]
 
 
 def type_name(kind: type[Event]) -> str:
@@ -260,6 +279,7 @@ def request_record(plan: Plan) -> RequestRecord:
         sources=plan.sources,
         rounds=plan.rounds,
         follows=plan.follows,
+        boxes=plan.card.boxes,
     )
 
 
@@ -280,11 +300,32 @@ def _given(asked: Request) -> Given:
     return Given(asked.system, asked.max_tokens, asked.sampling, asked.budget)
 
 
+def pointed_at(request: RequestRecord, answer: str, *, asked: bool) -> tuple[PointedImage, ...]:
+    """What an answer to `request` points at; `asked`: the user asked for boxes."""
+    from qvq_mlx.core.pointing import report  # not before: most who read a run do not ask
+
+    coordinates = request.boxes or Coordinates.RELATIVE_1000
+    return report(answer, request.images, coordinates, asked=asked)
+
+
+def boxes_record(request: RequestRecord, answer: str, *, complete: bool) -> BoxesRecord:
+    """What the answer of a run points at, where someone asked for that."""
+    return BoxesRecord(VERSION, complete, pointed_at(request, answer, asked=True))
+
+
+def places_of(request: RequestRecord) -> tuple[str, ...]:
+    """Where each image lies: its absolute path where one is known, else what the user gave."""
+    known = [source.path for source in request.sources for _ in range(source.pictures)]
+    known += [None] * (len(request.images) - len(known))
+    return tuple(place or image.path for place, image in zip(known, request.images, strict=True))
+
+
 def result_record(
     request: RequestRecord, transcript: Transcript, notices: tuple[Notice, ...], done: Done
 ) -> ResultRecord:
     """The whole of a run that has ended."""
     answer = transcript.answer
+    pointing = pointed_at(request, answer, asked=False)
     return ResultRecord(
         version=VERSION,
         question=request.question,
@@ -307,4 +348,5 @@ def result_record(
         stats=done.stats,
         vote=done.vote,
         verification=done.verification,
+        pointing=pointing if any(image.said for image in pointing) else None,
     )

@@ -123,6 +123,8 @@ class OutputForm(StrEnum):
     """One object at the end."""
     JSONL = "jsonl"
     """One object per event, as it happens."""
+    BOXES = "boxes"
+    """One object at the end: what the answer points at, in the pictures' own pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,7 @@ class Output:
     """How the run is shown. `view` None: the user did not say (a tail where a person watches).
 
     `boxed_only`: the last boxed value alone where there is one. `file`: instead of stdout.
+    `annotate`: a picture to write, with what the answer points at; `show`: the terminal shows it.
     """
 
     form: OutputForm = OutputForm.TEXT
@@ -138,3 +141,10 @@ class Output:
     file: Path | None = None
     verbose: bool = False
     quiet: bool = False
+    annotate: Path | None = None
+    show: bool = False
+
+    @property
+    def needs_originals(self) -> bool:
+        """Whether the pictures are looked at again when the answer stands."""
+        return self.annotate is not None or self.show

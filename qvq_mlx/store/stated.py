@@ -43,6 +43,7 @@ def stated(card: ModelCard, folder: Path) -> ModelCard:
             if layout
             else VisionLimits()
         ),
+        boxes=FACTS[family].boxes,
     )
 
 
