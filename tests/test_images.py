@@ -336,9 +336,9 @@ def test_stdin_that_is_a_terminal_or_broken() -> None:
 def test_too_many_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "big.png"
     with path.open("wb") as file:
-        file.truncate(600 * 2**20)  # a hole: nothing is written
+        file.truncate(100 * 2**30)  # a hole: nothing is written
     error = refused(str(path), ImageSizeError)
-    assert error.message == f"{path}: 600 MiB is too large; the limit is 512 MiB"
+    assert error.message == f"{path}: 102,400 MiB is too large; the limit is 512 MiB"
     assert error.hint == f"sips -Z 4000 {path} --out big.png"
     monkeypatch.setattr(sources, "MAX_FILE_BYTES", 2**20)
     assert "more than 1 MiB" in refused("-", ImageSizeError, bytes(2**20 + 1)).message
@@ -398,7 +398,6 @@ def test_too_small_and_too_narrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         (b"\0\0\0\x18ftypheic\0\0\0\0", "the HEIC is cut off or damaged", "file"),
         (b"\0\0\0\x18ftypmif1\0\0\0\0", "the HEIC is cut off or damaged", "file"),
         (b"\0\0\0\x18ftypavif\0\0\0\0", "the AVIF is cut off or damaged", "file"),
-        (b"\0\0\0\x18ftypmp42\0\0\0\0", "is a video", "file"),
         (b"\0\0\0\x0cjP  \r\n\x87\n", "is a JPEG 2000 picture", "sips -s format png"),
         (b"\0\0\1\0\1\0", "is an icon (ICO)", "sips -s format png"),
         (b"PK\3\4\0\0", "is a ZIP archive", "unzip -l"),
