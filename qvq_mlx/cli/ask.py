@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -117,6 +118,9 @@ def ask(
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Neither read nor keep what an image cost before.")
     ] = False,
+    no_save: Annotated[
+        bool, typer.Option("--no-save", help="Leave nothing of this run in the history.")
+    ] = False,
     thinking: Annotated[
         ThinkingView | None,
         typer.Option("--thinking", help="How much of the thinking is shown."),
@@ -165,6 +169,7 @@ def ask(
 
     env: Env = context.obj
     settings = config.read(env)
+    settings = replace(settings, save=settings.save and not no_save)
     _exclude({"-R": no_thinking, "--thinking": thinking is not None})
     _exclude({"--json": as_json, "--jsonl": as_jsonl, "-x": boxed})
     _exclude({"-q": quiet, "-v": verbose})

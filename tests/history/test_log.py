@@ -41,7 +41,7 @@ from qvq_mlx.history.files import short_ids
 from tests.conftest import EXAMPLES, ScriptedEngine, World
 
 Build = Callable[..., World]
-WORDS = ["I ", "see ", "**Final ", "Answer**\n\n", "It is ", "\\boxed{2}"]
+WORDS = ["I ", "see.\n\n", "**Final ", "Answer**\n\n", "It is ", "\\boxed{2}"]
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 DONE = Done(
     StopReason.END,
@@ -98,6 +98,12 @@ def test_a_run_records_all_that_it_takes_to_ask_again(
     assert request.given == Given(sampling=SamplingOverrides(seed=5), budget=Budget(7))
     assert (request.budget_tokens, request.answer_tokens) == (7, 9)
     assert (request.lang, request.schema, request.draft) == ("auto", None, "auto")
+
+
+def test_no_save_leaves_nothing(world: Build, folder: Path) -> None:
+    w = asked(world, str(EXAMPLES / "sum.png"), "How many?", "--no-save")
+    assert w.out == "It is \\boxed{2}\n"
+    assert not folder.exists()
 
 
 def test_an_image_from_stdin_has_no_place(world: Build, folder: Path) -> None:
