@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import chain
 
-from benchmarks import drafting, overhead, second_question
+from benchmarks import drafting, history, overhead, second_question
 from benchmarks.results import report
 
 report(
@@ -12,5 +12,6 @@ report(
         overhead.measure(rounds=15),
         second_question.measure(rounds=3),
         drafting.measure(rounds=5, pictures=40),
+        history.measure(runs=10_000),
     )
 )

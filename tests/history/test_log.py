@@ -209,6 +209,40 @@ def test_a_run_that_an_error_ended_says_which(folder: Path) -> None:
     assert run.path.suffix == ".jsonl"
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (SystemExit(143), "SIGTERM"),
+        (KeyboardInterrupt(), "KeyboardInterrupt"),
+        (SystemExit(1), None),
+    ],
+)
+def test_a_run_that_was_stopped_says_what_stopped_it(
+    folder: Path, error: BaseException, said: str | None
+) -> None:
+    request = RequestRecord(1, "request", "q", "m", (), None, 1, Sampling())
+    steps = history.record([ThinkingDelta("so", 1), DONE], request, folder, NOW)
+    next(steps)
+    with pytest.raises(type(error)):
+        steps.throw(error)  # type: ignore[attr-defined]
+    run = history.last(folder)
+    assert run.ending is history.Ending.INTERRUPT
+    assert run.done is not None
+    assert run.done.stats.generated_tokens == 1
+    assert run.notices == (Notice("ended", said or "SystemExit: 1"),)
+
+
+def test_who_stops_reading_because_of_a_signal_says_so_too(folder: Path) -> None:
+    request = RequestRecord(1, "request", "q", "m", (), None, 1, Sampling())
+    steps = history.record([ThinkingDelta("so", 1), DONE], request, folder, NOW)
+    next(steps)
+    try:
+        raise SystemExit(129)
+    except SystemExit:
+        steps.close()  # type: ignore[attr-defined]
+    assert history.last(folder).notices == (Notice("ended", "SIGHUP"),)
+
+
 def test_a_lone_surrogate_costs_nothing(folder: Path) -> None:
     save(folder, thinking="\ud800x")
     assert history.last(folder).transcript.thinking == "\ud800x"
