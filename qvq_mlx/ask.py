@@ -39,7 +39,7 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
     draft = setup.draft_model.card if setup.draft_model else None
     named = draft if setup.drafting is Drafting.MODEL else None
     try:
-        sight = showing.see(request, card, named, env, _desk(request, env, settings))
+        sight = showing.see(request, card, named, env, desk_for(request, env, settings))
     except NoVideoError as error:
         text = f"{card.name} takes pictures only, and {error.message}"
         raise NoVideoError(text, _with_video(env, settings)) from None
@@ -86,7 +86,7 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
     )
 
 
-def _desk(request: Request, env: Env, settings: Settings) -> images.Desk:
+def desk_for(request: Request, env: Env, settings: Settings) -> images.Desk:
     """Where pictures come from in this run."""
     offline = "--offline" if request.offline else settings.offline
     return images.Desk(env.stdin.buffer, env.environ.get("PATH"), offline)
