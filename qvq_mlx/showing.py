@@ -74,10 +74,11 @@ def see(
 
     looks = [subject.look for subject in subjects]
     found = sharing.shared(card, looks, request.max_tokens, question, read, memory)
-    has_clip = any(isinstance(visual, Clip) for visual in found.pictures)
-    if not has_clip and any(look.frames != Frames() for look in looks):
+    new = [visual for group in found.groups[len(request.earlier) :] for visual in group]
+    has_clip = any(isinstance(visual, Clip) for visual in new)
+    if not has_clip and any(look.frames != Frames() for look in request.looks):
         raise UsageError(
-            "--fps, --frames and --span are for videos, and none is given",
+            "--fps, --frames and --span are for a video, and no new one is given",
             'qvq ask VIDEO "question"',
         )
     return Sight(

@@ -75,6 +75,21 @@ def test_a_crop_shows_these_pixels_and_no_others(name: str) -> None:
     assert np.abs(pixels(picture) - expected).max() <= found.slack + (found.slack > 0)
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(("width", "height"), [(1000, 700), (403, 911), (64, 30)])
+def test_a_turned_picture_is_resized_as_if_it_had_been_upright(
+    width: int, height: int, orientation: int
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = corpus.encoded(corpus.of(scene(width, height)), "PNG", exif=exif, compress_level=1)
+    stands = corpus.upright(scene(width, height), orientation)
+    for limits in LIMITS.values():
+        picture = read(data, limits)
+        expected = reference(Case(b"", stands), picture.width_px, picture.height_px)
+        assert np.array_equal(pixels(picture), expected)
+
+
 def test_a_crop_counts_in_the_upright_picture() -> None:
     found = case("png orientation 6")
     picture = read(found.data, EXACT, Look(crop=Crop(3, 50, 20, 15)))

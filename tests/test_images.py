@@ -336,9 +336,9 @@ def test_stdin_that_is_a_terminal_or_broken() -> None:
 def test_too_many_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "big.png"
     with path.open("wb") as file:
-        file.truncate(600 * 2**20)  # a hole: nothing is written
+        file.truncate(100 * 2**30)  # a hole: nothing is written
     error = refused(str(path), ImageSizeError)
-    assert error.message == f"{path}: 600 MiB is too large; the limit is 512 MiB"
+    assert error.message == f"{path}: 102,400 MiB is too large; the limit is 512 MiB"
     assert error.hint == f"sips -Z 4000 {path} --out big.png"
     monkeypatch.setattr(sources, "MAX_FILE_BYTES", 2**20)
     assert "more than 1 MiB" in refused("-", ImageSizeError, bytes(2**20 + 1)).message

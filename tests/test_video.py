@@ -8,6 +8,7 @@ import os
 import struct
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from random import Random
 from typing import cast
@@ -31,6 +32,7 @@ from qvq_mlx.core.errors import (
 )
 from qvq_mlx.core.families import Family
 from qvq_mlx.core.look import Crop, Detail, Frames, Look, Pages
+from qvq_mlx.core.typed import typed
 from qvq_mlx.images import video
 from qvq_mlx.images.footage import Footage, take, tokens_of
 from qvq_mlx.images.quiet import muted
@@ -420,6 +422,17 @@ def test_the_cards_say_who_takes_videos() -> None:
         assert card.vision.video is bool(takes), card.name
 
 
+def test_the_catalogue_says_who_takes_videos(world: Callable[..., World]) -> None:
+    w = world([])
+    assert w.run("models", "--json") == 0
+    takes = {model["name"]: model["takes_video"] for model in json.loads(w.out)["models"]}
+    assert takes["qwen2.5-vl-7b"]
+    assert not takes["qvq-72b-preview"]
+    shown = world([])
+    assert shown.run("show", "qvq") == 0
+    assert "sees\tpictures\n" in shown.out
+
+
 @pytest.mark.parametrize(
     ("name", "template", "takes"),
     [
@@ -461,7 +474,7 @@ def test_options_for_videos_need_one(world: Callable[..., World]) -> None:
     w = world([])
     picture = str(ROOT / "examples" / "shapes.png")
     assert w.run("ask", "-m", "tiny", "--fps", "1", picture, "what?") == 2
-    assert "none is given" in w.err
+    assert "no new one is given" in w.err
 
 
 def test_a_clip_among_pictures_is_asked_and_recorded(
@@ -484,3 +497,19 @@ def test_a_clip_among_pictures_is_asked_and_recorded(
     assert clip["times_s"] == [0.5, 1.0, 1.5]
     assert clip["fps"] == pytest.approx(3 / 21 * RATE)
     assert found[1]["tokens"] == 2 * 140
+    again = world()
+    assert again.run("ask", "-c", "-v", "--max-tokens", "3", "and then?") == 3
+    receipt = "96×64 2.0 s, 0.5 s to 1.5 s · 3 frames → 392×280 · 280 tokens"
+    assert receipt in again.err
+    third = world()
+    assert third.run("ask", "-c", "--fps", "1", "and then?") == 2
+    assert "no new one is given" in third.err
+    watched = world(tty=True, err_tty=True, size=(120, 24))
+    watched.run("last")
+    assert receipt in watched.out + watched.err
+
+
+def test_a_look_at_a_video_survives_the_history() -> None:
+    for frames in (Frames(), Frames(fps=1.5, span_s=(1, 2.5)), Frames(count=3, span_s=(0.5, None))):
+        look = Look(frames=frames)
+        assert typed(Look, json.loads(json.dumps(asdict(look)))) == look

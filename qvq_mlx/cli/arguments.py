@@ -5,7 +5,8 @@ path fails (exit code 6) and is not asked about. An argument is an image, in thi
 
 1. it is `-` (stdin), `clip` (the clipboard) or `screen`; files of these names are `./clip` and
    `./screen`;
-2. it exists on disk, whatever its name;
+2. it exists on disk, whatever its name, or is a pattern with a `*` and no white space that
+   names files;
 3. it begins like a URL: `scheme://`, `data:image/` or `data:application/pdf`, or like base64
    data of any type: `data:...;base64,`;
 4. it begins like a path: `/`, `./`, `../` or `~/`;
@@ -21,6 +22,7 @@ with `--question`; an image whose name breaks them exists, so rule 2 finds it.
 
 from __future__ import annotations
 
+import glob
 import re
 import shlex
 from collections.abc import Callable, Sequence
@@ -78,8 +80,14 @@ def is_image(argument: str, exists: Callable[[str], bool]) -> bool:
 
 
 def on_disk(path: str) -> bool:
-    """What `exists` is outside of tests; `~` is the home folder."""
-    return Path(path).expanduser().exists()
+    """What `exists` is outside of tests; `~` is the home folder. Of the characters of a pattern
+    only `*` counts here: questions end with a `?`.
+    """
+    place = Path(path).expanduser()
+    if place.exists():
+        return True
+    is_pattern = "*" in path and not any(character.isspace() for character in path)
+    return is_pattern and any(True for _ in glob.iglob(str(place)))  # noqa: PTH207
 
 
 def looks_like_image(argument: str) -> bool:

@@ -30,6 +30,12 @@ def fit(
     page: Annotated[
         str | None, typer.Option("--page", metavar="N[-M],...", help="Pages or frames of these.")
     ] = None,
+    detail: Annotated[
+        str | None,
+        typer.Option(
+            "--detail", metavar="low|auto|high|max|N", help="Image tokens, as `qvq ask` takes them."
+        ),
+    ] = None,
     budget: Annotated[
         int | None, typer.Option("--budget", min=0, metavar="N", help="Tokens of thinking.")
     ] = None,
@@ -60,6 +66,8 @@ def fit(
     card = _card(name, env) if name else best(known, facts) or registry.find(_FALLBACK)
     desk = images.Desk(env.stdin.buffer, env.environ.get("PATH"), settings.offline)
     look = Look(pages=parse_pages(page)) if page else Look()
+    if detail is not None:
+        card = _at(card, detail)
     use = _use(card, image or [], desk, look, budget)
     found = estimate_for(card, facts, use)
     suffix = f" --memory {shlex.quote(memory)}" if memory else ""
@@ -80,6 +88,18 @@ def fit(
 
 _FALLBACK = "qvq"
 _POOR = ("no", "tight")
+
+
+def _at(card: ModelCard, detail: str) -> ModelCard:
+    """With the pictures that `detail` asks for. Raises UsageError."""
+    from dataclasses import replace
+
+    from qvq_mlx.core.detail import limited
+    from qvq_mlx.core.look import parse_detail
+
+    if not card.sees:
+        raise UsageError(f"{card.name} reads text only", f"qvq fit {card.name}")
+    return replace(card, vision=limited(card.vision, parse_detail(detail)))
 
 
 def _card(name: str, env: Env) -> ModelCard:

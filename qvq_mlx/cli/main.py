@@ -17,14 +17,13 @@ def main(argv: Sequence[str], env: Env) -> int:
 
     Raises nothing but the SystemExit of a signal that ends the process.
     """
-    if list(argv) in (["--version"], ["-V"]):
-        env.stdout.write(f"qvq {__version__}\n")  # and nothing more is imported for it
-        return 0
     from qvq_mlx.core.errors import ExitCode, QvqError
 
     screens = [stream for stream in (env.stdout, env.stderr) if stream.isatty()]
     try:
-        return _dispatch(list(argv), env)
+        code = _dispatch(list(argv), env)
+        env.stdout.flush()  # what cannot be written is an error of this command
+        return code
     except QvqError as error:
         _report(env, error)
         return error.exit_code
@@ -32,21 +31,45 @@ def main(argv: Sequence[str], env: Env) -> int:
         return ExitCode.BROKEN_PIPE
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
-    except Exception as error:  # a bug: one line, unless someone is after it
-        if isinstance(error, OSError) and not all(screen.isatty() for screen in screens):
+    except OSError as error:
+        if not all(screen.isatty() for screen in screens):
             return ExitCode.HUNG_UP  # the terminal went away under a write to it
-        from qvq_mlx.config import debugging
+        return _unwritten(error, env) or _bug(error, env)
+    except Exception as error:
+        return _bug(error, env)
 
-        if debugging(env):
-            import traceback
 
-            traceback.print_exc(file=env.stderr)
-        kind = type(error).__name__
-        _report(env, QvqError(f"{kind}: {error} (this is a bug)", "QVQ_DEBUG=1 qvq ..."))
-        return ExitCode.INTERNAL
+def _unwritten(error: OSError, env: Env) -> int | None:
+    """The exit code where the disk took no more; None for any other error."""
+    from errno import EDQUOT, EFBIG, ENOSPC
+
+    from qvq_mlx.core.errors import OutputError
+
+    if error.errno not in (ENOSPC, EDQUOT, EFBIG):
+        return None
+    reason = (error.strerror or "the disk is full").lower()
+    _report(env, full := OutputError(f"the output could not be written: {reason}", "df -h"))
+    return full.exit_code
+
+
+def _bug(error: Exception, env: Env) -> int:
+    """One line, unless someone is after it."""
+    from qvq_mlx.config import debugging
+    from qvq_mlx.core.errors import ExitCode, QvqError
+
+    if debugging(env):
+        import traceback
+
+        traceback.print_exc(file=env.stderr)
+    kind = type(error).__name__
+    _report(env, QvqError(f"{kind}: {error} (this is a bug)", "QVQ_DEBUG=1 qvq ..."))
+    return ExitCode.INTERNAL
 
 
 def _dispatch(argv: list[str], env: Env) -> int:
+    if argv in (["--version"], ["-V"]):
+        env.stdout.write(f"qvq {__version__}\n")  # and nothing more is imported for it
+        return 0
     from qvq_mlx.cli.quick import quick
 
     if (found := quick(argv, env)) is not None:

@@ -24,7 +24,7 @@ from qvq_mlx.images.colour import Upright, background_of
 from qvq_mlx.images.containers import readable
 from qvq_mlx.images.desk import MAX_PICTURES, WORDS, Desk, Web
 from qvq_mlx.images.globs import expanded
-from qvq_mlx.images.pages import Frame, Sheet, pages
+from qvq_mlx.images.pages import Frame, Sheet, pages_of
 from qvq_mlx.images.paths import called, path_of
 from qvq_mlx.images.pixels import decoded
 from qvq_mlx.images.resize import smart_resize
@@ -71,7 +71,7 @@ def pictures_in(
     background = background_of(look.background)
     data = readable(name, data, desk.path, MAX_FILE_BYTES)
     found: list[Visual] = []
-    for page in pages(name, data, look.pages):
+    for page in pages_of(name, data, look.pages):
         match page:
             case Frame():
                 upright = decoded(name, page.data, background, page.index)

@@ -24,7 +24,7 @@ from qvq_mlx.images.pixels import quiet
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MAX_WALKED_PIXELS = 2**30
+MAX_WALKED_PIXELS = 2**28
 """Of the frames before the ones that are read: an animation is decoded from its beginning."""
 
 
@@ -50,7 +50,7 @@ class Sheet:
     image: Image
 
 
-def pages(
+def pages_of(
     source: str, data: bytes, wanted: Pages, max_pixels: int = pdf.MAX_PIXELS
 ) -> Iterator[Frame | Sheet]:
     """Those of `data` that are `wanted`, in that order. `max_pixels` bounds a drawn page.

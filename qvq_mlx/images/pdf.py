@@ -1,35 +1,38 @@
-"""Pages of a PDF, drawn by PDFium: at 200 dpi, or fewer where a page is too large for that.
+"""Pages of a PDF, drawn by PDFium in a process of its own: at 200 dpi, or fewer where a page is
+too large for that.
 
 Law: the size of a drawn page follows from the page alone, not from the model or the detail, so a
-crop and a box name the same place in every run. Filled-in forms and annotations are drawn as a
-viewer draws them; scripts are not run, and nothing is fetched. Drawing stops at a deadline.
+crop and a box name the same place in every run. A page takes DRAW_S and MAX_MEMORY_BYTES at most,
+and a crash of PDFium is an error like any other.
 
-Not covered: the deadline is looked at between two objects of a page, not within one; a PDF's own
-unit (UserUnit) is not taken into account.
+Not covered: a PDF's own unit (UserUnit) is not taken into account.
 """
 
 from __future__ import annotations
 
-import math
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from time import monotonic
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, suppress
+from typing import IO, TYPE_CHECKING
 
-from qvq_mlx.core.errors import ImageSizeError, ImageUnreadableError
+from qvq_mlx.core.errors import ImageSizeError, ImageUnreadableError, InputError
+from qvq_mlx.images import pdf_process
 from qvq_mlx.images.diagnosis import unreadable
 from qvq_mlx.images.paths import names_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from pypdfium2 import PdfDocument, PdfPage
 
 DPI = 200
 MAX_PIXELS = 2**25
 """Of one page: A1 at 200 dpi."""
 DRAW_S = 10.0
-
-_POINTS_PER_INCH = 72
+MAX_MEMORY_BYTES = 2**30
 
 
 def is_pdf(data: bytes) -> bool:
@@ -37,95 +40,108 @@ def is_pdf(data: bytes) -> bool:
     return data[:64].removeprefix(b"\xef\xbb\xbf").lstrip(b"\0\t\n\f\r ").startswith(b"%PDF-")
 
 
+@contextmanager
+def opened(source: str, data: bytes) -> Iterator[Document]:
+    """The PDF in `data`. Raises ImageUnreadableError where it is damaged, locked or empty."""
+    argv = [sys.executable, "-P", pdf_process.__file__, str(MAX_MEMORY_BYTES)]
+    with subprocess.Popen(  # noqa: S603
+        argv,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        process_group=0,  # a Ctrl-C is ours to deal with
+    ) as process:
+        try:
+            yield Document(source, data, process)
+        finally:
+            process.kill()
+            with suppress(BrokenPipeError):  # what it did not take is flushed once more
+                _pipes(process)[0].close()
+
+
 class Document:
     """A PDF that is open. `count` is how many pages it says it has."""
 
-    def __init__(self, source: str, pdf: PdfDocument) -> None:
+    def __init__(self, source: str, data: bytes, process: subprocess.Popen[bytes]) -> None:
         self._source = source
-        self._pdf = pdf
-        self.count = len(pdf)
+        self._process = process
+        self._stdin, self._stdout = _pipes(process)
+        head, _ = self._answer(f"{source}: the PDF", len(data).to_bytes(8, "big") + data)
+        name = names_of(source)[0]
+        error = head.get("error")
+        if isinstance(error, str) and "password" in error.lower():
+            raise ImageUnreadableError(
+                f"{source}: the PDF is encrypted, and opens with a password only"
+                " (qpdf is in Homebrew)",
+                f"qpdf --decrypt --password=PASSWORD {name} unlocked.pdf",
+            )
+        if isinstance(error, str):
+            raise unreadable(source, data, ValueError(error))
+        self.count = _number(head, "count")
+        if self.count < 1:
+            raise ImageUnreadableError(f"{source}: the PDF has no pages", f"file {name}")
 
     def drawn(self, index: int, max_pixels: int = MAX_PIXELS) -> Image:
         """Page `index`, counted from 0, as RGB on white.
 
         Raises ImageUnreadableError or ImageSizeError.
         """
-        from pypdfium2 import PdfiumError
+        from PIL import Image
 
         where = f"{self._source}: page {index + 1}"
-        try:
-            page = self._pdf[index]
-        except (PdfiumError, IndexError) as error:
+        head, rows = self._answer(where, f"{index} {max_pixels} {DPI}\n".encode())
+        if "error" in head:
             raise ImageUnreadableError(
-                f"{where} is damaged ({error})", f"file {names_of(self._source)[0]}"
-            ) from error
-        try:
-            return self._drawn(where, page, max_pixels)
-        finally:
-            page.close()
-
-    def _drawn(self, where: str, page: PdfPage, max_pixels: int) -> Image:
-        width, height = page.get_size()  # in points, its rotation applied
-        if not (0 < width < 1e6 and 0 < height < 1e6):
-            raise ImageSizeError(f"{where} says that it is {width:g}×{height:g} points large")
-        scale = min(DPI / _POINTS_PER_INCH, math.sqrt(max_pixels / (width * height)))
-        width_px, height_px = max(1, int(width * scale)), max(1, int(height * scale))
-        if max(width_px, height_px) > max_pixels:
-            raise ImageSizeError(f"{where} is {width:g}×{height:g} points: too narrow to draw")
-        drawn = _rendered(page, width_px, height_px)
-        if drawn is None:
-            raise ImageUnreadableError(
-                f"{where} takes longer than {DRAW_S:g} s to draw",
-                f"pdftoppm -png -r 100 {names_of(self._source)[0]} page",
+                f"{where} cannot be drawn: {head['error']}", f"file {names_of(self._source)[0]}"
             )
-        return drawn
+        size = _number(head, "width"), _number(head, "height")
+        return Image.frombuffer("RGB", size, rows, "raw", "RGB", _number(head, "stride"), 1)
+
+    def _answer(self, where: str, order: bytes) -> tuple[dict[str, object], bytes]:
+        """The head of an answer and its rows. Raises where none comes in time."""
+        late = threading.Event()
+
+        def stop() -> None:
+            late.set()
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGKILL)
+
+        timer = threading.Timer(DRAW_S, stop)
+        timer.start()
+        try:
+            with suppress(BrokenPipeError):  # it ended; why, its exit code says
+                self._stdin.write(order)
+                self._stdin.flush()
+            line = self._stdout.readline()
+            if line:
+                head = json.loads(line)
+                wanted = head.get("stride", 0) * head.get("height", 0)
+                rows = self._stdout.read(wanted)
+                if len(rows) == wanted:
+                    return head, rows
+        finally:
+            timer.cancel()
+        raise self._ended(where, late=late.is_set())
+
+    def _ended(self, where: str, *, late: bool) -> InputError:
+        name = names_of(self._source)[0]
+        hint = f"pdftoppm -png -r 100 {name} page"
+        if late:
+            return ImageUnreadableError(f"{where} takes longer than {DRAW_S:g} s", hint)
+        code = self._process.wait()
+        if code == pdf_process.TOO_MUCH_MEMORY:
+            limit = f"{MAX_MEMORY_BYTES / 2**20:,.0f} MiB"
+            return ImageSizeError(f"{where} takes more than {limit} of memory", hint)
+        return ImageUnreadableError(f"{where} cannot be drawn: PDFium ended with {code}", hint)
 
 
-@contextmanager
-def opened(source: str, data: bytes) -> Iterator[Document]:
-    """The PDF in `data`. Raises ImageUnreadableError where it is damaged, locked or empty."""
-    from pypdfium2 import PdfDocument, PdfiumError
-
-    name = names_of(source)[0]
-    try:
-        pdf = PdfDocument(data)
-    except PdfiumError as error:
-        if "password" in str(error).lower():
-            raise ImageUnreadableError(
-                f"{source}: the PDF is encrypted, and opens with a password only"
-                " (qpdf is in Homebrew)",
-                f"qpdf --decrypt --password=PASSWORD {name} unlocked.pdf",
-            ) from error
-        raise unreadable(source, data, error) from error
-    try:
-        if not len(pdf):
-            raise ImageUnreadableError(f"{source}: the PDF has no pages", f"file {name}")
-        pdf.init_forms()  # nothing where it has none
-        yield Document(source, pdf)
-    finally:
-        pdf.close()
+def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
+    assert process.stdin is not None, "asked for"
+    assert process.stdout is not None, "asked for"
+    return process.stdin, process.stdout
 
 
-def _rendered(page: PdfPage, width_px: int, height_px: int) -> Image | None:
-    """None where the deadline passed. The calls are those of `PdfPage.render`, with a pause."""
-    import pypdfium2.internal as internals
-    import pypdfium2.raw as pdfium
-    from pypdfium2 import PdfBitmap
-
-    deadline = monotonic() + DRAW_S
-    bitmap = PdfBitmap.new_native(width_px, height_px, pdfium.FPDFBitmap_BGR)
-    try:
-        bitmap.fill_rect((255, 255, 255, 255), 0, 0, width_px, height_px)
-        pause = pdfium.IFSDK_PAUSE(version=1)
-        internals.set_callback(pause, "NeedToPauseNow", lambda _pause: monotonic() > deadline)
-        place = (0, 0, width_px, height_px, 0, pdfium.FPDF_ANNOT)
-        state = pdfium.FPDF_RenderPageBitmap_Start(bitmap, page, *place, pause)
-        pdfium.FPDF_RenderPage_Close(page)
-        if state != pdfium.FPDF_RENDER_DONE:
-            return None
-        if page.formenv:
-            pdfium.FPDF_FFLDraw(page.formenv, bitmap, page, *place)
-        image: Image = bitmap.to_pil()
-        return image.convert("RGB")
-    finally:
-        bitmap.close()
+def _number(head: dict[str, object], name: str) -> int:
+    value = head[name]
+    assert isinstance(value, int), "our own process says so"
+    return value

@@ -34,7 +34,7 @@ _PIXEL_BYTES = 8
 """PIL's four bytes, and as many for the turned or converted picture."""
 _PIXEL_BYTES_OF = {"WEBP": 20}
 """libwebp's animation decoder keeps two canvases and hands out a copy."""
-MAX_SCANNED_PIXELS = 2**31
+MAX_SCANNED_PIXELS = 3 * 2**29
 """Scans x pixels of a JPEG. An ordinary progressive one has about 10 scans."""
 
 _ORIENTATION = 0x0112

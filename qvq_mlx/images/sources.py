@@ -21,7 +21,7 @@ from qvq_mlx.core.errors import (
     ImageUnreadableError,
     UsageError,
 )
-from qvq_mlx.images.data import from_data
+from qvq_mlx.images.data_uri import from_data
 from qvq_mlx.images.desk import CLIP, SCREEN, Desk
 from qvq_mlx.images.diagnosis import too_large
 from qvq_mlx.images.paths import ASK, is_data, is_file, is_web, path_of, quoted

@@ -79,7 +79,7 @@ class _Reader:
     """Reads the lexemes of one formula, once, from the first to the last."""
 
     def __init__(self, source: str, displayed: bool) -> None:
-        self._lexemes = _LEXEME.findall(source)
+        self._lexemes: list[str] = _LEXEME.findall(source)
         self._at = 0
         self._depth = 0
         self._displayed = displayed
@@ -204,7 +204,8 @@ class _Reader:
             return lexeme if not lexeme.startswith("\\") else self._command(lexeme[1:]).text
         self._at -= 1
         start = self._at
-        depth, parts = 0, []
+        depth = 0
+        parts: list[str] = []
         while self._at < len(self._lexemes):
             lexeme = self._next()
             depth += (lexeme == "{") - (lexeme == "}")
@@ -231,7 +232,7 @@ class _Reader:
         if self._name() != name:
             raise _UnknownError
         text = text.strip().removesuffix(between.strip()).strip()
-        opening, closing = (BRACKETS.get(name, "") + "  ")[:2]
+        opening, closing = BRACKETS.get(name, ("", ""))
         return f"{opening}{text}{closing}".strip()
 
     def _name(self) -> str:

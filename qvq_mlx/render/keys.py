@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import os
 import select
+import sys
 import termios
 from contextlib import suppress
 from dataclasses import dataclass
@@ -66,7 +67,8 @@ class Keys:
         assert isinstance(characters, list)
         characters = list(characters)
         characters[termios.VMIN], characters[termios.VTIME] = 1, 0
-        if hasattr(termios, "VDISCARD"):  # on macOS it eats Ctrl-O
+        if sys.platform == "darwin":  # there it eats Ctrl-O; elsewhere it is left alone, because
+            # after kill -9 zsh and fish restore everything else
             off = os.fpathconf(self._fd, "PC_VDISABLE")
             characters[termios.VDISCARD] = bytes([off & 0xFF])
         changed[_LFLAG] = flags & ~(termios.ECHO | termios.ICANON)

@@ -3,8 +3,9 @@
 Law: the area is never higher than the window less one row; none of its rows wraps; a frame is one
 write: up over the area's own physical rows, over them what is to stay and the area anew, only the
 lines that change erased so that nothing flickers where synchronized output is unknown, and then
-the rest of the screen is erased. The cursor rests, hidden, on the empty line below, so whatever else writes there (the
-terminal's own `^C`, a shell after a kill) tears nothing and the next frame wipes it.
+the rest of the screen is erased. The cursor rests, hidden, on the empty line below, so whatever
+else writes there (the terminal's own `^C`, a shell after a kill) tears nothing and the next frame
+wipes it.
 After the window got narrower, terminals that reflow show one of our rows as several; their number
 follows from the current width. Not covered: rows that a shrinking window pushed into the
 scrollback are out of reach, and a terminal that does not reflow (xterm) loses a row or two.

@@ -158,7 +158,13 @@ TABLES = {
     "bmatrix": "; ",
     "vmatrix": "; ",
 }
-BRACKETS = {"cases": "{ ", "pmatrix": "()", "bmatrix": "[]", "vmatrix": "||", "matrix": "[]"}
+BRACKETS = {
+    "cases": ("{", ""),
+    "pmatrix": ("(", ")"),
+    "bmatrix": ("[", "]"),
+    "vmatrix": ("|", "|"),
+    "matrix": ("[", "]"),
+}
 
 
 def symbol(name: str) -> str | None:

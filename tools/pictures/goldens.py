@@ -85,7 +85,7 @@ def main() -> None:
             found[f"{family}/{name}/grid"] = result["image_grid_thw"][0, 1:].astype(np.int64)
             values = result["pixel_values"].astype(np.float32).ravel()
             found[f"{family}/{name}/picks"] = picks(values)
-    np.savez_compressed(DATA, **found)
+    np.savez_compressed(DATA, allow_pickle=False, **found)
 
 
 if __name__ == "__main__":
