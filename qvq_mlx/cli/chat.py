@@ -289,9 +289,12 @@ class Talk:
 
     def _say(self, line: str) -> None:
         from qvq_mlx.render.clean import clean_line, writable
+        from qvq_mlx.render.rows import wrap
 
-        self._env.stdout.write(writable(clean_line(line), self._env.stdout) + "\n")
-        self._env.stdout.flush()
+        stdout = self._env.stdout
+        rows = wrap(clean_line(line), self._env.terminal_size().columns) or [""]
+        stdout.write("".join(f"{writable(row, stdout)}\n" for row in rows))
+        stdout.flush()
 
     def _complain(self, error: QvqError) -> None:
         """One line: the hint of a command line is of no use here."""

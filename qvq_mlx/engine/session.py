@@ -138,7 +138,11 @@ class Session:
 def load_session(
     checkpoint: Checkpoint, setup: Setup, control: Control
 ) -> Generator[Progress, None, Session | None]:
-    """The checkpoint and its draft model, if it has one. None where `control` stopped it."""
+    """The checkpoint and its draft model, if it has one. None where `control` stopped it.
+
+    What an engine that was let go of had in memory goes back to the system first.
+    """
+    mx.clear_cache()
     reader = yield from _load_reader(checkpoint, setup, control)
     if reader is None:
         return None
