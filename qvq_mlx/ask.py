@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
-from qvq_mlx import fitting, history, images, second_look, voting
+from qvq_mlx import fitting, history, images, keepsakes, rates, second_look, showing, voting
 from qvq_mlx.config import Settings
 from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.choice import sees_video
+from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.ending import ended
 from qvq_mlx.core.env import Engine, Env
-from qvq_mlx.core.errors import ModelError, UsageError
+from qvq_mlx.core.errors import ModelError, NoVideoError, UsageError
 from qvq_mlx.core.events import AnswerSource, Done, Event, Notice, Stats, StopReason
-from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.records import request_record
 from qvq_mlx.core.request import Request
+from qvq_mlx.core.rounds import RETOLD_BYTES, kept
 from qvq_mlx.core.setup import Checkpoint, Drafting, Setup
 from qvq_mlx.core.timing import Pace, paced, timed
 from qvq_mlx.core.tokens import AnswerHold, Control, Generation
 from qvq_mlx.guards.language import Script, allowed_scripts
 from qvq_mlx.guards.supervise import Limits, supervise
+from qvq_mlx.loaded import Loaded
 from qvq_mlx.store import registry
+from qvq_mlx.store.inventory import is_here
 from qvq_mlx.turn import Turn
 
 
@@ -31,15 +35,22 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
     card, folder = registry.resolve(request.model, settings.hub_cache, settings.cards_folder)
     _check_images(request, card)
     sampling, notices = voting.sampling_of(request, card)
-    pictures = _pictures(request, card, env)
     setup = _setup(request, card, settings)
     draft = setup.draft_model.card if setup.draft_model else None
+    named = draft if setup.drafting is Drafting.MODEL else None
+    try:
+        sight = showing.see(request, card, named, env, desk_for(request, env, settings))
+    except NoVideoError as error:
+        text = f"{card.name} takes pictures only, and {error.message}"
+        raise NoVideoError(text, _with_video(env, settings)) from None
+    pictures = sight.pictures
     if draft and setup.drafting is Drafting.AUTO:
         # nobody asked for this one: it comes along only where there is room to spare
         if not fitting.leaves_room(card, draft, request, pictures, env):
             setup = replace(setup, draft_model=None)
         draft = None
     room = fitting.check(card, request, pictures, env, draft)
+    room_bytes = _room_bytes(request, card, pictures)
     return Plan(
         question=request.question,
         card=card,
@@ -51,27 +62,56 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
         max_tokens=request.max_tokens or card.max_tokens,
         hold=_hold(request, card),
         setup=setup,
-        notices=_piped(request) + room.notices + notices,
+        notices=(
+            *_piped(request),
+            *sight.notices,
+            *room.notices,
+            *notices,
+            *_said_of_rounds(request, card, room_bytes),
+        ),
         alone=room.alone,
         wait=request.wait,
         budget_tokens=_budget_tokens(request, card),
         answer_tokens=request.answer_tokens,
         votes=request.votes,
         verify=request.verify,
+        request=request,
+        rounds=request.rounds,
+        room_bytes=room_bytes,
+        sources=sight.sources,
+        keepsakes=sight.keepsakes,
+        follows=request.follows,
+        seen_pictures=request.seen_pictures,
+        rates=rates.known(settings.cache_folder, folder),
     )
 
 
-def ask(plan: Plan, env: Env, settings: Settings, control: Control) -> Iterator[Event]:
-    """Everything that happens from here to `Done`, measured and saved."""
-    events = timed(ended(_events(plan, env, settings, control)), env.clock)
+def desk_for(request: Request, env: Env, settings: Settings) -> images.Desk:
+    """Where pictures come from in this run."""
+    offline = "--offline" if request.offline else settings.offline
+    return images.Desk(env.stdin.buffer, env.environ.get("PATH"), offline)
+
+
+def ask(
+    plan: Plan, env: Env, settings: Settings, control: Control, loaded: Loaded | None = None
+) -> Iterator[Event]:
+    """Everything that happens from here to `Done`, measured and saved.
+
+    `loaded` holds the model from one question to the next; None: this run's own, for as long as
+    the run.
+    """
+    events = timed(ended(_events(plan, env, settings, control, loaded)), env.clock)
+    events = rates.remembered(events, settings.cache_folder, plan.folder, env.clock)
     if settings.save:
+        events = _keeping(events, plan, settings)
         events = history.record(events, request_record(plan), settings.history_folder, env.now())
     return events
 
 
 def answers(engine: Engine, plan: Plan, control: Control, pace: Pace = iter) -> Iterator[Event]:
     """What a loaded model does with a plan: one run or a vote, and a second look at its answer."""
-    prompt = engine.prompt(plan.question, plan.pictures, plan.system)
+    question, rounds = plan.posed(plan.question)
+    prompt = engine.prompt(question, plan.pictures, plan.system, rounds)
     scripts = frozenset(map(Script, plan.hold.scripts)) if plan.hold and plan.hold.scripts else None
     limits = Limits(plan.budget_tokens, plan.answer_tokens, scripts)
     if plan.votes > 1:
@@ -87,6 +127,53 @@ def answers(engine: Engine, plan: Plan, control: Control, pace: Pace = iter) -> 
     return events
 
 
+def _with_video(env: Env, settings: Settings) -> str:
+    """A command that leads to a model that takes videos: one that is here, else one to fetch."""
+    known = registry.cards(settings.cards_folder)
+    here = [other for other in known if other.vision.video and is_here(other, settings.hub_cache)]
+    if other := sees_video(here, env.machine()):
+        return f'qvq ask -m {other.name} VIDEO "question"'
+    offer = sees_video(known, env.machine())
+    return f"qvq pull {offer.name}" if offer else "qvq models"
+
+
+def _keeping(events: Iterator[Event], plan: Plan, settings: Settings) -> Iterator[Event]:
+    """Keep what a follow-up could not read again. Failing to is a notice."""
+    folder = keepsakes.folder_in(settings.history_folder)
+    for keepsake in plan.keepsakes:
+        try:
+            keepsakes.keep(keepsake, folder)
+        except OSError as error:
+            yield Notice("keepsake", f"a follow-up cannot see this picture again: {error}")
+    yield from events
+
+
+def _room_bytes(request: Request, card: ModelCard, pictures: Sequence[Visual]) -> int | None:
+    """What the text of earlier rounds may take; None: as much as it takes."""
+    room_bytes = fitting.room_for_rounds_bytes(card, request, pictures)
+    return room_bytes if card.rounds else min(RETOLD_BYTES, room_bytes or RETOLD_BYTES)
+
+
+def _said_of_rounds(
+    request: Request, card: ModelCard, room_bytes: int | None
+) -> tuple[Notice, ...]:
+    """What to say of the earlier rounds, where the model does not get all of them as they were."""
+    if not request.rounds:
+        return ()
+    told, notices = len(kept(request.rounds, room_bytes)), []
+    if left := len(request.rounds) - told:
+        text = (
+            f"the oldest {left} of {len(request.rounds)} earlier questions are left out:"
+            f" there is room for {room_bytes or 0:,} bytes of them"
+        )
+        notices.append(Notice("rounds-left-out", text))
+    if not card.rounds:
+        last = f"{told} earlier questions and answers" if told > 1 else "the last one"
+        text = f"{card.name} knows one round only: it is asked anew, and told {last} in words"
+        notices.append(Notice("one-round", text))
+    return tuple(notices)
+
+
 def _piped(request: Request) -> tuple[Notice, ...]:
     """The receipt for text that came through stdin."""
     count = request.piped_characters
@@ -96,25 +183,16 @@ def _piped(request: Request) -> tuple[Notice, ...]:
     return (Notice("stdin", f"{count:,} characters from stdin {role}"),)
 
 
-def _pictures(request: Request, card: ModelCard, env: Env) -> tuple[Picture, ...]:
-    """What the model will see, in the order of the prompt: a source may hold several pictures."""
-    desk = images.Desk(env.stdin.buffer)
-    read = (
-        images.read(source, card.vision, desk, request.look_at(index))
-        for index, source in enumerate(request.images)
-    )
-    return tuple(picture for pictures in read for picture in pictures)
-
-
 def _check_images(request: Request, card: ModelCard) -> None:
     """Images for a model that sees, and for no other. Raises UsageError."""
-    if card.sees and not request.images:
+    named = (*(shown.source.name for shown in request.earlier), *request.images)
+    if card.sees and not named:
         raise UsageError(
             f"no image is given, and {card.name} is asked about images", 'qvq ask IMAGE "question"'
         )
-    if request.images and not card.sees:
+    if named and not card.sees:
         raise UsageError(
-            f"{card.name} reads text only, and {request.images[0]} is an image",
+            f"{card.name} reads text only, and {named[0]} is an image",
             f'qvq ask -m {card.name} "question"',
         )
     second_look.check_possible(request, card)
@@ -142,21 +220,27 @@ def _budget_tokens(request: Request, card: ModelCard) -> int | None:
     return None
 
 
-def _events(plan: Plan, env: Env, settings: Settings, control: Control) -> Iterator[Event]:
-    """One big model at a time: the turn is taken before the load and given back after `Done`."""
+def _events(
+    plan: Plan, env: Env, settings: Settings, control: Control, loaded: Loaded | None
+) -> Iterator[Event]:
+    """One big model at a time: the turn is taken before the load, and given back with the model."""
     yield from plan.notices
-    turn = Turn(settings.cache_folder, env.sleep)
+    holder = loaded or Loaded(env.load_engine, Turn(settings.cache_folder, env.sleep))
     try:
-        if plan.alone and not (yield from turn.take(control, wait=plan.wait)):
+        if plan.alone and not (yield from holder.turn.take(control, wait=plan.wait)):
             yield Done(StopReason.INTERRUPT, AnswerSource.NONE, False, False, Stats())
             return
-        yield from _loaded(plan, env, settings, control)
+        yield from _answered(plan, env, settings, control, holder)
     finally:
-        turn.release()
+        holder.settle(Checkpoint(plan.card, plan.folder), alone=plan.alone)
+        if loaded is None:
+            holder.close()
 
 
-def _loaded(plan: Plan, env: Env, settings: Settings, control: Control) -> Iterator[Event]:
-    engine = yield from env.load_engine(Checkpoint(plan.card, plan.folder), plan.setup, control)
+def _answered(
+    plan: Plan, env: Env, settings: Settings, control: Control, loaded: Loaded
+) -> Iterator[Event]:
+    engine = yield from loaded.load(Checkpoint(plan.card, plan.folder), plan.setup, control)
     if engine is None:
         yield Done(StopReason.INTERRUPT, AnswerSource.NONE, False, False, Stats())
         return
@@ -195,7 +279,8 @@ def _setup(request: Request, card: ModelCard, settings: Settings) -> Setup:
 
 def _draft_model(name: str, card: ModelCard, settings: Settings) -> Checkpoint:
     draft, folder = registry.resolve(name, settings.hub_cache, settings.cards_folder)
-    if (draft.sees, draft.vision.factor_px) != (card.sees, card.vision.factor_px):
+    sees_less = card.vision.video and not draft.vision.video
+    if sees_less or (draft.sees, draft.vision.factor_px) != (card.sees, card.vision.factor_px):
         raise UsageError(
             f"{draft.name} cannot draft for {card.name}: it does not see the same image tokens",
             "qvq ask --draft lookup ...",

@@ -102,7 +102,8 @@ def _look(
         budget = min(budget, plan.budget_tokens)
     # a model that cannot be told to conclude is held by this alone
     most = min(plan.max_tokens, budget + plan.answer_tokens)
-    prompt = engine.prompt(question_about(plan.question, answer), plan.pictures, plan.system)
+    question, rounds = plan.posed(question_about(plan.question, answer))
+    prompt = engine.prompt(question, plan.pictures, plan.system, rounds)
     generation = Generation(plan.sampling, most, plan.card.thinking.closing)
     steps = pace(engine.generate(prompt, generation, control))
     look, written_tokens = Transcript(), 0

@@ -29,12 +29,16 @@ class Turn:
         self._path = folder / "big-model.lock"
         self._sleep = sleep
         self._file: int | None = None
+        self._mine = False
 
     def take(self, control: Control, *, wait: bool) -> Generator[Notice, None, bool]:
         """Say once that another one is waited for, then wait. False where `control` stopped it.
 
-        Raises TurnError where another process holds it and `wait` is False.
+        True at once where this one holds it already. Raises TurnError where another process holds
+        it and `wait` is False.
         """
+        if self._mine:
+            return True
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -57,10 +61,12 @@ class Turn:
             self._sleep(POLL_S)
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
+        self._mine = True
         return True
 
     def release(self) -> None:
         """May be called at any time, and again."""
+        self._mine = False
         if self._file is not None:
             os.close(self._file)
             self._file = None

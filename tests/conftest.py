@@ -16,6 +16,7 @@ from qvq_mlx.cli.main import main
 from qvq_mlx.core.env import Engine, Env
 from qvq_mlx.core.events import Progress, Stage, StopReason
 from qvq_mlx.core.picture import Picture
+from qvq_mlx.core.rounds import Round
 from qvq_mlx.core.setup import Checkpoint, Setup
 from qvq_mlx.core.tokens import Control, Finished, Generation, Prompt, Step, Token
 
@@ -48,6 +49,7 @@ class ScriptedEngine:
     asked: list[tuple[str, int, str | None]] = field(default_factory=list)
     generations: list[Generation] = field(default_factory=list)
     others: Sequence[Sequence[str]] = ()
+    rounds: list[tuple[Round, ...]] = field(default_factory=list)
 
     def load(
         self, checkpoint: Checkpoint, setup: Setup, control: Control
@@ -58,8 +60,15 @@ class ScriptedEngine:
         yield Progress(Stage.LOAD, 100, 100)
         return self
 
-    def prompt(self, question: str, pictures: Sequence[Picture], system: str | None) -> Prompt:
+    def prompt(
+        self,
+        question: str,
+        pictures: Sequence[Picture],
+        system: str | None,
+        rounds: Sequence[Round] = (),
+    ) -> Prompt:
         self.asked.append((question, len(pictures), system))
+        self.rounds.append(tuple(rounds))
         return Prompt((1, 2, 3), tuple(pictures))
 
     def generate(self, prompt: Prompt, generation: Generation, control: Control) -> Iterator[Step]:

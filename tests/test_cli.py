@@ -306,7 +306,10 @@ def test_last_shows_answer_thinking_and_record(world: Build, image: str) -> None
     assert w.run("last", "--json") == ExitCode.OK
     document = json.loads(w.out)
     assert document["question"] == "How many?"
-    assert document["events"][-1]["type"] == "done"
+    assert document["answer"] == "It is \\boxed{2}"
+    w = world(WORDS)
+    assert w.run("last", "--jsonl") == ExitCode.OK
+    assert json.loads(w.out.splitlines()[-1])["type"] == "done"
 
 
 def test_models_are_listed(world: Build) -> None:

@@ -29,7 +29,7 @@ from qvq_mlx import __version__
 from qvq_mlx.cli.app import COMMANDS, app
 from qvq_mlx.cli.main import main
 from qvq_mlx.cli.world import real_env
-from qvq_mlx.core import catalogue, records, report
+from qvq_mlx.core import catalogue, places, records, report
 from qvq_mlx.core.card import ModelCard, Shape, Thinking, VisionLimits, VisionShape
 from qvq_mlx.core.errors import ExitCode
 from qvq_mlx.core.events import (
@@ -51,9 +51,11 @@ from qvq_mlx.core.events import (
 )
 from qvq_mlx.core.fit import Estimate, Machine, Use
 from qvq_mlx.core.licence import Licence
+from qvq_mlx.core.look import Crop, Frames, Look, Pages
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.plan import Plan
-from qvq_mlx.core.request import Sampling
+from qvq_mlx.core.request import Budget, Sampling, SamplingOverrides
+from qvq_mlx.core.rounds import Round, Source
 from tools import man, memory
 
 ROOT = Path(__file__).parents[1]
@@ -67,6 +69,11 @@ EVENTS: tuple[type[Event], ...] = (
     Done,
 )
 
+REQUEST: tuple[type[Any], ...] = (
+    *(records.Given, SamplingOverrides, Budget),
+    *(Source, Look, Crop, Pages, Frames, records.VideoRecord, Round),
+)
+
 CATALOGUE: tuple[type[Any], ...] = (
     *(catalogue.ModelsRecord, catalogue.ModelEntry, Machine),
     *(catalogue.ListRecord, catalogue.DiskEntry),
@@ -74,6 +81,11 @@ CATALOGUE: tuple[type[Any], ...] = (
     *(catalogue.LicenceRecord, Licence),
     *(catalogue.FitRecord, Use, Estimate, catalogue.Instead),
     *(catalogue.ConfigRecord, catalogue.Setting),
+)
+
+BOXES: tuple[type[Any], ...] = (
+    *(records.BoxesRecord, places.PointedImage),
+    *(places.Box, places.Point, places.Problem),
 )
 
 DOCTOR: tuple[type[Any], ...] = (
@@ -115,6 +127,7 @@ def documents() -> dict[Path, str]:
         SCHEMAS / "result.schema.json": _pretty(result_schema()),
         SCHEMAS / "events.schema.json": _pretty(events_schema()),
         SCHEMAS / "doctor.schema.json": _pretty(doctor_schema()),
+        SCHEMAS / "boxes.schema.json": _pretty(boxes_schema()),
     }
 
 
@@ -168,11 +181,20 @@ def json_page() -> str:
             "",
             _described(records.RequestRecord),
             "",
+            *(part for cls in REQUEST for part in (_described(cls), "")),
             *(part for cls in EVENTS for part in (_described(cls), "", *_line(cls), "")),
             *(part for cls in (Stats, Vote, Tally, Verification) for part in (_described(cls), "")),
             "A whole run:",
             "",
             _fenced("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)),
+            "",
+            "## `--boxes`: what the answer points at",
+            "",
+            "JSON Schema: [`schema/boxes.schema.json`](schema/boxes.schema.json); explained in",
+            "[boxes.md](boxes.md).",
+            "",
+            *(part for cls in BOXES for part in (_described(cls), "")),
+            _fenced(_pretty(dataclasses.asdict(_example_boxes(request, done)))),
             "",
             "## `models`, `list`, `show`, `licence`, `fit` and `config list` with `--json`",
             "",
@@ -222,6 +244,15 @@ def doctor_schema() -> Json:
     }
 
 
+def boxes_schema() -> Json:
+    """JSON Schema of the object of `--boxes`."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "qvq ask --boxes",
+        **_schema(records.BoxesRecord),
+    }
+
+
 def _schema(kind: Any) -> Json:
     """JSON Schema of an annotation: scalars, enums, unions, tuples, dataclasses."""
     scalars = {str: "string", int: "integer", float: "number", bool: "boolean"}
@@ -240,6 +271,8 @@ def _schema(kind: Any) -> Json:
             "required": names,
         }
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is tuple and Ellipsis not in arguments:
+        return {"type": "array", "prefixItems": [_schema(part) for part in arguments]}
     if origin is tuple:
         return {"type": "array", "items": _schema(arguments[0])}
     if origin in (types.UnionType, typing.Union):
@@ -266,6 +299,8 @@ def _type_name(kind: Any) -> str:
         return " \\| ".join(f'`"{value}"`' for value in schema["enum"])
     if "anyOf" in schema:
         return " or ".join(_type_name(argument) for argument in typing.get_args(kind))
+    if "prefixItems" in schema:
+        return f"[{', '.join(_type_name(part) for part in typing.get_args(kind))}]"
     if schema["type"] == "array":
         return f"list of {_type_name(typing.get_args(kind)[0])}"
     if schema["type"] == "object":
@@ -295,6 +330,15 @@ def _example() -> tuple[records.RequestRecord, list[Event]]:
         Done(StopReason.END, AnswerSource.MARKER, True, False, stats),
     ]
     return records.request_record(plan), events
+
+
+def _example_boxes(request: records.RequestRecord, done: Done) -> records.BoxesRecord:
+    """What `--boxes` makes of an answer in Qwen2-VL's way."""
+    answer = (
+        "<|object_ref_start|>red circle<|object_ref_end|>"
+        "<|box_start|>(125,125),(375,375)<|box_end|>"
+    )
+    return records.boxes_record(request, answer, complete=done.complete)
 
 
 def _line(cls: type[Event]) -> tuple[str, ...]:

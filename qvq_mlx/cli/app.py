@@ -9,7 +9,9 @@ import typer
 
 from qvq_mlx.cli import (
     ask,
+    batch,
     cache,
+    chat,
     completion,
     config,
     convert,
@@ -20,6 +22,7 @@ from qvq_mlx.cli import (
     json_schema,
     last,
     licence,
+    log,
     models,
     pull,
     rm,
@@ -57,7 +60,10 @@ def root(
 
 
 app.command("ask")(ask.ask)
+app.command("batch")(batch.batch)
+app.command("chat")(chat.chat)
 app.command("last")(last.last)
+app.add_typer(log.log, name="log")
 app.command("models")(models.models)
 app.command("list")(list_.list_models)
 app.command("show")(show.show)
@@ -78,7 +84,7 @@ app.command("completion")(completion.completion)
 app.command("schema")(json_schema.schema)
 
 COMMANDS = (
-    *("ask", "last"),
+    *("ask", "chat", "batch", "last", "log"),
     *("models", "list", "show", "licence", "fit"),
     *("pull", "verify", "rm", "prune", "export", "import", "convert"),
     *("split", "cache", "config", "doctor"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,9 +11,11 @@ import typer
 
 from qvq_mlx.cli.arguments import on_disk, sort
 from qvq_mlx.core.errors import UsageError
+from qvq_mlx.core.look import Look, Pages, parse_pages
 from qvq_mlx.core.request import Output, OutputForm, Request, SamplingOverrides, ThinkingView
 
 if TYPE_CHECKING:
+    from qvq_mlx.chat.following import Past
     from qvq_mlx.core.card import ModelCard
     from qvq_mlx.core.env import Env
 
@@ -31,6 +34,12 @@ def ask(
     question: Annotated[
         str | None,
         typer.Option("--question", "-Q", metavar="TEXT", help="The question, whatever it spells."),
+    ] = None,
+    page: Annotated[
+        str | None,
+        typer.Option(
+            "--page", metavar="N[-M],...", help="Pages of a PDF or TIFF, frames of an animation."
+        ),
     ] = None,
     model: Annotated[
         str | None,
@@ -117,6 +126,18 @@ def ask(
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Neither read nor keep what an image cost before.")
     ] = False,
+    fps: Annotated[
+        float | None,
+        typer.Option("--fps", metavar="F", help="Of a video: frames a second (2)."),
+    ] = None,
+    frames: Annotated[
+        int | None,
+        typer.Option("--frames", min=1, metavar="N", help="Of a video: frames in all."),
+    ] = None,
+    span: Annotated[
+        str | None,
+        typer.Option("--span", metavar="3s-12s|0:03-0:12", help="Of a video: this part only."),
+    ] = None,
     thinking: Annotated[
         ThinkingView | None,
         typer.Option("--thinking", help="How much of the thinking is shown."),
@@ -133,6 +154,17 @@ def ask(
     boxed: Annotated[
         bool, typer.Option("-x", help="Only the last boxed value, else the answer.")
     ] = False,
+    boxes: Annotated[
+        bool,
+        typer.Option("--boxes", help="JSON: boxes and points, in the images' own pixels."),
+    ] = False,
+    annotate: Annotated[
+        Path | None,
+        typer.Option("--annotate", metavar="OUT.png", help="Draw them on the image, as this file."),
+    ] = None,
+    show: Annotated[
+        bool, typer.Option("--show", help="Show the image with them in the terminal.")
+    ] = False,
     file: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="Write there, not to stdout."),
@@ -147,38 +179,88 @@ def ask(
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="Fail where another qvq has a big model loaded.")
     ] = False,
+    detail: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--detail",
+            metavar="low|auto|high|max|N",
+            help="Image tokens: 256, about 1,280, 2,560, the model's own maximum, or a number;"
+            " once, or once per image.",
+        ),
+    ] = None,
+    crop: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--crop",
+            metavar="X,Y,W,H",
+            help="Show this part only, in pixels or in percent (10%,10%,50%,50%);"
+            " once, or once per image.",
+        ),
+    ] = None,
+    background: Annotated[
+        str,
+        typer.Option("--background", metavar="COLOUR", help="Under what is transparent."),
+    ] = "white",
     offline: Annotated[
         bool, typer.Option("--offline", help="Refuse every network connection.")
+    ] = False,
+    follow: Annotated[
+        bool,
+        typer.Option("--continue", "-c", help="A follow-up of the last run; -c ID: of that run."),
+    ] = False,
+    no_save: Annotated[
+        bool, typer.Option("--no-save", help="Keep nothing of this run in the history.")
     ] = False,
 ) -> int:
     """Ask one question about one or more images.
 
-    IMAGE is a file, or `-` for one from stdin. What looks like a file is an image, whether it
-    exists or not; everything else is the QUESTION. -i and -Q say which is which. Text that is
-    piped in follows the question.
+    IMAGE is a file, a pattern, an https address, `-` for stdin, `clip` for the clipboard or
+    `screen` for a part of the screen; some models take a video too. What looks like one of these is
+    an image, whether it exists or not; everything else is the QUESTION. -i and -Q say which is
+    which. Text that is piped in follows the question.
+
+    -c goes on from the last run: its pictures, its model and what was said. Where the first
+    argument is the id of a run, it goes on from that one. More images may be added.
     """
     from qvq_mlx import config  # not before: `qvq --help` reads this module
     from qvq_mlx.cli.choose import model_for
     from qvq_mlx.cli.piped import asked
     from qvq_mlx.cli.run import run
     from qvq_mlx.cli.schema import read_schema
+    from qvq_mlx.cli.span import parse_frames
+    from qvq_mlx.core.look import looks_for
     from qvq_mlx.guards.budget import parse_budget
     from qvq_mlx.guards.language import parse_lang
 
     env: Env = context.obj
     settings = config.read(env)
     _exclude({"-R": no_thinking, "--thinking": thinking is not None})
-    _exclude({"--json": as_json, "--jsonl": as_jsonl, "-x": boxed})
+    _exclude({"--json": as_json, "--jsonl": as_jsonl, "-x": boxed, "--boxes": boxes})
     _exclude({"-q": quiet, "-v": verbose})
-    if offline:
+    if offline or settings.offline:
         env.forbid_network()
+    if no_save:
+        settings = replace(settings, save=False)
+    past: Past | None = None
+    if follow:
+        from qvq_mlx.chat.following import past_of, run_of
+
+        earlier, arguments = run_of(arguments or [], settings.history_folder)
+        past = past_of(earlier, settings.history_folder)
     images, text = _inputs(arguments or [], image or [], question)
     sent = asked(text, env, stdin_is_image="-" in images)
+    plain = Look(
+        pages=Pages() if page is None else parse_pages(page),
+        background=background,
+        frames=parse_frames(fps, frames, span),
+    )
     request = Request(
         question=sent.question,
         images=images,
-        model=model_for(env, settings, model, partial(_pull, env)),
-        system=system,
+        model=model_for(
+            env, settings, model or (past.model if past else None), partial(_pull, env)
+        ),
+        system=past.system_for(model) if past and system is None else system,
         max_tokens=max_tokens,
         sampling=SamplingOverrides(temperature, top_p, top_k, min_p, seed),
         lang=parse_lang(lang),
@@ -191,13 +273,19 @@ def ask(
         answer_tokens=answer_tokens,
         votes=vote or 1,
         verify=verify,
+        rounds=past.rounds if past else (),
+        earlier=past.shown if past else (),
+        follows=past.id if past else None,
         piped_characters=sent.piped_characters,
+        looks=looks_for(images, detail or [], crop or [], plain),
+        offline=offline,
     )
     form = OutputForm.JSON if as_json else OutputForm.JSONL if as_jsonl else OutputForm.TEXT
+    form = OutputForm.BOXES if boxes else form
     view = ThinkingView.NONE if no_thinking else thinking
     if view is None and env.stdout.isatty() and form is OutputForm.TEXT and not (file or quiet):
         view = settings.view  # the config file speaks of the screen, not of pipes and files
-    output = Output(form, view, boxed, file, verbose, quiet)
+    output = Output(form, view, boxed, file, verbose, quiet, annotate, show)
     return run(request, output, env, settings)
 
 

@@ -2,49 +2,64 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qvq_mlx.core.errors import NoAnswerError, UsageError
-
 if TYPE_CHECKING:
+    from qvq_mlx.cli.past import Form
     from qvq_mlx.core.env import Env
+
+ANSWER = Annotated[bool, typer.Option("--answer", help="The answer alone, as it was written.")]
+THINKING = Annotated[bool, typer.Option("--thinking", help="The thinking, whole.")]
+AS_JSON = Annotated[bool, typer.Option("--json", help="The run as qvq ask --json prints it.")]
+AS_JSONL = Annotated[bool, typer.Option("--jsonl", help="Its events as qvq ask --jsonl does.")]
+BOXED = Annotated[bool, typer.Option("-x", help="Only the last boxed value, else the answer.")]
+
+BOXES = Annotated[bool, typer.Option("--boxes", help="What it points at, as qvq ask --boxes.")]
+ANNOTATE = Annotated[
+    Path | None, typer.Option("--annotate", metavar="OUT.png", help="Draw that on the image.")
+]
 
 
 def last(
     context: typer.Context,
-    thinking: Annotated[bool, typer.Option("--thinking", help="The thinking, whole.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The saved run as JSON.")] = False,
+    answer: ANSWER = False,
+    thinking: THINKING = False,
+    as_json: AS_JSON = False,
+    as_jsonl: AS_JSONL = False,
+    boxed: BOXED = False,
+    boxes: BOXES = False,
+    annotate: ANNOTATE = None,
 ) -> None:
-    """Print the answer of the last run, or its thinking."""
-    import json  # all of it only now: `qvq --help` reads this module
+    """Print the answer of the last run, or its thinking.
 
-    from qvq_mlx import config, history
-    from qvq_mlx.core.events import Done, fold
-    from qvq_mlx.core.records import event_to_json
+    On a terminal the run is shown as it stood there when it ended.
+    """
+    from qvq_mlx.cli.past import draw, show_last  # not before: `qvq --help` reads this module
 
-    if thinking and as_json:
-        raise UsageError("--thinking and --json exclude each other", "qvq last --json")
     env: Env = context.obj
-    run = history.last(config.read(env).history_folder)
-    if as_json:
-        document = run.request | {"events": [event_to_json(event) for event in run.events]}
-        env.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
-        return
-    transcript = fold(run.events)
-    whole = any(isinstance(event, Done) and event.complete for event in run.events)
-    if thinking:
-        text = transcript.thinking
-    elif whole:
-        text = transcript.answer
+    form = wanted_form(answer, thinking, as_json, as_jsonl, boxed, boxes)
+    if annotate is None:
+        show_last(env, form)
     else:
-        raise NoAnswerError("the last run ended without an answer", "qvq last --thinking")
-    env.stdout.write((_for_terminal(text, env) if env.stdout.isatty() else text) + "\n")
+        draw(env, None, form, annotate)
 
 
-def _for_terminal(text: str, env: Env) -> str:
-    from qvq_mlx.render.clean import clean
-    from qvq_mlx.render.rows import wrap
+def wanted_form(
+    answer: bool, thinking: bool, as_json: bool, as_jsonl: bool, boxed: bool, boxes: bool
+) -> Form:
+    """The one that was asked for. Raises UsageError for two."""
+    from qvq_mlx.cli.past import Form, form_of
 
-    return "\n".join(wrap(clean(text), env.terminal_size().columns))
+    return form_of(
+        {
+            Form.ANSWER: answer,
+            Form.THINKING: thinking,
+            Form.JSON: as_json,
+            Form.JSONL: as_jsonl,
+            Form.BOXED: boxed,
+            Form.BOXES: boxes,
+        }
+    )

@@ -70,6 +70,10 @@ def _dispatch(argv: list[str], env: Env) -> int:
     if argv in (["--version"], ["-V"]):
         env.stdout.write(f"qvq {__version__}\n")  # and nothing more is imported for it
         return 0
+    from qvq_mlx.cli.quick import quick
+
+    if (found := quick(argv, env)) is not None:
+        return found
     from contextlib import redirect_stderr, redirect_stdout
 
     from typer.exceptions import TyperException
@@ -77,6 +81,7 @@ def _dispatch(argv: list[str], env: Env) -> int:
 
     from qvq_mlx.cli.app import app, with_command
     from qvq_mlx.cli.arguments import on_disk
+    from qvq_mlx.config import as_wished
     from qvq_mlx.core.errors import UsageError
 
     try:
@@ -86,7 +91,7 @@ def _dispatch(argv: list[str], env: Env) -> int:
                 with_command(argv, on_disk),
                 prog_name="qvq",
                 standalone_mode=False,
-                obj=env,
+                obj=as_wished(env),
             )
     except SystemExit as exit_:
         if isinstance(exit_.__context__, BrokenPipeError):  # typer makes an exit code of its own
@@ -103,15 +108,23 @@ def _help_of(error: Exception) -> str:
 
 
 def _report(env: Env, error: QvqError) -> None:
-    """One line of facts, one line with a command to run next; nothing where nobody can read it."""
+    """One line of facts, one line with a command to run next, wrapped at words on a terminal;
+    nothing where nobody can read it.
+    """
     from contextlib import suppress
 
-    from qvq_mlx.render.clean import clean_line
+    from qvq_mlx.render.clean import clean_line, writable
 
+    lines = [f"error[{error.code}]: {clean_line(error.message)}"]
+    if error.hint:
+        lines.append(f"  try: {clean_line(error.hint)}")
+    if env.stderr.isatty():
+        from qvq_mlx.render.rows import wrap
+
+        width = env.terminal_size().columns
+        lines = [row for line in lines for row in wrap(line, width)]
     with suppress(OSError):
         env.stdout.flush()
     with suppress(OSError):
-        env.stderr.write(f"error[{error.code}]: {clean_line(error.message)}\n")
-        if error.hint:
-            env.stderr.write(f"  try: {clean_line(error.hint)}\n")
+        env.stderr.write(writable("".join(f"{line}\n" for line in lines), env.stderr))
         env.stderr.flush()

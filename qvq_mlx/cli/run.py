@@ -13,6 +13,7 @@ from contextlib import suppress
 from qvq_mlx import ask as straight_line
 from qvq_mlx import render
 from qvq_mlx.cli.interrupts import Interrupts, ending, handled
+from qvq_mlx.cli.pointed import Pointed
 from qvq_mlx.config import Settings
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ExitCode, NoAnswerError, SchemaError
@@ -20,23 +21,42 @@ from qvq_mlx.core.events import Done, Event, StopReason
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.request import Output, Request
 from qvq_mlx.core.tokens import Control
+from qvq_mlx.loaded import Loaded
+from qvq_mlx.render.plain import Together
 
 
-def run(request: Request, output: Output, env: Env, settings: Settings) -> ExitCode:
-    """Ask, show, and judge how it ended. Raises a QvqError where there is no whole answer."""
+def run(
+    request: Request,
+    output: Output,
+    env: Env,
+    settings: Settings,
+    loaded: Loaded | None = None,
+    witness: render.Renderer | None = None,
+) -> ExitCode:
+    """Ask, show, and judge how it ended. Raises a QvqError where there is no whole answer.
+
+    `loaded` keeps the model for the next question; `witness` is shown what the screen is.
+    """
     control = Control()
-    renderer = render.renderer(env, output, saved=settings.save, answer_now=control.conclude)
+    renderer = render.renderer(
+        env, output, saved=settings.save, answer_now=control.conclude, stop=control.stop
+    )
+    if witness is not None:
+        renderer = Together([witness, renderer])
+    pointed = Pointed(output, env)
     plan = straight_line.plan(request, env, settings)
+    pointed.begin(plan)
     screens = [stream for stream in (env.stdout, env.stderr) if stream.isatty()]
     can_conclude = bool(screens) and bool(plan.card.thinking.closing)
     interrupts = Interrupts(control, can_conclude=can_conclude)
-    events = straight_line.ask(plan, env, settings, control)
+    events = straight_line.ask(plan, env, settings, control, loaded)
     done: Done | None = None
     with handled(interrupts):
         try:
             renderer.begin(plan)
             for event in events:
                 interrupts.saw(event)
+                pointed.feed(event)
                 if isinstance(event, Done):
                     done = event
                 renderer.feed(event)
@@ -49,6 +69,7 @@ def run(request: Request, output: Output, env: Env, settings: Settings) -> ExitC
                 raise ending(signal.SIGHUP, "the terminal went away", "") from error
             raise
     assert done is not None, "the stream ended without Done"
+    pointed.finish(done)
     return _verdict(done, plan, settings, interrupts.ended_by)
 
 

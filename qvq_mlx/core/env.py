@@ -12,10 +12,11 @@ if TYPE_CHECKING:  # names in annotations: `qvq --version` does not wait for the
     from pathlib import Path
     from typing import TextIO
 
+    from qvq_mlx.core.clip import Visual
     from qvq_mlx.core.events import Progress
     from qvq_mlx.core.fit import Machine
-    from qvq_mlx.core.picture import Picture
     from qvq_mlx.core.report import Network
+    from qvq_mlx.core.rounds import Round
     from qvq_mlx.core.setup import Checkpoint, Setup
     from qvq_mlx.core.tokens import Control, Generation, Prompt, Step
 
@@ -23,8 +24,17 @@ if TYPE_CHECKING:  # names in annotations: `qvq --version` does not wait for the
 class Engine(Protocol):
     """A loaded model."""
 
-    def prompt(self, question: str, pictures: Sequence[Picture], system: str | None) -> Prompt:
-        """Token ids for one question about some pictures, in the family's reference order."""
+    def prompt(
+        self,
+        question: str,
+        pictures: Sequence[Visual],
+        system: str | None,
+        rounds: Sequence[Round] = (),
+    ) -> Prompt:
+        """Token ids for one question about some pictures, in the family's reference order.
+
+        The first `pictures` are those of the earlier `rounds`, as many as these say.
+        """
 
     def generate(self, prompt: Prompt, generation: Generation, control: Control) -> Iterator[Step]:
         """Progress of encode and prefill, then tokens as they are committed, then `Finished`."""

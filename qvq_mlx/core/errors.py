@@ -72,6 +72,12 @@ class UsageError(QvqError):
     code = "usage"
 
 
+class NoVideoError(UsageError):
+    """A video for a model that takes pictures, or text, only."""
+
+    code = "no-video"
+
+
 class ConfigError(UsageError):
     """The config file or a QVQ_ variable holds a value that is not allowed."""
 
@@ -191,6 +197,12 @@ class ImageUnreadableError(InputError):
     """Something lies there, and it is no picture that can be decoded whole."""
 
     code = "image-unreadable"
+
+
+class ImageChangedError(InputError):
+    """It is not what an earlier question was about."""
+
+    code = "image-changed"
 
 
 class ImageSizeError(InputError):

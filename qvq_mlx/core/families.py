@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.errors import UnsupportedModelError
-from qvq_mlx.core.picture import Picture
+from qvq_mlx.core.places import Coordinates
 
 MAX_IMAGE_TOKENS = 1280
 """Per picture, where no card says otherwise: checkpoints allow 16,384, minutes of prefill."""
@@ -47,11 +48,11 @@ class PatchLayout:
         """The side of one image token."""
         return self.patch_px * self.merge
 
-    def grid(self, picture: Picture) -> tuple[int, int]:
-        """Rows and columns of patches."""
+    def grid(self, picture: Visual) -> tuple[int, int]:
+        """Rows and columns of patches, of one step where it is a clip."""
         return picture.height_px // self.patch_px, picture.width_px // self.patch_px
 
-    def token_grid(self, picture: Picture) -> tuple[int, int]:
+    def token_grid(self, picture: Visual) -> tuple[int, int]:
         """Rows and columns of image tokens."""
         rows, columns = self.grid(picture)
         return rows // self.merge, columns // self.merge
@@ -62,25 +63,34 @@ class FamilyFacts:
     """`layout` is None where the family reads text only.
 
     `system` is what the chat template puts in where no system message is given; None where it
-    puts in nothing, or where the checkpoints of the family differ.
+    puts in nothing, or where the checkpoints of the family differ. `boxes`: how it points.
     """
 
     layout: PatchLayout | None
     min_pixels: int = 4 * 28 * 28
     system: str | None = None
+    boxes: Coordinates = Coordinates.RELATIVE_1000
 
 
 _ASSISTANT = "You are a helpful assistant."
 
 FACTS = {
     Family.QWEN2_VL: FamilyFacts(PatchLayout(), system=_ASSISTANT),
-    Family.QWEN2_5_VL: FamilyFacts(PatchLayout(), system=_ASSISTANT),
+    Family.QWEN2_5_VL: FamilyFacts(
+        PatchLayout(), system=_ASSISTANT, boxes=Coordinates.RESIZED_PIXELS
+    ),
     Family.QWEN2: FamilyFacts(None),
     Family.QWEN3_VL: FamilyFacts(
         PatchLayout(patch_px=16, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
         min_pixels=64 * 32 * 32,
     ),
 }
+
+
+def coordinates_of(model_type: object) -> Coordinates:
+    """What the numbers of a box mean to a family, where its card does not say."""
+    facts = next((facts for family, facts in FACTS.items() if family == model_type), None)
+    return facts.boxes if facts else Coordinates.RELATIVE_1000
 
 
 def family_of(model_type: object, folder: Path) -> Family:

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.events import Notice
-from qvq_mlx.core.picture import Picture
-from qvq_mlx.core.request import Sampling
+from qvq_mlx.core.forecast import Rates
+from qvq_mlx.core.request import Request, Sampling
+from qvq_mlx.core.rounds import Keepsake, Round, Source, kept, retold
 from qvq_mlx.core.setup import Setup
 from qvq_mlx.core.tokens import AnswerHold
 
@@ -21,12 +23,20 @@ class Plan:
     `budget_tokens` None sets no bounds to the thinking. `notices` are said before the first event.
     `alone`: the model is so big that no second one may be loaded at the same time; `wait`: and then
     this run waits for its turn. `votes`: samples to draw from one prefill, sample r with seed + r.
+    `request` is what was asked for, before names were resolved and defaults filled in.
+
+    `rounds` are the earlier ones, of which the model is told as many as `room_bytes` allow;
+    `pictures` are those of all rounds and of the question, in order, and `sources` what they come
+    from. `keepsakes` are the bytes of sources that could not be read again. The first
+    `seen_pictures` need no receipt any more.
+
+    `rates`: how fast earlier runs were here.
     """
 
     question: str
     card: ModelCard
     folder: Path
-    pictures: tuple[Picture, ...]
+    pictures: tuple[Visual, ...]
     system: str | None
     sampling: Sampling
     max_tokens: int
@@ -39,3 +49,16 @@ class Plan:
     answer_tokens: int = 1024
     votes: int = 1
     verify: bool = False
+    rates: Rates = Rates()
+    request: Request | None = None
+    rounds: tuple[Round, ...] = ()
+    room_bytes: int | None = None
+    sources: tuple[Source, ...] = ()
+    keepsakes: tuple[Keepsake, ...] = ()
+    follows: str | None = None
+    seen_pictures: int = 0
+
+    def posed(self, question: str) -> tuple[str, tuple[Round, ...]]:
+        """`question` and the earlier rounds as this model takes them: as rounds, or in words."""
+        rounds = kept(self.rounds, self.room_bytes)
+        return (question, rounds) if self.card.rounds else (retold(question, rounds), ())

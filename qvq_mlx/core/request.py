@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from qvq_mlx.core.look import Look
+from qvq_mlx.core.rounds import Round, Shown
 
 
 class ThinkingView(StrEnum):
@@ -68,7 +69,8 @@ class Budget:
 class Request:
     """One question about some images.
 
-    `images` are paths, or `-` for standard input, in the order of the prompt. `model` is a card's
+    `images` are sources in the order of the prompt: paths, patterns, `-`, `clip`, `screen`, and
+    addresses, which are fetched unless `offline`. `model` is a card's
     name or alias, a folder, or a repository id. None leaves the card's default. `lang` names
     the language that the answer is held to; `schema` is the text of a JSON schema. `draft` is auto,
     none, lookup, or a draft model's name; `use_cache` False neither reads nor keeps what earlier
@@ -77,6 +79,10 @@ class Request:
     how many samples are drawn and put to the vote; `verify` looks at the picture once more.
     `looks` say how the images are read, one after the other. `piped_characters` of the question's
     end came through stdin.
+
+    A follow-up brings along the earlier `rounds`, oldest first, and in `earlier` what they were
+    about; `images` are then those that are new. It `follows` the run of that id. The receipts of
+    the first `seen_pictures` were shown before.
     """
 
     question: str
@@ -96,7 +102,12 @@ class Request:
     votes: int = 1
     verify: bool = False
     looks: tuple[Look, ...] = (Look(),)
+    rounds: tuple[Round, ...] = ()
+    earlier: tuple[Shown, ...] = ()
+    follows: str | None = None
+    seen_pictures: int = 0
     piped_characters: int = 0
+    offline: bool = False
 
     def look_at(self, index: int) -> Look:
         """How image `index` is read; where there are fewer looks than images, the last serves."""
@@ -112,6 +123,8 @@ class OutputForm(StrEnum):
     """One object at the end."""
     JSONL = "jsonl"
     """One object per event, as it happens."""
+    BOXES = "boxes"
+    """One object at the end: what the answer points at, in the pictures' own pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +132,7 @@ class Output:
     """How the run is shown. `view` None: the user did not say (a tail where a person watches).
 
     `boxed_only`: the last boxed value alone where there is one. `file`: instead of stdout.
+    `annotate`: a picture to write, with what the answer points at; `show`: the terminal shows it.
     """
 
     form: OutputForm = OutputForm.TEXT
@@ -127,3 +141,10 @@ class Output:
     file: Path | None = None
     verbose: bool = False
     quiet: bool = False
+    annotate: Path | None = None
+    show: bool = False
+
+    @property
+    def needs_originals(self) -> bool:
+        """Whether the pictures are looked at again when the answer stands."""
+        return self.annotate is not None or self.show

@@ -1,7 +1,8 @@
 """The checkpoint's tokenizer, used directly: text to ids without surprises, ids to bytes.
 
 Law: text of the user's never becomes a special token, whatever it spells; and every id's bytes
-are known, so that a stream of ids decodes incrementally and exactly.
+are known, so that a stream of ids decodes incrementally and exactly. A special token is structure
+and has no bytes, but for those that point at a place in a picture: they are part of the answer.
 
 Covers the byte-level BPE of the Qwen family (`tokenizer.json`). mlx-vlm's streaming detokenizer
 is not used: it holds text back until a token starts with a space, which Chinese and LaTeX
@@ -16,6 +17,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from qvq_mlx.core.errors import BrokenModelError
+from qvq_mlx.core.marks import TOKENS
 
 
 class Vocabulary:
@@ -38,7 +40,8 @@ class Vocabulary:
                 self._pieces[token_id] = bytes(_BYTE_OF[character] for character in token)
         for token_id, entry in added.items():
             # a special token is structure, not text; others (`</think>`) are shown
-            self._pieces[token_id] = b"" if entry.special else entry.content.encode()
+            is_text = not entry.special or entry.content in TOKENS
+            self._pieces[token_id] = entry.content.encode() if is_text else b""
 
     @property
     def size(self) -> int:
@@ -63,7 +66,7 @@ class Vocabulary:
         return int(token_id)
 
     def piece(self, token_id: int) -> bytes:
-        """The bytes that `token_id` stands for; none for a special token."""
+        """The bytes that `token_id` stands for; none for a special token that is no text."""
         return self._pieces[token_id]
 
 

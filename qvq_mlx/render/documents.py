@@ -1,30 +1,37 @@
 """The answer as data: text, one JSON object, or one JSON object per event.
 
 Law: text holds the answer and a newline, and only where the answer is whole; JSON is written in
-either case and says which. JSON strings hold no control and no lone surrogate unescaped, so the
-lines are safe on a terminal too and read back as they were.
+either case and says which. JSON strings hold no control, no bidirectional control and no lone
+surrogate unescaped, so the lines are safe on a terminal too and read back as they were.
 """
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import asdict
 
 from qvq_mlx.core.box import boxed
 from qvq_mlx.core.events import Done, Event, Notice, Transcript
 from qvq_mlx.core.plan import Plan
-from qvq_mlx.core.records import Json, RequestRecord, event_to_json, request_record, result_record
+from qvq_mlx.core.records import (
+    RequestRecord,
+    boxes_record,
+    event_to_json,
+    request_record,
+    result_record,
+)
+from qvq_mlx.render.clean import json_text
 from qvq_mlx.render.sink import Sink
-
-# json escapes the C0 controls itself
-_UNSAFE = re.compile(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def boxed_or_whole(answer: str) -> str:
     """What `-x` prints: the last boxed value, or the answer where there is none."""
     content = boxed(answer)
     return answer if content is None else content
+
+
+def boxes_text(request: RequestRecord, answer: str, *, complete: bool) -> str:
+    """What `--boxes` prints."""
+    return json_text(asdict(boxes_record(request, answer, complete=complete)), indent=2) + "\n"
 
 
 class TextDocument:
@@ -79,7 +86,35 @@ class JsonDocument:
             return
         assert self._request is not None, "begin() comes first"
         record = result_record(self._request, self._transcript, tuple(self._notices), event)
-        self._sink.write(_dump(asdict(record), indent=2))
+        self._sink.write(json_text(asdict(record), indent=2) + "\n")
+        self._sink.finish()
+
+    def abort(self) -> None:
+        """Leave nothing behind."""
+        self._sink.discard()
+
+
+class BoxesDocument:
+    """What the answer points at, as one object, at the end."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._transcript = Transcript()
+        self._request: RequestRecord | None = None
+
+    def begin(self, plan: Plan) -> None:
+        """Make sure of the place."""
+        self._request = request_record(plan)
+        self._sink.open()
+
+    def feed(self, event: Event) -> None:
+        """Collect, and write at Done."""
+        self._transcript.add(event)
+        if not isinstance(event, Done):
+            return
+        assert self._request is not None, "begin() comes first"
+        answer = self._transcript.answer
+        self._sink.write(boxes_text(self._request, answer, complete=event.complete))
         self._sink.finish()
 
     def abort(self) -> None:
@@ -96,19 +131,14 @@ class JsonlDocument:
     def begin(self, plan: Plan) -> None:
         """The head."""
         self._sink.open()
-        self._sink.write(_dump(asdict(request_record(plan))))
+        self._sink.write(json_text(asdict(request_record(plan))) + "\n")
 
     def feed(self, event: Event) -> None:
         """One line."""
-        self._sink.write(_dump(event_to_json(event)))
+        self._sink.write(json_text(event_to_json(event)) + "\n")
         if isinstance(event, Done):
             self._sink.finish()
 
     def abort(self) -> None:
         """Leave no half file behind."""
         self._sink.discard()
-
-
-def _dump(record: Json, indent: int | None = None) -> str:
-    text = json.dumps(record, ensure_ascii=False, indent=indent)
-    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n"

@@ -13,7 +13,7 @@ from qvq_mlx.core.card import ModelCard, Thinking, VisionLimits
 from qvq_mlx.core.request import Sampling
 
 _ELSEWHERE = ("aliases", "repo", "folder", "download_bytes")
-_ALWAYS = ("name", "summary", "family", "licence")
+_ALWAYS = ("name", "summary", "family", "licence", "boxes")
 
 
 def card_text(card: ModelCard) -> str:

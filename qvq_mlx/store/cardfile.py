@@ -20,8 +20,17 @@ import typing
 from pathlib import Path
 from typing import Any, TypeVar
 
-from qvq_mlx.core.card import ModelCard, Shape, Thinking, ThinkingStyle, VisionLimits, VisionShape
+from qvq_mlx.core.card import (
+    ModelCard,
+    Shape,
+    Thinking,
+    ThinkingStyle,
+    VisionLimits,
+    VisionShape,
+)
 from qvq_mlx.core.errors import ConfigError
+from qvq_mlx.core.families import coordinates_of
+from qvq_mlx.core.places import Coordinates
 from qvq_mlx.core.request import Sampling
 
 T = TypeVar("T")
@@ -61,6 +70,8 @@ def _model(values: dict[str, Any]) -> ModelCard:
     }
     if shape:
         parts["shape"] = _build(Shape, shape)
+    stated = values.get("boxes", coordinates_of(values.get("family")))
+    parts["boxes"] = Coordinates(stated)
     return _build(ModelCard, values | parts)
 
 

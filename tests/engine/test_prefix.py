@@ -15,6 +15,7 @@ import pytest
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.events import Progress, Stage
 from qvq_mlx.core.picture import Picture
+from qvq_mlx.core.rounds import Round
 from qvq_mlx.core.setup import Drafting
 from qvq_mlx.core.tokens import Control, Finished, Prompt, Step
 from qvq_mlx.engine.drafting import Drafts
@@ -114,6 +115,29 @@ def test_a_picture_that_is_appended_reuses_the_first(
     assert set(encoded) == {pictures[1].tokens}
     assert cached_tokens(warm) > pictures[0].tokens
     assert ids_of(warm) == ids_of(run(both, max_tokens=30))
+
+
+@pytest.mark.parametrize("new", [0, 1])
+def test_a_follow_up_reuses_the_pictures_of_the_round_before(
+    new: int,
+    caching: Callable[[], Session],
+    pictures: list[Picture],
+    card: ModelCard,
+    run: Run,
+) -> None:
+    """In one process and in the next one; and what comes of it is what comes without a cache."""
+    session = caching()
+    run(asked(session, pictures[:1], QUESTIONS[0], card), max_tokens=3, session=session)
+    rounds = [Round(QUESTIONS[0], "\\boxed{3}", 1)]
+    seen = pictures[: 1 + new]
+    follow_up = session.prompt(QUESTIONS[1], seen, card.system, rounds)
+    cold = ids_of(run(follow_up, max_tokens=30))
+    for warm_session in (session, caching()):
+        warm = run(follow_up, max_tokens=30, session=warm_session)
+        encoded = [s.total for s in warm if isinstance(s, Progress) and s.stage is Stage.ENCODE]
+        assert set(encoded) == ({pictures[1].tokens} if new and warm_session is session else set())
+        assert cached_tokens(warm) > pictures[0].tokens
+        assert ids_of(warm) == cold
 
 
 def test_the_key_is_content(
@@ -218,6 +242,7 @@ def test_two_processes_and_the_command(tmp_path: Path) -> None:
     again = json.loads(qvq(*ask, "How many red circles are there?"))
     without = json.loads(qvq(*ask, "--no-cache", "How many red circles are there?"))
     assert first["stats"]["cached_tokens"] == without["stats"]["cached_tokens"] == 0
+    assert [run["images"][0]["cached"] for run in (first, again, without)] == [False, True, False]
     assert again["stats"]["cached_tokens"] > again["stats"]["image_tokens"]
     assert first["thinking"] == again["thinking"] == without["thinking"]
     assert qvq("cache").splitlines()[1].startswith("1 prefixes")

@@ -54,6 +54,18 @@ def test_special_tokens_have_no_text() -> None:
         VOCABULARY.special("<no such token>")
 
 
+def test_what_points_at_a_place_keeps_its_text() -> None:
+    said = "<|object_ref_start|>", "a dog", "<|object_ref_end|>", "<|box_start|>", "(1,2),(3,4)"
+    ids = [
+        token_id
+        for part in (*said, "<|box_end|>")
+        for token_id in (
+            [VOCABULARY.special(part)] if part.startswith("<|") else VOCABULARY.encode(part)
+        )
+    ]
+    assert decoded(ids) == "".join(said) + "<|box_end|>"
+
+
 def test_a_damaged_tokenizer_is_one_clear_error(tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
     path.write_text("{}")

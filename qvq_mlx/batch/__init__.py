@@ -1,0 +1,167 @@
+"""Many questions with one load: items in, records out, an item's failure a record like any other.
+
+Law: an item is on the disk before the next one begins, and what is on the disk is not asked
+again. An item that was stopped leaves no record: the next run asks it. What would fail every item
+(the model, the command line, the output) ends the batch.
+
+Not kept in the history: the output has it all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from qvq_mlx import ask as straight_line
+from qvq_mlx.batch.items import Item
+from qvq_mlx.batch.ledger import Ledger
+from qvq_mlx.batch.record import BatchRecord, Status, answered, failed, key_of
+from qvq_mlx.config import Settings, debugging
+from qvq_mlx.core.env import Env
+from qvq_mlx.core.errors import (
+    DoesNotFitError,
+    ModelError,
+    OutputError,
+    QvqError,
+    TurnError,
+    UsageError,
+)
+from qvq_mlx.core.events import Done, Event, Notice, StopReason, Transcript
+from qvq_mlx.core.records import ResultRecord, request_record, result_record
+from qvq_mlx.core.request import Request
+from qvq_mlx.core.tokens import Control
+from qvq_mlx.images.paths import path_of
+from qvq_mlx.loaded import Loaded
+from qvq_mlx.store import registry
+from qvq_mlx.turn import Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """Item `number`, counted from 1, is taken up."""
+
+    number: int
+    item: Item
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """It is done; `record` None: it was before. `seconds` it took."""
+
+    number: int
+    item: Item
+    status: Status
+    record: BatchRecord | None = None
+    seconds: float = 0.0
+
+
+class Batch:
+    """One model, and what every item is asked with: all of `request` but question and images."""
+
+    def __init__(self, request: Request, env: Env, settings: Settings) -> None:
+        """Raises a ModelError where there is no such model."""
+        card, _ = registry.resolve(request.model, settings.hub_cache, settings.cards_folder)
+        self.model = card.name
+        self._request = request
+        self._env = env
+        # what an image cost stays in memory while it is asked about: 0.4 GB of a 72B model for
+        # every picture of a folder is nothing to write to a disk
+        self._settings = replace(settings, save=False, cache_max_bytes=0)
+
+    def key_for(self, item: Item) -> str:
+        """By the contents of the item's images, as far as they are files that can be read."""
+        contents = tuple(map(_content, item.images))
+        return key_of(replace(self._request, question=item.question), contents)
+
+    def ask_all(
+        self, items: Sequence[Item], ledger: Ledger, control: Control
+    ) -> Iterator[Began | Event | Ended]:
+        """Ask what is not done. Ends early where `control` stops it.
+
+        Raises a QvqError that concerns every item.
+        """
+        loaded = Loaded(self._env.load_engine, Turn(self._settings.cache_folder, self._env.sleep))
+        try:
+            for number, item in enumerate(items, 1):
+                if control.stopping:
+                    return
+                began = self._env.clock()
+                key = self.key_for(item)
+                if before := ledger.take(key):
+                    yield Ended(number, item, before)
+                    continue
+                yield Began(number, item)
+                record = yield from self._recorded(key, item, control, loaded)
+                if record is None:
+                    return
+                ledger.write(record)
+                yield Ended(number, item, record.status, record, self._env.clock() - began)
+        finally:
+            loaded.close()
+
+    def _recorded(
+        self, key: str, item: Item, control: Control, loaded: Loaded
+    ) -> Generator[Event, None, BatchRecord | None]:
+        """What became of one item; None where the user stopped it."""
+        try:
+            result = yield from self._asked(item, control, loaded)
+        except QvqError as error:
+            if _concerns_all(error, item, asked=loaded.holds):
+                raise
+            return failed(key, item, self.model, error)
+        except Exception as error:  # a bug, and a night's work must not end of it
+            if debugging(self._env):
+                raise
+            bug = f"{type(error).__name__}: {error} (this is a bug)"
+            return failed(key, item, self.model, QvqError(bug, "QVQ_DEBUG=1 qvq ..."))
+        return None if result is None else answered(key, item, result)
+
+    def _asked(
+        self, item: Item, control: Control, loaded: Loaded
+    ) -> Generator[Event, None, ResultRecord | None]:
+        """One run's events, and its result; None where the user stopped it."""
+        request = replace(self._request, question=item.question, images=item.images)
+        plan = straight_line.plan(request, self._env, self._settings)
+        transcript = Transcript()
+        notices: list[Notice] = []
+        done: Done | None = None
+        for event in straight_line.ask(plan, self._env, self._settings, control, loaded):
+            transcript.add(event)
+            match event:
+                case Notice():
+                    notices.append(event)
+                case Done():
+                    done = event
+                case _:
+                    pass
+            yield event
+        assert done is not None, "the stream ended without Done"
+        if control.stopping or done.stop_reason is StopReason.INTERRUPT:
+            return None
+        return result_record(request_record(plan), transcript, tuple(notices), done)
+
+
+def _concerns_all(error: QvqError, item: Item, *, asked: bool) -> bool:
+    """Whether the next item would fail of it too; `asked`: an earlier one did not."""
+    match error:
+        case ModelError() | TurnError() | OutputError():
+            return True
+        case DoesNotFitError():
+            return not asked
+        case UsageError():
+            return bool(item.images)  # without images it is the item that lacks something
+        case _:
+            return False
+
+
+def _content(source: str) -> str:
+    """sha256 of a file's bytes; what is no file, or cannot be read, stands for itself."""
+    try:
+        path = path_of(source)
+        if path.is_file():  # a pipe would be empty afterwards
+            with path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, ValueError, QvqError):
+        pass
+    return f"unread {source}"

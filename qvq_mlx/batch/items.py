@@ -1,0 +1,90 @@
+"""What a batch is asked: pictures and questions, from paths or from a JSON Lines file.
+
+Law: the order is the order given, but that questions about the same pictures stand together, at
+the place of the first: what the model computed for them is then used again.
+
+A line of the file is an object:
+
+    {"image": "a.png", "question": "How many?", "id": "q1"}
+    {"image": ["before.png", "after.png"], "question": "What changed?"}
+
+`question` may be missing where the command line asks one; `id` is handed through; other keys are
+ignored. A relative path begins at the file's own folder.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qvq_mlx.core.errors import InputError, UsageError
+
+_HINT = 'qvq batch IMAGE... -Q "question" -o out.jsonl'
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One question about some images. `id` is the user's own name for it."""
+
+    images: tuple[str, ...]
+    question: str
+    id: str | int | None = None
+
+
+def from_paths(paths: Sequence[str], questions: Sequence[str]) -> list[Item]:
+    """Every question about every image. Raises UsageError where there is no question."""
+    if paths and not questions:
+        raise UsageError("no question is given (-Q)", _HINT)
+    return [Item((path,), question) for path in paths for question in questions]
+
+
+def from_lines(name: str, text: str, folder: Path, questions: Sequence[str]) -> list[Item]:
+    """The items of a JSON Lines file called `name`. Raises InputError with the line's number."""
+    items: list[Item] = []
+    # not splitlines(): a JSON string may hold U+2028 as it is
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            items += _of_line(f"{name}:{number}", line, folder, questions)
+    return items
+
+
+def grouped(items: Iterable[Item]) -> list[Item]:
+    """Those about the same images together, else in the order given."""
+    groups: dict[tuple[str, ...], list[Item]] = {}
+    for item in items:
+        groups.setdefault(item.images, []).append(item)
+    return [item for group in groups.values() for item in group]
+
+
+def _of_line(place: str, line: str, folder: Path, questions: Sequence[str]) -> list[Item]:
+    hint = f"sed -n {place.rpartition(':')[2]}p {place.rpartition(':')[0]}"
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{place}: is no JSON ({error})", hint) from error
+    if not isinstance(entry, dict):
+        raise InputError(f"{place}: is no JSON object", hint)
+    images = entry.get("image", entry.get("images", []))
+    names = [images] if isinstance(images, str) else images
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        raise InputError(f'{place}: "image" is no path and no list of paths', hint)
+    own = entry.get("question")
+    if own is not None and (not isinstance(own, str) or not own.strip()):
+        raise InputError(f'{place}: "question" is no text', hint)
+    asked = [own] if own is not None else list(questions)
+    if not asked:
+        raise InputError(f'{place}: has no "question", and none is given with -Q', hint)
+    name = entry.get("id")
+    if name is not None and (isinstance(name, bool) or not isinstance(name, str | int)):
+        raise InputError(f'{place}: "id" is no text and no whole number', hint)
+    paths = tuple(_beside(folder, path) for path in names)
+    return [Item(paths, question, name) for question in asked]
+
+
+def _beside(folder: Path, path: str) -> str:
+    """A relative path as seen from `folder`; an absolute one, `~/…` or a URL as it is."""
+    if "://" in path or path.startswith(("~", "data:")) or folder == Path():
+        return path
+    return str(folder / path)

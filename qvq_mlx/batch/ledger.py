@@ -1,0 +1,213 @@
+"""The output file of a batch: what is done, and one line more for every item.
+
+Law: a line is written with one call and is on the disk before the next item begins, so a crash
+costs at most the item in flight. Half a line that a crash left is cut off when the file is opened
+again. One process at a time writes to it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shlex
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, TextIO
+
+from qvq_mlx.batch.record import BatchRecord, Status, line
+from qvq_mlx.core.errors import BusyError, OutputError
+from qvq_mlx.core.records import Json
+
+_BEGINNING = b'{"version": '  # of every line
+
+
+class Ledger(Protocol):
+    """Where the records go."""
+
+    def take(self, key: str) -> Status | None:
+        """How the item with this key ended in an earlier run; None: it has to be asked.
+
+        Each record of an earlier run stands for one item: two copies of a picture are two.
+        """
+
+    def write(self, record: BatchRecord) -> None:
+        """Add a record."""
+
+    def close(self) -> None:
+        """The last one is written."""
+
+
+@dataclass(slots=True)
+class StreamLedger:
+    """stdout, or nothing (a person reads the answers as they come): nothing was there before."""
+
+    stream: TextIO | None
+
+    def take(self, key: str) -> Status | None:  # noqa: ARG002
+        """There was none."""
+        return None
+
+    def write(self, record: BatchRecord) -> None:
+        """One line, at once. Raises BrokenPipeError where nobody reads."""
+        if self.stream is not None:
+            self.stream.write(line(record))
+            self.stream.flush()
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+@dataclass(slots=True)
+class FileLedger:
+    """The file of `-o`. `open_ledger` makes it."""
+
+    path: Path
+    descriptor: int
+    _done: dict[str, list[Status]] = field(default_factory=dict)
+
+    def take(self, key: str) -> Status | None:
+        """As found in the file when it was opened."""
+        ended = self._done.get(key)
+        return ended.pop(0) if ended else None
+
+    def write(self, record: BatchRecord) -> None:
+        """Append, and wait for the disk."""
+        content = line(record).encode("utf-8", errors="backslashreplace")
+        try:
+            written = os.write(self.descriptor, content)
+            if written != len(content):
+                raise OSError(28, "No space left on device")
+            os.fsync(self.descriptor)
+        except OSError as error:
+            raise _failed(self.path, error) from error
+
+    def records(self) -> list[Json]:
+        """All that is in the file, of earlier runs too."""
+        return _read(self.path, self.descriptor)[1]
+
+    def close(self) -> None:
+        """Let go of the file. May be called once."""
+        os.close(self.descriptor)
+
+
+def open_ledger(path: Path, is_stale: Callable[[Json], bool]) -> FileLedger:
+    """The file at `path`, made if it is missing, repaired if a crash left half a line.
+
+    Records that `is_stale` says are taken out: they will be asked anew. Raises OutputError, and
+    BusyError where another process writes to it.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise _failed(path, error) from error
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OutputError(
+                f"-o {path} is no file: what is done could not be read from it",
+                "qvq batch ... > out.jsonl",
+            )
+        _lock(path, descriptor)
+        kept, records = _read(path, descriptor)
+        stale = [is_stale(record) for record in records]
+        if any(stale):
+            # what stays is written first, in the very file that is locked
+            lines = [text for text, old in zip(kept, stale, strict=True) if not old]
+            _replace(path, descriptor, b"".join(lines))
+        done: dict[str, list[Status]] = {}
+        for record, old in zip(records, stale, strict=True):
+            if not old:
+                done.setdefault(record["key"], []).append(Status(record["status"]))
+        return FileLedger(path, descriptor, done)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def is_error(record: Json) -> bool:
+    """Whether this record says that its item could not be asked."""
+    return record.get("status") == Status.ERROR
+
+
+def asked_of(record: Json) -> tuple[str, tuple[str, ...], str]:
+    """Model, paths and question of a record."""
+    return str(record.get("model")), tuple(record.get("paths", ())), str(record.get("question"))
+
+
+def _lock(path: Path, descriptor: int) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise BusyError(
+            f"another process writes to {path}", f"fuser {shlex.quote(str(path))}"
+        ) from error
+    except OSError:
+        pass  # a file system without locks
+
+
+def _read(path: Path, descriptor: int) -> tuple[list[bytes], list[Json]]:
+    """The whole lines and their records; what a crash left of a line is cut off.
+
+    Raises OutputError, and touches nothing, where the file holds anything else.
+    """
+    with os.fdopen(os.dup(descriptor), "rb") as file:
+        file.seek(0)
+        content = file.read()
+    end = content.rfind(b"\n") + 1
+    lines = content[:end].split(b"\n")[:-1]
+    records = [_record(path, number, text) for number, text in enumerate(lines, 1)]
+    rest = content[end:]
+    if rest:
+        if rest[: len(_BEGINNING)] != _BEGINNING[: len(rest)]:
+            raise _foreign(path, len(lines) + 1)
+        os.ftruncate(descriptor, end)
+    return [text + b"\n" for text in lines], records
+
+
+def _record(path: Path, number: int, text: bytes) -> Json:
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError):
+        record = None
+    if not isinstance(record, dict) or record.get("type") != "item":
+        raise _foreign(path, number)
+    if not isinstance(record.get("key"), str) or record.get("status") not in set(Status):
+        raise _foreign(path, number)
+    return record
+
+
+def _replace(path: Path, descriptor: int, content: bytes) -> None:
+    """Other content under the same name, and `descriptor` now writes to it; all or nothing."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+    try:
+        fresh = os.open(beside, flags, 0o600)
+        try:
+            os.fchmod(fresh, os.fstat(descriptor).st_mode & 0o777)
+            with os.fdopen(os.dup(fresh), "wb") as file:
+                file.write(content)
+            os.fsync(fresh)
+            _lock(path, fresh)
+            beside.replace(path)
+            os.dup2(fresh, descriptor, inheritable=False)
+        finally:
+            os.close(fresh)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise _failed(path, error) from error
+
+
+def _foreign(path: Path, number: int) -> OutputError:
+    return OutputError(
+        f"{path}: line {number} is no record of qvq batch; the file is left as it is",
+        "qvq batch ... -o other.jsonl",
+    )
+
+
+def _failed(path: Path, error: OSError) -> OutputError:
+    reason = (error.strerror or str(error)).lower()
+    return OutputError(
+        f"-o {path} cannot be written: {reason}", f"ls -ld {shlex.quote(str(path.parent))}"
+    )

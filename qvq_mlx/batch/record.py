@@ -1,0 +1,125 @@
+"""One line of a batch's output, and the key by which a second run knows that it is done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+
+from qvq_mlx.batch.items import Item
+from qvq_mlx.core.errors import QvqError
+from qvq_mlx.core.events import AnswerSource, Notice, Stats, StopReason, Verification, Vote
+from qvq_mlx.core.records import VERSION, ImageRecord, ResultRecord
+from qvq_mlx.core.request import Request
+
+
+class Status(StrEnum):
+    """How an item ended."""
+
+    ANSWERED = "answered"
+    NO_ANSWER = "no-answer"
+    """The model ran, and no whole answer came: `stop_reason` says why."""
+    ERROR = "error"
+    """The model did not run: `error` says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRecord:
+    """What the error line of `qvq ask` would say, and its exit code."""
+
+    code: str
+    message: str
+    hint: str
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRecord:
+    """One item of `qvq batch`, on a line of its own.
+
+    `key` is a hash of the pictures' contents, the question and everything that bears on the text;
+    the pictures' names do not. `paths` are as given. What comes after `error` is as in `--json`,
+    and null where the model did not run.
+    """
+
+    version: int
+    type: str
+    key: str
+    id: str | int | None
+    paths: tuple[str, ...]
+    question: str
+    model: str
+    status: Status
+    error: ErrorRecord | None
+    answer: str | None = None
+    boxed: str | None = None
+    partial_answer: str | None = None
+    thinking: str | None = None
+    answer_source: AnswerSource | None = None
+    stop_reason: StopReason | None = None
+    concluded: bool | None = None
+    notices: tuple[Notice, ...] = ()
+    images: tuple[ImageRecord, ...] = ()
+    stats: Stats | None = None
+    vote: Vote | None = None
+    verification: Verification | None = None
+
+
+def answered(key: str, item: Item, result: ResultRecord) -> BatchRecord:
+    """The record of an item that the model ran for."""
+    return BatchRecord(
+        version=VERSION,
+        type="item",
+        key=key,
+        id=item.id,
+        paths=item.images,
+        question=item.question,
+        model=result.model,
+        status=Status.NO_ANSWER if result.answer is None else Status.ANSWERED,
+        error=None,
+        answer=result.answer,
+        boxed=result.boxed,
+        partial_answer=result.partial_answer,
+        thinking=result.thinking,
+        answer_source=result.answer_source,
+        stop_reason=result.stop_reason,
+        concluded=result.concluded,
+        notices=result.notices,
+        images=result.images,
+        stats=result.stats,
+        vote=result.vote,
+        verification=result.verification,
+    )
+
+
+def failed(key: str, item: Item, model: str, error: QvqError) -> BatchRecord:
+    """The record of an item that could not be asked."""
+    what = ErrorRecord(error.code, error.message, error.hint, int(error.exit_code))
+    return BatchRecord(
+        VERSION, "item", key, item.id, item.images, item.question, model, Status.ERROR, what
+    )
+
+
+def line(record: BatchRecord) -> str:
+    """One line of JSON with its newline."""
+    return json.dumps(asdict(record), ensure_ascii=False) + "\n"
+
+
+def key_of(request: Request, contents: tuple[str, ...]) -> str:
+    """32 hex digits: the same for the same pictures, question, model and settings.
+
+    `contents` are the sha256 of the images' bytes, or what stands for an image that cannot be
+    read. What never changes the text (drafts, caches, waiting) is left out.
+    """
+    neutral = Request("", (), "")
+    text = replace(
+        request,
+        images=contents,
+        draft=neutral.draft,
+        use_cache=neutral.use_cache,
+        force=neutral.force,
+        wait=neutral.wait,
+    )
+    spelt = json.dumps(asdict(text), sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(spelt.encode()).hexdigest()[:32]

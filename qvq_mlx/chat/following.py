@@ -1,0 +1,103 @@
+"""What a saved run hands on to a question that follows it.
+
+Law: a follow-up inherits the model, the system message, the pictures with the way they were looked
+at, and every earlier round, unless the user says otherwise. A question that came to no whole answer
+hands on its pictures and is itself no round. A run that was saved before sources were recorded
+hands on its images as plain files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qvq_mlx import history, keepsakes
+from qvq_mlx.core.errors import QvqError
+from qvq_mlx.core.look import Look
+from qvq_mlx.core.records import RequestRecord
+from qvq_mlx.core.rounds import Round, Shown, Source
+from qvq_mlx.store import registry
+
+_ID = re.compile(r"[0-9a-f]{8}|[0-9]{8}-[0-9]{6}[0-9a-f-]*")
+_SHORT = re.compile(r"[0-9a-f]{4,7}")
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What stands before a follow-up. `system` None: none was sent.
+
+    `model` is what `-m` takes; `own_system`: the system message was not the model's own.
+    """
+
+    id: str
+    model: str
+    system: str | None
+    rounds: tuple[Round, ...]
+    shown: tuple[Shown, ...]
+    own_system: bool = False
+
+    def system_for(self, model: str | None) -> str | None:
+        """What a request for `model` says of the system message; None: the same model."""
+        if model is None or self.own_system:
+            return self.system or ""
+        return None  # the other model's own
+
+
+def past_of(run: history.Run, history_folder: Path) -> Past:
+    """What `run` hands on."""
+    record = run.request
+    sources = sources_of(record)
+    rounds = record.rounds
+    if run.done is not None and run.done.complete:
+        told = sum(past.pictures for past in rounds)
+        own = sum(source.pictures for source in sources) - told
+        rounds = (*rounds, Round(record.question, run.transcript.answer.strip("\n"), own))
+    model = record.model_argument or record.model
+    return Past(
+        id=run.id,
+        model=model,
+        system=record.system,
+        rounds=rounds,
+        shown=shown_of(record, history_folder),
+        own_system=record.system != _default_system(model),
+    )
+
+
+def run_of(arguments: Sequence[str], history_folder: Path) -> tuple[history.Run, list[str]]:
+    """The run that `ask -c ARGUMENTS` goes on from, and what is left of the arguments.
+
+    Where the first one has the form of a run's id or file name it is that run, and where it is a
+    short id, as `qvq log list` shows them, and there is such a run; else it is the last run.
+    Raises InputError where there is none, or more than one.
+    """
+    first = arguments[0] if arguments else ""
+    is_short = _SHORT.fullmatch(first) and any(
+        file.id.startswith(first) for file in history.files(history_folder)
+    )
+    if not is_short and not _ID.fullmatch(first):
+        return history.last(history_folder), list(arguments)
+    return history.find(history_folder, first), list(arguments[1:])
+
+
+def _default_system(model: str) -> str | None:
+    try:
+        return registry.find(model).system
+    except QvqError:
+        return None
+
+
+def shown_of(record: RequestRecord, history_folder: Path) -> tuple[Shown, ...]:
+    """What a run was about, with the bytes that were kept of it."""
+    folder = keepsakes.folder_in(history_folder)
+    return tuple(
+        Shown(source, keepsakes.find(source.sha256, folder)) for source in sources_of(record)
+    )
+
+
+def sources_of(record: RequestRecord) -> tuple[Source, ...]:
+    """What a run was about. One of an earlier version has images only, taken for plain files."""
+    if record.sources or not record.images:
+        return record.sources
+    return tuple(Source(image.path, Look(), image.sha256, 1) for image in record.images)

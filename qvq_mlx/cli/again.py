@@ -1,0 +1,119 @@
+"""`qvq log rerun`: the same question again, to the same model or another, and both answers.
+
+Law: the same is asked of the same bytes. An image that is not what it was, by its SHA-256, is
+refused, unless the user says that it may have changed; one that is gone is refused. What the user
+had set is set again; what the model chose by itself, the model that is asked now chooses.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
+
+from qvq_mlx.chat.following import shown_of
+from qvq_mlx.core.errors import ImageChangedError, QvqError
+from qvq_mlx.core.records import Json
+from qvq_mlx.core.request import Output, OutputForm, Request, SamplingOverrides, ThinkingView
+from qvq_mlx.core.rounds import Shown
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from qvq_mlx.config import Settings
+    from qvq_mlx.core.env import Env
+    from qvq_mlx.history import Run
+    from qvq_mlx.render.beside import Side
+
+
+def ask_again(
+    env: Env, prefix: str | None, model: str | None, *, changed: bool, as_json: bool
+) -> int:
+    """Returns the exit code of the new run. Raises a QvqError where it has no whole answer."""
+    from qvq_mlx import config, history
+    from qvq_mlx.cli.run import run as ask
+    from qvq_mlx.history.exporting import result
+    from qvq_mlx.render.beside import write_beside
+    from qvq_mlx.render.clean import json_text
+
+    settings = config.read(env)
+    folder = settings.history_folder
+    run = history.last(folder) if prefix is None else history.find(folder, prefix)
+    request = _request(run, folder, model, changed=changed)
+    if not as_json and not env.stdout.isatty():
+        try:
+            return ask(request, Output(), env, settings)
+        except ImageChangedError as error:
+            raise _changed(error, run) from error
+    now, failure = _result(request, env, settings)
+    if now is not None and as_json:
+        both = {"version": 1, "earlier": asdict(result(run)), "again": now}
+        env.stdout.write(json_text(both, indent=2) + "\n")
+    elif now is not None:
+        write_beside(_side(f"then: {run.id}", asdict(result(run))), _side("now", now), env)
+    if failure is not None:
+        raise _changed(failure, run) if isinstance(failure, ImageChangedError) else failure
+    return 0
+
+
+def _changed(error: ImageChangedError, run: Run) -> ImageChangedError:
+    """The same facts; what helps is to say that they may differ."""
+    return ImageChangedError(error.message, f"qvq log rerun {run.id} --changed")
+
+
+def _request(run: Run, history_folder: Path, model: str | None, *, changed: bool) -> Request:
+    then = run.request
+    given = then.given
+    shown = shown_of(then, history_folder)
+    if changed:
+        shown = tuple(
+            one if one.data is not None else Shown(replace(one.source, sha256="")) for one in shown
+        )
+    return Request(
+        question=then.question,
+        images=(),
+        model=model or then.model_argument or then.model,
+        # a run of an earlier version does not say what was given: what it used is taken
+        system=given.system if given else (then.system or ""),
+        max_tokens=given.max_tokens if given else then.max_tokens,
+        sampling=given.sampling if given else SamplingOverrides(**asdict(then.sampling)),
+        lang=then.lang,
+        schema=then.schema or "",
+        draft=then.draft,
+        budget=given.budget if given else None,
+        answer_tokens=then.answer_tokens,
+        votes=then.votes,
+        verify=then.verify,
+        rounds=then.rounds,
+        earlier=shown,
+        follows=then.follows,
+    )
+
+
+def _result(request: Request, env: Env, settings: Settings) -> tuple[Json | None, QvqError | None]:
+    """The new run as `--json` prints it, and how it failed. It is watched on stderr meanwhile."""
+    from qvq_mlx.cli.run import run as ask
+
+    document = io.StringIO()
+    view = ThinkingView.TAIL if env.stderr.isatty() else None
+    failure = None
+    try:
+        ask(request, Output(OutputForm.JSON, view), replace(env, stdout=document), settings)
+    except QvqError as error:
+        failure = error
+    text = document.getvalue()
+    return (json.loads(text) if text else None), failure
+
+
+def _side(title: str, found: Json) -> Side:
+    from qvq_mlx.render.beside import Side
+    from qvq_mlx.render.meter import spelled
+
+    stats = found["stats"]
+    facts = [
+        f"thought for {spelled(stats['thinking_s'])}",
+        f"{stats['thinking_tokens']:,} + {stats['answer_tokens']:,} tokens",
+        f"ended: {found['stop_reason']}",
+    ]
+    return Side(f"{title} · {found['model']}", " · ".join(facts), found["answer"])

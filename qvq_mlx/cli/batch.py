@@ -1,0 +1,106 @@
+"""`qvq batch`: many pictures, many questions, one load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qvq_mlx.cli import options
+from qvq_mlx.core.errors import UsageError
+from qvq_mlx.core.request import Request, SamplingOverrides
+
+if TYPE_CHECKING:
+    from qvq_mlx.core.env import Env
+
+_HINT = 'qvq batch IMAGE... -Q "question" -o out.jsonl'
+
+
+# One parameter per option: typer reads the command line off this signature.
+def batch(
+    context: typer.Context,
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PATH]...", help="Images, and folders of images."),
+    ] = None,
+    questions: Annotated[
+        list[str] | None,
+        typer.Option("--question", "-Q", metavar="TEXT", help="May be given several times."),
+    ] = None,
+    items: Annotated[
+        str | None,
+        typer.Option(
+            "--items", metavar="FILE", help='JSON Lines: {"image": …, "question": …}; - is stdin.'
+        ),
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Append there; what is done is kept."),
+    ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option("--csv", metavar="FILE", help="In the end, the same records as a table."),
+    ] = None,
+    retry_errors: Annotated[
+        bool, typer.Option("--retry-errors", help="Ask again what could not be asked before.")
+    ] = False,
+    model: options.Model = None,
+    system: options.System = None,
+    max_tokens: options.MaxTokens = None,
+    budget: options.BudgetText = None,
+    answer_tokens: options.AnswerTokens = 1024,
+    lang: options.Lang = "auto",
+    schema: options.Schema = None,
+    temperature: options.Temperature = None,
+    seed: options.Seed = None,
+    vote: options.Votes = None,
+    draft: options.Draft = "auto",
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="A line per item, on stderr.")
+    ] = False,
+    quiet: options.Quiet = False,
+    force: options.Force = False,
+    no_wait: options.NoWait = False,
+    offline: options.Offline = False,
+) -> int:
+    """Ask the same questions about many images, or each its own, with one load.
+
+    The output has one JSON object per question and image. Run the same command again, and it goes
+    on where it was ended, by whatever. Exit code 0 where every item has an answer.
+    """
+    from qvq_mlx import config
+    from qvq_mlx.batch import Batch
+    from qvq_mlx.cli.batching import Place, items_of, run
+    from qvq_mlx.cli.choose import model_for
+    from qvq_mlx.cli.schema import read_schema
+    from qvq_mlx.guards.budget import parse_budget
+    from qvq_mlx.guards.language import parse_lang
+
+    env: Env = context.obj
+    settings = config.read(env)
+    options.exclude("qvq batch", {"-q": quiet, "-v": verbose})
+    for name, given in (("--retry-errors", retry_errors), ("--csv", table is not None)):
+        if given and file is None:
+            raise UsageError(f"{name} needs the file of -o", _HINT)
+    if offline:
+        env.forbid_network()
+    found = items_of(env, paths or [], questions or [], items)
+    request = Request(
+        question="",
+        images=(),
+        model=model_for(env, settings, model),
+        system=system,
+        max_tokens=max_tokens,
+        sampling=SamplingOverrides(temperature=temperature, seed=seed),
+        lang=parse_lang(lang),
+        schema="" if schema is None else read_schema(schema),
+        draft=draft,
+        force=force,
+        wait=not no_wait,
+        budget=None if budget is None else parse_budget(budget),
+        answer_tokens=answer_tokens,
+        votes=vote or 1,
+    )
+    place = Place(file, table, retry_errors=retry_errors)
+    return run(Batch(request, env, settings), found, place, env, quiet=quiet, verbose=verbose)

@@ -1,0 +1,267 @@
+"""`qvq log`: the runs that are saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qvq_mlx.cli.last import (
+    ANNOTATE,
+    ANSWER,
+    AS_JSON,
+    AS_JSONL,
+    BOXED,
+    BOXES,
+    THINKING,
+    wanted_form,
+)
+
+if TYPE_CHECKING:
+    from qvq_mlx.core.env import Env
+    from qvq_mlx.history import File
+
+log = typer.Typer(
+    help="List, show, search, erase and repeat the runs that are saved.",
+    rich_markup_mode=None,
+    no_args_is_help=False,
+    add_completion=False,
+)
+
+_COUNT = Annotated[int, typer.Option("-n", min=0, metavar="N", help="At most N; 0: all.")]
+_ID = Annotated[str | None, typer.Argument(metavar="[ID]", help="Its beginning is enough.")]
+_IDS = Annotated[list[str], typer.Argument(metavar="ID...", help="The beginning is enough.")]
+_RUN_IDS = Annotated[
+    list[str] | None, typer.Argument(metavar="[ID]...", help="Without one: all runs.")
+]
+
+
+@log.callback(invoke_without_command=True)
+def root(context: typer.Context) -> None:
+    """List, show, search, erase and repeat the runs that are saved.
+
+    Every question is one file that only you can read. QVQ_SAVE=0 keeps none.
+    """
+    if context.invoked_subcommand is None:
+        list_(context)
+
+
+@log.command("list")
+def list_(
+    context: typer.Context,
+    count: _COUNT = 20,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", "-m", metavar="NAME", help="Only where its name holds this."),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="AGE", help="Only the last 7d, 12h, 4w; 7 is 7d."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """List the saved runs, the newest first."""
+    from qvq_mlx.cli.past_list import Wanted, list_runs
+
+    list_runs(context.obj, Wanted(count, model, since, as_json))
+
+
+@log.command("show")
+def show(
+    context: typer.Context,
+    run: _ID = None,
+    answer: ANSWER = False,
+    thinking: THINKING = False,
+    as_json: AS_JSON = False,
+    as_jsonl: AS_JSONL = False,
+    boxed: BOXED = False,
+    boxes: BOXES = False,
+    annotate: ANNOTATE = None,
+    play: Annotated[
+        bool | None,
+        typer.Option("--play/--no-play", help="With keys: expand, search, page. As a rule yes."),
+    ] = None,
+) -> None:
+    """Show a run again, the last one without an ID.
+
+    On a terminal with keys: t shows the thinking, / searches, space turns the page, q leaves.
+    """
+    from qvq_mlx.cli.past import draw, show_run
+
+    form = wanted_form(answer, thinking, as_json, as_jsonl, boxed, boxes)
+    if annotate is None:
+        show_run(context.obj, run, form, play=play)
+    else:
+        draw(context.obj, run, form, annotate)
+
+
+@log.command("search")
+def search(
+    context: typer.Context,
+    words: Annotated[list[str], typer.Argument(metavar="WORDS", help="All have to be there.")],
+    count: _COUNT = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Find runs by words in the question, the answer or the thinking."""
+    from qvq_mlx.cli.past_list import search_runs
+    from qvq_mlx.core.errors import InputError, UsageError
+
+    if not any(word.strip() for word in words):
+        raise UsageError("there is no word to search for", "qvq log list")
+    if not search_runs(context.obj, words, count, as_json=as_json) and not as_json:
+        raise InputError(f"no saved run holds {' '.join(words)!r}", "qvq log list")
+
+
+@log.command("rm")
+def rm(context: typer.Context, runs: _IDS) -> None:
+    """Erase runs."""
+    from qvq_mlx.history import find_file
+
+    env: Env = context.obj
+    folder = _folder(env)
+    _erase([find_file(folder, run) for run in runs], env)
+
+
+@log.command("prune")
+def prune(
+    context: typer.Context,
+    older_than: Annotated[
+        str | None, typer.Option("--older-than", metavar="AGE", help="30d, 12h, 4w; 30 is 30d.")
+    ] = None,
+    keep: Annotated[
+        int | None, typer.Option("--keep", min=0, metavar="N", help="All but the newest N.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be erased.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
+) -> None:
+    """Erase old runs."""
+    from qvq_mlx.cli.past_list import age_of
+    from qvq_mlx.cli.places import confirmed
+    from qvq_mlx.core.errors import StoppedError, UsageError
+    from qvq_mlx.core.sizes import size
+    from qvq_mlx.history import erasing, files
+
+    env: Env = context.obj
+    if (older_than is None) == (keep is None):
+        raise UsageError(
+            "prune takes either --older-than or --keep", "qvq log prune --older-than 30d --dry-run"
+        )
+    known = files(_folder(env))
+    if older_than is not None:
+        found = erasing.older_than(known, env.now() - age_of(older_than, "--older-than"))
+    else:
+        found = erasing.all_but(known, keep or 0)
+    if not found:
+        env.stdout.write("nothing to prune\n")
+        return
+    size_bytes = sum(file.path.stat().st_size for file in found if file.path.exists())
+    what = f"{_runs(len(found))}, {found[0].stem[:8]} to {found[-1].stem[:8]}, {size(size_bytes)}"
+    if dry_run:
+        env.stdout.write(f"would erase {what}\n")
+        return
+    if not yes:
+        if not (env.stdin.isatty() and env.stdout.isatty() and env.stderr.isatty()):
+            raise UsageError(
+                f"{what}: nothing is erased without a yes, and nobody is here to say it",
+                "qvq log prune --yes ...",
+            )
+        if not confirmed(f"Erase {what}?", env):
+            raise StoppedError("nothing was erased")
+    _erase(found, env)
+
+
+@log.command("export")
+def export(
+    context: typer.Context,
+    runs: _RUN_IDS = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Write there, not to stdout."),
+    ] = None,
+    as_markdown: Annotated[bool, typer.Option("--md", help="Markdown, for people.")] = False,
+) -> None:
+    """Write runs into one file: an object per line as qvq ask --json prints it, or Markdown."""
+    from qvq_mlx.history import files, find, load
+    from qvq_mlx.history.exporting import markdown, result_json
+    from qvq_mlx.history.files import no_run
+    from qvq_mlx.render.clean import clean, json_text
+    from qvq_mlx.render.sink import FileSink, StreamSink
+
+    env: Env = context.obj
+    folder = _folder(env)
+    if not runs and not files(folder):
+        raise no_run(folder)
+    found = (
+        (find(folder, run) for run in runs) if runs else (load(each.path) for each in files(folder))
+    )
+    sink = StreamSink(env.stdout) if file is None else FileSink(file)
+    on_screen = file is None and env.stdout.isatty()
+    sink.open()
+    try:
+        for index, run in enumerate(found):
+            if not as_markdown:
+                sink.write(json_text(result_json(run)) + "\n")
+                continue
+            text = ("\n" if index else "") + markdown(run)
+            sink.write(clean(text) if on_screen else text)
+    except BaseException:
+        sink.discard()
+        raise
+    sink.finish()
+
+
+@log.command("path")
+def path(context: typer.Context, run: _ID = None) -> None:
+    """Print where the runs lie, or where one of them does."""
+    from qvq_mlx.history import find_file
+
+    env: Env = context.obj
+    folder = _folder(env)
+    env.stdout.write(f"{folder if run is None else find_file(folder, run).path}\n")
+
+
+@log.command("rerun")
+def rerun(
+    context: typer.Context,
+    run: _ID = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", metavar="NAME", help="Ask this one instead.")
+    ] = None,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Ask about the images as they are now.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Both runs as one JSON object.")] = False,
+) -> int:
+    """Ask the same again, and show both answers. In a pipe: the new one."""
+    from qvq_mlx.cli.again import ask_again
+
+    return ask_again(context.obj, run, model, changed=changed, as_json=as_json)
+
+
+def _folder(env: Env) -> Path:
+    from qvq_mlx import config
+
+    return config.read(env).history_folder
+
+
+def _erase(found: list[File], env: Env) -> None:
+    """Raises BusyError for a run that is being written, after the others went."""
+    from qvq_mlx.core.errors import BusyError, InputError
+    from qvq_mlx.core.sizes import size
+    from qvq_mlx.history import erasing
+
+    folder = _folder(env)
+    try:
+        gone = erasing.erase(dict.fromkeys(found))
+    except OSError as error:
+        raise InputError(f"{error.filename} cannot be erased: {error.strerror}") from error
+    freed_bytes = gone.freed_bytes + erasing.drop_pictures(folder)
+    env.stdout.write(f"erased {_runs(gone.runs)}, {size(freed_bytes)}\n")
+    if gone.busy:
+        busy = ", ".join(file.id for file in gone.busy)
+        raise BusyError(f"{busy} is being written", "qvq log list")
+
+
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count:,} runs"

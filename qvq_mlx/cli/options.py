@@ -1,0 +1,103 @@
+"""Options that several commands share: each is spelt and explained once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Model = Annotated[
+    str | None,
+    typer.Option("--model", "-m", metavar="NAME", help="A model's name, folder or repository."),
+]
+System = Annotated[
+    str | None,
+    typer.Option("--system", metavar="TEXT", help="Another system prompt; '' sends none."),
+]
+MaxTokens = Annotated[
+    int | None,
+    typer.Option("--max-tokens", min=1, metavar="N", help="Thinking and answer together."),
+]
+BudgetText = Annotated[
+    str | None,
+    typer.Option(
+        "--budget",
+        metavar="low|medium|high|N|none",
+        help="Tokens of thinking, then the answer is asked for.",
+    ),
+]
+AnswerTokens = Annotated[
+    int,
+    typer.Option("--answer-tokens", min=1, metavar="N", help="Tokens for the answer after that."),
+]
+Lang = Annotated[
+    str,
+    typer.Option(
+        "--lang",
+        metavar="auto|off|en|zh|...",
+        help="Hold the answer to a language; auto: the question's.",
+    ),
+]
+Schema = Annotated[
+    str | None,
+    typer.Option(
+        "--schema",
+        metavar="FILE|JSON",
+        help="Think freely, then answer in JSON that satisfies this schema.",
+    ),
+]
+Temperature = Annotated[
+    float | None,
+    typer.Option("--temp", min=0.0, metavar="T", help="0 always takes the likeliest token."),
+]
+TopP = Annotated[
+    float | None, typer.Option("--top-p", min=0.0, max=1.0, metavar="P", help="1: off.")
+]
+TopK = Annotated[int | None, typer.Option("--top-k", min=0, metavar="K", help="0: off.")]
+MinP = Annotated[
+    float | None, typer.Option("--min-p", min=0.0, max=1.0, metavar="P", help="0: off.")
+]
+Seed = Annotated[
+    int | None, typer.Option("--seed", min=0, metavar="N", help="Same seed, same text.")
+]
+Votes = Annotated[
+    int | None,
+    typer.Option(
+        "--vote",
+        min=2,
+        max=16,
+        metavar="N",
+        help="Experimental: N samples, and the answer that most of them give.",
+    ),
+]
+Verify = Annotated[
+    bool,
+    typer.Option("--verify", help="Experimental: look at the image again and check the answer."),
+]
+Draft = Annotated[
+    str,
+    typer.Option(
+        "--draft",
+        metavar="auto|none|lookup|NAME",
+        help="Who guesses tokens ahead; the text stays the same.",
+    ),
+]
+NoCache = Annotated[
+    bool, typer.Option("--no-cache", help="Neither read nor keep what an image cost before.")
+]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="A line per stage, on stderr.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Errors only on stderr.")]
+Force = Annotated[bool, typer.Option("--force", help="Run a model that does not fit in memory.")]
+NoWait = Annotated[
+    bool, typer.Option("--no-wait", help="Fail where another qvq has a big model loaded.")
+]
+Offline = Annotated[bool, typer.Option("--offline", help="Refuse every network connection.")]
+
+
+def exclude(command: str, options: dict[str, bool]) -> None:
+    """Refuse options that contradict each other, by name. Raises UsageError."""
+    from qvq_mlx.core.errors import UsageError
+
+    given = [name for name, is_given in options.items() if is_given]
+    if len(given) > 1:
+        raise UsageError(f"{given[0]} and {given[1]} exclude each other", f"{command} --help")

@@ -1,0 +1,214 @@
+"""What an answer points at, shown once it stands: on an annotated file, in the terminal.
+
+Law: where a file cannot be written, or is one of the pictures, is known before the run. The run's
+own screen has ended when anything is drawn here. Where the answer points at nothing, no file is
+written and that is the error; a cut-off answer's whole boxes are drawn, and the run's error stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qvq_mlx import keepsakes
+from qvq_mlx.config import Settings
+from qvq_mlx.core.clip import Clip
+from qvq_mlx.core.env import Env
+from qvq_mlx.core.errors import NoAnswerError, QvqError, UsageError
+from qvq_mlx.core.events import Done, Event, Transcript
+from qvq_mlx.core.places import PointedImage
+from qvq_mlx.core.plan import Plan
+from qvq_mlx.core.records import ImageRecord, RequestRecord, places_of, pointed_at, request_record
+from qvq_mlx.core.request import Output, OutputForm
+from qvq_mlx.render.clean import clean_line, writable
+from qvq_mlx.store import registry
+
+if TYPE_CHECKING:
+    from qvq_mlx.images.originals import Kept
+
+_LISTED = 20
+_MARGIN_ROWS = 6  # of the window, left for the prompt and the end of the answer
+
+
+class Pointed:
+    """One run's `--annotate` and `--show`, and the places below an answer on a terminal."""
+
+    def __init__(self, output: Output, env: Env) -> None:
+        """Raises UsageError where what was asked for cannot be done."""
+        if output.show and not env.stdout.isatty():
+            raise UsageError("--show needs a terminal", "qvq ask ... --annotate annotated.png")
+        if output.annotate is not None and output.annotate == output.file:
+            raise UsageError("--annotate and -o name the same file", "qvq ask --help")
+        self._output = output
+        self._env = env
+        self._transcript = Transcript()
+        self._request: RequestRecord | None = None
+        self._kept: dict[str, bytes] = {}
+
+    def begin(self, plan: Plan) -> None:
+        """Before the first event. Raises OutputError where the file could not be written."""
+        self._request = request_record(plan)
+        self._kept = {keepsake.sha256: keepsake.data for keepsake in plan.keepsakes}
+        if self._output.needs_originals and not plan.pictures:
+            option = "--annotate" if self._output.annotate else "--show"
+            raise UsageError(f"{option} needs an image, and none is asked about", "qvq ask --help")
+        for clip in (visual for visual in plan.pictures if isinstance(visual, Clip)):
+            if self._output.needs_originals:
+                raise UsageError(
+                    f"{clip.name} is a video, and --annotate and --show draw on pictures",
+                    "qvq ask ... --boxes",
+                )
+        if self._output.annotate is not None:
+            check(self._output.annotate, self._request.images)
+
+    def feed(self, event: Event) -> None:
+        """Keep in step with the stream."""
+        self._transcript.add(event)
+
+    def finish(self, done: Done) -> None:
+        """After `Done`. Raises InputError, OutputError or NoAnswerError for `--annotate`."""
+        assert self._request is not None, "begin() comes first"
+        output, asked = self._output, self._output.needs_originals
+        person = self._env.stdout.isatty() and output.form is OutputForm.TEXT
+        lists = person and not (output.quiet or output.boxed_only or output.file)
+        if not (lists or asked):
+            return
+        seen = self._request.images
+        pointing = pointed_at(self._request, self._transcript.answer, asked=asked)
+        if lists:
+            places = listed(pointing)
+            say(self._env, ["", *places] if places else [])
+        written: tuple[Path, ...] = ()
+        if self._output.annotate is not None:
+            written = annotate(self._output.annotate, seen, pointing, self._kept.get)
+            if self._env.stderr.isatty() and not self._output.quiet:
+                names = ", ".join(str(path) for path in written)
+                self._env.stderr.write(clean_line(f"annotated: {names or 'nothing'}") + "\n")
+        if self._output.show:
+            self._show(seen, pointing)
+        if self._output.annotate is not None and not written and done.complete:
+            raise _nothing(self._output.annotate)
+
+    def _show(self, seen: Sequence[ImageRecord], pointing: Sequence[PointedImage]) -> None:
+        """The pictures with what is pointed at, or a line that says why not."""
+        from qvq_mlx.images.annotate import preview
+        from qvq_mlx.images.originals import redrawn
+        from qvq_mlx.render import preview as terminal
+
+        how = terminal.protocol(self._env)
+        if how is None:
+            hint = "" if self._output.annotate else "; --annotate OUT.png writes a file"
+            say(self._env, [f"this terminal shows no pictures{hint}"])
+            return
+        rows = max(4, self._env.terminal_size().lines - _MARGIN_ROWS)
+        for record, pointed in zip(seen, pointing, strict=True):
+            image = redrawn(record.path, record.sha256, pointed, self._kept.get)
+            png = preview(image, terminal.LONGEST_PX)
+            self._env.stdout.flush()
+            if not terminal.show(self._env, png, how, rows):
+                say(self._env, ["the terminal did not take the picture"])
+                return
+
+
+def check(path: Path, seen: Sequence[ImageRecord]) -> None:
+    """Whether every file that may come of `--annotate` can be written. Raises OutputError."""
+    from qvq_mlx.images.annotate import Target
+
+    for name in targets(path, len(seen)):
+        Target(name).check([record.path for record in seen])
+
+
+def draw_again(
+    request: RequestRecord, answer: str, path: Path, settings: Settings
+) -> tuple[Path, ...]:
+    """`--annotate` for a saved run: originals are read from the disk, or were kept beside the runs.
+
+    Raises OutputError, InputError where an original is gone or changed, NoAnswerError where the
+    answer points at nothing.
+    """
+    folder = keepsakes.folder_in(settings.history_folder)
+    found = [
+        replace(image, path=place)
+        for image, place in zip(request.images, places_of(request), strict=True)
+    ]
+    check(path, found)
+    pointing = pointed_at(with_coordinates(request, settings), answer, asked=True)
+    written = annotate(path, found, pointing, lambda sha256: keepsakes.find(sha256, folder))
+    if not written:
+        raise _nothing(path)
+    return written
+
+
+def with_coordinates(request: RequestRecord, settings: Settings) -> RequestRecord:
+    """`request`, where it does not say what numbers mean, with what its model's card says."""
+    if request.boxes is not None:
+        return request
+    try:
+        card = registry.find(request.model, settings.cards_folder)
+    except QvqError:  # the card is gone; most models count in thousandths
+        return request
+    return replace(request, boxes=card.boxes)
+
+
+def _nothing(path: Path) -> NoAnswerError:
+    return NoAnswerError(
+        f"the answer points at nothing; {path} is not written",
+        'qvq ask ... "Outline every ... as a box, in JSON"',
+    )
+
+
+def targets(path: Path, count: int) -> tuple[Path, ...]:
+    """`path` for one image; for several `NAME-1.png`, `NAME-2.png` by their place in the prompt."""
+    if count < 2:
+        return (path,)
+    return tuple(path.with_name(f"{path.stem}-{n}{path.suffix}") for n in range(1, count + 1))
+
+
+def annotate(
+    path: Path, seen: Sequence[ImageRecord], pointing: Sequence[PointedImage], kept: Kept
+) -> tuple[Path, ...]:
+    """Write each image in which something is pointed at, and return the files.
+
+    Raises InputError where an original is gone or changed, OutputError where a file cannot be
+    written.
+    """
+    from qvq_mlx.images.annotate import Target
+    from qvq_mlx.images.originals import redrawn
+
+    written = []
+    for name, record, pointed in zip(targets(path, len(seen)), seen, pointing, strict=True):
+        if pointed.count:
+            image = redrawn(record.path, record.sha256, pointed, kept)
+            Target(name).write(image)
+            written.append(name)
+    return tuple(written)
+
+
+def listed(pointing: Sequence[PointedImage]) -> list[str]:
+    """Places and problems as lines for people; none where nothing is pointed at."""
+    lines = []
+    for image in pointing:
+        if not (image.count or image.problems):
+            continue
+        page = f", page {image.page}" if image.page is not None else ""
+        lines.append(f"in {image.path}{page}, {image.width_px}×{image.height_px} px:")
+        places = [
+            *((box.label, f"({box.x1},{box.y1})-({box.x2},{box.y2})") for box in image.boxes),
+            *((point.label, f"({point.x},{point.y})") for point in image.points),
+        ]
+        lines += [f"  {label or '-'}  {place}" for label, place in places[:_LISTED]]
+        if len(places) > _LISTED:
+            lines.append(f"  and {len(places) - _LISTED:,} more: --boxes gives them all")
+        lines += [f"  note: {problem.text}" for problem in image.problems[:_LISTED]]
+        if len(image.problems) > _LISTED:
+            lines.append(f"  and {len(image.problems) - _LISTED:,} more notes")
+    return lines
+
+
+def say(env: Env, lines: Sequence[str]) -> None:
+    """Lines below the answer, cleaned."""
+    for line in lines:
+        env.stdout.write(writable(clean_line(line), env.stdout) + "\n")
+    env.stdout.flush()

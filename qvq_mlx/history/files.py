@@ -1,0 +1,148 @@
+"""The files of the history: their names, ids and locks.
+
+Law: a run has one file here, its `.jsonl` where there is one, else its `.part`. An id is the random
+digits at the end of a name; any beginning of it that no other run's id has names the run, and so
+does the file's name.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from qvq_mlx.core.errors import InputError
+
+WHOLE, PART, NEW = ".jsonl", ".part", ".new"
+SHORT = 4
+"""Digits of an id that are shown at least."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class File:
+    """A run on the disk. They sort by time."""
+
+    stem: str
+    folder: Path
+    is_whole: bool
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+        return Path(self.place)
+
+    @property
+    def place(self) -> str:
+        """The same as text: a path object costs more than the file's first line."""
+        return f"{self.folder}{os.sep}{self.stem}{WHOLE if self.is_whole else PART}"
+
+    @property
+    def id(self) -> str:
+        """Eight hexadecimal digits; four in files of an earlier version."""
+        return self.stem.rpartition("-")[2]
+
+    @property
+    def time(self) -> datetime | None:
+        """When the run began, as the name says; None for a name that is none of ours."""
+        try:
+            found = datetime.strptime(self.stem[:22], "%Y%m%d-%H%M%S-%f")
+        except ValueError:
+            return None
+        return found.replace(tzinfo=UTC)
+
+
+def files(folder: Path) -> list[File]:
+    """Every run's file, oldest first; none where there is no folder."""
+    names = names_in(folder)
+    whole = {name.removesuffix(WHOLE) for name in names if name.endswith(WHOLE)}
+    parts = {name.removesuffix(PART) for name in names if name.endswith(PART)} - whole
+    found = [File(stem, folder, True) for stem in whole]
+    found += [File(stem, folder, False) for stem in parts]
+    found.sort(key=lambda file: file.stem)
+    return found
+
+
+def names_in(folder: Path) -> list[str]:
+    """What lies in a folder; nothing where there is none."""
+    try:
+        with os.scandir(folder) as found:
+            return [entry.name for entry in found]
+    except OSError:
+        return []
+
+
+def find_file(folder: Path, prefix: str) -> File:
+    """The run that `prefix` names. Raises InputError where it is none, or several."""
+    if not (known := files(folder)):
+        raise no_run(folder)
+    given = prefix.strip().lower()
+    name = Path(given).name.removesuffix(WHOLE).removesuffix(PART)
+    found = [
+        file
+        for file in known
+        if given and (file.id.startswith(given) or ("-" in name and file.stem.startswith(name)))
+    ]
+    if not found:
+        raise InputError(f"no saved run has the id {prefix!r}", "qvq log list")
+    if len(found) > 1:
+        shown = ", ".join(file.id for file in found[-3:])
+        more = ", ..." if len(found) > 3 else ""
+        raise InputError(
+            f"{len(found)} saved runs begin with {prefix!r}: {shown}{more}", "qvq log list -n 0"
+        )
+    return found[0]
+
+
+def no_run(folder: Path) -> InputError:
+    """What every command says where nothing is saved."""
+    return InputError(f"no run is saved in {folder}", 'qvq ask IMAGE "question"')
+
+
+def short_ids(known: list[File]) -> dict[str, str]:
+    """By stem, the shortest beginning of each id that names no other run."""
+    ids = sorted(file.id for file in known)
+    needed: dict[str, int] = {}
+    for index, own in enumerate(ids):
+        others = ids[max(0, index - 1) : index] + ids[index + 1 : index + 2]
+        shared = max((_shared(own, other) for other in others), default=0)
+        needed[own] = max(SHORT, shared + 1)
+    return {file.stem: file.id[: needed[file.id]] for file in known}
+
+
+def being_written(path: Path) -> bool:
+    """Whether a process holds the lock of this `.part`. False where it is gone."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:  # held, or a file system that cannot say
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def take(path: Path) -> int | None:
+    """Lock a `.part` that nobody writes, until the descriptor is closed; None where one does."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(descriptor).st_ino == os.stat(path).st_ino:  # noqa: PTH116
+            return descriptor
+    except OSError:
+        pass
+    os.close(descriptor)
+    return None
+
+
+def _shared(one: str, other: str) -> int:
+    """How many characters both begin with."""
+    pairs = zip(one, other, strict=False)
+    return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))

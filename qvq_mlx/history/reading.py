@@ -1,0 +1,137 @@
+"""A saved run as values.
+
+Law: what is handed out was whole on the disk: reading stops at the first line that is not. Files
+of every earlier version are read; a key that they lack has its default.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+from qvq_mlx.core.errors import InputError
+from qvq_mlx.core.events import Done, Event, Notice, Transcript, fold
+from qvq_mlx.core.records import VERSION, RequestRecord, event_from_json
+from qvq_mlx.core.typed import typed
+from qvq_mlx.history.files import File, being_written, files, find_file, no_run
+
+
+class Ending(StrEnum):
+    """How a run ended. Without a whole answer, `end`, `budget`, `length`, `loop` and `interrupt`
+    are the stop reason.
+    """
+
+    ANSWER = "answer"
+    """There is a whole answer."""
+    END = "end"
+    BUDGET = "budget"
+    LOOP = "loop"
+    LENGTH = "length"
+    INTERRUPT = "interrupt"
+    FAILED = "failed"
+    """An error ended it; its last notice says which."""
+    KILLED = "killed"
+    """Its process ended and said nothing."""
+    RUNNING = "running"
+    """It is being written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One saved run. The last event is `Done`, unless it was killed, failed, or is running."""
+
+    path: Path
+    id: str
+    time: datetime | None
+    request: RequestRecord
+    events: tuple[Event, ...]
+    ending: Ending
+
+    @property
+    def transcript(self) -> Transcript:
+        """Thinking and answer. Of a run that did not end, the answer is what there was of it."""
+        return fold(self.events)
+
+    @property
+    def done(self) -> Done | None:
+        """The end, where there is one."""
+        end = self.events[-1] if self.events else None
+        return end if isinstance(end, Done) else None
+
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        """Everything that was said aside."""
+        return tuple(event for event in self.events if isinstance(event, Notice))
+
+
+def last(folder: Path) -> Run:
+    """The newest run that has ended. Raises InputError where there is none."""
+    for file in reversed(files(folder)):
+        if file.is_whole:
+            return load(file.path)
+        with suppress(InputError):  # killed before its first line was written, or settled just now
+            run = load(file.path)
+            if run.ending is not Ending.RUNNING:
+                return run
+    raise no_run(folder)
+
+
+def find(folder: Path, prefix: str) -> Run:
+    """The run whose id or file name begins so. Raises InputError where it is none, or several."""
+    return load(find_file(folder, prefix).path)
+
+
+def load(path: Path) -> Run:
+    """A saved run. Raises InputError."""
+    file = File(path.stem, path.parent, path.suffix != ".part")
+    try:
+        lines = whole_records(path.read_bytes())
+        if not lines:
+            raise ValueError("it holds no whole line")
+        head, *entries = map(json.loads, lines)
+        if head.get("version", VERSION) > VERSION:
+            raise ValueError(f"a newer qvq wrote it (version {head['version']})")
+        request = typed(RequestRecord, head)
+        events = tuple(event_from_json(entry) for entry in entries)
+        began = head.get("time")
+        time = datetime.fromisoformat(began) if isinstance(began, str) else file.time
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path} is no saved run: {error}", f"head -n 1 {path}") from error
+    return Run(path, file.id, time, request, events, _ending(file, lines[-1]))
+
+
+def whole_records(data: bytes) -> list[str]:
+    """The lines up to the first that is torn or no record, each with its newline."""
+    found: list[str] = []
+    for line in data.split(b"\n")[:-1] if b"\n" in data else []:
+        try:
+            text = line.decode()
+            if not isinstance(json.loads(text), dict):
+                break
+        except ValueError:
+            break
+        found.append(text + "\n")
+    return found
+
+
+def _ending(file: File, line: str) -> Ending:
+    return ending(line) or (
+        Ending.RUNNING if not file.is_whole and being_written(file.path) else Ending.KILLED
+    )
+
+
+def ending(line: str | bytes) -> Ending | None:
+    """What a last line says of the end; None for one that says nothing."""
+    try:
+        entry = json.loads(line)
+        if entry["type"] == "done":
+            return Ending.ANSWER if entry["complete"] else Ending(entry["stop_reason"])
+        if entry["type"] == "notice" and entry["code"] == "ended":
+            return Ending.FAILED
+    except (ValueError, KeyError, TypeError):
+        pass
+    return None

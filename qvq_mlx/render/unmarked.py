@@ -1,0 +1,88 @@
+"""What a person reads of an answer that points: `a dog (176,106)-(232,160)`, without the tokens.
+
+Law: another renderer gets every event, its text spelled by `core.marktext.readable` however it was
+cut; text without tokens is passed on as it comes, and at most a token and what it encloses are held
+back. Only screens read it so: in a pipe and in JSON the answer is what the model wrote.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from qvq_mlx.core.events import (
+    AnswerDelta,
+    AnswerRetracted,
+    Done,
+    Event,
+    Notice,
+    Progress,
+    ThinkingDelta,
+)
+from qvq_mlx.core.marktext import readable
+from qvq_mlx.core.plan import Plan
+from qvq_mlx.render import Renderer
+
+# a place that is not closed yet, white space that may stand before one, or the start of a token
+_BEGUN = re.compile(
+    r"\s?<\|(?:box|point|quad)_start\|>[^<]{0,200}+(?:<(?:\|[a-z_]{0,20}+\|?)?)?\Z"
+    r"|\s?<(?:\|[a-z_]{0,20}+\|?)?\Z|\s\Z"
+)
+
+
+class Spelling:
+    """`readable` for text that comes in pieces."""
+
+    def __init__(self) -> None:
+        self._held = ""
+
+    def feed(self, text: str) -> str:
+        """What can be shown now."""
+        whole = self._held + text
+        begun = _BEGUN.search(whole, max(0, len(whole) - 300))
+        cut = begun.start() if begun else len(whole)
+        self._held = whole[cut:]
+        return readable(whole[:cut])
+
+    def close(self) -> str:
+        """What was held back."""
+        held, self._held = self._held, ""
+        return readable(held)
+
+
+class Unmarked:
+    """A screen's events, spelled for people."""
+
+    def __init__(self, screen: Renderer) -> None:
+        self._screen = screen
+        self._spelling = Spelling()
+        self._of: type[ThinkingDelta | AnswerDelta] = ThinkingDelta
+
+    def begin(self, plan: Plan) -> None:
+        """Pass on."""
+        self._screen.begin(plan)
+
+    def feed(self, event: Event) -> None:
+        """Pass on, in the order in which it came."""
+        match event:
+            case ThinkingDelta(text=text) | AnswerDelta(text=text):
+                if type(event) is not self._of:
+                    self._flush()
+                    self._of = type(event)
+                self._screen.feed(replace(event, text=self._spelling.feed(text)))
+            case AnswerRetracted(text=text):
+                self._flush()
+                self._screen.feed(AnswerRetracted(readable(text)))
+            case Done():
+                self._flush()
+                self._screen.feed(event)
+            case Progress() | Notice():
+                self._screen.feed(event)
+
+    def abort(self) -> None:
+        """Pass on."""
+        self._screen.abort()
+
+    def _flush(self) -> None:
+        if held := self._spelling.close():
+            self._screen.feed(self._of(held, 0))
