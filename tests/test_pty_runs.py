@@ -10,7 +10,11 @@ from __future__ import annotations
 import ast
 import json
 import os
+import pty
 import random
+import re
+import select
+import shutil
 import signal
 import sys
 import termios
@@ -21,7 +25,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.conftest import EXAMPLES
+import pytest
+
+from tests.conftest import EXAMPLES, ROOT
 from tests.pseudo.terminal import Terminal
 
 QUESTION = "How many red circles are there?"
@@ -231,6 +237,57 @@ def test_after_ctrl_s_a_kill_still_ends_it(tmp_path: Path) -> None:
         assert t.after == t.before
     finally:
         t.close()
+
+
+STARTS = {
+    "bash": ["--norc", "--noprofile", "-i"],
+    "zsh": ["-f", "-i"],
+    "fish": ["--no-config", "-i"],
+}
+
+
+@pytest.mark.parametrize("shell", STARTS if LARGE else ["bash"])
+def test_the_next_prompt_restores_what_kill_9_left(tmp_path: Path, shell: str) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not here")
+    environ = {**os.environ, "QVQ_HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "TERM": "xterm"}
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execvpe(shell, [shell, *STARTS[shell]], environ)
+    try:
+        before = _modes_in(terminal, "first")
+        program = "import runpy; runpy.run_module('tests.pseudo.program', run_name='__main__')"
+        # the shell is told the process id, so that nothing else can be hit
+        code = f"import os; print('pid', os.getpid(), 'dip', flush=True); {program}"
+        command = f'{sys.executable} -c "{code}" ask -m tiny {EXAMPLES / "shapes.png"} why'
+        os.write(terminal, command.encode() + b"\r")
+        seen = _read_until(terminal, b"Thinking")
+        running = re.search(rb"pid (\d+) dip", seen)
+        assert running is not None, seen
+        assert not termios.tcgetattr(terminal)[3] & (termios.ECHO | termios.ICANON)
+        os.kill(int(running[1]), signal.SIGKILL)
+        time.sleep(0.5)
+        assert _modes_in(terminal, "second") == before
+    finally:
+        os.close(terminal)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def _modes_in(terminal: int, mark: str) -> bytes:
+    """What a command of the shell finds: `stty -g` between two marks."""
+    os.write(terminal, f"stty -g; echo {mark}''mark\r".encode())
+    seen = _read_until(terminal, f"{mark}mark".encode())
+    return re.findall(rb"[0-9a-f]+(?::[0-9a-f]+){10,}", seen)[-1]
+
+
+def _read_until(terminal: int, what: bytes) -> bytes:
+    seen, deadline = b"", time.monotonic() + PATIENCE_S
+    while what not in seen:
+        assert time.monotonic() < deadline, seen
+        if select.select([terminal], [], [], 0.1)[0]:
+            seen += os.read(terminal, 4096)
+    return seen
 
 
 def _report(outcomes: list[Outcome]) -> None:
