@@ -531,6 +531,14 @@ def test_a_pdf_that_would_take_all_memory_or_for_ever(monkeypatch: pytest.Monkey
     assert time.monotonic() - begun < 4
 
 
+def test_memory_of_ours_is_not_counted_as_that_of_the_drawing_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours = np.ones(200 * 2**20, np.uint8)
+    monkeypatch.setattr(pdf, "MAX_MEMORY_BYTES", 150 * 2**20)
+    assert len(read("-", stdin=written(RED))) == int(ours[-1])
+
+
 def test_a_crash_of_the_drawing_process_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pdf, "MAX_MEMORY_BYTES", 0)  # it ends before it has begun
     refused("-", ImageSizeError, stdin=written(RED))
