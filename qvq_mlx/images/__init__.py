@@ -12,7 +12,7 @@ address is.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -30,7 +30,7 @@ from qvq_mlx.images.pixels import check_size, decoded, scaled
 from qvq_mlx.images.resize import smart_resize
 from qvq_mlx.images.sources import MAX_FILE_BYTES, bytes_of
 
-__all__ = ["Desk", "Taken", "Web", "read", "smart_resize", "take"]
+__all__ = ["Desk", "Taken", "Web", "left_out", "read", "smart_resize", "take"]
 
 _PLAIN = Look()
 
@@ -49,42 +49,51 @@ def take(
     desk: Desk,
     look_at: Callable[[int], Look] = lambda _index: _PLAIN,
 ) -> Taken:
-    """All that a question shows: patterns expanded, each source looked at as `look_at` says of
-    its index.
+    """All that a question shows, each source looked at as `look_at` says of its index.
 
     Raises what `read` raises, and ImageSizeError for more than MAX_PICTURES.
     """
     pictures: list[Picture] = []
-    notices: list[Notice] = []
-    for index, given in enumerate(sources):
+    notices: tuple[Notice, ...] = ()
+    for index, source in enumerate(sources):
         look = look_at(index)
-        for source in expanded(given):
-            found = read(source, limits, desk, look)
-            pictures += found
-            if len(pictures) > MAX_PICTURES:
-                raise ImageSizeError(
-                    f"{called(source)}: is beyond the {MAX_PICTURES} pictures of a question",
-                    'qvq ask IMAGE "question"',
-                )
-            first = found[0]
-            if first.pages > 1 and not look.pages.ranges:
-                text = f"{first.name}: page {first.page} of {first.pages:,} is read (--page)"
-                notices.append(Notice("pages", text))
-    return Taken(tuple(pictures), tuple(notices))
+        found = read(source, limits, desk, look)
+        pictures += found
+        notices += () if look.pages.ranges else left_out(found)
+        if len(pictures) > MAX_PICTURES:
+            raise ImageSizeError(
+                f"{called(source)}: is beyond the {MAX_PICTURES} pictures of a question",
+                'qvq ask IMAGE "question"',
+            )
+    return Taken(tuple(pictures), notices)
+
+
+def left_out(pictures: Sequence[Picture]) -> tuple[Notice, ...]:
+    """What to say of pictures whose pages nobody chose: a line for each of those with several."""
+    return tuple(
+        Notice("pages", f"{shown.name}: page {shown.page} of {shown.pages:,} is read (--page)")
+        for shown in pictures
+        if shown.pages > 1
+    )
 
 
 def read(source: str, limits: VisionLimits, desk: Desk, look: Look = _PLAIN) -> tuple[Picture, ...]:
-    """The pictures of `source`: a path, a `file://`, `https://` or data URI, `-` for the bytes of
-    stdin, `clip` for the clipboard's, `screen` for what the user marks there.
+    """The pictures of `source`: a path, a pattern, a `file://`, `https://` or data URI, `-` for
+    the bytes of stdin, `clip` for the clipboard's, `screen` for what the user marks there.
 
     Raises an InputError, a NetworkError, a UsageError where the web is forbidden, or a StoppedError
     where the user gave up marking the screen.
     """
+    files = expanded(source)
+    return tuple(picture for file in files for picture in _read(file, limits, desk, look))
+
+
+def _read(source: str, limits: VisionLimits, desk: Desk, look: Look) -> Iterator[Picture]:
+    """Of one source that is no pattern."""
     data = bytes_of(source, desk)
     digest = hashlib.sha256(data).hexdigest()
     name = called(source)
     data = readable(name, data, desk.path, MAX_FILE_BYTES)
-    pictures = []
     for page in pages_of(name, data, look.pages):
         match page:
             case Frame():
@@ -95,18 +104,15 @@ def read(source: str, limits: VisionLimits, desk: Desk, look: Look = _PLAIN) -> 
             case _:
                 assert_never(page)
         height_px, width_px = smart_resize(image.height, image.width, limits)
-        pictures.append(
-            Picture(
-                name=name,
-                source_width_px=image.width,
-                source_height_px=image.height,
-                width_px=width_px,
-                height_px=height_px,
-                tokens=(height_px // limits.factor_px) * (width_px // limits.factor_px),
-                sha256=digest,
-                rgb=scaled(image, width_px, height_px).tobytes(),  # (height, width, 3)
-                page=page.number,
-                pages=page.count,
-            )
+        yield Picture(
+            name=name,
+            source_width_px=image.width,
+            source_height_px=image.height,
+            width_px=width_px,
+            height_px=height_px,
+            tokens=(height_px // limits.factor_px) * (width_px // limits.factor_px),
+            sha256=digest,
+            rgb=scaled(image, width_px, height_px).tobytes(),  # (height, width, 3)
+            page=page.number,
+            pages=page.count,
         )
-    return tuple(pictures)

@@ -6,7 +6,7 @@ Law: nothing here reads, fetches or imports; a test builds a desk of its own and
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 Resolver = Callable[[str, int], tuple[str, ...]]
@@ -52,3 +52,5 @@ class Desk:
     path: str | None = None
     offline: str = ""
     web: Web = Web()
+    kept: dict[str, bytes] = field(default_factory=dict, repr=False, compare=False)
+    """Of sources that cannot be taken twice: a picture may be asked for again, at another size."""
