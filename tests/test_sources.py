@@ -387,6 +387,20 @@ def test_a_program_that_hangs_is_killed_with_all_it_started(
     assert not sleeper.exists() or sleeper.read_text().split()[2] == "Z" or sys.platform == "darwin"
 
 
+def test_what_cannot_be_taken_twice_is_kept(
+    tools: Callable[[str, str], str], tmp_path: Path
+) -> None:
+    script = 'echo once >> $LOG; for last; do :; done; cp $PICTURE "$last"'
+    desk = images.Desk(io.BytesIO(PNG), tools("screencapture", script))
+    for source in ("screen", "screen", "-", "-"):
+        assert colour(images.read(source, EXACT, desk)[0]) == "red"
+    assert (tmp_path / "log").read_text() == "once\n"
+    assert sorted(desk.kept) == ["-", "screen"]
+    images.read(str(tmp_path / "red.png"), EXACT, desk)
+    images.read(uri(PNG), EXACT, desk)
+    assert len(desk.kept) == 2
+
+
 def test_a_file_called_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "clip").write_bytes(PNG)
@@ -529,6 +543,14 @@ def test_a_pdf_that_would_take_all_memory_or_for_ever(monkeypatch: pytest.Monkey
     error = refused("-", ImageUnreadableError, stdin=slow)
     assert error.message.endswith("takes longer than 0.5 s")
     assert time.monotonic() - begun < 4
+
+
+def test_memory_of_ours_is_not_counted_as_that_of_the_drawing_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours = np.ones(200 * 2**20, np.uint8)
+    monkeypatch.setattr(pdf, "MAX_MEMORY_BYTES", 150 * 2**20)
+    assert len(read("-", stdin=written(RED))) == int(ours[-1])
 
 
 def test_a_crash_of_the_drawing_process_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -686,7 +708,7 @@ def test_frames_behind_too_many_pixels_are_refused() -> None:
     assert error.message.startswith("-: 3,184,000,000 pixels come before page 200;")
     lying = gif(gif_frame(10, 10), 1)[:-1] + gif_frame(65535, 65535) + gif_frame(10, 10) + b";"
     error = refused("-", ImageSizeError, "3", lying)
-    assert "pixels is too large" in error.message
+    assert "an animation on 4,294,836,225 pixels is too large" in error.message
 
 
 def test_a_count_that_lies() -> None:
