@@ -65,7 +65,8 @@ def renderer(
 
 
 def _person(env: Env, output: Output, saved: bool, wishes: Wishes) -> Renderer:
-    from qvq_mlx.render.tty import Manner, Screen
+    from qvq_mlx.render.opening import Manner
+    from qvq_mlx.render.tty import Screen
 
     default = ThinkingView.NONE if output.quiet else ThinkingView.TAIL
     manner = Manner(
@@ -110,7 +111,8 @@ def _beside(env: Env, output: Output, wishes: Wishes) -> list[Renderer]:
     if drawable:
         if output.quiet and output.view in (None, ThinkingView.LINE, ThinkingView.NONE):
             return []
-        from qvq_mlx.render.tty import Manner, Screen
+        from qvq_mlx.render.opening import Manner
+    from qvq_mlx.render.tty import Screen
 
         view = output.view or ThinkingView.LINE
         return [
