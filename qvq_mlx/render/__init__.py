@@ -112,7 +112,7 @@ def _beside(env: Env, output: Output, wishes: Wishes) -> list[Renderer]:
         if output.quiet and output.view in (None, ThinkingView.LINE, ThinkingView.NONE):
             return []
         from qvq_mlx.render.opening import Manner
-    from qvq_mlx.render.tty import Screen
+        from qvq_mlx.render.tty import Screen
 
         view = output.view or ThinkingView.LINE
         return [
