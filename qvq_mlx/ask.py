@@ -64,8 +64,8 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
 def ask(plan: Plan, env: Env, settings: Settings, control: Control) -> Iterator[Event]:
     """Everything that happens from here to `Done`, measured and saved."""
     events = timed(_events(plan, env, settings, control), env.clock)
-    events = rates.remembered(events, settings.cache_folder, plan.folder, env.clock)
     if settings.save:
+        events = rates.remembered(events, settings.cache_folder, plan.folder, env.clock)
         events = history.record(events, request_record(plan), settings.history_folder, env.now())
     return events
 
