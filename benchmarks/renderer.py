@@ -30,7 +30,8 @@ from qvq_mlx.core.events import (
     ThinkingDelta,
 )
 from qvq_mlx.core.request import ThinkingView
-from qvq_mlx.render.tty import Manner, Opening, Screen
+from qvq_mlx.render.opening import Manner, Opening
+from qvq_mlx.render.tty import Screen
 
 _THOUGHT = (
     "So I have this picture with some shapes in it, and I need to count the red circles. "

@@ -24,8 +24,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from qvq_mlx import images
-from qvq_mlx.core.card import VisionLimits
+from qvq_mlx import images, sharing
+from qvq_mlx.core.card import ModelCard, VisionLimits
 from qvq_mlx.core.errors import (
     ExitCode,
     ImageNotFoundError,
@@ -38,11 +38,13 @@ from qvq_mlx.core.errors import (
 )
 from qvq_mlx.core.look import Look, Pages, parse_pages
 from qvq_mlx.core.picture import Picture
+from qvq_mlx.core.request import Request
 from qvq_mlx.images import data_uri, mac, pdf, programs, sources
 from qvq_mlx.images.desk import MAX_PICTURES
 from qvq_mlx.images.frames import MAX_COUNT, frames
 from qvq_mlx.images.globs import expanded, natural
 from qvq_mlx.images.pages import Sheet, pages_of
+from qvq_mlx.showing import subjects_of
 from tests.conftest import EXAMPLES, World
 from tests.pdfs import BLUE, RED, encrypted, nested_forms, stream
 from tests.pdfs import pdf as written
@@ -178,8 +180,8 @@ def test_a_pattern_names_files_in_natural_order(
         "nul\0*",
     ):
         assert expanded(source) == (source,)
-    taken = images.take(["img*.png", "IMG2.png"], EXACT, images.Desk(io.BytesIO()))
-    assert [p.name for p in taken.pictures] == ["img1.png", "img10.png", "IMG2.png"]
+    subjects = subjects_of(Request("?", ("img*.png", "IMG2.png"), "tiny"))
+    assert [one.name for one in subjects] == ["img1.png", "img10.png", "IMG2.png"]
 
 
 def test_what_exists_is_no_pattern(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,11 +224,17 @@ def test_the_natural_order() -> None:
 
 def test_a_question_takes_so_many_pictures(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(PNG)
-    many = [str(tmp_path / "a.png")] * (MAX_PICTURES + 1)
     desk = images.Desk(io.BytesIO())
-    assert len(images.take(many[1:], EXACT, desk).pictures) == MAX_PICTURES
+    card = ModelCard("any", "", "", "", vision=EXACT)
+
+    def shared(count: int) -> int:
+        looks = [Look()] * count
+        read = lambda _index, look: images.read(str(tmp_path / "a.png"), EXACT, desk, look)  # noqa: E731
+        return len(sharing.shared(card, looks, None, 0, read, lambda wanted: wanted).pictures)
+
+    assert shared(MAX_PICTURES) == MAX_PICTURES
     with pytest.raises(ImageSizeError, match="beyond the 128 pictures"):
-        images.take(many, EXACT, desk)
+        shared(MAX_PICTURES + 1)
 
 
 # ---------------------------------------------------------------- pipes
