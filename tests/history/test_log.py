@@ -519,6 +519,7 @@ def test_prune_asks_says_and_keeps(world: Build, folder: Path) -> None:
     assert w.run("log", "prune", "--older-than", "60h", "--dry-run") == 0
     assert w.out.startswith("would erase 3 runs, 20261116 to 20261118")
     assert w.run("log", "prune", "--older-than", "60h") == ExitCode.USAGE  # nobody to ask
+    assert "try: qvq log prune --older-than 60h --yes" in w.err
     assert len(history.files(folder)) == 6
     assert w.run("log", "prune", "--older-than", "60h", "-y") == 0
     assert w.run("log", "prune", "--keep", "2", "--yes") == 0
