@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import chain
 
-from benchmarks import batch, drafting, overhead, second_question
+from benchmarks import batch, drafting, overhead, pixels, renderer, second_question
 from benchmarks.results import report
 
 report(
@@ -12,6 +12,8 @@ report(
         overhead.measure(rounds=15),
         second_question.measure(rounds=3),
         drafting.measure(rounds=5, pictures=40),
+        pixels.measure(rounds=9),
         batch.measure(pictures=50, loop=6),
+        renderer.measure(rounds=5),
     )
 )

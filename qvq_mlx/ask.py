@@ -6,14 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
-from qvq_mlx import fitting, history, images, keepsakes, second_look, showing, voting
+from qvq_mlx import fitting, history, images, keepsakes, rates, second_look, showing, voting
 from qvq_mlx.config import Settings
 from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.choice import sees_video
+from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.ending import ended
 from qvq_mlx.core.env import Engine, Env
-from qvq_mlx.core.errors import ModelError, UsageError
+from qvq_mlx.core.errors import ModelError, NoVideoError, UsageError
 from qvq_mlx.core.events import AnswerSource, Done, Event, Notice, Stats, StopReason
-from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.records import request_record
 from qvq_mlx.core.request import Request
@@ -25,6 +26,7 @@ from qvq_mlx.guards.language import Script, allowed_scripts
 from qvq_mlx.guards.supervise import Limits, supervise
 from qvq_mlx.loaded import Loaded
 from qvq_mlx.store import registry
+from qvq_mlx.store.inventory import is_here
 from qvq_mlx.turn import Turn
 
 
@@ -33,10 +35,15 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
     card, folder = registry.resolve(request.model, settings.hub_cache, settings.cards_folder)
     _check_images(request, card)
     sampling, notices = voting.sampling_of(request, card)
-    sight = showing.read(request, card.vision, images.Desk(env.stdin.buffer))
-    pictures = sight.pictures
     setup = _setup(request, card, settings)
     draft = setup.draft_model.card if setup.draft_model else None
+    named = draft if setup.drafting is Drafting.MODEL else None
+    try:
+        sight = showing.see(request, card, named, env, desk_for(request, env, settings))
+    except NoVideoError as error:
+        text = f"{card.name} takes pictures only, and {error.message}"
+        raise NoVideoError(text, _with_video(env, settings)) from None
+    pictures = sight.pictures
     if draft and setup.drafting is Drafting.AUTO:
         # nobody asked for this one: it comes along only where there is room to spare
         if not fitting.leaves_room(card, draft, request, pictures, env):
@@ -57,6 +64,7 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
         setup=setup,
         notices=(
             *_piped(request),
+            *sight.notices,
             *room.notices,
             *notices,
             *_said_of_rounds(request, card, room_bytes),
@@ -74,7 +82,14 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
         keepsakes=sight.keepsakes,
         follows=request.follows,
         seen_pictures=request.seen_pictures,
+        rates=rates.known(settings.cache_folder, folder),
     )
+
+
+def desk_for(request: Request, env: Env, settings: Settings) -> images.Desk:
+    """Where pictures come from in this run."""
+    offline = "--offline" if request.offline else settings.offline
+    return images.Desk(env.stdin.buffer, env.environ.get("PATH"), offline)
 
 
 def ask(
@@ -86,6 +101,7 @@ def ask(
     the run.
     """
     events = timed(ended(_events(plan, env, settings, control, loaded)), env.clock)
+    events = rates.remembered(events, settings.cache_folder, plan.folder, env.clock)
     if settings.save:
         events = _keeping(events, plan, settings)
         events = history.record(events, request_record(plan), settings.history_folder, env.now())
@@ -111,6 +127,16 @@ def answers(engine: Engine, plan: Plan, control: Control, pace: Pace = iter) -> 
     return events
 
 
+def _with_video(env: Env, settings: Settings) -> str:
+    """A command that leads to a model that takes videos: one that is here, else one to fetch."""
+    known = registry.cards(settings.cards_folder)
+    here = [other for other in known if other.vision.video and is_here(other, settings.hub_cache)]
+    if other := sees_video(here, env.machine()):
+        return f'qvq ask -m {other.name} VIDEO "question"'
+    offer = sees_video(known, env.machine())
+    return f"qvq pull {offer.name}" if offer else "qvq models"
+
+
 def _keeping(events: Iterator[Event], plan: Plan, settings: Settings) -> Iterator[Event]:
     """Keep what a follow-up could not read again. Failing to is a notice."""
     folder = keepsakes.folder_in(settings.history_folder)
@@ -122,7 +148,7 @@ def _keeping(events: Iterator[Event], plan: Plan, settings: Settings) -> Iterato
     yield from events
 
 
-def _room_bytes(request: Request, card: ModelCard, pictures: Sequence[Picture]) -> int | None:
+def _room_bytes(request: Request, card: ModelCard, pictures: Sequence[Visual]) -> int | None:
     """What the text of earlier rounds may take; None: as much as it takes."""
     room_bytes = fitting.room_for_rounds_bytes(card, request, pictures)
     return room_bytes if card.rounds else min(RETOLD_BYTES, room_bytes or RETOLD_BYTES)
@@ -253,7 +279,8 @@ def _setup(request: Request, card: ModelCard, settings: Settings) -> Setup:
 
 def _draft_model(name: str, card: ModelCard, settings: Settings) -> Checkpoint:
     draft, folder = registry.resolve(name, settings.hub_cache, settings.cards_folder)
-    if (draft.sees, draft.vision.factor_px) != (card.sees, card.vision.factor_px):
+    sees_less = card.vision.video and not draft.vision.video
+    if sees_less or (draft.sees, draft.vision.factor_px) != (card.sees, card.vision.factor_px):
         raise UsageError(
             f"{draft.name} cannot draft for {card.name}: it does not see the same image tokens",
             "qvq ask --draft lookup ...",

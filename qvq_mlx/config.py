@@ -6,13 +6,14 @@ environment variable of qvq's or of the Hugging Face cache.
     ~/.config/qvq/config.toml      model = "tiny"
                                    thinking = "line"     # tail, full, line, none
                                    save = false          # keep no history
+                                   plain = true          # lines that stay, for a screen reader
 
-    QVQ_MODEL QVQ_THINKING QVQ_SAVE QVQ_HOME QVQ_CACHE_MAX QVQ_DEBUG QVQ_PACE QVQ_STALL_S
-    QVQ_STDIN_S
-    HF_HUB_CACHE HF_HOME HF_ENDPOINT HF_TOKEN HF_TOKEN_PATH
+    QVQ_MODEL QVQ_THINKING QVQ_SAVE QVQ_PLAIN QVQ_HOME QVQ_CACHE_MAX QVQ_DEBUG QVQ_PACE QVQ_STALL_S
+    QVQ_STDIN_S QVQ_OFFLINE HF_HUB_OFFLINE HF_HUB_CACHE HF_HOME HF_ENDPOINT HF_TOKEN HF_TOKEN_PATH
 
 QVQ_CACHE_MAX=2GiB caps the image-prefix cache (0: keep nothing). QVQ_PACE=8 holds a fast model to
-8 tokens/s, to see what the screen does with a slow one.
+8 tokens/s, to see what the screen does with a slow one. QVQ_OFFLINE=1 or HF_HUB_OFFLINE=1: no
+model and no picture is fetched.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qvq_mlx.core.env import Env
-from qvq_mlx.core.errors import ConfigError
+from qvq_mlx.core.errors import ConfigError, UsageError
 from qvq_mlx.core.request import ThinkingView
 from qvq_mlx.core.sizes import parse_size
 
@@ -36,7 +37,12 @@ if TYPE_CHECKING:  # every command reads the settings, and few need these
 DEFAULT_CACHE_MAX = "4GiB"
 
 _ENDPOINT = "https://huggingface.co"
-_DEFAULTS: dict[str, str | None] = {"model": None, "thinking": None, "save": "true"}
+_DEFAULTS: dict[str, str | None] = {
+    "model": None,
+    "thinking": None,
+    "save": "true",
+    "plain": "false",
+}
 KEYS = tuple(_DEFAULTS)
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
@@ -46,18 +52,21 @@ _FALSE = {"0", "false", "no", "off"}
 class Settings:
     """Everything that holds for every command. Paths are absolute and need not exist.
 
-    `pace_tokens_per_s` 0: as fast as it goes.
+    `pace_tokens_per_s` 0: as fast as it goes. `offline` names the variable that forbids the
+    network, '' where none does.
     """
 
     model: str | None
     view: ThinkingView | None
     save: bool
+    plain: bool
     pace_tokens_per_s: float
     history_folder: Path
     hub_cache: Path
     cache_folder: Path
     cache_max_bytes: int
     cards_folder: Path
+    offline: str = ""
 
 
 def read(env: Env) -> Settings:
@@ -83,13 +92,27 @@ def _settings(env: Env, values: dict[str, Any]) -> Settings:
         model=_model(values.get("model")),
         view=_view(values.get("thinking")),
         save=_flag("save", values.get("save", True)),
+        plain=_flag("plain", values.get("plain", False)),
         pace_tokens_per_s=_number("QVQ_PACE", env.environ.get("QVQ_PACE", "") or "0"),
         history_folder=data_folder / "history",
         hub_cache=_hub_cache(env),
         cache_folder=home / "cache" if home else _caches(env),
         cache_max_bytes=_size("QVQ_CACHE_MAX", env.environ.get("QVQ_CACHE_MAX", "")),
         cards_folder=config_folder / "models",
+        offline=_offline(env),
     )
+
+
+def as_wished(env: Env) -> Env:
+    """The world with a terminal that is not drawn over, where the user wants plain lines.
+
+    Never raises: what is wrong with the config is for the command to say, which reads it.
+    """
+    try:
+        plain = read(env).plain
+    except ConfigError:
+        return env
+    return replace(env, environ={**env.environ, "TERM": "dumb"}) if plain else env
 
 
 def path_of(env: Env) -> Path:
@@ -123,8 +146,8 @@ def checked(key: str, text: str) -> str | bool:
             view = _view(text)
             assert view is not None
             return str(view)
-        case "save":
-            return _flag("save", text)
+        case "save" | "plain":
+            return _flag(key, text)
         case _:
             if not text.strip() or not text.isprintable():
                 raise ConfigError(f"{key} is {text!r}; it can be a model's name", "qvq models")
@@ -164,7 +187,11 @@ def store(env: Env, key: str, value: str | bool | None) -> Path:
 
 
 def hub(env: Env) -> HubAccess:
-    """Where models are downloaded from, and with which token. Raises ConfigError."""
+    """Where models are downloaded from, and with which token. Raises ConfigError, and UsageError
+    where nothing may be fetched.
+    """
+    if _offline(env) == "QVQ_OFFLINE":  # huggingface_hub knows of its own variable
+        raise UsageError("QVQ_OFFLINE is set: nothing is fetched", "unset QVQ_OFFLINE")
     from qvq_mlx.core.download import HubAccess
 
     endpoint = env.environ.get("HF_ENDPOINT", "").rstrip("/") or _ENDPOINT
@@ -231,6 +258,12 @@ def _view(value: object) -> ThinkingView | None:
     except ValueError:
         known = ", ".join(ThinkingView)
         raise ConfigError(f"thinking is {value!r}; it can be {known}") from None
+
+
+def _offline(env: Env) -> str:
+    """The variable that forbids the network, if one does. Both are read as huggingface_hub does."""
+    names = ("QVQ_OFFLINE", "HF_HUB_OFFLINE")
+    return next((name for name in names if env.environ.get(name, "").lower() in _TRUE), "")
 
 
 def _flag(name: str, value: object) -> bool:

@@ -5,7 +5,8 @@ vm_stat, pmset and ioreg, Linux through /proc; `Host` is the only way out, so a 
 stand-in. A working set that is not stated is estimated from the memory (`core.fit.working_set_of`).
 
 Bandwidth is the maker's figure in GB/s (10^9). A chip that is sold with two gets the one of its
-GPU cores, the smaller where they are not known.
+GPU cores, the smaller where they are not known. Flop/s are 32-bit, from the table of hardware in
+huggingface.js; a chip that is not in it gets none.
 """
 
 from __future__ import annotations
@@ -35,6 +36,17 @@ _BANDWIDTH_GB_PER_S: dict[str, tuple[tuple[int, float], ...]] = {
     "M1 Ultra": ((0, 800),),
     "M2 Ultra": ((0, 800),),
     "M3 Ultra": ((0, 819),),
+}
+
+
+_TFLOPS = {
+    "M4 Pro": 9.2,
+    "M1 Max": 10.4,
+    "M2 Max": 13.49,
+    "M3 Max": 14.2,
+    "M4 Max": 18.4,
+    "M1 Ultra": 21.0,
+    "M2 Ultra": 27.2,
 }
 
 
@@ -81,6 +93,12 @@ def bandwidth_of(chip: str | None, gpu_cores: int | None) -> float | None:
     return [rate for cores, rate in rates if cores <= (gpu_cores or 0)][-1] * 1e9
 
 
+def flops_of(chip: str | None) -> float | None:
+    """32-bit flop/s of the GPU with all its cores; None for a chip that is not in the table."""
+    rate = _TFLOPS.get((chip or "").removeprefix("Apple ").strip())
+    return rate * 1e12 if rate else None
+
+
 def _mac(host: Host, disk: int | None) -> Machine:
     keys = ("machdep.cpu.brand_string", "hw.memsize", "iogpu.wired_limit_mb")
     said = _or_none(lambda: host.run(("sysctl", *keys))) or ""
@@ -100,6 +118,7 @@ def _mac(host: Host, disk: int | None) -> Machine:
         power=_power(battery),
         free_disk_bytes=disk,
         bandwidth_bytes_per_s=bandwidth_of(chip, _gpu_cores(host, chip)),
+        flops=flops_of(chip),
     )
 
 

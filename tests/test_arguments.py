@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qvq_mlx.cli.arguments import Sorted, looks_like_image, sort
+from qvq_mlx.cli.arguments import on_disk as real
 from qvq_mlx.core.errors import ExitCode, UsageError
 
 
@@ -23,6 +24,12 @@ def on_disk(path: str) -> bool:
 
 IMAGES = [
     "-",
+    "clip",
+    "screen",
+    "./clip",
+    "*.png",
+    "shots/*",
+    "/dev/fd/63",
     "/tmp/cat",
     "/a folder/cat",
     "./cat",
@@ -47,9 +54,17 @@ IMAGES = [
     "file:///tmp/cat",
     "s3://bucket/cat",
     "data:image/png;base64,iVBOR",
+    "data:application/pdf;base64,JVBERi0",
+    "data:;base64,iVBOR",
+    "data:application/octet-stream;base64,iVBOR",
 ]
 
 QUESTIONS = [
+    "Clip",
+    "clip?",
+    "What is on the screen",
+    "data: is it ;base64, or not",
+    "count *",
     "What is this?",
     "What is 3/4?",
     "3/4?",
@@ -92,6 +107,24 @@ def test_the_order_is_free_and_that_of_the_images_is_kept() -> None:
     found = sort(["b.png", "Which is older?", "a.png", "-"], nothing)
     assert found == Sorted(("b.png", "a.png", "-"), "Which is older?")
     assert sort([], nothing) == Sorted((), None)
+
+
+def test_clip_and_screen_are_words_whether_files_of_their_names_exist_or_not() -> None:
+    for exists in (nothing, lambda _path: True):
+        found = sort(["clip", "./screen", "screen", "-"], exists)
+        assert found == Sorted(("clip", "./screen", "screen", "-"), None)
+
+
+def test_a_pattern_that_names_files_is_an_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("whats", "a.txt", "is it"):
+        (tmp_path / name).touch()
+    assert sort(["a.*", "w*", "what?"], real) == Sorted(("a.*", "w*"), "what?")
+    assert sort(["is*t"], real) == Sorted(("is*t",), None)
+    assert sort(["b.*"], real) == Sorted((), "b.*")
+    assert sort(["is *"], real) == Sorted((), "is *")
 
 
 def test_a_second_question_is_refused_with_the_right_command() -> None:

@@ -137,8 +137,8 @@ def test_a_second_question_brings_the_first_along(chat: Chat, tmp_path: Path) ->
     assert (first[:2], second[:2]) == (("How many?", 1), ("And now?", 2))
     assert engine.rounds == [(), (Round("How many?", "two", 1),)]
     one, two = runs(tmp_path)
-    assert (one.request["follows"], two.request["follows"]) == (None, one.path.stem)
-    assert [source["name"] for source in two.request["sources"]] == [SHAPES, CHART]
+    assert (one.request.follows, two.request.follows) == (None, one.id)
+    assert [source.name for source in two.request.sources] == [SHAPES, CHART]
 
 
 def test_a_model_that_knows_one_round_is_told_in_words(chat: Chat) -> None:
@@ -185,9 +185,9 @@ def test_retry_draws_anew_and_takes_the_answers_place(chat: Chat, tmp_path: Path
     sampled = [(g.sampling.temperature, g.sampling.seed) for g in engine.generations]
     assert sampled == [(0.0, 0), (0.7, 1), (0.7, 2), (0.0, 0), (0.0, 0)]
     assert engine.rounds == [(), (), (), (), (Round("One?", "two", 1),)]
-    follows = [run.request["follows"] for run in runs(tmp_path)]
+    follows = [run.request.follows for run in runs(tmp_path)]
     assert follows[:4] == [None] * 4
-    assert follows[4] == runs(tmp_path)[3].path.stem
+    assert follows[4] == runs(tmp_path)[3].id
 
 
 def test_what_has_no_answer_is_no_round_and_its_pictures_stay(chat: Chat) -> None:
@@ -203,10 +203,10 @@ def test_what_has_no_answer_is_no_round_and_its_pictures_stay(chat: Chat) -> Non
 def test_what_is_set_holds_from_the_next_question_on(chat: Chat) -> None:
     engine = ScriptedEngine(ANSWER)
     w = chat(
-        "One?", "/model several", "/budget 7", "/detail 12", "/thinking none", "/detail",
+        "One?", "/model several", "/budget 7", "/detail 20", "/thinking none", "/detail",
         "/model", "Two?", engine=engine, images=(SHAPES,),
     )  # fmt: skip
-    for said in ("model: several", "budget: 7 tokens", "detail: 12", "thinking: none"):
+    for said in ("model: several", "budget: 7 tokens", "detail: 20", "thinking: none"):
         assert said in w.out
     assert engine.rounds[1] == (Round("One?", "two", 1),)
     assert w.out.count("Thought for") == 1  # the second is shown without
@@ -225,7 +225,7 @@ def test_clear_forgets(chat: Chat, tmp_path: Path) -> None:
     )
     assert engine.asked[1][:2] == ("Two?", 1)
     assert engine.rounds[1] == ()
-    assert runs(tmp_path)[1].request["follows"] is None
+    assert runs(tmp_path)[1].request.follows is None
 
 
 def test_save_writes_markdown_and_replaces_nothing(chat: Chat, tmp_path: Path) -> None:
@@ -263,7 +263,7 @@ def test_a_file_that_changes_is_still_what_was_talked_about(chat: Chat, tmp_path
     engine = ScriptedEngine(ANSWER, on_token=change)
     chat("One?", "Two?", engine=engine, model="several", images=(str(shown),))
     one, two = runs(tmp_path)
-    assert one.request["images"][0]["sha256"] == two.request["images"][0]["sha256"]
+    assert one.request.images[0].sha256 == two.request.images[0].sha256
 
 
 class Counting(ScriptedEngine):

@@ -70,8 +70,9 @@ def test_two_rounds_an_image_a_retry_and_the_way_out(
     assert terminal.wait() == 0
     assert terminal.restored
     paths = sorted((tmp_path / "history").glob("*.jsonl"))
+    first = paths[0].stem.rpartition("-")[2]
     records = [[json.loads(line) for line in path.read_text().splitlines()] for path in paths]
-    assert [lines[0]["follows"] for lines in records] == [None, paths[0].stem, paths[0].stem]
+    assert [lines[0]["follows"] for lines in records] == [None, first, first]
     stats = [lines[-1]["stats"] for lines in records]
     assert stats[0]["cached_tokens"] == 0
     # the second encodes the chart alone, the third neither

@@ -19,6 +19,7 @@ from qvq_mlx.core.tokens import Control
 from tests.conftest import EXAMPLES, ROOT, ScriptedEngine, World
 
 Build = Callable[..., World]
+SHAPES = str(EXAMPLES / "shapes.png")
 WORDS = ["I", " see", " two.", "\n\n", "**Final Answer**", "\n\n", "It is \\boxed{2}"]
 
 
@@ -383,3 +384,20 @@ def test_what_an_answer_cannot_be_held_to_is_usage(
     w = world()
     assert w.run("ask", "-m", "tiny", str(EXAMPLES / "shapes.png"), "How?", option, value) == 2
     assert w.err.count("\n") == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize(
+    "arguments",
+    [["--version"], ["models"], ["config", "path"], ["ask", "-m", "tiny", SHAPES, "How?"]],
+)
+def test_a_full_disk_behind_stdout_is_an_error(world: Build, arguments: list[str]) -> None:
+    from dataclasses import replace
+
+    w = world(WORDS)
+    stdout = open("/dev/full", "w")  # noqa: PTH123, SIM115 - its last flush fails too
+    w.env = replace(w.env, stdout=stdout)
+    assert w.run(*arguments) == ExitCode.USAGE
+    assert w.err.startswith("error[output]: the output could not be written: no space left")
+    with pytest.raises(OSError, match="No space"):
+        stdout.close()

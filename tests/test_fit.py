@@ -164,8 +164,10 @@ def test_what_is_offered_instead_fits(memory_gib: int, budget: int) -> None:
     use = replace(typical(model), budget_tokens=budget)
     for what, command in instead(model, CARDS, machine, use):
         if "--budget" in command:
-            _, _, name, _, number = command.split()
-            other = replace(use, budget_tokens=int(number))
+            _, _, name, *options = command.split()
+            given = dict(zip(options[::2], map(int, options[1::2]), strict=True))
+            tokens = given.get("--detail", use.image_tokens)
+            other = replace(use, budget_tokens=given["--budget"], image_tokens=tokens)
             assert estimate_for(BY_NAME[name], machine, other).verdict is not Verdict.NO, what
 
 

@@ -45,7 +45,7 @@ class Asked:
         return [json.loads(path.read_text().splitlines()[0]) for path in paths]
 
     def ids(self) -> list[str]:
-        return [path.stem for path in sorted(self.folder.glob("*.jsonl"))]
+        return [path.stem.rpartition("-")[2] for path in sorted(self.folder.glob("*.jsonl"))]
 
 
 @pytest.fixture
@@ -79,8 +79,10 @@ def test_another_run_by_its_id_or_its_beginning(ask: Asked) -> None:
     ask("-m", "several", SHAPES, "One?")
     ask("-m", "several", CHART, "Two?")
     first = ask.ids()[0]
-    ask("-c", first, "And?")
-    ask("-c", first[:15], "-Q", "Really?")
+    [stem] = [path.stem for path in ask.folder.glob(f"*{first}.jsonl")]
+    for name in (first, first[:4], stem, stem[:15]):
+        ask("-c", name, "And?")
+    ask("-c", first, "-Q", "Really?")
     for record in ask.records()[2:]:
         assert record["follows"] == first
         assert record["images"][0]["path"] == SHAPES  # type: ignore[index]
@@ -89,7 +91,11 @@ def test_another_run_by_its_id_or_its_beginning(ask: Asked) -> None:
 @pytest.mark.parametrize(
     ("argv", "code", "said"),
     [
-        (("-c", "19990101-000000-000000-aaaa", "Why?"), ExitCode.BAD_INPUT, "no run is called"),
+        (
+            ("-c", "19990101-000000", "Why?"),
+            ExitCode.BAD_INPUT,
+            "no saved run has the id",
+        ),
         (("-c",), ExitCode.USAGE, "no question is given"),
         (("-c", "one", "two"), ExitCode.USAGE, "two questions"),
         (("-c", "-m", "qwq-32b", "Why?"), ExitCode.NO_MODEL, "qwq-32b"),
@@ -230,11 +236,6 @@ def test_a_run_of_an_older_version_hands_on_its_images(ask: Asked) -> None:
     path.write_text("\n".join([json.dumps(record), *rest]) + "\n")
     ask("-c", "Two?")
     assert ask.engine.asked[1] == ("Two?", 1, QVQ)
-    record["images"] = [{}]
-    path.write_text(json.dumps(record) + "\n")
-    for other in ask.ids()[1:]:
-        (ask.folder / f"{other}.jsonl").unlink()
-    assert "is no run that can be followed" in ask("-c", "Why?", code=ExitCode.BAD_INPUT).err
 
 
 def test_the_real_model_does_not_read_the_picture_twice(
@@ -255,3 +256,18 @@ def test_the_real_model_does_not_read_the_picture_twice(
     assert second["cached_tokens"] > second["image_tokens"] == first["image_tokens"] > 0
     assert second["encode_s"] == 0
     assert second["prompt_tokens"] > first["prompt_tokens"]
+
+
+def test_from_another_folder_the_same_file_is_found(
+    ask: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "a.png").write_bytes(Path(SHAPES).read_bytes())
+    monkeypatch.chdir(tmp_path / "here")
+    ask("-m", "several", "a.png", "One?")
+    ask("-c", "Two?")
+    monkeypatch.chdir(tmp_path)
+    ask("-c", "Three?")
+    assert [pictures for _, pictures, _ in ask.engine.asked] == [1, 1, 1]
+    names = [record["images"][0]["path"] for record in ask.records()]  # type: ignore[index]
+    assert names == ["a.png"] * 3

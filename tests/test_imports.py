@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ HEAVY = (
     "numpy",
     "rich.markdown",
     "tokenizers",
+    "prompt_toolkit",
 )
 NETWORK = ("huggingface_hub", "requests", "httpx", "urllib3", "http.client", "ssl")
 
@@ -29,7 +31,9 @@ def loaded_after(code: str) -> set[str]:
     return set(done.stdout.rpartition("@@")[2].split())
 
 
-@pytest.mark.parametrize("argument", ["--version", "--help", "ask --help", "models --json"])
+@pytest.mark.parametrize(
+    "argument", ["--version", "--help", "ask --help", "chat --help", "models --json"]
+)
 def test_light_commands_load_nothing_heavy(argument: str) -> None:
     modules = loaded_after(
         "from qvq_mlx.cli.main import main\nfrom qvq_mlx.cli.world import real_env\n"
@@ -60,3 +64,25 @@ def test_the_first_status_comes_before_mlx_vlm_is_imported() -> None:
 def test_planning_a_question_loads_no_network_code() -> None:
     modules = loaded_after("import qvq_mlx.ask, qvq_mlx.cli.ask, qvq_mlx.store.local, PIL.Image")
     assert not {name for name in NETWORK if name in modules}
+
+
+@pytest.mark.parametrize("line", ["last", "last --json", "log list", "log list -n 3"])
+def test_what_only_reads_the_history_loads_neither_typer_nor_rich(
+    tmp_path: Path, line: str
+) -> None:
+    modules = loaded_after(
+        "import os, sys\n"
+        f"os.environ['QVQ_HOME'] = {str(tmp_path)!r}\n"
+        "from datetime import UTC, datetime\nfrom pathlib import Path\n"
+        "from qvq_mlx import history\nfrom qvq_mlx.core.records import RequestRecord\n"
+        "from qvq_mlx.core.request import Sampling\n"
+        "from qvq_mlx.core.events import AnswerSource, Done, Stats, StopReason\n"
+        "end = Done(StopReason.END, AnswerSource.MARKER, True, False, Stats())\n"
+        "asked = RequestRecord(1, 'request', 'q', 'm', (), None, 1, Sampling())\n"
+        f"folder = Path({str(tmp_path)!r}) / 'history'\n"
+        "list(history.record([end], asked, folder, datetime.now(UTC)))\n"
+        "from qvq_mlx.cli.main import main\nfrom qvq_mlx.cli.world import real_env\n"
+        f"assert main({line.split()!r}, real_env()) == 0"
+    )
+    costly = {"typer", "rich", "pydantic", "tomllib", "qvq_mlx.core.card", "qvq_mlx.core.plan"}
+    assert not {*HEAVY, *NETWORK, *costly} & modules

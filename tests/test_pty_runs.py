@@ -212,6 +212,27 @@ def test_whatever_happens_the_terminal_is_whole_and_the_exit_code_says_what(tmp_
     assert {one.modes_left for one in outcomes if one.code != 137} == {frozenset()}
 
 
+def test_after_ctrl_s_a_kill_still_ends_it(tmp_path: Path) -> None:
+    """A write to a terminal that was told to wait does not come back by itself."""
+    t = Terminal(
+        [
+            sys.executable, "-m", "tests.pseudo.program",
+            "ask", "-m", "tiny", str(EXAMPLES / "shapes.png"), QUESTION,
+        ],
+        {"QVQ_HOME": str(tmp_path)},
+    )  # fmt: skip
+    try:
+        assert t.until(lambda: b"Thinking" in t.raw, PATIENCE_S)
+        t.type(b"\x13")
+        t.look(0.1)
+        time.sleep(0.5)
+        t.send(signal.SIGTERM)
+        assert t.end(PATIENCE_S) == 143
+        assert t.after == t.before
+    finally:
+        t.close()
+
+
 def _report(outcomes: list[Outcome]) -> None:
     for real in (True, False):
         mine = [one for one in outcomes if one.real is real]

@@ -65,7 +65,7 @@ def test_a_folder_that_transformers_saved(
         (tmp_path / saved.name).write_bytes(saved.read_bytes())
     card = stated(BARE, tmp_path)
     assert (card.family, card.sees) == (family, sees)
-    assert card.vision == VisionLimits(factor_px, min_pixels, max_pixels)
+    assert card.vision == VisionLimits(factor_px, min_pixels, max_pixels, video=sees)
 
 
 @pytest.mark.parametrize(

@@ -117,20 +117,29 @@ def test_an_unknown_checkpoint_states_its_own_limits(tmp_path: Path) -> None:
     card, found = registry.resolve(str(folder), tmp_path)
     assert found == folder
     assert (card.family, card.vision) == ("qwen2_vl", VisionLimits())
-    stated = {"min_pixels": 12544, "max_pixels": 19600, "patch_size": 14, "merge_size": 2}
+    stated: dict[str, object] = {"min_pixels": 12544, "max_pixels": 19600}
+    stated |= {"patch_size": 14, "merge_size": 2}
     (folder / "preprocessor_config.json").write_text(json.dumps(stated))
     card, _ = registry.resolve("someone/something", tmp_path)
-    assert card.vision == VisionLimits(28, 12544, 19600)
+    assert card.vision == VisionLimits(28, 12544, 19600, own_max_pixels=19600)
+    assert card.vision.own_max_tokens == 25
     stated["max_pixels"] = 12845056
     (folder / "preprocessor_config.json").write_text(json.dumps(stated))
     card, _ = registry.resolve("someone/something", tmp_path)
     assert card.vision.max_pixels == VisionLimits().max_pixels
+    assert card.vision.own_max_tokens == 16384
+    del stated["max_pixels"]
+    stated["size"] = {"shortest_edge": 3136, "longest_edge": 2000 * 28 * 28}
+    (folder / "preprocessor_config.json").write_text(json.dumps(stated))
+    card, _ = registry.resolve("someone/something", tmp_path)
+    assert (card.vision.max_tokens, card.vision.own_max_tokens) == (1280, 2000)
 
 
 def test_a_shipped_card_says_more_than_the_checkpoint() -> None:
     card, _ = registry.resolve("tiny", Path("no hub"))
     stated = registry.find("tiny")
-    assert card == replace(stated, download_bytes=card.download_bytes)
+    vision = replace(stated.vision, own_max_pixels=19600)  # the checkpoint's own
+    assert card == replace(stated, download_bytes=card.download_bytes, vision=vision)
     assert card.download_bytes == (ROOT / "models/qvq-tiny/model.safetensors").stat().st_size
 
 

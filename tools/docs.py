@@ -51,10 +51,10 @@ from qvq_mlx.core.events import (
 )
 from qvq_mlx.core.fit import Estimate, Machine, Use
 from qvq_mlx.core.licence import Licence
-from qvq_mlx.core.look import Crop, Look, Pages
+from qvq_mlx.core.look import Crop, Frames, Look, Pages
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.plan import Plan
-from qvq_mlx.core.request import Sampling
+from qvq_mlx.core.request import Budget, Sampling, SamplingOverrides
 from qvq_mlx.core.rounds import Round, Source
 from tools import man, memory
 
@@ -67,6 +67,11 @@ EVENTS: tuple[type[Event], ...] = (
     AnswerRetracted,
     Notice,
     Done,
+)
+
+REQUEST: tuple[type[Any], ...] = (
+    *(records.Given, SamplingOverrides, Budget),
+    *(Source, Look, Crop, Pages, Frames, records.VideoRecord, Round),
 )
 
 CATALOGUE: tuple[type[Any], ...] = (
@@ -91,6 +96,19 @@ DOCTOR: tuple[type[Any], ...] = (
 )
 
 Json = dict[str, Any]
+
+_JSON_INTRODUCTION = """\
+Generated from the dataclasses by `make fix`. The object of `--json`, the first line of
+`--jsonl` and every other object carry `version` (now {version}). It grows when a field changes
+its meaning or goes; a reader should ignore fields that it does not know.
+
+An error before the run begins (a model that is not there, an image that cannot be read) writes
+nothing to stdout: it is a line on stderr, `error[code]: ...`, and the exit code. A run that
+ended without an answer, was interrupted or failed its schema writes its object or its `done`,
+and the exit code says the rest.
+
+The schemas are shipped: `qvq schema result` and `qvq schema events` print them.
+"""
 
 
 def documents() -> dict[Path, str]:
@@ -145,9 +163,7 @@ def json_page() -> str:
         [
             "# JSON",
             "",
-            "Generated from the dataclasses by `make fix`. Every object carries `version`",
-            f"(now {records.VERSION}); a reader should ignore fields that it does not know.",
-            "",
+            _JSON_INTRODUCTION.format(version=records.VERSION),
             "## `--json`: one object at the end",
             "",
             "JSON Schema: [`schema/result.schema.json`](schema/result.schema.json).",
@@ -165,9 +181,11 @@ def json_page() -> str:
             "",
             _described(records.RequestRecord),
             "",
-            *(part for cls in (Round, Source, Look, Pages, Crop) for part in (_described(cls), "")),
-            *(part for cls in EVENTS for part in (_described(cls), "")),
+            *(part for cls in REQUEST for part in (_described(cls), "")),
+            *(part for cls in EVENTS for part in (_described(cls), "", *_line(cls), "")),
             *(part for cls in (Stats, Vote, Tally, Verification) for part in (_described(cls), "")),
+            "A whole run:",
+            "",
             _fenced("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)),
             "",
             "## `--boxes`: what the answer points at",
@@ -249,7 +267,7 @@ def _schema(kind: Any) -> Json:
         names = [field.name for field in dataclasses.fields(kind)]
         return {
             "type": "object",
-            "properties": {name: _schema(hints[name]) for name in names},
+            "properties": {name: _property(name, hints[name]) for name in names},
             "required": names,
         }
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
@@ -260,6 +278,11 @@ def _schema(kind: Any) -> Json:
     if origin in (types.UnionType, typing.Union):
         return {"anyOf": [_schema(argument) for argument in arguments]}
     raise TypeError(f"no schema for {kind!r}")
+
+
+def _property(name: str, kind: Any) -> Json:
+    """A schema speaks of one version of the format."""
+    return {"const": records.VERSION} if name == "version" and kind is int else _schema(kind)
 
 
 def _described(cls: type[Any]) -> str:
@@ -316,6 +339,23 @@ def _example_boxes(request: records.RequestRecord, done: Done) -> records.BoxesR
         "<|box_start|>(125,125),(375,375)<|box_end|>"
     )
     return records.boxes_record(request, answer, complete=done.complete)
+
+
+def _line(cls: type[Event]) -> tuple[str, ...]:
+    """The line of `--jsonl` for one event of a kind."""
+    stats = Stats(63, 20, 28, 20, 8, 0.31, 0.02, 0.03, 0.36, 0.1, 0.14, 9_437_184)
+    vote = Vote(3, (Tally("3", 2, (0, 2)), Tally("4", 1, (1,))), 0, 0, 2 / 3)
+    second = Verification(True, "3", "Again: three.", StopReason.END, 90, 60, 12, 8)
+    examples: tuple[Event, ...] = (
+        Progress(Stage.PREFILL, 812, 1310),
+        ThinkingDelta("Row 1: a red circle", 5),
+        AnswerDelta("\\boxed{3}", 4),
+        AnswerRetracted("\\boxed{3}\n\nWait, let me look again."),
+        Notice("budget", "4,096 tokens of thinking are spent: asked for the answer"),
+        Done(StopReason.END, AnswerSource.MARKER, True, False, stats, vote, second),
+    )
+    example = next(event for event in examples if type(event) is cls)
+    return (_fenced(json.dumps(records.event_to_json(example), ensure_ascii=False)),)
 
 
 def _commands() -> dict[str, TyperCommand | TyperGroup]:

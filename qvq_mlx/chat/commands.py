@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from qvq_mlx.core.errors import UsageError
-from qvq_mlx.core.look import Detail
 
 
 class Verb(StrEnum):
@@ -84,19 +83,6 @@ def parse(line: str, is_image: Callable[[str], bool]) -> Question | Command | No
         meant = f"; /{close[0]} is there" if close else ""
         raise UsageError(f"there is no {first}{meant}", "/help")
     return Question(text)
-
-
-def parse_detail(word: str) -> Detail | int:
-    """`low`, `auto`, `high`, `max`, or a number of image tokens. Raises UsageError."""
-    if word.isascii() and word.isdigit() and int(word) > 0:
-        return int(word)
-    try:
-        return Detail(word.lower())
-    except ValueError:
-        known = ", ".join(Detail)
-        raise UsageError(
-            f"/detail is {word!r}; it can be {known}, or a number of image tokens", "/help"
-        ) from None
 
 
 def help_lines() -> list[str]:

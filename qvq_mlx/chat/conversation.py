@@ -104,9 +104,11 @@ class Conversation:
         if not card.sees:
             raise UsageError(f"{card.name} reads text only", "/model NAME")
         look = self._base.look_at(0)
-        data = images.bytes_of(name, desk)
-        images.pictures_in(name, data, card.vision, look)  # better now than with the question
-        self._shown.append(Shown(Source(name, look, hashlib.sha256(data).hexdigest(), 0), data))
+        for found in images.expanded(name):
+            data = images.bytes_of(found, desk)
+            images.pictures_in(found, data, card.vision, desk, look)  # better now than later
+            digest = hashlib.sha256(data).hexdigest()
+            self._shown.append(Shown(Source(found, look, digest, 0), data))
 
     def use(self, model: str) -> None:
         """Ask `model` from now on."""

@@ -54,14 +54,13 @@ def past_of(run: history.Run, history_folder: Path) -> Past:
         told = sum(past.pictures for past in rounds)
         own = sum(source.pictures for source in sources) - told
         rounds = (*rounds, Round(record.question, run.transcript.answer.strip("\n"), own))
-    folder = keepsakes.folder_in(history_folder)
     model = record.model_argument or record.model
     return Past(
         id=run.id,
         model=model,
         system=record.system,
         rounds=rounds,
-        shown=tuple(Shown(source, keepsakes.find(source.sha256, folder)) for source in sources),
+        shown=shown_of(record, history_folder),
         own_system=record.system != _default_system(model),
     )
 
@@ -87,6 +86,14 @@ def _default_system(model: str) -> str | None:
         return registry.find(model).system
     except QvqError:
         return None
+
+
+def shown_of(record: RequestRecord, history_folder: Path) -> tuple[Shown, ...]:
+    """What a run was about, with the bytes that were kept of it."""
+    folder = keepsakes.folder_in(history_folder)
+    return tuple(
+        Shown(source, keepsakes.find(source.sha256, folder)) for source in sources_of(record)
+    )
 
 
 def sources_of(record: RequestRecord) -> tuple[Source, ...]:

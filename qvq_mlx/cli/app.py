@@ -19,6 +19,7 @@ from qvq_mlx.cli import (
     export,
     fit,
     import_,
+    json_schema,
     last,
     licence,
     log,
@@ -80,13 +81,14 @@ app.add_typer(cache.cache, name="cache")
 app.command("config")(config.config)
 app.command("doctor")(doctor.doctor)
 app.command("completion")(completion.completion)
+app.command("schema")(json_schema.schema)
 
 COMMANDS = (
     *("ask", "chat", "batch", "last", "log"),
     *("models", "list", "show", "licence", "fit"),
     *("pull", "verify", "rm", "prune", "export", "import", "convert"),
     *("split", "cache", "config", "doctor"),
-    *("completion",),
+    *("completion", "schema"),
 )
 
 _ROOT_OPTIONS = ("-h", "--help", "-V", "--version")

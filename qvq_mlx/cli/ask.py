@@ -11,6 +11,7 @@ import typer
 
 from qvq_mlx.cli.arguments import on_disk, sort
 from qvq_mlx.core.errors import UsageError
+from qvq_mlx.core.look import Look, Pages, parse_pages
 from qvq_mlx.core.request import Output, OutputForm, Request, SamplingOverrides, ThinkingView
 
 if TYPE_CHECKING:
@@ -33,6 +34,12 @@ def ask(
     question: Annotated[
         str | None,
         typer.Option("--question", "-Q", metavar="TEXT", help="The question, whatever it spells."),
+    ] = None,
+    page: Annotated[
+        str | None,
+        typer.Option(
+            "--page", metavar="N[-M],...", help="Pages of a PDF or TIFF, frames of an animation."
+        ),
     ] = None,
     model: Annotated[
         str | None,
@@ -119,6 +126,18 @@ def ask(
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Neither read nor keep what an image cost before.")
     ] = False,
+    fps: Annotated[
+        float | None,
+        typer.Option("--fps", metavar="F", help="Of a video: frames a second (2)."),
+    ] = None,
+    frames: Annotated[
+        int | None,
+        typer.Option("--frames", min=1, metavar="N", help="Of a video: frames in all."),
+    ] = None,
+    span: Annotated[
+        str | None,
+        typer.Option("--span", metavar="3s-12s|0:03-0:12", help="Of a video: this part only."),
+    ] = None,
     thinking: Annotated[
         ThinkingView | None,
         typer.Option("--thinking", help="How much of the thinking is shown."),
@@ -160,6 +179,28 @@ def ask(
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="Fail where another qvq has a big model loaded.")
     ] = False,
+    detail: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--detail",
+            metavar="low|auto|high|max|N",
+            help="Image tokens: 256, about 1,280, 2,560, the model's own maximum, or a number;"
+            " once, or once per image.",
+        ),
+    ] = None,
+    crop: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--crop",
+            metavar="X,Y,W,H",
+            help="Show this part only, in pixels or in percent (10%,10%,50%,50%);"
+            " once, or once per image.",
+        ),
+    ] = None,
+    background: Annotated[
+        str,
+        typer.Option("--background", metavar="COLOUR", help="Under what is transparent."),
+    ] = "white",
     offline: Annotated[
         bool, typer.Option("--offline", help="Refuse every network connection.")
     ] = False,
@@ -173,9 +214,10 @@ def ask(
 ) -> int:
     """Ask one question about one or more images.
 
-    IMAGE is a file, or `-` for one from stdin. What looks like a file is an image, whether it
-    exists or not; everything else is the QUESTION. -i and -Q say which is which. Text that is
-    piped in follows the question.
+    IMAGE is a file, a pattern, an https address, `-` for stdin, `clip` for the clipboard or
+    `screen` for a part of the screen; some models take a video too. What looks like one of these is
+    an image, whether it exists or not; everything else is the QUESTION. -i and -Q say which is
+    which. Text that is piped in follows the question.
 
     -c goes on from the last run: its pictures, its model and what was said. Where the first
     argument is the id of a run, it goes on from that one. More images may be added.
@@ -185,6 +227,8 @@ def ask(
     from qvq_mlx.cli.piped import asked
     from qvq_mlx.cli.run import run
     from qvq_mlx.cli.schema import read_schema
+    from qvq_mlx.cli.span import parse_frames
+    from qvq_mlx.core.look import looks_for
     from qvq_mlx.guards.budget import parse_budget
     from qvq_mlx.guards.language import parse_lang
 
@@ -193,7 +237,7 @@ def ask(
     _exclude({"-R": no_thinking, "--thinking": thinking is not None})
     _exclude({"--json": as_json, "--jsonl": as_jsonl, "-x": boxed, "--boxes": boxes})
     _exclude({"-q": quiet, "-v": verbose})
-    if offline:
+    if offline or settings.offline:
         env.forbid_network()
     if no_save:
         settings = replace(settings, save=False)
@@ -205,6 +249,11 @@ def ask(
         past = past_of(earlier, settings.history_folder)
     images, text = _inputs(arguments or [], image or [], question)
     sent = asked(text, env, stdin_is_image="-" in images)
+    plain = Look(
+        pages=Pages() if page is None else parse_pages(page),
+        background=background,
+        frames=parse_frames(fps, frames, span),
+    )
     request = Request(
         question=sent.question,
         images=images,
@@ -228,6 +277,8 @@ def ask(
         earlier=past.shown if past else (),
         follows=past.id if past else None,
         piped_characters=sent.piped_characters,
+        looks=looks_for(images, detail or [], crop or [], plain),
+        offline=offline,
     )
     form = OutputForm.JSON if as_json else OutputForm.JSONL if as_jsonl else OutputForm.TEXT
     form = OutputForm.BOXES if boxes else form

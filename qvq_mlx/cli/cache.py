@@ -33,11 +33,13 @@ def root(context: typer.Context) -> None:
 @cache.command("info")
 def info(context: typer.Context) -> None:
     """Say where the cache lies, what it holds and what it may hold."""
+    from qvq_mlx.render.clean import shown
+
     env: Env = context.obj
     kept = _kept(env)
     entries = kept.entries()
     held = sum(entry.size_bytes for entry in entries)
-    env.stdout.write(f"{kept.folder}\n")
+    env.stdout.write(shown(str(kept.folder), env.stdout) + "\n")
     env.stdout.write(f"{len(entries)} prefixes, {size(held)} of at most {size(kept.cap_bytes)}\n")
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from qvq_mlx.config import Settings
     from qvq_mlx.core.card import ModelCard
     from qvq_mlx.core.env import Env
+    from qvq_mlx.core.plan import Plan
+    from qvq_mlx.images import Desk
 
 
 # One parameter per option: typer reads the command line off this signature.
@@ -44,6 +46,14 @@ def chat(
         int | None,
         typer.Option("--max-tokens", min=1, metavar="N", help="Thinking and answer together."),
     ] = None,
+    detail: Annotated[
+        str,
+        typer.Option(
+            "--detail",
+            metavar="low|auto|high|max|N",
+            help="Image tokens that a picture may take.",
+        ),
+    ] = "auto",
     thinking: Annotated[
         ThinkingView | None,
         typer.Option("--thinking", help="How much of the thinking is shown."),
@@ -80,6 +90,7 @@ def chat(
     """
     from qvq_mlx import config  # not before: `qvq --help` reads this module
     from qvq_mlx.cli.choose import model_for
+    from qvq_mlx.core.look import Look, parse_detail
     from qvq_mlx.guards.budget import parse_budget
 
     env: Env = context.obj
@@ -90,7 +101,7 @@ def chat(
     settings = config.read(env)
     if no_save:
         settings = replace(settings, save=False)
-    if offline:
+    if offline or settings.offline:
         env.forbid_network()
     base = Request(
         question="",
@@ -103,6 +114,8 @@ def chat(
         use_cache=not no_cache,
         force=force,
         wait=not no_wait,
+        looks=(Look(detail=parse_detail(detail)),),
+        offline=offline,
     )
     output = Output(view=thinking or settings.view, verbose=verbose)
     talk = Talk(env, settings, base, output)
@@ -115,7 +128,6 @@ class Talk:
 
     def __init__(self, env: Env, settings: Settings, base: Request, output: Output) -> None:
         from qvq_mlx.chat.conversation import Conversation
-        from qvq_mlx.images import Desk
         from qvq_mlx.loaded import Loaded
         from qvq_mlx.turn import Turn
 
@@ -123,14 +135,14 @@ class Talk:
         self._settings = settings
         self._output = output
         self._conversation = Conversation(base)
-        self._desk = Desk(env.stdin.buffer)
+        self._base = base
         self._loaded = Loaded(env.load_engine, Turn(settings.cache_folder, env.sleep))
 
     def begin(self, images: list[str]) -> None:
         """Look at the first images. Raises a QvqError where one of them, or the model, is none."""
         card = self._card(self._conversation.model)
         for name in images:
-            self._conversation.show(name, self._desk, card)
+            self._conversation.show(name, self._desk(), card)
 
     def run(self) -> int:
         """With the line editor, on the terminal."""
@@ -188,17 +200,19 @@ class Talk:
         try:
             run(request, self._output, self._env, self._settings, self._loaded, ear)
         finally:
-            self._conversation.heard(ear, self._run_id())
+            self._conversation.heard(ear, self._run_id(ear.plan))
         self._say("")
 
-    def _run_id(self) -> str | None:
-        """What the last round was saved as."""
+    def _run_id(self, plan: Plan | None) -> str | None:
+        """What the round that has just ended was saved as; None where it was not."""
         from qvq_mlx import history
 
-        if not self._settings.save:
+        if plan is None or not self._settings.save:
             return None
         with suppress(InputError):
-            return history.last(self._settings.history_folder).path.stem
+            run = history.last(self._settings.history_folder)
+            asked = (run.request.question, run.request.sources)
+            return run.id if asked == (plan.question, plan.sources) else None
         return None
 
     def _obey(self, command: Command) -> None:
@@ -209,7 +223,7 @@ class Talk:
         match command.verb:
             case Verb.IMAGE:
                 for name in command.words:
-                    talk.show(name, self._desk, self._card(talk.model))
+                    talk.show(name, self._desk(), self._card(talk.model))
                     self._say(f"{name} is shown with the next question")
             case Verb.RETRY:
                 self._ask(talk.retry(self._card(talk.model)))
@@ -227,7 +241,8 @@ class Talk:
 
     def _set(self, verb: Verb, word: str) -> None:
         """What holds from the next question on; without a word it is only told."""
-        from qvq_mlx.chat.commands import Verb, parse_detail
+        from qvq_mlx.chat.commands import Verb
+        from qvq_mlx.core.look import parse_detail
         from qvq_mlx.guards.budget import parse_budget
 
         talk = self._conversation
@@ -256,6 +271,12 @@ class Talk:
 
         settings = self._settings
         return registry.resolve(model, settings.hub_cache, settings.cards_folder)[0]
+
+    def _desk(self) -> Desk:
+        """A new one for every image: a desk remembers, and the clipboard changes."""
+        from qvq_mlx.ask import desk_for
+
+        return desk_for(self._base, self._env, self._settings)
 
     def _models(self) -> list[str]:
         """The names of the models that are on this disk."""

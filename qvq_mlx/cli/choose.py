@@ -52,6 +52,9 @@ def _watched(env: Env) -> bool:
 
 
 def _accepted(env: Env, facts: str, offer: ModelCard) -> bool:
+    from qvq_mlx.render.clean import clean_line
+
+    facts = clean_line(facts)
     env.stderr.write(f"No model is on this disk. The best fit: {facts}.\n")
     for duty in licence_of(offer.licence).duties:
         env.stderr.write(f"  {duty}\n")

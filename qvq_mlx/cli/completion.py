@@ -26,6 +26,8 @@ import typer
 if TYPE_CHECKING:
     from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
+    Command = TyperCommand | TyperGroup
+
     from qvq_mlx.config import Settings
     from qvq_mlx.core.env import Env
 
@@ -82,12 +84,14 @@ def completion(
 
 def complete(words: Sequence[str], env: Env) -> Found:
     """What may stand in the place of the last of `words`; before it stands all after `qvq`."""
+    from typer.core import TyperGroup
     from typer.main import get_command
 
     from qvq_mlx.cli.app import app, with_command
     from qvq_mlx.cli.arguments import on_disk
 
     root = get_command(app)
+    assert isinstance(root, TyperGroup)
     before, current = list(words[:-1]), words[-1]
     if not before:
         if commands := _commands(root, current):
@@ -98,33 +102,30 @@ def complete(words: Sequence[str], env: Env) -> Found:
     return _in_command(command, rest, current, env)
 
 
-def _commands(root: TyperCommand | TyperGroup, current: str) -> tuple[Word, ...]:
-    commands = getattr(root, "commands", {})
+def _commands(command: Command, current: str) -> tuple[Word, ...]:
+    commands: dict[str, Command] = getattr(command, "commands", {})
     return tuple(
-        Word(name, _first_line(command.help))
-        for name, command in commands.items()
-        if name.startswith(current) and not command.hidden
+        Word(name, _first_line(inner.help))
+        for name, inner in commands.items()
+        if name.startswith(current) and not inner.hidden
     )
 
 
-def _command(
-    root: TyperCommand | TyperGroup, words: Sequence[str]
-) -> tuple[TyperCommand | TyperGroup, list[str]]:
+def _command(command: Command, words: Sequence[str]) -> tuple[Command, list[str]]:
     """The command that the words lead to, and the words that it gets."""
-    command = root
     for index, word in enumerate(words):
-        inner = getattr(command, "commands", {})
+        inner: dict[str, Command] = getattr(command, "commands", {})
         if word not in inner:
             return command, list(words[index:])
         command = inner[word]
     return command, []
 
 
-def _in_command(
-    command: TyperCommand | TyperGroup, words: Sequence[str], current: str, env: Env
-) -> Found:
+def _in_command(command: Command, words: Sequence[str], current: str, env: Env) -> Found:
     """A value, an option, or an argument."""
-    options = [one for one in command.params if one.param_type_name == "option"]
+    from typer.core import TyperOption
+
+    options = [one for one in command.params if isinstance(one, TyperOption)]
     named = {name: one for one in options for name in (*one.opts, *one.secondary_opts)}
     open_option: TyperOption | None = None
     given: set[str] = set()
@@ -179,8 +180,10 @@ def _key(word: Word) -> str:
     return word.value.lstrip("-").casefold()
 
 
-def _argument(command: TyperCommand | TyperGroup, index: int, current: str, env: Env) -> Found:
-    arguments = [one for one in command.params if one.param_type_name == "argument"]
+def _argument(command: Command, index: int, current: str, env: Env) -> Found:
+    from typer.core import TyperArgument
+
+    arguments = [one for one in command.params if isinstance(one, TyperArgument)]
     if not arguments:
         return ()
     several = arguments[-1].nargs != 1

@@ -62,8 +62,9 @@ def config(
             _set(env, given[0], None)
         case Action.PATH:
             from qvq_mlx import config as settings
+            from qvq_mlx.render.clean import shown
 
-            env.stdout.write(f"{settings.path_of(env)}\n")
+            env.stdout.write(shown(str(settings.path_of(env)), env.stdout) + "\n")
         case Action.LIST:
             _list(env, as_json)
 
@@ -71,12 +72,13 @@ def config(
 def _get(env: Env, key: str) -> None:
     from qvq_mlx import config as settings
     from qvq_mlx.core.errors import ConfigError
+    from qvq_mlx.render.clean import shown
 
     found = {setting.key: setting for setting in settings.described(env)}
     if key not in found:
         raise ConfigError(f"unknown key {key!r}; known: {', '.join(found)}", "qvq config list")
     if (value := found[key].value) is not None:
-        env.stdout.write(f"{value}\n")
+        env.stdout.write(shown(value, env.stdout) + "\n")
 
 
 def _set(env: Env, key: str, text: str | None) -> None:

@@ -64,6 +64,7 @@ def convert(
     """
     from qvq_mlx import config
     from qvq_mlx.core.errors import BrokenModelError, OutputError, StoppedError
+    from qvq_mlx.render.clean import shown
     from qvq_mlx.store import registry, staging
 
     env: Env = context.obj
@@ -88,7 +89,8 @@ def convert(
     except KeyboardInterrupt:
         raise StoppedError(f"stopped; {target} is as it was") from None
     spelled = "not quantized" if bits is Bits.NONE else f"{bits} bit"
-    env.stdout.write(f"{target}  {size(conversion.write_bytes)}  {spelled}\n")
+    name = shown(str(target), env.stdout)
+    env.stdout.write(f"{name}  {size(conversion.write_bytes)}  {spelled}\n")
 
 
 def _write(conversion: Conversion, folder: Path, card: ModelCard, env: Env, *, quiet: bool) -> None:

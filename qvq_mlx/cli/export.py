@@ -24,6 +24,7 @@ def export(
     from qvq_mlx.cli.places import present
     from qvq_mlx.core.errors import ModelNotOnDiskError
     from qvq_mlx.core.sizes import size
+    from qvq_mlx.render.clean import shown
     from qvq_mlx.render.transfers import Transfers
     from qvq_mlx.store import archive
     from qvq_mlx.store.verify import links
@@ -46,4 +47,5 @@ def export(
                 screen.feed(event)
         finally:
             screen.close()
-    env.stdout.write(f"{target} · {size(target.stat().st_size)}\n  try: qvq import {target}\n")
+    name = shown(str(target), env.stdout)
+    env.stdout.write(f"{name} · {size(target.stat().st_size)}\n  try: qvq import {name}\n")

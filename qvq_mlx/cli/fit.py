@@ -11,9 +11,11 @@ from qvq_mlx.core.errors import ExitCode, UsageError
 from qvq_mlx.core.sizes import parse_size
 
 if TYPE_CHECKING:
+    from qvq_mlx import images
     from qvq_mlx.core.card import ModelCard
     from qvq_mlx.core.env import Env
     from qvq_mlx.core.fit import Use
+    from qvq_mlx.core.look import Look
 
 
 def fit(
@@ -24,6 +26,15 @@ def fit(
     image: Annotated[
         list[str] | None,
         typer.Option("--image", "-i", metavar="FILE", help="Its tokens, not the largest image's."),
+    ] = None,
+    page: Annotated[
+        str | None, typer.Option("--page", metavar="N[-M],...", help="Pages or frames of these.")
+    ] = None,
+    detail: Annotated[
+        str | None,
+        typer.Option(
+            "--detail", metavar="low|auto|high|max|N", help="Image tokens, as `qvq ask` takes them."
+        ),
     ] = None,
     budget: Annotated[
         int | None, typer.Option("--budget", min=0, metavar="N", help="Tokens of thinking.")
@@ -39,10 +50,11 @@ def fit(
     Without MODEL: the configured one, else the best of the catalogue that fits.
     Exit code 0 where it fits, also tightly; 5 where it does not. docs/memory.md has the formula.
     """
-    from qvq_mlx import config, machine
+    from qvq_mlx import config, images, machine
     from qvq_mlx.core.catalogue import FitRecord, Instead
     from qvq_mlx.core.choice import best, instead
     from qvq_mlx.core.fit import Verdict, estimate_for
+    from qvq_mlx.core.look import Look, parse_pages
     from qvq_mlx.render import listing
     from qvq_mlx.store import registry
 
@@ -52,7 +64,11 @@ def fit(
     known = registry.cards(settings.cards_folder)
     name = model or settings.model
     card = _card(name, env) if name else best(known, facts) or registry.find(_FALLBACK)
-    use = _use(card, env, image or [], budget)
+    desk = images.Desk(env.stdin.buffer, env.environ.get("PATH"), settings.offline)
+    look = Look(pages=parse_pages(page)) if page else Look()
+    if detail is not None:
+        card = _at(card, detail)
+    use = _use(card, image or [], desk, look, budget)
     found = estimate_for(card, facts, use)
     suffix = f" --memory {shlex.quote(memory)}" if memory else ""
     others = tuple(
@@ -74,6 +90,18 @@ _FALLBACK = "qvq"
 _POOR = ("no", "tight")
 
 
+def _at(card: ModelCard, detail: str) -> ModelCard:
+    """With the pictures that `detail` asks for. Raises UsageError."""
+    from dataclasses import replace
+
+    from qvq_mlx.core.detail import limited
+    from qvq_mlx.core.look import parse_detail
+
+    if not card.sees:
+        raise UsageError(f"{card.name} reads text only", f"qvq fit {card.name}")
+    return replace(card, vision=limited(card.vision, parse_detail(detail)))
+
+
 def _card(name: str, env: Env) -> ModelCard:
     """With the size and shape of its files where they are here."""
     from qvq_mlx import config
@@ -87,7 +115,9 @@ def _card(name: str, env: Env) -> ModelCard:
         return registry.find(name, settings.cards_folder)
 
 
-def _use(card: ModelCard, env: Env, sources: list[str], budget: int | None) -> Use:
+def _use(
+    card: ModelCard, sources: list[str], desk: images.Desk, look: Look, budget: int | None
+) -> Use:
     """The tokens of a run: of these pictures, or of one of the largest size."""
     from dataclasses import replace
 
@@ -98,9 +128,8 @@ def _use(card: ModelCard, env: Env, sources: list[str], budget: int | None) -> U
     if sources and not card.sees:
         raise UsageError(f"{card.name} reads text only", f"qvq fit {card.name}")
     if sources:
-        desk = images.Desk(env.stdin.buffer)
-        read = (images.read(source, card.vision, desk) for source in sources)
-        pictures = [picture for pictures in read for picture in pictures]
+        names = [name for source in sources for name in images.expanded(source)]
+        pictures = [shown for name in names for shown in images.read(name, card.vision, desk, look)]
         use = replace(use, image_tokens=sum(picture.tokens for picture in pictures))
     return use if budget is None else replace(use, budget_tokens=budget)
 

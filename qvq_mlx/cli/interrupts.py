@@ -183,4 +183,6 @@ def _resume_output() -> None:
     for descriptor in (1, 2):
         with suppress(OSError, termios.error):
             if os.tcgetpgrp(descriptor) == os.getpgrp():  # elsewhere this would stop us
+                # Linux starts only what it was told to stop, and Ctrl-S is not that
+                termios.tcflow(descriptor, termios.TCOOFF)
                 termios.tcflow(descriptor, termios.TCOON)

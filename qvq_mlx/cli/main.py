@@ -17,14 +17,13 @@ def main(argv: Sequence[str], env: Env) -> int:
 
     Raises nothing but the SystemExit of a signal that ends the process.
     """
-    if list(argv) in (["--version"], ["-V"]):
-        env.stdout.write(f"qvq {__version__}\n")  # and nothing more is imported for it
-        return 0
     from qvq_mlx.core.errors import ExitCode, QvqError
 
     screens = [stream for stream in (env.stdout, env.stderr) if stream.isatty()]
     try:
-        return _dispatch(list(argv), env)
+        code = _dispatch(list(argv), env)
+        env.stdout.flush()  # what cannot be written is an error of this command
+        return code
     except QvqError as error:
         _report(env, error)
         return error.exit_code
@@ -32,21 +31,45 @@ def main(argv: Sequence[str], env: Env) -> int:
         return ExitCode.BROKEN_PIPE
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
-    except Exception as error:  # a bug: one line, unless someone is after it
-        if isinstance(error, OSError) and not all(screen.isatty() for screen in screens):
+    except OSError as error:
+        if not all(screen.isatty() for screen in screens):
             return ExitCode.HUNG_UP  # the terminal went away under a write to it
-        from qvq_mlx.config import debugging
+        return _unwritten(error, env) or _bug(error, env)
+    except Exception as error:
+        return _bug(error, env)
 
-        if debugging(env):
-            import traceback
 
-            traceback.print_exc(file=env.stderr)
-        kind = type(error).__name__
-        _report(env, QvqError(f"{kind}: {error} (this is a bug)", "QVQ_DEBUG=1 qvq ..."))
-        return ExitCode.INTERNAL
+def _unwritten(error: OSError, env: Env) -> int | None:
+    """The exit code where the disk took no more; None for any other error."""
+    from errno import EDQUOT, EFBIG, ENOSPC
+
+    from qvq_mlx.core.errors import OutputError
+
+    if error.errno not in (ENOSPC, EDQUOT, EFBIG):
+        return None
+    reason = (error.strerror or "the disk is full").lower()
+    _report(env, full := OutputError(f"the output could not be written: {reason}", "df -h"))
+    return full.exit_code
+
+
+def _bug(error: Exception, env: Env) -> int:
+    """One line, unless someone is after it."""
+    from qvq_mlx.config import debugging
+    from qvq_mlx.core.errors import ExitCode, QvqError
+
+    if debugging(env):
+        import traceback
+
+        traceback.print_exc(file=env.stderr)
+    kind = type(error).__name__
+    _report(env, QvqError(f"{kind}: {error} (this is a bug)", "QVQ_DEBUG=1 qvq ..."))
+    return ExitCode.INTERNAL
 
 
 def _dispatch(argv: list[str], env: Env) -> int:
+    if argv in (["--version"], ["-V"]):
+        env.stdout.write(f"qvq {__version__}\n")  # and nothing more is imported for it
+        return 0
     from qvq_mlx.cli.quick import quick
 
     if (found := quick(argv, env)) is not None:
@@ -58,6 +81,7 @@ def _dispatch(argv: list[str], env: Env) -> int:
 
     from qvq_mlx.cli.app import app, with_command
     from qvq_mlx.cli.arguments import on_disk
+    from qvq_mlx.config import as_wished
     from qvq_mlx.core.errors import UsageError
 
     try:
@@ -67,7 +91,7 @@ def _dispatch(argv: list[str], env: Env) -> int:
                 with_command(argv, on_disk),
                 prog_name="qvq",
                 standalone_mode=False,
-                obj=env,
+                obj=as_wished(env),
             )
     except SystemExit as exit_:
         if isinstance(exit_.__context__, BrokenPipeError):  # typer makes an exit code of its own
@@ -84,15 +108,23 @@ def _help_of(error: Exception) -> str:
 
 
 def _report(env: Env, error: QvqError) -> None:
-    """One line of facts, one line with a command to run next; nothing where nobody can read it."""
+    """One line of facts, one line with a command to run next, wrapped at words on a terminal;
+    nothing where nobody can read it.
+    """
     from contextlib import suppress
 
-    from qvq_mlx.render.clean import clean_line
+    from qvq_mlx.render.clean import clean_line, writable
 
+    lines = [f"error[{error.code}]: {clean_line(error.message)}"]
+    if error.hint:
+        lines.append(f"  try: {clean_line(error.hint)}")
+    if env.stderr.isatty():
+        from qvq_mlx.render.rows import wrap
+
+        width = env.terminal_size().columns
+        lines = [row for line in lines for row in wrap(line, width)]
     with suppress(OSError):
         env.stdout.flush()
     with suppress(OSError):
-        env.stderr.write(f"error[{error.code}]: {clean_line(error.message)}\n")
-        if error.hint:
-            env.stderr.write(f"  try: {clean_line(error.hint)}\n")
+        env.stderr.write(writable("".join(f"{line}\n" for line in lines), env.stderr))
         env.stderr.flush()

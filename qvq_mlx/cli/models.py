@@ -113,6 +113,7 @@ def _entry(card: ModelCard, found: Estimate, tokens_per_s: float | None, here: b
         download_bytes=card.download_bytes,
         thinks=card.thinks,
         sees=card.sees,
+        takes_video=card.vision.video,
         on_disk=here,
         verdict=found.verdict,
         needed_bytes=found.needed_bytes,

@@ -17,7 +17,9 @@ COUNT = 20
 """Runs that are listed where nobody says how many."""
 HEADS = ("id", "time", "model", "images", "question", "ended", "tokens")
 FOUND_HEADS = ("id", "time", "model", "found in", "text")
-_QUESTION_CHARACTERS = 40
+_QUESTION_CHARACTERS = 60
+_IMAGE_CHARACTERS = 20
+_LEAST_CHARACTERS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,8 @@ def list_runs(env: Env, wanted: Wanted) -> None:
         listing.write_text(env, f"No run is saved in {folder}.")
         return
     names = _names(env, folder)
-    listing.write_table(env, HEADS, [_row(env, entry, names) for entry in runs])
+    rows = [_row(env, entry, names) for entry in runs]
+    listing.write_table(env, HEADS, _fitted(rows, env) if env.stdout.isatty() else rows)
     if env.stdout.isatty() and next(found, None) is not None:
         listing.write_text(env, f"The newest {len(runs)}; qvq log list -n 0 lists all.")
 
@@ -111,7 +114,7 @@ def _names(env: Env, folder: Path) -> dict[str, str]:
 def _row(env: Env, entry: Entry, names: dict[str, str]) -> tuple[str, ...]:
     question, images = entry.question, ", ".join(entry.images)
     if env.stdout.isatty():
-        question = _beginning(question)
+        question = _beginning(question, _QUESTION_CHARACTERS)
         images = _images(entry.images)
     tokens = [entry.thinking_tokens, entry.answer_tokens]
     known = [count for count in tokens if count is not None]
@@ -130,14 +133,40 @@ def _row(env: Env, entry: Entry, names: dict[str, str]) -> tuple[str, ...]:
 def _images(names: tuple[str, ...]) -> str:
     """`cat.png`, `cat.png +2`."""
     first = names[0].rstrip("/").rpartition("/")[2] if names else ""
-    return _beginning(first) + (f" +{len(names) - 1}" if len(names) > 1 else "")
+    return _beginning(first, _IMAGE_CHARACTERS) + (f" +{len(names) - 1}" if len(names) > 1 else "")
 
 
-def _beginning(text: str) -> str:
+def _beginning(text: str, characters: int) -> str:
     line = " ".join(text.split())
-    return line if len(line) <= _QUESTION_CHARACTERS else line[: _QUESTION_CHARACTERS - 1] + "…"
+    return line if len(line) <= characters else line[: characters - 1] + "…"
+
+
+def _fitted(rows: list[tuple[str, ...]], env: Env) -> list[tuple[str, ...]]:
+    """The rows with questions so short that a row is a line, where that leaves something of them.
+
+    What is cut here is one command away, and a table is read faster than blocks.
+    """
+    from qvq_mlx.render.clean import clean_line
+    from qvq_mlx.render.rows import cells, cut
+
+    at = HEADS.index("question")
+    columns = [column for index, column in enumerate(zip(HEADS, *rows, strict=True)) if index != at]
+    taken = sum(max(cells(clean_line(cell)) for cell in column) + 2 for column in columns)
+    room = env.terminal_size().columns - taken
+    if room < _LEAST_CHARACTERS:
+        return rows
+    fitted = []
+    for row in rows:
+        question = clean_line(row[at])
+        if cells(question) > room:
+            question = cut(question, room - 1) + "…"
+        fitted.append((*row[:at], question, *row[at + 1 :]))
+    return fitted
 
 
 def _time(env: Env, text: str) -> str:
-    """The minute for a person, all of it for a script."""
-    return text[:16].replace("T", " ") if env.stdout.isatty() else text
+    """The minute for a person, without the year where it is this one; all of it for a script."""
+    if not env.stdout.isatty():
+        return text
+    minute = text[:16].replace("T", " ")
+    return minute.removeprefix(f"{env.now().year}-")

@@ -42,6 +42,8 @@ def confirmed(question: str, env: Env) -> bool:
     """Whether a person says yes. Without a terminal nobody is asked, and the answer is no."""
     if not (env.stdin.isatty() and env.stdout.isatty() and env.stderr.isatty()):
         return False
-    env.stderr.write(f"{question} [y/N] ")
+    from qvq_mlx.render.clean import clean_line
+
+    env.stderr.write(f"{clean_line(question)} [y/N] ")
     env.stderr.flush()
     return env.stdin.readline().strip().casefold() in ("y", "yes")

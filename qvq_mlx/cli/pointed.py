@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 
 from qvq_mlx import keepsakes
 from qvq_mlx.config import Settings
+from qvq_mlx.core.clip import Clip
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import NoAnswerError, QvqError, UsageError
 from qvq_mlx.core.events import Done, Event, Transcript
 from qvq_mlx.core.places import PointedImage
 from qvq_mlx.core.plan import Plan
-from qvq_mlx.core.records import ImageRecord, RequestRecord, pointed_at, request_record
+from qvq_mlx.core.records import ImageRecord, RequestRecord, places_of, pointed_at, request_record
 from qvq_mlx.core.request import Output, OutputForm
 from qvq_mlx.render.clean import clean_line, writable
 from qvq_mlx.store import registry
@@ -53,6 +54,12 @@ class Pointed:
         if self._output.needs_originals and not plan.pictures:
             option = "--annotate" if self._output.annotate else "--show"
             raise UsageError(f"{option} needs an image, and none is asked about", "qvq ask --help")
+        for clip in (visual for visual in plan.pictures if isinstance(visual, Clip)):
+            if self._output.needs_originals:
+                raise UsageError(
+                    f"{clip.name} is a video, and --annotate and --show draw on pictures",
+                    "qvq ask ... --boxes",
+                )
         if self._output.annotate is not None:
             check(self._output.annotate, self._request.images)
 
@@ -122,7 +129,10 @@ def draw_again(
     answer points at nothing.
     """
     folder = keepsakes.folder_in(settings.history_folder)
-    found = [replace(image, path=image.absolute_path or image.path) for image in request.images]
+    found = [
+        replace(image, path=place)
+        for image, place in zip(request.images, places_of(request), strict=True)
+    ]
     check(path, found)
     pointing = pointed_at(with_coordinates(request, settings), answer, asked=True)
     written = annotate(path, found, pointing, lambda sha256: keepsakes.find(sha256, folder))

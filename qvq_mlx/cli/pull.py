@@ -207,6 +207,7 @@ def _watched(events: Iterator[PullEvent], screen: Transfers) -> PullDone:
 def _closing(wish: Wish, done: PullDone, env: Env, screen: Transfers) -> None:
     """The folder for a script; for a person, what to do next."""
     from qvq_mlx.core.sizes import size
+    from qvq_mlx.render.clean import writable
 
     if wish.as_json:
         return
@@ -214,13 +215,12 @@ def _closing(wish: Wish, done: PullDone, env: Env, screen: Transfers) -> None:
         screen.say(f"{wish.model} is here · {size(done.fetched_bytes)} fetched")
         screen.say(f'  try: qvq ask -m {wish.model} IMAGE "question"')
     else:
-        env.stdout.write(f"{done.folder}\n")
+        env.stdout.write(writable(f"{done.folder}\n", env.stdout))
 
 
 def _write_json(wish: Wish, plan: PullPlan, told: Advice, folder: RepoFolder, env: Env) -> None:
-    import json
-
     from qvq_mlx.core.records import VERSION
+    from qvq_mlx.render.clean import json_text
 
     listing = plan.listing
     missing = {fetch.file.blob: fetch for fetch in plan.fetches}
@@ -247,4 +247,4 @@ def _write_json(wish: Wish, plan: PullPlan, told: Advice, folder: RepoFolder, en
             for file in listing.files
         ],
     }
-    env.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+    env.stdout.write(json_text(document, indent=2) + "\n")

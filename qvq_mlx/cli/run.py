@@ -38,7 +38,9 @@ def run(
     `loaded` keeps the model for the next question; `witness` is shown what the screen is.
     """
     control = Control()
-    renderer = render.renderer(env, output, saved=settings.save, answer_now=control.conclude)
+    renderer = render.renderer(
+        env, output, saved=settings.save, answer_now=control.conclude, stop=control.stop
+    )
     if witness is not None:
         renderer = Together([witness, renderer])
     pointed = Pointed(output, env)

@@ -69,7 +69,7 @@ def _facts(card: ModelCard, machine: Machine, path: str) -> list[tuple[str, str]
         ("tokens/s", f"{rate} expected" if rate else ""),
         ("licence", marked("licence", card.licence)),
         ("family", card.family),
-        ("sees", "yes" if card.sees else "no, text only"),
+        ("sees", _sees(card)),
         ("thinks", marked("thinking.style", str(card.thinking.style))),
         ("rounds", "several" if card.rounds else "one only: follow-ups are retold"),
         ("closing", marked("thinking.closing", repr(card.thinking.closing))),
@@ -83,6 +83,12 @@ def _facts(card: ModelCard, machine: Machine, path: str) -> list[tuple[str, str]
         ("unconfirmed", ", ".join(card.unconfirmed)),
     ]
     return [(name, value) for name, value in facts if value]
+
+
+def _sees(card: ModelCard) -> str:
+    if not card.sees:
+        return "no, text only"
+    return "pictures and videos" if card.vision.video else "pictures"
 
 
 def _sampling(card: ModelCard) -> str:

@@ -24,20 +24,19 @@ def split(
 
     stdout gets the answer. The exit code is 3 where there is none.
     """
-    import json  # all of it only now: `qvq --help` reads this module
-
     from qvq_mlx.core.errors import NoAnswerError
     from qvq_mlx.guards.saved import examine, has_answer
+    from qvq_mlx.render.clean import clean_line, json_text
 
     env: Env = context.obj
     found = examine(_text(file, env), _voice(model))
     whole = has_answer(found)
     if as_json:
         document = _document(found, whole=whole)
-        env.stdout.write(json.dumps(document, ensure_ascii=False, indent=2) + "\n")
+        env.stdout.write(json_text(document, indent=2) + "\n")
     else:
         if env.stderr.isatty():
-            env.stderr.write("".join(f"{line}\n" for line in _findings(found)))
+            env.stderr.write("".join(f"{clean_line(line)}\n" for line in _findings(found)))
             env.stderr.flush()
         if whole:
             answer = found.transcript.answer

@@ -23,6 +23,7 @@ def verify(
     from qvq_mlx.cli.interrupts import stoppable
     from qvq_mlx.cli.places import present
     from qvq_mlx.core.errors import DamagedError
+    from qvq_mlx.render.clean import clean_line
     from qvq_mlx.store import layout
 
     env: Env = context.obj
@@ -39,7 +40,7 @@ def verify(
     if not repairs:
         return
     for command in repairs[:-1]:
-        env.stdout.write(f"  repair: {command}\n")
+        env.stdout.write(f"  repair: {clean_line(command)}\n")
     count = "1 repair is" if len(repairs) == 1 else f"{len(repairs)} repairs are"
     raise DamagedError(f"{count} needed", repairs[-1])
 

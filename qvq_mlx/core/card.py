@@ -47,18 +47,42 @@ class Thinking:
     budget_tokens: int = 4096
 
 
+OWN_MAX_TOKENS = 16_384
+"""What the published checkpoints of all families allow a picture."""
+
+
 @dataclass(frozen=True, slots=True)
 class VisionLimits:
     """What the image processor is told.
 
     A side becomes a multiple of `factor_px` (patch size x merge size); the area lands between
     `min_pixels` and `max_pixels`; the longer side may be `max_aspect` times the shorter.
+    `own_max_pixels` is what the checkpoint itself allows; 0: not known, so OWN_MAX_TOKENS.
+    `video`: it takes videos too.
     """
 
     factor_px: int = 28
     min_pixels: int = 4 * 28 * 28
     max_pixels: int = 1280 * 28 * 28
     max_aspect: int = 200
+    own_max_pixels: int = 0
+    video: bool = False
+
+    @property
+    def max_tokens(self) -> int:
+        """Image tokens of a picture of the largest size."""
+        return self.max_pixels // self.factor_px**2
+
+    @property
+    def min_tokens(self) -> int:
+        """Image tokens that even the smallest picture gets."""
+        return -(-self.min_pixels // self.factor_px**2)
+
+    @property
+    def own_max_tokens(self) -> int:
+        """The most image tokens that the checkpoint allows a picture."""
+        own = self.own_max_pixels // self.factor_px**2 or OWN_MAX_TOKENS
+        return max(own, self.max_tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +127,8 @@ class ModelCard:
     (0: nobody said). `download_bytes` is the size of the weights. `rank` orders the defaults,
     highest first; 0 is never picked by itself. `draft` names the card of a smaller model with the
     same tokenizer, which drafts for this one where it is on the disk. `boxes` says what the numbers
-    mean with which it points at a place.
-    `rounds` False: it answers one question and knows no conversation; a follow-up is retold to it.
+    mean with which it points at a place. `rounds` False: it answers one question and knows no
+    conversation; a follow-up is retold to it.
     `unconfirmed` lists the fields, as dotted paths, that no source confirms.
     """
 
@@ -127,8 +151,8 @@ class ModelCard:
     shape: Shape | None = None
     rank: int = 0
     draft: str = ""
-    boxes: Coordinates = Coordinates.RELATIVE_1000
     rounds: bool = True
+    boxes: Coordinates = Coordinates.RELATIVE_1000
     sources: tuple[str, ...] = ()
     unconfirmed: tuple[str, ...] = ()
 

@@ -31,6 +31,7 @@ class ModelEntry:
     download_bytes: int
     thinks: bool
     sees: bool
+    takes_video: bool
     on_disk: bool
     verdict: Verdict
     needed_bytes: int

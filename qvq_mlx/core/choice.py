@@ -43,6 +43,12 @@ def best(cards: Iterable[ModelCard], machine: Machine) -> ModelCard | None:
     return found[1] if found else None
 
 
+def sees_video(cards: Iterable[ModelCard], machine: Machine) -> ModelCard | None:
+    """The best of `cards` that takes a video; where none may be a default, the first that does."""
+    able = [card for card in cards if card.vision.video]
+    return best(able, machine) or next(iter(able), None)
+
+
 def instead(
     card: ModelCard, cards: Iterable[ModelCard], machine: Machine, use: Use
 ) -> tuple[tuple[str, str], ...]:
@@ -62,7 +68,9 @@ def instead(
                 (f"a budget of {tokens:,} tokens", f"qvq fit {card.name} --budget {tokens}")
             )
         if tokens := _largest_image(card, machine, use):
-            found.append((f"an image of {tokens:,} tokens", ""))
+            command = f"qvq fit {card.name} {asked} --detail {tokens}"
+            takes_it = card.vision.min_tokens <= tokens <= card.vision.own_max_tokens
+            found.append((f"an image of {tokens:,} tokens", command if takes_it else ""))
     others = [other for other in known if (other.base or other.name) != (card.base or card.name)]
     if other := best(others, machine):
         found.append((f"another model, {size(other.download_bytes)}", f"qvq fit {other.name}"))

@@ -12,9 +12,9 @@ if TYPE_CHECKING:  # names in annotations: `qvq --version` does not wait for the
     from pathlib import Path
     from typing import TextIO
 
+    from qvq_mlx.core.clip import Visual
     from qvq_mlx.core.events import Progress
     from qvq_mlx.core.fit import Machine
-    from qvq_mlx.core.picture import Picture
     from qvq_mlx.core.report import Network
     from qvq_mlx.core.rounds import Round
     from qvq_mlx.core.setup import Checkpoint, Setup
@@ -27,7 +27,7 @@ class Engine(Protocol):
     def prompt(
         self,
         question: str,
-        pictures: Sequence[Picture],
+        pictures: Sequence[Visual],
         system: str | None,
         rounds: Sequence[Round] = (),
     ) -> Prompt:

@@ -72,6 +72,12 @@ class UsageError(QvqError):
     code = "usage"
 
 
+class NoVideoError(UsageError):
+    """A video for a model that takes pictures, or text, only."""
+
+    code = "no-video"
+
+
 class ConfigError(UsageError):
     """The config file or a QVQ_ variable holds a value that is not allowed."""
 

@@ -112,7 +112,8 @@ class Stats:
     `image_tokens` are part of `prompt_tokens`. `first_token_s` counts from the start of `ask`
     and includes load; `decode_s` is from the first token to the last.
 
-    `cached_tokens` are prompt tokens that were kept of an earlier run. `passes` of the model wrote
+    `cached_tokens` are prompt tokens that were kept of an earlier run; of the images, the first
+    `cached_images` were, and are neither encoded nor prefilled again. `passes` of the model wrote
     the tokens, `accepted_tokens` of them guessed right by the `drafter`, which guessed
     `drafted_tokens`; `drafter_off` says why it stopped, if it did. Peaks are of memory, weights
     included; `peak_memory_bytes` covers encode, prefill and decode.
@@ -137,6 +138,7 @@ class Stats:
     encode_peak_bytes: int = 0
     prefill_peak_bytes: int = 0
     cached_tokens: int = 0
+    cached_images: int = 0
     passes: int = 0
     drafted_tokens: int = 0
     accepted_tokens: int = 0
@@ -214,32 +216,45 @@ class Done:
 Event = Progress | ThinkingDelta | AnswerDelta | AnswerRetracted | Notice | Done
 
 
-@dataclass(slots=True)
 class Transcript:
     """The fold of a stream: what was thought and what was answered.
 
     Law: the one place that knows how deltas, a retraction and `Done` add up to two texts. For
-    AnswerSource.WHOLE the deltas came as thinking, and `finish` moves them.
+    AnswerSource.WHOLE the deltas came as thinking, and `Done` moves them. An event costs the
+    same however much was said before it; a text is put together when it is asked for.
     """
 
-    thinking: str = ""
-    answer: str = ""
+    __slots__ = ("_answer", "_thinking")
+
+    def __init__(self, thinking: str = "", answer: str = "") -> None:
+        self._thinking = [thinking] if thinking else []
+        self._answer = [answer] if answer else []
+
+    @property
+    def thinking(self) -> str:
+        """What was thought so far."""
+        return _whole(self._thinking)
+
+    @property
+    def answer(self) -> str:
+        """What was answered, as far as it stands."""
+        return _whole(self._answer)
 
     def add(self, event: Event) -> None:
         """Take the next event of the stream."""
         match event:
             case ThinkingDelta(text=text):
-                self.thinking += text
+                self._thinking.append(text)
             case AnswerDelta(text=text):
-                self.answer += text
+                self._answer.append(text)
             case AnswerRetracted(text=text):
-                self.thinking += text
-                self.answer = ""
+                self._thinking.append(text)
+                self._answer = []
             case Done(answer_source=AnswerSource.WHOLE):
-                self.answer = (self.thinking + self.answer).strip()
-                self.thinking = ""
+                self._answer = [(self.thinking + self.answer).strip()]
+                self._thinking = []
             case Done():
-                self.answer = self.answer.rstrip()
+                self._answer = [self.answer.rstrip()]
             case Progress() | Notice():
                 pass
 
@@ -272,3 +287,9 @@ def checked(events: Iterable[Event]) -> Iterator[Event]:
                 pass
         yield event
     assert ended, "the stream ended without Done"
+
+
+def _whole(pieces: list[str]) -> str:
+    if len(pieces) > 1:
+        pieces[:] = ["".join(pieces)]
+    return pieces[0] if pieces else ""

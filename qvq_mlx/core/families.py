@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.errors import UnsupportedModelError
-from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.places import Coordinates
 
 MAX_IMAGE_TOKENS = 1280
@@ -48,11 +48,11 @@ class PatchLayout:
         """The side of one image token."""
         return self.patch_px * self.merge
 
-    def grid(self, picture: Picture) -> tuple[int, int]:
-        """Rows and columns of patches."""
+    def grid(self, picture: Visual) -> tuple[int, int]:
+        """Rows and columns of patches, of one step where it is a clip."""
         return picture.height_px // self.patch_px, picture.width_px // self.patch_px
 
-    def token_grid(self, picture: Picture) -> tuple[int, int]:
+    def token_grid(self, picture: Visual) -> tuple[int, int]:
         """Rows and columns of image tokens."""
         rows, columns = self.grid(picture)
         return rows // self.merge, columns // self.merge

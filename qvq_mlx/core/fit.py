@@ -18,6 +18,10 @@ without it adds heads x P^2 x 6 B for the encoder and heads x 512 x tokens x 6 B
 on mlx's CPU backend (1646 MB at 4096 patches, 662 MB at 2304). 512 is the prefill chunk. All
 pictures count as one, which is an upper bound.
 
+    prefill    (2 x weights of the layers x T + 2 x layers x heads x head_dim x T^2
+               + depth x (24 x width^2 x P + 4 x width x P^2)) / (flop/s x PREFILL_SHARE)   [s]
+               T prompt and image tokens, P patches; an estimate, of a run with nothing cached
+
 The verdict: `no` above the working set, `tight` above 80 % of it, else `yes`; `unknown` where the
 working set or the weights are. The remaining fifth is for the allocator's cache, the display and
 other programs. Not covered: what other programs hold at this moment, Python itself (about 0.3 GB),
@@ -45,6 +49,8 @@ ACHIEVED_SHARE = 0.80
 """Of bandwidth / bytes. Others measured 79 to 86 % on Max chips, 70B models at 4 and 6 bit."""
 ULTRA_SHARE = 0.63
 """Others measured 63 to 64 % on Ultra chips."""
+PREFILL_SHARE = 0.60
+"""Of the chip's 32-bit flop/s. Others measured 77 % with an 8B model on an M1 Max, 512 tokens."""
 _SCORE_BYTES = 6
 
 
@@ -64,6 +70,7 @@ class Machine:
     """Facts of a computer; None: unknown. `power` is `battery` or `mains`.
 
     `working_set_bytes` is what the GPU may hold; `working_set_source` says where that comes from.
+    `flops` are 32-bit floating-point operations per second.
     `fused_attention`: the backend is Metal.
     """
 
@@ -76,6 +83,7 @@ class Machine:
     power: str | None = None
     free_disk_bytes: int | None = None
     bandwidth_bytes_per_s: float | None = None
+    flops: float | None = None
     fused_attention: bool = True
 
 
@@ -93,6 +101,7 @@ class Estimate:
     tokens: int
     working_set_bytes: int | None
     working_set_source: str
+    prefill_s: float | None = None
 
     @property
     def needed_bytes(self) -> int:
@@ -115,6 +124,7 @@ class Estimate:
             ("KV cache", _told(self.kv_bytes) + kv),
             ("vision encoder", _told(self.vision_bytes)),
             ("workspace", _told(self.workspace_bytes)),
+            *((("prefill", f"about {_seconds(self.prefill_s)}"),) if self.prefill_s else ()),
             ("needed", _told(self.needed_bytes)),
             ("working set", _told(self.working_set_bytes) + source),
             ("verdict", f"{self.verdict}: {self.reason}"),
@@ -152,7 +162,7 @@ class Use:
 def typical(card: ModelCard) -> Use:
     """One picture of the largest size, a short question, and the card's tokens to write."""
     limits = card.vision
-    image = limits.max_pixels // limits.factor_px**2 if card.sees else 0
+    image = limits.max_tokens if card.sees else 0
     answer = min(ANSWER_TOKENS, card.max_tokens)
     return Use(image, PROMPT_TOKENS, card.max_tokens - answer, answer)
 
@@ -200,7 +210,30 @@ def estimate(
         tokens=tokens,
         working_set_bytes=machine.working_set_bytes,
         working_set_source=machine.working_set_source,
+        prefill_s=prefill_s(card, machine, image_tokens, prompt_tokens),
     )
+
+
+def prefill_s(
+    card: ModelCard, machine: Machine, image_tokens: int, prompt_tokens: int
+) -> float | None:
+    """Seconds until the prompt is read, pictures encoded; None where the chip or shape is unknown.
+
+    All pictures count as one, which is an upper bound.
+    """
+    shape = card.shape
+    if shape is None or not machine.flops:
+        return None
+    tokens = prompt_tokens + image_tokens
+    head_width = shape.heads * shape.head_dim
+    a_layer = shape.hidden * (2 * head_width + 2 * shape.kv_heads * shape.head_dim)
+    a_layer += 3 * shape.hidden * shape.intermediate
+    work = shape.layers * (2 * a_layer * tokens + 2 * head_width * tokens**2)
+    if shape.vision is not None:
+        eyes = shape.vision
+        patches = image_tokens * eyes.merge**2
+        work += eyes.depth * (24 * eyes.hidden**2 * patches + 4 * eyes.hidden * patches**2)
+    return work / (machine.flops * PREFILL_SHARE)
 
 
 def kv_bytes_per_token(shape: Shape) -> int:
@@ -231,6 +264,10 @@ def working_set_of(memory_bytes: int) -> int:
     if memory_bytes >= 36 * 2**30:
         return memory_bytes * 3 // 4
     return memory_bytes * 2 // 3
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def _told(size_bytes: int | None) -> str:

@@ -15,7 +15,7 @@ class Picture:
     `rgb` holds `height_px * width_px * 3` bytes in row order, sRGB, 8 bit. `source_*` is the size
     after the EXIF orientation was applied, before crop and resize. `sha256` is of the file's
     bytes. `page` is counted from 1, None where the file holds one picture; `crop` is the part of
-    the source that `rgb` shows, None for all of it.
+    the source that `rgb` shows, None for all of it. `pages` is how many the file holds.
     """
 
     name: str
@@ -28,11 +28,18 @@ class Picture:
     rgb: bytes = field(repr=False)
     page: int | None = None
     crop: Region | None = None
+    pages: int = 1
 
     @property
     def receipt(self) -> str:
-        """`cat.png 5712×4284 → 1148×868 · 1,271 tokens`."""
+        """`cat.png 5712×4284 → 1148×868 · 1,271 tokens`; behind the size, the part that is shown:
+        `[800×600 at 10,20]`.
+        """
+        size = f"{self.source_width_px}×{self.source_height_px}"
+        if self.crop is not None:
+            size += f" [{self.crop.width_px}×{self.crop.height_px}"
+            size += f" at {self.crop.x_px},{self.crop.y_px}]"
         return (
-            f"{PurePath(self.name).name} {self.source_width_px}×{self.source_height_px}"
+            f"{PurePath(self.name).name} {size}"
             f" → {self.width_px}×{self.height_px} · {self.tokens:,} tokens"
         )

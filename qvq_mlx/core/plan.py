@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.events import Notice
-from qvq_mlx.core.picture import Picture
+from qvq_mlx.core.forecast import Rates
 from qvq_mlx.core.request import Request, Sampling
 from qvq_mlx.core.rounds import Keepsake, Round, Source, kept, retold
 from qvq_mlx.core.setup import Setup
@@ -28,12 +29,14 @@ class Plan:
     `pictures` are those of all rounds and of the question, in order, and `sources` what they come
     from. `keepsakes` are the bytes of sources that could not be read again. The first
     `seen_pictures` need no receipt any more.
+
+    `rates`: how fast earlier runs were here.
     """
 
     question: str
     card: ModelCard
     folder: Path
-    pictures: tuple[Picture, ...]
+    pictures: tuple[Visual, ...]
     system: str | None
     sampling: Sampling
     max_tokens: int
@@ -46,6 +49,7 @@ class Plan:
     answer_tokens: int = 1024
     votes: int = 1
     verify: bool = False
+    rates: Rates = Rates()
     request: Request | None = None
     rounds: tuple[Round, ...] = ()
     room_bytes: int | None = None

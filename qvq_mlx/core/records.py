@@ -7,10 +7,11 @@ refuses a record of a newer `version`. Names are the dataclasses' own; an event'
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from qvq_mlx.core.box import boxed
+from qvq_mlx.core.clip import Clip
 from qvq_mlx.core.events import (
     AnswerDelta,
     AnswerRetracted,
@@ -28,7 +29,7 @@ from qvq_mlx.core.events import (
     Verification,
     Vote,
 )
-from qvq_mlx.core.look import Look, Region
+from qvq_mlx.core.look import Region
 from qvq_mlx.core.places import Coordinates, PointedImage
 from qvq_mlx.core.request import Budget, Request, Sampling, SamplingOverrides
 from qvq_mlx.core.rounds import Round, Source
@@ -52,11 +53,30 @@ _NAMES = {cls: name for name, cls in _TYPES.items()}
 
 
 @dataclass(frozen=True, slots=True)
+class VideoRecord:
+    """What was taken of a video: `frames` frames, `fps` of them a second, shown at `times_s`.
+
+    `duration_s` and `source_fps` are of the whole file; `start_s` and `end_s` are null where all
+    of it was asked for.
+    """
+
+    frames: int
+    fps: float
+    times_s: tuple[float, ...]
+    duration_s: float
+    source_fps: float
+    start_s: float | None
+    end_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class ImageRecord:
     """One picture as it was read. `path` is as the user gave it, `-` for standard input.
 
-    `page` is null where the file holds one picture, `crop` where all of it was shown.
-    `absolute_path` is there in a saved run, for a file on the disk.
+    `page` is null where the file holds one picture, `crop` where all of it was shown. `cached`:
+    what the model computed of it was kept of an earlier run; null where that is not known yet.
+    `video` is null for a picture; else the other fields are of one frame, but for `tokens`, which
+    are of all.
     """
 
     path: str
@@ -68,7 +88,8 @@ class ImageRecord:
     sha256: str
     page: int | None
     crop: Region | None
-    absolute_path: str | None = None
+    cached: bool | None = None
+    video: VideoRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +111,13 @@ class RequestRecord:
     and `sampling` as they were used.
 
     `model_argument` is what `-m` takes to name the same model again. `schema` is the text that the
-    answer was held to; `looks` say how the images were read, one after the other, the last for all
-    that follow. `given` is null in a run that was saved before it was kept.
+    answer was held to. `given` is null in a run that was saved before it was kept.
 
     `sources` are what the images come from; `rounds` the earlier questions and answers, oldest
-    first, and `follows` the id of the run that this one goes on from, or null. `boxes` is what the
-    numbers mean with which the model points at a place; null in a run that was saved before it was
-    kept.
+    first, and `follows` the id of the run that this one goes on from, or null.
+
+    `boxes` is what the numbers mean with which the model points at a place; null in a run that was
+    saved before it was kept.
     """
 
     version: int
@@ -115,7 +136,6 @@ class RequestRecord:
     lang: str = "auto"
     schema: str | None = None
     draft: str = "auto"
-    looks: tuple[Look, ...] = (Look(),)
     given: Given | None = None
     sources: tuple[Source, ...] = ()
     rounds: tuple[Round, ...] = ()
@@ -239,6 +259,7 @@ def request_record(plan: Plan) -> RequestRecord:
                 sha256=picture.sha256,
                 page=picture.page,
                 crop=picture.crop,
+                video=_video_record(picture) if isinstance(picture, Clip) else None,
             )
             for picture in plan.pictures
         ),
@@ -254,12 +275,24 @@ def request_record(plan: Plan) -> RequestRecord:
         lang=asked.lang if asked else "auto",
         schema=(asked.schema or None) if asked else None,
         draft=asked.draft if asked else "auto",
-        looks=asked.looks if asked else (Look(),),
         given=_given(asked) if asked else None,
         sources=plan.sources,
         rounds=plan.rounds,
         follows=plan.follows,
         boxes=plan.card.boxes,
+    )
+
+
+def _video_record(clip: Clip) -> VideoRecord:
+    start_s, end_s = clip.span_s or (None, None)
+    return VideoRecord(
+        frames=len(clip.frames),
+        fps=clip.fps,
+        times_s=clip.times_s,
+        duration_s=clip.duration_s,
+        source_fps=clip.source_fps,
+        start_s=start_s,
+        end_s=end_s,
     )
 
 
@@ -280,6 +313,13 @@ def boxes_record(request: RequestRecord, answer: str, *, complete: bool) -> Boxe
     return BoxesRecord(VERSION, complete, pointed_at(request, answer, asked=True))
 
 
+def places_of(request: RequestRecord) -> tuple[str, ...]:
+    """Where each image lies: its absolute path where one is known, else what the user gave."""
+    known = [source.path for source in request.sources for _ in range(source.pictures)]
+    known += [None] * (len(request.images) - len(known))
+    return tuple(place or image.path for place, image in zip(known, request.images, strict=True))
+
+
 def result_record(
     request: RequestRecord, transcript: Transcript, notices: tuple[Notice, ...], done: Done
 ) -> ResultRecord:
@@ -290,7 +330,10 @@ def result_record(
         version=VERSION,
         question=request.question,
         model=request.model,
-        images=request.images,
+        images=tuple(
+            replace(image, cached=index < done.stats.cached_images)
+            for index, image in enumerate(request.images)
+        ),
         system=request.system,
         max_tokens=request.max_tokens,
         sampling=request.sampling,

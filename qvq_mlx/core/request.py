@@ -69,7 +69,8 @@ class Budget:
 class Request:
     """One question about some images.
 
-    `images` are paths, or `-` for standard input, in the order of the prompt. `model` is a card's
+    `images` are sources in the order of the prompt: paths, patterns, `-`, `clip`, `screen`, and
+    addresses, which are fetched unless `offline`. `model` is a card's
     name or alias, a folder, or a repository id. None leaves the card's default. `lang` names
     the language that the answer is held to; `schema` is the text of a JSON schema. `draft` is auto,
     none, lookup, or a draft model's name; `use_cache` False neither reads nor keeps what earlier
@@ -106,6 +107,7 @@ class Request:
     follows: str | None = None
     seen_pictures: int = 0
     piped_characters: int = 0
+    offline: bool = False
 
     def look_at(self, index: int) -> Look:
         """How image `index` is read; where there are fewer looks than images, the last serves."""

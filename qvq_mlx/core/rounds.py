@@ -41,13 +41,15 @@ class Round:
 class Source:
     """What was given as an image: its name, how it was looked at, and the hash of its bytes.
 
-    It held so many `pictures`.
+    It held so many `pictures`. `path` is absolute, for a file on the disk. An empty `sha256`: it
+    may have changed since.
     """
 
     name: str
     look: Look
     sha256: str
     pictures: int
+    path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

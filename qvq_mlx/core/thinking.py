@@ -101,6 +101,7 @@ def _done(rules: Splitter, counts: _Counts, finished: Finished) -> Done:
             encode_peak_bytes=finished.peaks.encode_bytes,
             prefill_peak_bytes=finished.peaks.prefill_bytes,
             cached_tokens=finished.cached_tokens,
+            cached_images=finished.cached_images,
             passes=finished.effort.passes,
             drafted_tokens=finished.effort.drafted_tokens,
             accepted_tokens=finished.effort.accepted_tokens,

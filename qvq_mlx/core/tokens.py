@@ -9,17 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qvq_mlx.core.card import Thinking
+from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.events import Progress, StopReason
-from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.request import Sampling
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What the model is given: token ids with image tokens in place, and the pictures, in order."""
+    """What the model is given: token ids with image tokens in place, and what they show."""
 
     ids: tuple[int, ...]
-    pictures: tuple[Picture, ...] = ()
+    pictures: tuple[Visual, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +88,8 @@ class Finished:
     """The engine's last item: why it ended, what was held back, and what it measured.
 
     `tail` is text of an unfinished character (U+FFFD) that no later token completed;
-    `cached_tokens` are prompt tokens that were kept of an earlier run. `schema_met` is None where
-    the answer was held to no schema.
+    `cached_tokens` are prompt tokens that were kept of an earlier run, the first `cached_images`
+    pictures among them. `schema_met` is None where the answer was held to no schema.
     """
 
     stop_reason: StopReason
@@ -102,6 +102,7 @@ class Finished:
     cached_tokens: int = 0
     peaks: Peaks = Peaks()
     effort: Effort = Effort()
+    cached_images: int = 0
 
 
 Step = Progress | Token | Finished

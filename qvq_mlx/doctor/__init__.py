@@ -258,12 +258,21 @@ def _terminal(env: Env) -> Terminal:
         term=term,
         columns=size.columns,
         lines=size.lines,
-        colours=on_screen and term not in ("", "dumb") and not env.environ.get("NO_COLOR"),
+        colours=_colours(env, on_screen=on_screen),
         encoding=env.stdout.encoding or "not known",
         stdin_tty=_is_tty(env.stdin),
         stdout_tty=on_screen,
         stderr_tty=_is_tty(env.stderr),
     )
+
+
+def _colours(env: Env, *, on_screen: bool) -> bool:
+    """NO_COLOR and FORCE_COLOR as no-color.org and force-color.org have them; the first wins."""
+    if env.environ.get("NO_COLOR"):
+        return False
+    if env.environ.get("FORCE_COLOR", "").lower() not in ("", "0", "false"):
+        return True
+    return on_screen and env.environ.get("TERM", "") not in ("", "dumb")
 
 
 def _is_tty(stream: TextIO | None) -> bool:

@@ -34,7 +34,8 @@ from qvq_mlx.engine.weights import HEAD, install, read_weights
 class Model:
     """A checkpoint in memory.
 
-    `image_token_id` and `layout` are None where it reads text only.
+    `image_token_id`, `video_token_id` and `layout` are None where it reads text only.
+    `tokens_per_s` are the positions to a second of video (engine/clips.py).
     """
 
     def __init__(self, model: Any, architecture: Architecture) -> None:
@@ -44,10 +45,16 @@ class Model:
         self.family: Family = architecture.family
         self.eos_ids: frozenset[int] = architecture.eos_ids
         self.image_token_id: int | None = vision.image_token_id if vision else None
+        self.video_token_id: int | None = vision.video_token_id if vision else None
+        self.tokens_per_s: float = vision.tokens_per_s if vision else 0.0
         self.layout: PatchLayout | None = vision.layout if vision else None
 
     def encode(self, patches: Patches, grid: tuple[int, int]) -> Features:
-        """One picture of `grid` rows and columns of patches. Not evaluated: see Features.arrays."""
+        """One picture, or one step of a clip, of `grid` rows and columns of patches.
+
+        Not evaluated: see Features.arrays. The steps of a clip do not see each other in any
+        family's vision encoder, so that encoding them one by one is encoding the clip.
+        """
         tower = self._model.vision_tower
         pixels = mx.array(patches).astype(tower.patch_embed.proj.weight.dtype)
         output = tower(pixels, mx.array([[1, *grid]]))
@@ -56,7 +63,8 @@ class Model:
 
     def embed(self, ids: Sequence[int], features: Sequence[Features]) -> Embedded:
         """`ids`, a prompt or the end of one, with the features of the pictures within it."""
-        image = np.array([token == self.image_token_id for token in ids], dtype=np.bool_)
+        visual = (self.image_token_id, self.video_token_id)
+        image = np.array([token in visual for token in ids], dtype=np.bool_)
         return embedded(self._language.embed(ids), image, features)
 
     def lane(self) -> Lane:

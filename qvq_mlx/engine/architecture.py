@@ -29,13 +29,16 @@ _QUANTIZED_BITS = (2, 3, 4, 5, 6, 8)
 
 @dataclass(frozen=True, slots=True)
 class Vision:
-    """`values` are those of mlx-vlm's VisionConfig."""
+    """`values` are those of mlx-vlm's VisionConfig. `tokens_per_s` are M-RoPE's positions to a
+    second of video, which only Qwen2.5-VL counts in.
+    """
 
     values: Values
     layout: PatchLayout
     image_token_id: int
     video_token_id: int
     vision_start_token_id: int
+    tokens_per_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +202,7 @@ def _vision(config: Fields, family: Family, hidden: int) -> Vision | None:
         image_token_id=config.whole("image_token_id", 151655, least=0),
         video_token_id=config.whole("video_token_id", 151656, least=0),
         vision_start_token_id=config.whole("vision_start_token_id", 151652, least=0),
+        tokens_per_s=eyes.number("tokens_per_second", 4) if family is Family.QWEN2_5_VL else 0.0,
     )
 
 

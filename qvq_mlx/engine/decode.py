@@ -32,8 +32,8 @@ class Start:
     """Where decoding begins: a lane that holds all of the prompt's `ids` but the last, and the
     M-RoPE position of that last one. Images make positions fall behind indices.
 
-    The rest is what getting there took: prompt tokens that were kept from an earlier run, and the
-    peaks of memory.
+    The rest is what getting there took: prompt tokens and pictures that were kept from an earlier
+    run, and the peaks of memory.
     """
 
     lane: Lane
@@ -42,6 +42,7 @@ class Start:
     cached_tokens: int = 0
     encode_peak_bytes: int = 0
     prefill_peak_bytes: int = 0
+    cached_images: int = 0
 
 
 def decode(

@@ -19,7 +19,9 @@ import numpy.typing as npt
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """One picture, encoded: `rows` and every deepstack layer are (image tokens, hidden)."""
+    """One picture, or one step of a clip, encoded: `rows` and every deepstack layer are
+    (image tokens, hidden).
+    """
 
     rows: mx.array
     deepstack: tuple[mx.array, ...] = ()

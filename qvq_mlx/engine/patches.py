@@ -1,4 +1,4 @@
-"""A resized picture as the patches that the vision encoder reads.
+"""A resized picture, or the frames of a clip, as the patches that the vision encoder reads.
 
 Law: equal to the family's own image processor for the same resized pixels, within 1e-6.
 """
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qvq_mlx.core.checkpoint import Fields, read_json
+from qvq_mlx.core.clip import Clip, Visual
 from qvq_mlx.core.families import PatchLayout
 from qvq_mlx.core.picture import Picture
 
@@ -47,17 +48,35 @@ def read_layout(folder: Path, model: PatchLayout | None = None) -> PatchLayout:
 
 def patches(picture: Picture, layout: PatchLayout) -> Patches:
     """(patches, 3 * temporal * patch * patch), float32, in the order of the merged tokens."""
-    pixels = np.frombuffer(picture.rgb, dtype=np.uint8)
-    pixels = pixels.reshape(picture.height_px, picture.width_px, 3)  # (height, width, rgb)
+    frame = _normalized(picture.rgb, picture, layout)
+    # a still picture is shown to both frames of a temporal patch
+    return _cut(np.broadcast_to(frame, (layout.temporal, *frame.shape)), layout)
+
+
+def step_patches(clip: Clip, layout: PatchLayout, step: int) -> Patches:
+    """The same for one step of a clip. A last frame without a partner is shown twice."""
+    begin = step * layout.temporal
+    taken = clip.frames[begin : begin + layout.temporal]
+    frames = [_normalized(frame, clip, layout) for frame in taken]
+    return _cut(np.stack(frames + frames[-1:] * (layout.temporal - len(frames))), layout)
+
+
+def _normalized(rgb: bytes, visual: Visual, layout: PatchLayout) -> Patches:
+    """(height, width, rgb), each channel as the model was trained on it."""
+    pixels = np.frombuffer(rgb, dtype=np.uint8).reshape(visual.height_px, visual.width_px, 3)
     scaled = pixels.astype(np.float32) * np.float32(1 / 255)
     mean, std = np.asarray(layout.mean, np.float32), np.asarray(layout.std, np.float32)
-    planes = ((scaled - mean) / std).transpose(2, 0, 1)  # (rgb, height, width)
-    rows, columns = layout.grid(picture)
+    normalized: Patches = (scaled - mean) / std
+    return normalized
+
+
+def _cut(frames: Patches, layout: PatchLayout) -> Patches:
+    """(temporal, height, width, rgb) -> (patches, 3 * temporal * patch * patch)."""
     merge, px = layout.merge, layout.patch_px
-    blocks = planes.reshape(3, rows // merge, merge, px, columns // merge, merge, px)
-    # -> (token row, token column, row in token, column in token, rgb, y, x)
-    blocks = blocks.transpose(1, 4, 2, 5, 0, 3, 6)
-    blocks = blocks.reshape(rows * columns, 3, 1, px, px)
-    # a still picture is shown to both frames of a temporal patch
-    blocks = np.repeat(blocks, layout.temporal, axis=2)
+    rows, columns = frames.shape[1] // px, frames.shape[2] // px
+    blocks = frames.reshape(
+        layout.temporal, rows // merge, merge, px, columns // merge, merge, px, 3
+    )
+    # -> (token row, token column, row in token, column in token, rgb, frame, y, x)
+    blocks = blocks.transpose(1, 4, 2, 5, 7, 0, 3, 6)
     return np.ascontiguousarray(blocks.reshape(rows * columns, -1))

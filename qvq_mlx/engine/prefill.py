@@ -2,7 +2,7 @@
 
 Law: prefill is cut at the end of every image, and between two cuts into chunks of fixed size, with
 or without a cache: what was kept of an earlier run is to the bit what this run would compute.
-`Control` is read between two pictures and two chunks.
+`Control` is read between two pictures, two steps of a clip, and two chunks.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ from itertools import pairwise
 
 import mlx.core as mx
 
+from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.events import Progress, Stage
 from qvq_mlx.core.families import PatchLayout
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.tokens import Control, Prompt
 from qvq_mlx.engine.adapter import Model
+from qvq_mlx.engine.clips import blocks
 from qvq_mlx.engine.decode import Start
 from qvq_mlx.engine.features import Features
-from qvq_mlx.engine.patches import patches
+from qvq_mlx.engine.patches import Patches, patches, step_patches
 from qvq_mlx.engine.prefix import PrefixCache, boundaries
 from qvq_mlx.engine.prompt import positions
 from qvq_mlx.engine.vocabulary import Vocabulary
@@ -64,9 +66,10 @@ class Reader:
 
         All but the last prompt token: that one is the decode loop's first block.
         """
-        parts, ids = self.parts, prompt.ids
+        parts, ids, model = self.parts, prompt.ids, self.parts.model
+        visual = (model.image_token_id, model.video_token_id)
         key = f"{parts.fingerprint} {self._chunk_tokens}"
-        ends = list(boundaries(prompt, parts.model.image_token_id, key))
+        ends = list(boundaries(prompt, model.image_token_id, key, model.video_token_id))
         lane = parts.model.lane()
         begin, seen = 0, 0
         if (hit := self._prefixes.find(ends, lane.layers)) is not None:
@@ -76,8 +79,12 @@ class Reader:
         if features is None:
             return None
         encode_peak_bytes = _peak_bytes()
-        grids = [parts.layout.token_grid(picture) for picture in prompt.pictures]
-        where = positions(ids, grids, parts.model.image_token_id)  # (3, tokens)
+        grids = [
+            block
+            for picture in prompt.pictures
+            for block in blocks(picture, parts.layout, model.family, model.tokens_per_s)
+        ]
+        where = positions(ids, grids, *visual)  # (3, tokens)
         embedded = parts.model.embed(ids[begin:], features)
         cuts = [begin, *(end.index for end in ends if end.index > begin), len(ids) - 1]
         for first, last in self._chunks(cuts):
@@ -88,25 +95,28 @@ class Reader:
             if ends and last == ends[-1].index:
                 self._prefixes.keep(ends[-1], lane.saved())
         yield Progress(Stage.PREFILL, len(ids), len(ids))
-        return Start(lane, ids, int(where[0, -1]), begin, encode_peak_bytes, _peak_bytes())
+        return Start(lane, ids, int(where[0, -1]), begin, encode_peak_bytes, _peak_bytes(), seen)
 
     def _encode(
-        self, pictures: Sequence[Picture], control: Control
+        self, pictures: Sequence[Visual], control: Control
     ) -> Generator[Progress, None, list[Features] | None]:
-        """The vision encoder, picture by picture: its attention is quadratic in one picture."""
+        """The vision encoder, picture by picture and step by step of a clip: its attention is
+        quadratic in one of these, and so is the memory where it is not fused.
+        """
         mx.reset_peak_memory()
         total = sum(picture.tokens for picture in pictures)
         features: list[Features] = []
         done = 0
+        layout = self.parts.layout
         for picture in pictures:
-            yield Progress(Stage.ENCODE, done, total)
-            if control.stopping:
-                return None
-            layout = self.parts.layout
-            encoded = self.parts.model.encode(patches(picture, layout), layout.grid(picture))
-            mx.eval(encoded.arrays)
-            features.append(encoded)
-            done += picture.tokens
+            for part in _parts(picture, layout):
+                yield Progress(Stage.ENCODE, done, total)
+                if control.stopping:
+                    return None
+                encoded = self.parts.model.encode(part, layout.grid(picture))
+                mx.eval(encoded.arrays)
+                features.append(encoded)
+                done += encoded.tokens
         if total:
             yield Progress(Stage.ENCODE, done, total)
         return features
@@ -116,6 +126,15 @@ class Reader:
         for begin, end in pairwise(cuts):
             for first in range(begin, end, self._chunk_tokens):
                 yield first, min(first + self._chunk_tokens, end)
+
+
+def _parts(visual: Visual, layout: PatchLayout) -> Iterator[Patches]:
+    """What the vision encoder reads at a time; cut only when it is its turn."""
+    if isinstance(visual, Picture):
+        yield patches(visual, layout)
+        return
+    for step in range(visual.steps):
+        yield step_patches(visual, layout, step)
 
 
 def _peak_bytes() -> int:

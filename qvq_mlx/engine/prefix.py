@@ -16,11 +16,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import mlx.core as mx
 import numpy as np
 
+from qvq_mlx.core.clip import Visual
+from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.tokens import Prompt
 from qvq_mlx.engine.kept import KeptFiles
 from qvq_mlx.engine.lane import KeyValues
@@ -42,22 +45,38 @@ class Boundary:
     key: str
 
 
-def boundaries(prompt: Prompt, image_token_id: int | None, fingerprint: str) -> Iterator[Boundary]:
-    """Where the images of a prompt end, first to last, each behind its `<|vision_end|>`."""
+def boundaries(
+    prompt: Prompt,
+    image_token_id: int | None,
+    fingerprint: str,
+    video_token_id: int | None = None,
+) -> Iterator[Boundary]:
+    """Where the images of a prompt end, first to last, each behind its `<|vision_end|>`.
+
+    A clip is one image, also where its steps stand apart: it ends behind its last token.
+    """
     digest = hashlib.sha256(f"{FORMAT} {fingerprint}".encode())
     hashed = 0
     ids = prompt.ids
-    ends = [
-        index + 1
-        for index in range(1, len(ids))
-        if ids[index - 1] == image_token_id and ids[index] != image_token_id
-    ]
+    visual = [index for index, token in enumerate(ids) if token in (image_token_id, video_token_id)]
+    last_tokens = accumulate(picture.tokens for picture in prompt.pictures)
+    ends = [visual[last - 1] + 2 for last in last_tokens]
     for count, (end, picture) in enumerate(zip(ends, prompt.pictures, strict=True), start=1):
         digest.update(np.asarray(ids[hashed:end], dtype=np.int64).tobytes())
-        digest.update(f"{picture.width_px}x{picture.height_px}".encode())
-        digest.update(picture.rgb)
+        _hash(digest, picture)
         hashed = end
         yield Boundary(end, count, digest.copy().hexdigest()[:32])
+
+
+def _hash(digest: hashlib._Hash, visual: Visual) -> None:
+    """Pixels and sizes; of a clip also its pace, which Qwen2.5-VL's positions hang on."""
+    digest.update(f"{visual.width_px}x{visual.height_px}".encode())
+    if isinstance(visual, Picture):
+        digest.update(visual.rgb)
+        return
+    digest.update(f" {len(visual.frames)} at {visual.fps!r}".encode())
+    for frame in visual.frames:
+        digest.update(frame)
 
 
 @dataclass(frozen=True, slots=True)

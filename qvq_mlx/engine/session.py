@@ -13,10 +13,10 @@ from pathlib import Path
 import mlx.core as mx
 
 from qvq_mlx.core.card import ModelCard, Thinking, ThinkingStyle
+from qvq_mlx.core.clip import FRAMES_PER_STEP, Visual
 from qvq_mlx.core.errors import BrokenModelError, UsageError
 from qvq_mlx.core.events import Progress, StopReason
-from qvq_mlx.core.families import PatchLayout
-from qvq_mlx.core.picture import Picture
+from qvq_mlx.core.families import Family, PatchLayout
 from qvq_mlx.core.rounds import Round
 from qvq_mlx.core.setup import Checkpoint, Drafting, Setup
 from qvq_mlx.core.tokens import Control, Effort, Finished, Generation, Peaks, Prompt, Step
@@ -56,13 +56,14 @@ class Session:
     def prompt(
         self,
         question: str,
-        pictures: Sequence[Picture],
+        pictures: Sequence[Visual],
         system: str | None,
         rounds: Sequence[Round] = (),
     ) -> Prompt:
         """Earlier rounds, then the images, then the question."""
         parts = self.parts
-        return build(parts.vocabulary, question, pictures, system, parts.opened, rounds)
+        timestamps = parts.model.family is Family.QWEN3_VL
+        return build(parts.vocabulary, question, pictures, system, parts.opened, rounds, timestamps)
 
     def generate(self, prompt: Prompt, generation: Generation, control: Control) -> Iterator[Step]:
         """Encode, prefill, decode. The last item is `Finished`, also after a stop."""
@@ -125,6 +126,7 @@ class Session:
                 prefill_bytes=start.prefill_peak_bytes if start is not None else 0,
             ),
             effort=effort,
+            cached_images=start.cached_images if start is not None else 0,
         )
 
 
@@ -187,12 +189,17 @@ def _layout(model: Model, vocabulary: Vocabulary, card: ModelCard, folder: Path)
             f"{folder} has image tokens of {layout.factor_px} px, "
             f"and the card {card.name} says {card.vision.factor_px} px"
         )
-    if vocabulary.special("<|image_pad|>") != model.image_token_id:
-        raise BrokenModelError(
-            f"{folder}: config.json says that image tokens are {model.image_token_id}, and in"
-            f" tokenizer.json they are {vocabulary.special('<|image_pad|>')}",
-            f"ls -l {folder}",
-        )
+    if card.vision.video and layout.temporal != FRAMES_PER_STEP:
+        raise BrokenModelError(f"{folder} says {layout.temporal} frames to a step, not 2")
+    for kind, stated in (("image", model.image_token_id), ("video", model.video_token_id)):
+        if kind == "video" and not card.vision.video:
+            continue
+        if vocabulary.special(f"<|{kind}_pad|>") != stated:
+            raise BrokenModelError(
+                f"{folder}: config.json says that {kind} tokens are {stated}, and in"
+                f" tokenizer.json they are {vocabulary.special(f'<|{kind}_pad|>')}",
+                f"ls -l {folder}",
+            )
     return layout
 
 

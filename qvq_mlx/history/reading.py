@@ -7,6 +7,7 @@ of every earlier version are read; a key that they lack has its default.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -70,8 +71,12 @@ class Run:
 def last(folder: Path) -> Run:
     """The newest run that has ended. Raises InputError where there is none."""
     for file in reversed(files(folder)):
-        if file.is_whole or ending_of(file) is not Ending.RUNNING:
+        if file.is_whole:
             return load(file.path)
+        with suppress(InputError):  # killed before its first line was written, or settled just now
+            run = load(file.path)
+            if run.ending is not Ending.RUNNING:
+                return run
     raise no_run(folder)
 
 
@@ -111,15 +116,6 @@ def whole_records(data: bytes) -> list[str]:
             break
         found.append(text + "\n")
     return found
-
-
-def ending_of(file: File) -> Ending:
-    """How a run ended, from its last line; KILLED where it cannot be read."""
-    try:
-        lines = whole_records(file.path.read_bytes())
-    except OSError:
-        lines = []
-    return _ending(file, lines[-1] if lines else "")
 
 
 def _ending(file: File, line: str) -> Ending:

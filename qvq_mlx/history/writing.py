@@ -15,13 +15,13 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
 from qvq_mlx.core.events import AnswerDelta, Done, Event, Notice, Progress, ThinkingDelta
-from qvq_mlx.core.records import ImageRecord, Json, RequestRecord, event_to_json
+from qvq_mlx.core.records import Json, RequestRecord, event_to_json
 from qvq_mlx.history.files import NEW, PART, WHOLE, names_in, take
 from qvq_mlx.history.reading import whole_records
 
@@ -74,7 +74,7 @@ class _Draft:
         self._stem, self._file = _created(folder, now)
         self._folder = folder
         began = now.isoformat(timespec="seconds")
-        head = {**asdict(request), "images": _located(request), "time": began}
+        head = {**asdict(request), "time": began}
         self._head = _line(head)
         self._events: list[Event] = []
         self._held: ThinkingDelta | AnswerDelta | None = None
@@ -224,23 +224,3 @@ def _joined(
 def _line(entry: Json) -> str:
     text = json.dumps(entry, ensure_ascii=False)
     return _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n"
-
-
-def _located(request: RequestRecord) -> list[Json]:
-    """The images with the place of those that are files, whatever the current folder is later."""
-    return [asdict(replace(image, absolute_path=_place(image))) for image in request.images]
-
-
-def _place(image: ImageRecord) -> str | None:
-    if image.path == "-":
-        return None
-    name = image.path
-    if name[:7].lower() == "file://":
-        from urllib.parse import unquote, urlsplit
-
-        name = unquote(urlsplit(name).path)
-    try:
-        path = Path(name).expanduser().absolute()
-        return str(path) if path.is_file() else None
-    except (OSError, ValueError, RuntimeError):  # no legal path, or ~nobody
-        return None

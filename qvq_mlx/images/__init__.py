@@ -1,74 +1,87 @@
-"""Reads a picture from a file or stdin into pixels of the model's size. The only home of PIL.
+"""Reads pictures and videos into pixels of the model's size. The only home of PIL, PDFium and
+OpenCV.
 
-Law: whatever the bytes are, `read` returns a Picture or raises an InputError; nothing is printed.
-The EXIF orientation is applied, transparency lies on white, and more than 8 bits are scaled to 8,
-never clipped. The resize is byte for byte that of mlx-vlm's Qwen3VLImageProcessor
-(`_smart_resize_image`, then PIL bicubic on 8-bit RGB).
+Law: whatever the bytes are, `read` returns Pictures or raises a QvqError, among them a UsageError
+for a look that the picture does not have; nothing is printed. `sources` finds the bytes, `pages`
+chooses the pictures in them, `pixels` decodes one, `colour` makes it sRGB, `shown` cuts out and
+resizes what the model sees.
 
-Nothing here imports PIL before a picture is read.
+Nothing here imports PIL or OpenCV before a picture or a video is read, and nothing of the network
+before an address is.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from typing import BinaryIO
+from dataclasses import replace
+from typing import assert_never
 
 from qvq_mlx.core.card import VisionLimits
+from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.errors import ImageUnreadableError
 from qvq_mlx.core.look import Look
-from qvq_mlx.core.picture import Picture
-from qvq_mlx.images.paths import path_of
-from qvq_mlx.images.pixels import decoded, scaled
+from qvq_mlx.images.colour import Upright, background_of
+from qvq_mlx.images.containers import readable
+from qvq_mlx.images.desk import MAX_PICTURES, WORDS, Desk, Web
+from qvq_mlx.images.globs import expanded
+from qvq_mlx.images.pages import Frame, Sheet, pages_of
+from qvq_mlx.images.paths import called, path_of
+from qvq_mlx.images.pixels import decoded
 from qvq_mlx.images.resize import smart_resize
-from qvq_mlx.images.sources import from_file, from_stdin
+from qvq_mlx.images.shown import shown
+from qvq_mlx.images.sources import MAX_FILE_BYTES, bytes_of
+from qvq_mlx.images.video import HEAD_BYTES, is_video, read_clip
 
-__all__ = ["Desk", "bytes_of", "is_on_disk", "pictures_in", "read", "smart_resize"]
-
+__all__ = [
+    "MAX_PICTURES",
+    "Desk",
+    "Web",
+    "bytes_of",
+    "called",
+    "expanded",
+    "is_on_disk",
+    "pictures_in",
+    "read",
+    "smart_resize",
+]
 
 _PLAIN = Look()
 
 
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What a picture may be taken from, besides the disk."""
+def read(source: str, limits: VisionLimits, desk: Desk, look: Look = _PLAIN) -> tuple[Visual, ...]:
+    """The pictures of `source`: a path, a `file://`, `https://` or data URI, `-` for the bytes of
+    stdin, `clip` for the clipboard's, `screen` for what the user marks there; or the clip, where
+    that is a video.
 
-    stdin: BinaryIO
-
-
-def read(source: str, limits: VisionLimits, desk: Desk, look: Look = _PLAIN) -> tuple[Picture, ...]:
-    """The pictures of `source`: a path, a `file://` URL, or `-` for the bytes of stdin.
-
-    Raises ImageNotFoundError, ImageUnreadableError or ImageSizeError.
+    Raises an InputError, a NoVideoError, a NetworkError, a UsageError where the web is forbidden or
+    the look is none of this source's, or a StoppedError where the user gave up marking the screen.
     """
-    return pictures_in(source, bytes_of(source, desk), limits, look)
-
-
-def bytes_of(source: str, desk: Desk) -> bytes:
-    """The bytes of `source`. Raises ImageNotFoundError, ImageUnreadableError or ImageSizeError."""
-    return from_stdin(desk.stdin) if source == "-" else from_file(source, path_of(source))
+    background_of(look.background)  # a colour that is none is said before anything is fetched
+    return pictures_in(source, bytes_of(source, desk), limits, desk, look)
 
 
 def pictures_in(
-    source: str,
-    data: bytes,
-    limits: VisionLimits,
-    look: Look = _PLAIN,  # noqa: ARG001
-) -> tuple[Picture, ...]:
-    """The pictures in the bytes of `source`. Raises ImageUnreadableError or ImageSizeError."""
-    image = decoded(source, data, limits)
-    height_px, width_px = smart_resize(image.height, image.width, limits)
-    picture = Picture(
-        name=source,
-        source_width_px=image.width,
-        source_height_px=image.height,
-        width_px=width_px,
-        height_px=height_px,
-        tokens=(height_px // limits.factor_px) * (width_px // limits.factor_px),
-        sha256=hashlib.sha256(data).hexdigest(),
-        rgb=scaled(image, width_px, height_px).tobytes(),  # (height, width, 3)
-    )
-    return (picture,)
+    source: str, data: bytes, limits: VisionLimits, desk: Desk, look: Look = _PLAIN
+) -> tuple[Visual, ...]:
+    """The pictures in the bytes of `source`. Raises an InputError or a UsageError."""
+    name = called(source)
+    if is_video(data[:HEAD_BYTES]):
+        return (read_clip(name, data, limits, look),)
+    digest = hashlib.sha256(data).hexdigest()
+    background = background_of(look.background)
+    data = readable(name, data, desk.path, MAX_FILE_BYTES)
+    found: list[Visual] = []
+    for page in pages_of(name, data, look.pages):
+        match page:
+            case Frame():
+                upright = decoded(name, page.data, background, page.index)
+            case Sheet():
+                upright = Upright(page.image)
+            case _:
+                assert_never(page)
+        picture = shown(upright, name, digest, limits, look)
+        found.append(replace(picture, page=page.number, pages=page.count))
+    return tuple(found)
 
 
 def is_on_disk(source: str) -> bool:
@@ -76,7 +89,7 @@ def is_on_disk(source: str) -> bool:
 
     A path where nothing lies counts as one: reading it says so.
     """
-    if source == "-":
+    if source == "-" or source in WORDS:
         return False
     try:
         path = path_of(source)

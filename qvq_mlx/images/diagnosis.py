@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import codecs
 import re
+import shlex
 
 from qvq_mlx.core.errors import ImageSizeError, ImageUnreadableError
-from qvq_mlx.images.paths import names_of
+from qvq_mlx.images.containers import is_avif, is_heif
+from qvq_mlx.images.paths import is_web, names_of
 
-_READS = "qvq reads PNG, JPEG, WebP, GIF, BMP and TIFF"
+_READS = "qvq reads PNG, JPEG, WebP, GIF, BMP, TIFF, HEIC, AVIF and PDF"
 _SIPS = "sips -s format png {name} --out {out}"  # part of macOS
 
-# (offset, first bytes, what it is): the six formats' signatures, so that damage is told from
-# bytes that are no picture at all
+# (offset, first bytes, what it is): the formats' signatures, so that damage is told from bytes
+# that are no picture at all
 _OURS = (
     *((0, b"\x89PNG", "PNG"), (0, b"\xff\xd8\xff", "JPEG"), (0, b"GIF8", "GIF")),
     *((0, b"BM", "BMP"), (8, b"WEBP", "WebP"), (0, b"II*\0", "TIFF"), (0, b"MM\0*", "TIFF")),
+    (0, b"%PDF-", "PDF"),
 )
 # the same for what others read: (offset, first bytes, what it is, the command to run)
 _OTHERS = (
-    *((4, b"ftyp" + brand, "a HEIC picture", _SIPS) for brand in (b"he", b"mif1", b"msf1")),
-    (4, b"ftypavi", "an AVIF picture", _SIPS),
     (4, b"ftyp", "a video", "file {name}"),
     (4, b"jP  \r\n", "a JPEG 2000 picture", _SIPS),
     (0, b"\0\0\1\0", "an icon (ICO)", _SIPS),
     (0, b"8BPS", "a Photoshop picture", _SIPS),
-    (0, b"%PDF-", "a PDF", _SIPS),
     (0, b"PK\3\4", "a ZIP archive", "unzip -l {name}"),
 )
 
@@ -33,11 +33,12 @@ _OTHERS = (
 def unreadable(source: str, data: bytes, error: Exception) -> ImageUnreadableError:
     """Say what the bytes are, as far as that can be told from their beginning."""
     name, out = names_of(source)
-    for offset, magic, kind in _OURS:
-        if data.startswith(magic, offset):
-            return ImageUnreadableError(
-                f"{source}: the {kind} is cut off or damaged ({_reason(error)})", f"file {name}"
-            )
+    ask = f"curl -IL {shlex.quote(source)}" if is_web(source) else f"file {name}"
+    ours = next((kind for at, magic, kind in _OURS if data.startswith(magic, at)), "")
+    if kind := "HEIC" if is_heif(data) else "AVIF" if is_avif(data) else ours:
+        return ImageUnreadableError(
+            f"{source}: the {kind} is cut off or damaged ({_reason(error)})", ask
+        )
     for offset, magic, kind, command in _OTHERS:
         if data.startswith(magic, offset):
             return ImageUnreadableError(
@@ -50,13 +51,12 @@ def unreadable(source: str, data: bytes, error: Exception) -> ImageUnreadableErr
             f"rsvg-convert -o {out} {name}",
         )
     if head.startswith((b"<!doctype html", b"<html")):
-        return ImageUnreadableError(f"{source}: is a web page (HTML); {_READS}", f"file {name}")
+        return ImageUnreadableError(f"{source}: is a web page (HTML); {_READS}", ask)
     if _is_text(data[:4096]):
-        return ImageUnreadableError(f"{source}: is text, not a picture; {_READS}", f"file {name}")
+        return ImageUnreadableError(f"{source}: is text, not a picture; {_READS}", ask)
     begin = data[:4].hex(" ")
     return ImageUnreadableError(
-        f"{source}: is no picture ({len(data):,} bytes that begin with {begin}); {_READS}",
-        f"file {name}",
+        f"{source}: is no picture ({len(data):,} bytes that begin with {begin}); {_READS}", ask
     )
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from qvq_mlx.core.card import VisionLimits
 from qvq_mlx.core.errors import ImageChangedError
 from qvq_mlx.core.look import Detail, Look, Pages
+from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.places import PointedImage
 from qvq_mlx.images import Desk, read
 from qvq_mlx.images.annotate import drawn
@@ -54,4 +55,5 @@ def original(
     pages = Pages() if page is None else Pages(((page, page),))
     look = replace(Look(), detail=Detail.MAX, pages=pages, background=background)
     [picture] = read("-", _WHOLE, Desk(BytesIO(data)), look)
+    assert isinstance(picture, Picture), "a video is refused before the run"
     return picture.width_px, picture.height_px, picture.rgb

@@ -1,4 +1,4 @@
-"""Where a source lies on disk, and how to write it in a command."""
+"""What kind of source a text names, where it lies on disk, and how to write it in a command."""
 
 from __future__ import annotations
 
@@ -9,17 +9,37 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from qvq_mlx.core.errors import ImageUnreadableError
+from qvq_mlx.images.desk import WORDS
 
 ASK = 'qvq ask {} "question"'
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+_SHOWN = 32  # characters of a data URI
+
+
+def is_data(source: str) -> bool:
+    """`data:image/png;base64,...`."""
+    return source[:5].lower() == "data:"
+
+
+def is_web(source: str) -> bool:
+    """`https://` or `http://`."""
+    scheme = _URL.match(source)
+    return scheme is not None and scheme[1].lower() in ("http", "https")
+
+
+def is_file(source: str) -> bool:
+    """A path, or a `file://` URL."""
+    return not (source == "-" or source in WORDS or is_data(source) or is_web(source))
+
+
+def called(source: str) -> str:
+    """As messages and records name it: what the user typed, a data URI shortened."""
+    return source[:_SHOWN] + "…" if is_data(source) and len(source) > _SHOWN else source
 
 
 def path_of(source: str) -> Path:
-    """Where `source` lies on disk. Raises ImageUnreadableError for any other URL."""
-    if source[:5].lower() == "data:":
-        hint = "pbpaste | sed 's/^.*,//' | base64 -d | " + ASK.format("-")
-        raise ImageUnreadableError(f"{source[:24]}…: qvq reads files, not data URLs", hint)
+    """Where `source` lies on disk. Raises ImageUnreadableError for a URL that names no file."""
     scheme = _URL.match(source)
     if scheme is None:
         with suppress(RuntimeError):  # ~nobody has no home: then the name is taken as it stands
@@ -29,14 +49,13 @@ def path_of(source: str) -> Path:
         parts = urlsplit(source)
         if parts.scheme == "file" and parts.netloc in ("", "localhost"):
             return Path(unquote(parts.path))
-    loads = scheme[1].lower() in ("http", "https", "ftp")
-    hint = f"curl -LO {shlex.quote(source)}" if loads else ASK.format("IMAGE")
-    raise ImageUnreadableError(f"{source}: qvq reads files, not URLs (yet)", hint)
+    hint = f"curl -LO {shlex.quote(source)}" if scheme[1].lower() == "ftp" else ASK.format("IMAGE")
+    raise ImageUnreadableError(f"{source}: qvq reads files and https:// addresses", hint)
 
 
 def names_of(source: str) -> tuple[str, str]:
     """For a command: the quoted file, and a new PNG in the current folder that replaces nothing."""
-    if source == "-":  # the command needs a file; this one stands for what was piped in
+    if not is_file(source):  # the command needs a file; this one stands for what was taken
         return "image", "image.png"
     path = path_of(source)
     stem = path.stem[:40]  # a longer one might be no legal name with a number behind it
@@ -45,6 +64,13 @@ def names_of(source: str) -> tuple[str, str]:
 
 
 def quoted(path: Path) -> str:
-    """`path` for a shell; never taken for an option."""
+    """`path` for a shell; never taken for an option, nor for the clipboard or the screen."""
     name = str(path)
-    return shlex.quote(f"./{name}" if name.startswith("-") else name)
+    return shlex.quote(f"./{name}" if name.startswith("-") or name in WORDS else name)
+
+
+def typed(source: str) -> str:
+    """`source` for a shell, as `qvq ask` takes it; a data URI becomes the word IMAGE."""
+    if is_data(source):
+        return "IMAGE"
+    return shlex.quote(source) if not is_file(source) else quoted(Path(source))

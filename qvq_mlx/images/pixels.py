@@ -1,15 +1,17 @@
-"""Bytes to 8-bit RGB, upright: the module that talks to PIL.
+"""The bytes of a picture, decoded: the module that has PIL read what it was given.
 
-The format is told by content, never by name, and the pixel count is checked before anything is
-decoded. Nothing that PIL or libtiff has to say is printed.
+The format is told by content, never by name. Nothing that PIL or libtiff has to say is printed.
 
-Not covered: ICC profiles are not applied, 16-bit colour loses its low bytes in PIL, and a 12-bit
-TIFF is read as 16-bit.
+Law: from the header on, a picture is refused that would take more than MAX_DECODED_BYTES to decode
+and convert, or too long: a JPEG may have many passes over all of its pixels (scans), and few bytes
+suffice for each. A picture is decoded in full, never drafted at a half or a quarter of its size,
+because its pixels have to equal the reference's.
+
+Not covered: the bytes of the file itself, which are held meanwhile.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
 from collections.abc import Iterator
@@ -18,36 +20,40 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qvq_mlx.core.card import VisionLimits
 from qvq_mlx.core.errors import ImageSizeError
+from qvq_mlx.images.colour import Colour, Upright, flattened
+from qvq_mlx.images.containers import formats_of
 from qvq_mlx.images.diagnosis import too_large, unreadable
 from qvq_mlx.images.paths import names_of
-from qvq_mlx.images.resize import smart_resize
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from PIL.Image import Image, Transpose
 
-MAX_PIXELS = 2**27
-MIN_SIDE_PX = 4
+MAX_DECODED_BYTES = 896 * 2**20
+_PIXEL_BYTES = 8
+"""PIL's four bytes, and as many for the turned or converted picture."""
+_PIXEL_BYTES_OF = {"WEBP": 20}
+"""libwebp's animation decoder keeps two canvases and hands out a copy."""
+MAX_SCANNED_PIXELS = 3 * 2**29
+"""Scans x pixels of a JPEG. An ordinary progressive one has about 10 scans."""
 
-_FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF")
+_ORIENTATION = 0x0112
+_SCAN = b"\xff\xda"
 
 
-def decoded(source: str, data: bytes, limits: VisionLimits) -> Image:
-    """8-bit RGB, upright, of its own size. Raises ImageUnreadableError or ImageSizeError."""
-    with _quiet(), _mute_libtiff(data):
-        return _decoded(source, data, limits)
+def max_pixels(form: str | None) -> int:
+    """The most pixels of a picture of the format, as PIL calls it."""
+    return MAX_DECODED_BYTES // _PIXEL_BYTES_OF.get(form or "", _PIXEL_BYTES)
 
 
-def scaled(image: Image, width_px: int, height_px: int) -> Image:
-    """The picture at the model's size, as the reference processor scales it."""
-    from PIL.Image import Resampling
-
-    return image.resize((width_px, height_px), Resampling.BICUBIC)
+def decoded(source: str, data: bytes, background: Colour, frame: int = 0) -> Upright:
+    """One frame, upright, of its own size. Raises ImageUnreadableError or ImageSizeError."""
+    with quiet(), _mute_libtiff(data):
+        return _decoded(source, data, background, frame)
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Nothing that PIL warns of or logs reaches the screen: what matters is raised."""
     import logging
 
@@ -82,44 +88,57 @@ def _mute_libtiff(data: bytes) -> Iterator[None]:
         os.close(stderr)
 
 
-def _decoded(source: str, data: bytes, limits: VisionLimits) -> Image:
-    from PIL import Image
-
-    # PIL's own limit is a warning below this module's and an error that lacks the size above it
-    Image.MAX_IMAGE_PIXELS = None
+def _decoded(source: str, data: bytes, background: Colour, frame: int) -> Upright:
     try:
-        with Image.open(BytesIO(data), formats=_FORMATS) as image:
-            _check_size(source, image.width, image.height, limits)
-            image.load()
-            return _rgb(_upright(image))
+        image = _loaded(source, data, frame)
+        turn = _turn(image)
+        upright = flattened(image, background)
+        if turn is None:
+            return upright
+        del image  # at most two copies at a time
+        return Upright(upright.image.transpose(turn), upright.to_srgb)
     except ImageSizeError:
         raise
+    except MemoryError as error:
+        raise ImageSizeError(
+            f"{source}: there is not enough memory to decode it",
+            f"sips -g pixelWidth -g pixelHeight {names_of(source)[0]}",
+        ) from error
     # a damaged file raises whatever its decoder stumbles over: OSError, SyntaxError, ValueError,
-    # struct.error, IndexError, MemoryError; all of them mean the same here
+    # struct.error, IndexError; all of them mean the same here
     except Exception as error:
         raise unreadable(source, data, error) from error
 
 
-def _check_size(source: str, width: int, height: int, limits: VisionLimits) -> None:
-    """Refuse by the header what would be no picture to the model. Raises ImageSizeError."""
-    name, out = names_of(source)
-    if width * height > MAX_PIXELS:
-        raise too_large(source, f"{width}×{height} pixels", f"{MAX_PIXELS:,} pixels")
-    if min(width, height) < MIN_SIDE_PX:
-        raise ImageSizeError(
-            f"{source}: {width}×{height} pixels: too small to show anything",
-            f"sips -g pixelWidth -g pixelHeight {name}",
-        )
-    try:
-        smart_resize(height, width, limits)
-    except ImageSizeError as error:
-        longest = min(width, height) * limits.max_aspect
-        crop = f"sips -c {min(height, longest)} {min(width, longest)} {name} --out {out}"
-        raise ImageSizeError(f"{source}: {error.message}", crop) from None
+def _loaded(source: str, data: bytes, frame: int) -> Image:
+    from PIL import Image
+
+    # PIL's own limit is a warning below this module's and an error that lacks the size above it
+    Image.MAX_IMAGE_PIXELS = None
+    image = Image.open(BytesIO(data), formats=formats_of(data))
+    _check_cost(source, image, data)
+    if frame:
+        image.seek(frame)
+        _check_cost(source, image, data)
+    image.load()
+    return image
 
 
-def _upright(image: Image) -> Image:
-    """The EXIF orientation applied; EXIF that cannot be read says nothing about the pixels.
+def _check_cost(source: str, image: Image, data: bytes) -> None:
+    """Refuse by the header what would take too much memory or time. Raises ImageSizeError."""
+    pixels, limit = image.width * image.height, max_pixels(image.format)
+    size = f"{image.width}×{image.height} pixels"
+    if pixels > limit:
+        raise too_large(source, size, f"{limit:,} pixels")
+    if image.format in ("JPEG", "MPO"):
+        scans = data.count(_SCAN)
+        if scans * pixels > MAX_SCANNED_PIXELS and scans > 1:
+            most = max(1, MAX_SCANNED_PIXELS // pixels)
+            raise too_large(source, f"{scans:,} scans of {size}", f"{most:,} scans at this size")
+
+
+def _turn(image: Image) -> Transpose | None:
+    """What the EXIF orientation asks for; EXIF that cannot be read says nothing about the pixels.
 
     PIL turns a TIFF by itself while it is loaded, and drops the tag.
     """
@@ -135,44 +154,5 @@ def _upright(image: Image) -> Image:
         8: Transpose.ROTATE_90,
     }
     with suppress(Exception):
-        turn = turns.get(image.getexif().get(0x0112, 1))
-        if turn is not None:
-            return image.transpose(turn)
-    return image
-
-
-def _rgb(image: Image) -> Image:
-    """Any mode as 8-bit RGB: deep gray is scaled, transparency lies on white."""
-    from PIL import Image, ImageCms
-
-    if image.mode.startswith("I") or image.mode == "F":
-        return _gray(image).convert("RGB")
-    if image.mode == "LAB":
-        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
-        assert converted is not None, "profileToProfile answers None in place only"
-        return converted
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    layer = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
-
-
-def _gray(image: Image) -> Image:
-    """Modes I;16*, I and F as L: [0, white] becomes [0, 255], rounded.
-
-    White is 65535 for 16-bit files; for 32-bit integers and floats, whose files do not say it,
-    the smallest of 1 (floats only), 255 and 65535 that covers the largest value, else that value.
-    """
-    is_deep = image.mode.startswith("I;16") or image.format == "PNG"
-    wide = image.convert("I").convert("F") if image.mode != "F" else image
-    low, high = wide.getextrema()
-    assert isinstance(low, float), "one band has one pair of extrema"
-    assert isinstance(high, float), "one band has one pair of extrema"
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise ValueError("a pixel is not a number")
-    whites = (65535.0,) if is_deep else ((1.0,) if image.mode == "F" else ()) + (255.0, 65535.0)
-    white = next((white for white in whites if white >= high), high)
-    black = min(0.0, low)
-    scale = 255 / (white - black)
-    return wide.point(lambda value: value * scale + (0.5 - black * scale)).convert("L")
+        return turns.get(image.getexif().get(_ORIENTATION, 1))
+    return None

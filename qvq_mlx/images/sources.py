@@ -1,21 +1,71 @@
-"""The bytes of a picture: from a file or from stdin, never more than MAX_FILE_BYTES of them."""
+"""The bytes of a picture, from wherever it is taken: never more than MAX_FILE_BYTES of them.
+
+A named pipe or a device is refused, since it may never end; a pipe that the shell made for this
+command, `<(...)`, is read like stdin. The web's code is imported for an address alone.
+"""
 
 from __future__ import annotations
 
 import difflib
+import re
+import shlex
 import stat
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from qvq_mlx.core.errors import ImageNotFoundError, ImageSizeError, ImageUnreadableError
+from qvq_mlx.core.errors import (
+    ImageNotFoundError,
+    ImageSizeError,
+    ImageUnreadableError,
+    UsageError,
+)
+from qvq_mlx.images.data_uri import from_data
+from qvq_mlx.images.desk import CLIP, SCREEN, Desk
 from qvq_mlx.images.diagnosis import too_large
-from qvq_mlx.images.paths import ASK, quoted
+from qvq_mlx.images.paths import ASK, is_data, is_file, is_web, path_of, quoted
 
 MAX_FILE_BYTES = 512 * 2**20
 
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
+    *(".heic", ".heif", ".avif", ".pdf"),
+)
+_SHELLS_PIPE = re.compile(r"/(?:dev|proc/self)/fd/[0-9]+")
+
+
+def bytes_of(source: str, desk: Desk) -> bytes:
+    """What lies behind `source`, whole. What comes but once is kept on the desk.
+
+    Raises an InputError, a NetworkError, a UsageError where the web is forbidden, or a StoppedError
+    where the user gave up marking the screen.
+    """
+    if is_file(source) and not _SHELLS_PIPE.fullmatch(source):
+        return from_file(source, path_of(source))
+    if source not in desk.kept:
+        desk.kept[source] = _taken(source, desk)
+    return desk.kept[source]
+
+
+def _taken(source: str, desk: Desk) -> bytes:
+    """What comes but once."""
+    if source == "-":
+        return from_stdin(desk.stdin)
+    if source == SCREEN:
+        from qvq_mlx.images.mac import screenshot
+
+        return screenshot(desk.path, MAX_FILE_BYTES)
+    if source == CLIP:
+        from qvq_mlx.images.clipboard import copied
+
+        held = copied(desk.path, MAX_FILE_BYTES)
+        return held if isinstance(held, bytes) else from_file(held, Path(held))
+    if is_data(source):
+        return from_data(source)
+    if is_web(source):
+        return _from_web(source, desk)
+    return from_file(source, path_of(source))
 
 
 def from_stdin(stdin: BinaryIO) -> bytes:
@@ -23,15 +73,7 @@ def from_stdin(stdin: BinaryIO) -> bytes:
     hint = ASK.format("-") + " < image.png"
     if stdin.isatty():
         raise ImageUnreadableError("-: stdin is a terminal, no picture is piped in", hint)
-    try:
-        data = stdin.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise ImageUnreadableError(f"-: stdin cannot be read ({error.strerror})", hint) from error
-    if not data:
-        raise ImageUnreadableError("-: stdin holds no bytes, or was read already", hint)
-    if len(data) > MAX_FILE_BYTES:
-        raise ImageSizeError(f"-: stdin holds more than {MAX_FILE_BYTES / 2**20:.0f} MiB", hint)
-    return data
+    return _from_stream("-", "stdin", stdin, hint)
 
 
 def from_file(source: str, path: Path) -> bytes:
@@ -39,6 +81,9 @@ def from_file(source: str, path: Path) -> bytes:
     listing = f"ls -l {quoted(path)}"
     try:
         facts = path.stat()
+        if stat.S_ISFIFO(facts.st_mode) and _SHELLS_PIPE.fullmatch(source):
+            with path.open("rb") as pipe:
+                return _from_stream(source, "the pipe", pipe, ASK.format("-") + " < image.png")
         if not stat.S_ISREG(facts.st_mode):
             raise _not_a_file(source, path, facts.st_mode)
         if facts.st_size > MAX_FILE_BYTES:
@@ -55,6 +100,33 @@ def from_file(source: str, path: Path) -> bytes:
     if not data:
         raise ImageUnreadableError(f"{source}: the file is empty (0 bytes)", listing)
     return data
+
+
+def _from_stream(source: str, kind: str, stream: BinaryIO, hint: str) -> bytes:
+    try:
+        data = stream.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        reason = error.strerror or error
+        raise ImageUnreadableError(f"{source}: {kind} cannot be read ({reason})", hint) from error
+    if not data:
+        raise ImageUnreadableError(f"{source}: {kind} holds no bytes, or was read already", hint)
+    if len(data) > MAX_FILE_BYTES:
+        limit = f"{MAX_FILE_BYTES / 2**20:.0f} MiB"
+        raise ImageSizeError(f"{source}: {kind} holds more than {limit}", hint)
+    return data
+
+
+def _from_web(source: str, desk: Desk) -> bytes:
+    """An address that the user typed is the permission to fetch it, unless something forbids it."""
+    if desk.offline:
+        what = "given" if desk.offline.startswith("-") else "set"
+        raise UsageError(
+            f"{source}: {desk.offline} is {what}: nothing is fetched",
+            f"curl -LO {shlex.quote(source)}",
+        )
+    from qvq_mlx.images.web import fetched
+
+    return fetched(source, desk.web)
 
 
 def _not_found(source: str, path: Path) -> ImageNotFoundError:

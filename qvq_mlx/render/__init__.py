@@ -14,6 +14,7 @@ home of rich, which is loaded when a renderer needs it and not before.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from qvq_mlx.core.env import Env
@@ -23,6 +24,14 @@ from qvq_mlx.core.request import Output, OutputForm, ThinkingView
 if TYPE_CHECKING:  # what only prints a line needs no plan
     from qvq_mlx.core.events import Event
     from qvq_mlx.core.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a person may ask for with a key: the answer now, or the end."""
+
+    answer_now: Callable[[], None] = lambda: None
+    stop: Callable[[], None] = lambda: None
 
 
 class Renderer(Protocol):
@@ -44,18 +53,20 @@ def renderer(
     *,
     saved: bool = True,
     answer_now: Callable[[], None] = lambda: None,
+    stop: Callable[[], None] = lambda: None,
 ) -> Renderer:
     """The renderer for these streams and this wish.
 
     `saved`: the run will be in the history, so the screen may name the command that shows the
-    thinking again. `answer_now` is called when a person presses the key for it. Raises UsageError
-    where a tail was asked for and there is nowhere to draw it.
+    thinking again. `answer_now` and `stop` are called when a person presses the key for it. Raises
+    UsageError where a tail was asked for and there is nowhere to draw it.
     """
     on_stdout = env.stdout.isatty() and output.form is OutputForm.TEXT and output.file is None
-    return _person(env, output, saved, answer_now) if on_stdout else _document(env, output)
+    wishes = Wishes(answer_now, stop)
+    return _person(env, output, saved, wishes) if on_stdout else _document(env, output, wishes)
 
 
-def _person(env: Env, output: Output, saved: bool, answer_now: Callable[[], None]) -> Renderer:
+def _person(env: Env, output: Output, saved: bool, wishes: Wishes) -> Renderer:
     from qvq_mlx.render.tty import Manner, Screen
     from qvq_mlx.render.unmarked import Unmarked
 
@@ -68,10 +79,10 @@ def _person(env: Env, output: Output, saved: bool, answer_now: Callable[[], None
         verbose=output.verbose,
         hint="qvq last --thinking" if saved else "",
     )
-    return Unmarked(Screen(env, manner=manner, answer_now=answer_now))
+    return Unmarked(Screen(env, manner=manner, wishes=wishes))
 
 
-def _document(env: Env, output: Output) -> Renderer:
+def _document(env: Env, output: Output, wishes: Wishes) -> Renderer:
     from qvq_mlx.render.documents import (
         BoxesDocument,
         JsonDocument,
@@ -92,10 +103,10 @@ def _document(env: Env, output: Output) -> Renderer:
             document = JsonlDocument(sink)
         case OutputForm.BOXES:
             document = BoxesDocument(sink)
-    return Together([*_beside(env, output), document])
+    return Together([*_beside(env, output, wishes), document])
 
 
-def _beside(env: Env, output: Output) -> list[Renderer]:
+def _beside(env: Env, output: Output, wishes: Wishes) -> list[Renderer]:
     """What stderr gets while the document is made."""
     # one terminal cannot hold lines that come as they happen and an area that is redrawn
     torn = output.form is OutputForm.JSONL and output.file is None and env.stdout.isatty()
@@ -114,7 +125,7 @@ def _beside(env: Env, output: Output) -> list[Renderer]:
 
         view = output.view or ThinkingView.LINE
         manner = Manner(view, answers=False, quiet=output.quiet, verbose=output.verbose)
-        return [Unmarked(Screen(env, manner=manner))]
+        return [Unmarked(Screen(env, manner=manner, wishes=wishes))]
     from qvq_mlx.render.plain import StageLines, ThinkingText
 
     beside: list[Renderer] = []

@@ -1,55 +1,72 @@
 """The answer as it grows: finished blocks may go to the scrollback, the last one is live.
 
 Law: what was taken is never shown again, and together the rows that were taken and the rows that
-are left are the answer's, each once.
+are left are the answer's, each once. A block that is higher than the screen by far, a list or code
+without end, is taken in parts.
 """
 
 from __future__ import annotations
 
-from qvq_mlx.render.markdown import block_rows, blocks, markdown_rows, only_box
+from qvq_mlx.render.markdown import block_rows, blocks, box_text, markdown_rows, only_box, parted
 from qvq_mlx.render.rows import BLANK, Row, bold, wrap
 
 
 class Answer:
     """Cleaned answer text, and how much of it is in the scrollback."""
 
-    def __init__(self, *, colour: bool) -> None:
-        self.text = ""
-        self._colour = colour
-        self._taken = 0  # characters
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self._rest = ""
+        self._some = False
+        self._started = False
 
     def __bool__(self) -> bool:
-        return bool(self.text.strip())
+        """Whether there is anything of it to see."""
+        return self._some
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return "".join(self._pieces)
 
     @property
     def started(self) -> bool:
         """Whether a part of it is in the scrollback already."""
-        return self._taken > 0
+        return self._started
 
     def add(self, text: str) -> None:
         """The answer goes on."""
-        self.text += text
+        self._pieces.append(text)
+        self._rest += text
+        self._some = self._some or bool(text.strip())
 
     def replace(self, text: str) -> None:
         """Another answer, of which nothing is in the scrollback."""
-        self.text, self._taken = text, 0
+        self._pieces, self._rest = [text], text
+        self._some, self._started = bool(text.strip()), False
 
     def rows(self, width: int) -> list[Row]:
         """What is not in the scrollback yet."""
-        rest = self.text[self._taken :]
-        box = None if self.started else only_box(rest)
+        box = None if self._started else only_box(self._rest)
         if box is not None:
-            return [bold(row) for row in wrap(box, width)]
-        return markdown_rows(rest, width, colour=self._colour)
+            return [bold(row) for row in wrap(box_text(box), width)]
+        return markdown_rows(self._rest, width)
 
     def overflow(self, width: int, budget: int) -> list[Row]:
         """Take finished blocks from the top until the rest fits into `budget` rows."""
-        rest = self.text[self._taken :]
-        found = blocks(rest)
+        found = blocks(self._rest)
+        heights = [len(block_rows(block, width)) for block in found]
         taken: list[Row] = []
-        while len(found) > 1 and len(self.rows(width)) > budget:
-            block = found.pop(0)
-            rows = block_rows(block, width, self._colour)
+        while len(found) > 1 and sum(height + 1 for height in heights if height) - 1 > budget:
+            rows = block_rows(found.pop(0), width)
+            heights.pop(0)
             taken += [*rows, BLANK] if rows else []
-            self._taken += len(block)
+            self._started = True
+        self._rest = "".join(found)
+        if len(found) == 1 and heights[0] > 2 * budget:
+            parts = parted(self._rest)
+            if parts is not None:
+                finished, self._rest = parts
+                taken += block_rows(finished, width)
+                self._started = True
         return taken

@@ -28,13 +28,12 @@ class Side:
 def write_beside(left: Side, right: Side, env: Env) -> None:
     """Both on stdout, a terminal."""
     columns = max(1, env.terminal_size().columns)
-    colour = not env.environ.get("NO_COLOR")
     if columns < WIDE_COLUMNS:
-        rows = [*_rows(left, columns, colour), BLANK, *_rows(right, columns, colour)]
+        rows = [*_rows(left, columns), BLANK, *_rows(right, columns)]
         text = "".join(f"{row.styled}\n" for row in rows)
     else:
         width = (columns - len(_GAP)) // 2
-        both = [_rows(left, width, colour), _rows(right, width, colour)]
+        both = [_rows(left, width), _rows(right, width)]
         height = max(map(len, both))
         padded = [rows + [BLANK] * (height - len(rows)) for rows in both]
         lines = (
@@ -46,12 +45,12 @@ def write_beside(left: Side, right: Side, env: Env) -> None:
     env.stdout.flush()
 
 
-def _rows(side: Side, width: int, colour: bool) -> list[Row]:
+def _rows(side: Side, width: int) -> list[Row]:
     rows = [bold(row) for row in wrap(clean_line(side.title), width)]
     rows += [dim(row) for row in wrap(clean_line(side.facts), width)]
     rows.append(BLANK)
     if side.answer is None:
         return [*rows, *map(dim, wrap("no whole answer", width))]
-    answer = Answer(colour=colour)
+    answer = Answer()
     answer.replace(clean(side.answer))
     return rows + list(answer.rows(width))

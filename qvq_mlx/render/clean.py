@@ -1,8 +1,11 @@
-"""Text from elsewhere, made harmless for a terminal.
+"""Text from elsewhere, made harmless for a terminal, with what was harmful in it shown.
 
-Law: what `clean` returns holds no C0 or C1 control but newline and tab, so no escape sequence,
-and no lone surrogate. Text from the model, from file names and from servers passes through here
-before a terminal gets it; in a pipe the answer is data and stays as it is.
+Law: what `clean` returns holds no C0 or C1 control but newline and tab, so no escape sequence; no
+bidirectional control, no line separator that is no newline, and no lone surrogate. Each of them
+stands there as a mark: `␛` for escape, `<U+202E>` for an override. Nothing is left out, so nothing
+hides. Each character is judged alone, so text may be cut anywhere. Text from the model, from file
+names and from servers passes through here before a terminal gets it; in a pipe the answer is data
+and stays as it is, and JSON escapes the same characters.
 """
 
 from __future__ import annotations
@@ -23,25 +26,16 @@ from qvq_mlx.core.events import (
 )
 from qvq_mlx.core.records import Json
 
-_SEQUENCE = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor, modes
-    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]{0,4096}(?:\x07|\x1b\\|\x9c)"  # strings
-    r"|\x1b[ -/]*[0-~]"  # the short ones
-)
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
-# what may still become a sequence when more text comes
-_BEGUN = re.compile(r"\x1b(?:\[[0-?]{0,64}[ -/]{0,8}|[\]PX^_][^\x07\x1b\x9c\n]{0,4096}\x1b?)?\Z")
-
-# json escapes the C0 controls itself
-_UNSAFE_IN_JSON = re.compile(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_REST = "\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ud800-\udfff"
+_UNSAFE = re.compile(f"[\x00-\x08\x0b-\x1f{_REST}]")
+_UNSAFE_IN_JSON = re.compile(f"[{_REST}]")  # json escapes the C0 controls itself
 
 
 def clean(text: str) -> str:
-    """`text` without escape sequences and controls; newlines and tabs stay."""
+    """`text` with marks for controls; newlines and tabs stay, and CR LF is a newline."""
     if text.isprintable():  # the common case: nothing to look for
         return text
-    return _SURROGATE.sub("\ufffd", _CONTROL.sub("", _SEQUENCE.sub("", text)))
+    return _UNSAFE.sub(_marked, text.replace("\r\n", "\n"))
 
 
 def clean_line(text: str) -> str:
@@ -50,9 +44,10 @@ def clean_line(text: str) -> str:
 
 
 class Cleaner:
-    """`clean` for text that comes in pieces: a sequence that is cut in two is still found.
+    """`clean` for text that comes in pieces.
 
-    Law: what was given out is not changed by what comes later.
+    Law: what was given out is not changed by what comes later. A carriage return at the
+    end of a piece waits for the next one, as a newline may follow.
     """
 
     def __init__(self) -> None:
@@ -61,22 +56,26 @@ class Cleaner:
     def feed(self, text: str) -> str:
         """What can be shown now."""
         whole = self._begun + text
-        match = _BEGUN.search(whole)
-        cut = match.start() if match else len(whole)
-        self._begun = whole[cut:]
-        return clean(whole[:cut])
+        self._begun = "\r" if whole.endswith("\r") else ""
+        return clean(whole[:-1] if self._begun else whole)
 
     def event(self, event: Event) -> Event:
         """The same event, its text fit for a terminal."""
         match event:
             case ThinkingDelta(text=text) | AnswerDelta(text=text):
-                return replace(event, text=self.feed(text))
+                fit = self.feed(text)
+                return event if fit == text else replace(event, text=fit)
             case AnswerRetracted(text=text):
                 return replace(event, text=clean(text))
             case Notice(code=code, text=text):
                 return Notice(clean_line(code), clean_line(text))
             case Progress() | Done():
                 return event
+
+
+def shown(text: str, stream: TextIO) -> str:
+    """One line for `stream`: cleaned where a person reads it, as it is where a script does."""
+    return writable(clean_line(text) if stream.isatty() else text, stream)
 
 
 def json_text(record: Json, indent: int | None = None) -> str:
@@ -89,3 +88,12 @@ def writable(text: str, stream: TextIO) -> str:
     """`text` in what `stream` can encode: after minutes of work a `?` is better than an error."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     return text.encode(encoding, "replace").decode(encoding)
+
+
+def _marked(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if code < 0x20:
+        return chr(0x2400 + code)  # Control Pictures
+    if code == 0x7F:
+        return "\u2421"
+    return "\ufffd" if 0xD800 <= code <= 0xDFFF else f"<U+{code:04X}>"

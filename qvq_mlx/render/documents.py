@@ -1,8 +1,8 @@
 """The answer as data: text, one JSON object, or one JSON object per event.
 
 Law: text holds the answer and a newline, and only where the answer is whole; JSON is written in
-either case and says which. JSON strings hold no control and no lone surrogate unescaped, so the
-lines are safe on a terminal too and read back as they were.
+either case and says which. JSON strings hold no control, no bidirectional control and no lone
+surrogate unescaped, so the lines are safe on a terminal too and read back as they were.
 """
 
 from __future__ import annotations

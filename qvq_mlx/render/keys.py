@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import os
 import select
+import sys
 import termios
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,18 +21,27 @@ from qvq_mlx.core.env import Env
 
 _TOGGLES = b"t\x0f"  # t, Ctrl-O
 _ANSWERS = b"a"
+_STOPS = b"q"
+_EXPLAINS = b"?"
+_KEYS = _TOGGLES + _ANSWERS + _STOPS + _EXPLAINS
 
 _LFLAG, _CC = 3, 6  # the places in what tcgetattr returns
 
 
 @dataclass(frozen=True, slots=True)
 class Pressed:
-    """What was pressed since the last look: how often a key that expands or collapses, and whether
-    the one that asks for the answer now.
+    """What was pressed since the last look: how often a key that expands or collapses, and how
+    often the one that shows the keys or hides them; whether the one that asks for the answer now,
+    and the one that stops.
     """
 
     toggles: int = 0
     answer: bool = False
+    stop: bool = False
+    explanations: int = 0
+
+
+_NOTHING = Pressed()
 
 
 class Keys:
@@ -57,7 +67,8 @@ class Keys:
         assert isinstance(characters, list)
         characters = list(characters)
         characters[termios.VMIN], characters[termios.VTIME] = 1, 0
-        if hasattr(termios, "VDISCARD"):  # on macOS it eats Ctrl-O
+        if sys.platform == "darwin":  # there it eats Ctrl-O; elsewhere it is left alone, because
+            # after kill -9 zsh and fish restore everything else
             off = os.fpathconf(self._fd, "PC_VDISABLE")
             characters[termios.VDISCARD] = bytes([off & 0xFF])
         changed[_LFLAG] = flags & ~(termios.ECHO | termios.ICANON)
@@ -68,7 +79,8 @@ class Keys:
 
     def pressed(self) -> Pressed:
         """Everything since the last call."""
-        toggles, answer = 0, False
+        seen = b""
+        stop = False
         while self.active and self._fd is not None and _in_front(self._fd):
             if not select.select([self._fd], [], [], 0)[0]:
                 break
@@ -80,9 +92,17 @@ class Keys:
                 self.close()
                 break
             if not data.startswith(b"\x1b"):  # an arrow or a function key is no letter
-                toggles += sum(byte in _TOGGLES for byte in data)
-                answer |= any(byte in _ANSWERS for byte in data)
-        return Pressed(toggles, answer)
+                seen += data
+                # a command that is pasted ahead may hold a q, and must not end the run
+                stop |= data.strip(_KEYS) == b"" and any(byte in _STOPS for byte in data)
+        if not seen:
+            return _NOTHING
+        return Pressed(
+            toggles=sum(byte in _TOGGLES for byte in seen),
+            answer=any(byte in _ANSWERS for byte in seen),
+            stop=stop,
+            explanations=sum(byte in _EXPLAINS for byte in seen),
+        )
 
     def close(self) -> None:
         """Put the terminal back as it was. May be called again."""

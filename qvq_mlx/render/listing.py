@@ -9,13 +9,12 @@ within a cell become spaces.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from qvq_mlx.core.env import Env
-from qvq_mlx.render.clean import clean_line, writable
+from qvq_mlx.render.clean import clean_line, json_text, writable
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -74,7 +73,7 @@ def write_text(env: Env, text: str) -> None:
 
 def write_json(env: Env, record: DataclassInstance) -> None:
     """One object, for scripts."""
-    env.stdout.write(json.dumps(asdict(record), ensure_ascii=False, indent=2) + "\n")
+    env.stdout.write(json_text(asdict(record), indent=2) + "\n")
 
 
 def _aligned(row: Sequence[str], heads: Sequence[str], widths: Sequence[int]) -> str:

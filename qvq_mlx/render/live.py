@@ -1,10 +1,11 @@
 """The live area: the last rows of the screen, redrawn in place; above it, rows that stay.
 
 Law: the area is never higher than the window less one row; none of its rows wraps; a frame is one
-write: up over the area's own physical rows, over them what is to stay and the area anew, row by
-row so that nothing flickers where synchronized output is unknown, and then the rest of the screen
-is erased. The cursor rests, hidden, on the empty line below, so whatever else writes there (the
-terminal's own `^C`, a shell after a kill) tears nothing and the next frame wipes it.
+write: up over the area's own physical rows, over them what is to stay and the area anew, only the
+lines that change erased so that nothing flickers where synchronized output is unknown, and then
+the rest of the screen is erased. The cursor rests, hidden, on the empty line below, so whatever
+else writes there (the terminal's own `^C`, a shell after a kill) tears nothing and the next frame
+wipes it.
 After the window got narrower, terminals that reflow show one of our rows as several; their number
 follows from the current width. Not covered: rows that a shrinking window pushed into the
 scrollback are out of reach, and a terminal that does not reflow (xterm) loses a row or two.
@@ -18,21 +19,29 @@ from contextlib import suppress
 from typing import TextIO
 
 from qvq_mlx.render.clean import writable
-from qvq_mlx.render.rows import Row, cells, cut, plain
+from qvq_mlx.render.rows import Row, cells, cut, lines_taken, plain
 
 _BEGIN, _END = "\x1b[?2026h", "\x1b[?2026l"  # synchronized output: shown whole, or ignored
 _HIDE, _SHOW = "\x1b[?25l", "\x1b[?25h"
 _NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"  # a terminal with other ideas of widths must not wrap
-_ERASE = "\x1b[J"
+_ERASE, _ERASE_LINE = "\x1b[J", "\x1b[2K"
 
 
 class LiveArea:
-    """The bottom of a terminal. With `able` False (TERM=dumb) only what stays is written."""
+    """The bottom of a terminal. With `able` False (TERM=dumb) only what stays is written, and
+    without its styles unless `styled`.
+    """
 
     def __init__(
-        self, stream: TextIO, size: Callable[[], os.terminal_size], *, able: bool = True
+        self,
+        stream: TextIO,
+        size: Callable[[], os.terminal_size],
+        *,
+        able: bool = True,
+        styled: bool = True,
     ) -> None:
         self.able = able
+        self._styled = styled
         self._stream = stream
         self._size = size
         self._shown: list[Row] = []
@@ -42,7 +51,8 @@ class LiveArea:
     def draw(self, live: Sequence[Row], above: Sequence[Row] = ()) -> None:
         """Show `live`, and leave `above` in the scrollback."""
         if not self.able:
-            self._write("".join(f"{row.plain}\n" for row in above))
+            lines = (row.styled if self._styled else row.plain for row in above)
+            self._write("".join(f"{line}\n" for line in lines))
             return
         width, height = self._size()
         rows = [_fitted(row, width) for row in live[max(0, len(live) - (height - 1)) :]]
@@ -50,8 +60,8 @@ class LiveArea:
             return
         frame = [_BEGIN, "" if self._hidden else _HIDE]
         if rows or above:
-            frame += [self._up(width), "\r", *(_over(row, width) for row in above)]
-            frame += [_NO_WRAP, *(_over(row, width) for row in rows), _WRAP, _ERASE]
+            frame += [self._up(width), "\r", *self._over(above, width, 0), _NO_WRAP]
+            frame += [*self._over(rows, width, len(above)), _WRAP, _ERASE]
         else:
             frame.append(self._wiped(width))
         frame.append(_END)
@@ -70,9 +80,23 @@ class LiveArea:
             self._write(frame)
         self._hidden = False  # not before it is done: a signal may interrupt us
 
+    def _over(self, rows: Sequence[Row], width: int, first: int) -> list[str]:
+        """The rows written over what stands there, from the area's row `first` on.
+
+        A line that changes is erased whole: tmux goes on counting the cells that were erased behind
+        a text, and would wrap them when the window gets narrower.
+        """
+        before = self._shown[first:] if width == self._width else []
+        same = [row == old for row, old in zip(rows, before, strict=False)]
+        same += [False] * (len(rows) - len(same))
+        return [
+            f"{'' if kept else _ERASE_LINE}{row.styled}\r\n"
+            for row, kept in zip(rows, same, strict=True)
+        ]
+
     def _up(self, width: int) -> str:
         """To the area's first row."""
-        up = sum(max(1, -(-cells(row.plain) // max(1, width))) for row in self._shown)
+        up = sum(lines_taken(row.plain, width) for row in self._shown)
         return f"\x1b[{up}A" if up else ""
 
     def _wiped(self, width: int) -> str:
@@ -88,11 +112,6 @@ class LiveArea:
         if text:
             self._stream.write(writable(text, self._stream))
             self._stream.flush()
-
-
-def _over(row: Row, width: int) -> str:
-    """The row written over what stood there. A full row needs no erasing, which would bite it."""
-    return row.styled + ("\x1b[K\r\n" if cells(row.plain) < width else "\r\n")
 
 
 def _fitted(row: Row, width: int) -> Row:

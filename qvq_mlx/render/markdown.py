@@ -1,9 +1,11 @@
-r"""Markdown as rows of the screen, block by block, with formulas left as they were written.
+r"""Markdown as rows of the screen, block by block, formulas as readable Unicode.
 
-Law: every character of a formula (`\[ \]`, `\( \)`, `$$ $$`, `$ $`, `\boxed{}`) and of HTML
-comes out as it went in; no hyperlink sequence is written; no row is wider than the width. An
-answer that is one box and nothing else is the box's content. Not covered: a formula is not
-typeset, and reference links (`[a]: url`) stay text, as a block is rendered without the others.
+Law: a formula (`\[ \]`, `\( \)`, `$$ $$`, `$ $`, `\boxed{}`) that `formula` reads is its text; of
+any other, and of HTML, every character comes out as it went in, and dollars in prose are dollars.
+No hyperlink sequence is written; no row is wider than the width. An answer that is one box and
+nothing else is the box's content. No colour is used, only bold, dim, italic and underlined, which
+read on every background. Not covered: reference links (`[a]: url`) stay text, as a block is
+rendered without the others.
 """
 
 from __future__ import annotations
@@ -16,14 +18,19 @@ from markdown_it import MarkdownIt
 from markdown_it.ruler import RuleOptionsType
 from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
+from pygments.token import Comment, Keyword, Name, String
+from rich.cells import cell_len
 from rich.color import ColorSystem
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markdown import Heading, Markdown
 from rich.segment import Segment
+from rich.style import Style
+from rich.syntax import ANSISyntaxTheme
 from rich.theme import Theme
 
 from qvq_mlx.core.box import boxed
 from qvq_mlx.render.clean import clean
+from qvq_mlx.render.formula import is_formula, readable
 from qvq_mlx.render.rows import BLANK, Row, cut, plain
 
 _PAIRS = (("\\[", "\\]"), ("\\(", "\\)"), ("$$", "$$"))
@@ -31,7 +38,6 @@ _DOLLAR = re.compile(r"\$(?=[^\s$])[^$\n]*?(?<=[^\s\\])\$(?!\d)")
 _BOX_BEGIN = re.compile(r"\\boxed\s*\{")
 _BOX = re.compile(r"\\boxed\s*\{(.*)\}", re.DOTALL)
 
-# bold and dim read on every background; colour is left to code
 _THEME = Theme(
     {
         "markdown.code": "bold",
@@ -53,6 +59,15 @@ _THEME = Theme(
     }
 )
 
+_CODE = ANSISyntaxTheme(
+    {
+        Comment: Style(dim=True),
+        Keyword: Style(bold=True),
+        Name.Tag: Style(bold=True),
+        String: Style(italic=True),
+    }
+)
+
 
 def only_box(answer: str) -> str | None:
     r"""X of an answer that is `\boxed{X}` and nothing else, in math delimiters or not."""
@@ -65,6 +80,11 @@ def only_box(answer: str) -> str | None:
     if match is None or boxed(body) != match[1].strip():
         return None
     return match[1].strip()
+
+
+def box_text(content: str) -> str:
+    """What a box holds, as a person reads it."""
+    return readable(content, displayed=True) or content
 
 
 def blocks(text: str) -> list[str]:
@@ -83,17 +103,53 @@ def blocks(text: str) -> list[str]:
     return ["\n".join(lines[start:stop]) + end for start, stop, end in pairs]
 
 
-def markdown_rows(text: str, width: int, *, colour: bool) -> list[Row]:
+def parted(block: str) -> tuple[str, str] | None:
+    """A long list or code block as two, one of which will not change; None where it is neither.
+
+    The second begins with the item's number, or with the line that opens the code.
+    """
+    tokens = _parser().parse(block)
+    top = [token for token in tokens if token.level == 0 and token.nesting >= 0 and token.map]
+    if len(top) != 1:
+        return None
+    lines = block.split("\n")
+    first = top[0]
+    assert first.map is not None
+    if first.type == "fence":
+        return _parted_code(lines, first.map[0], first.markup)
+    items = [t for t in tokens if t.type == "list_item_open" and t.level == 1 and t.map]
+    if len(items) < 3:
+        return None
+    middle = items[len(items) // 2]
+    assert middle.map is not None
+    at = middle.map[0]
+    rest = lines[at:]
+    if first.type == "ordered_list_open":
+        number = int(first.attrs.get("start", 1)) + len(items) // 2
+        rest[0] = re.sub(r"\d+", str(number), rest[0], count=1)
+    return "\n".join(lines[:at]) + "\n", "\n".join(rest)
+
+
+def _parted_code(lines: list[str], opened: int, fence: str) -> tuple[str, str] | None:
+    """Between two lines that are not blank, as blank ones at an edge are not shown."""
+    for at in range((opened + len(lines)) // 2, opened + 1, -1):
+        if lines[at - 1].strip() and lines[at].strip() and at > opened + 1:
+            rest = [lines[opened], *lines[at:]]
+            return "\n".join([*lines[:at], fence, ""]), "\n".join(rest)
+    return None
+
+
+def markdown_rows(text: str, width: int) -> list[Row]:
     """A whole text, or what is there of it; a blank row between two blocks."""
     rows: list[Row] = []
     for block in blocks(text):
-        new = block_rows(block, width, colour)
+        new = block_rows(block, width)
         rows += [BLANK, *new] if rows and new else new
     return rows
 
 
 @lru_cache(maxsize=256)
-def block_rows(block: str, width: int, colour: bool) -> tuple[Row, ...]:
+def block_rows(block: str, width: int) -> tuple[Row, ...]:
     """One block at the given width, without blank rows around it."""
     console = Console(
         file=io.StringIO(),
@@ -107,10 +163,11 @@ def block_rows(block: str, width: int, colour: bool) -> tuple[Row, ...]:
         theme=_THEME,
         _environ={},
     )
-    document = _Document("", code_theme="ansi_dark", hyperlinks=False)
+    document = _Document("", hyperlinks=False)
+    document.code_theme = _CODE  # type: ignore[assignment]  # rich takes a theme by name or itself
     document.parsed = _parser().parse(block)
     lines = console.render_lines(document, console.options, pad=False)
-    rows = [_row(line if colour else list(Segment.remove_color(line)), width) for line in lines]
+    rows = [_row(list(Segment.remove_color(line)), width) for line in lines]
     while rows and not rows[-1].plain:
         rows.pop()
     while rows and not rows[0].plain:
@@ -120,7 +177,9 @@ def block_rows(block: str, width: int, colour: bool) -> tuple[Row, ...]:
 
 def _row(line: list[Segment], width: int) -> Row:
     text = "".join(segment.text for segment in line if not segment.control)
-    shown = cut(clean(text).expandtabs(4).rstrip(), width)
+    shown = clean(text).expandtabs(4).rstrip()
+    if cell_len(shown) > width:  # rich keeps to the width, but for a few cells' worth of margins
+        shown = cut(shown, width)
     if not text.startswith(shown):
         return plain(shown)
     left = len(shown)
@@ -160,27 +219,37 @@ def _parser() -> MarkdownIt:
 
 
 def _math(state: StateInline, silent: bool) -> bool:
-    """A formula within a line is text, with its backslashes."""
-    end = _formula_end(state.src, state.pos)
-    if end is None or end > state.posMax:
+    """A formula within a line is text: readable, or with its backslashes."""
+    found = _formula(state.src, state.pos)
+    if found is None or found[0] > state.posMax:
         return False
+    end, text = found
     if not silent:
-        state.push("text", "", 0).content = state.src[state.pos : end]
+        state.push("text", "", 0).content = text
     state.pos = end
     return True
 
 
-def _formula_end(text: str, start: int) -> int | None:
-    """Where the formula that begins at `start` ends; None where none begins."""
+def _formula(text: str, start: int) -> tuple[int, str] | None:
+    """Where the formula that begins at `start` ends, and how it is shown; None: none begins."""
+    if text[start] not in "\\$":
+        return None
     for opening, closing in _PAIRS:
         if text.startswith(opening, start):
-            end = text.find(closing, start + len(opening))
-            # not closed yet: the backslash stays all the same
-            return start + len(opening) if end < 0 else end + len(closing)
+            inner = start + len(opening)
+            end = text.find(closing, inner)
+            if end < 0:  # not closed yet: the backslash stays all the same
+                return inner, opening
+            shown = readable(text[inner:end], displayed=opening != "\\(")
+            end += len(closing)
+            return end, shown or text[start:end]
     if box := _BOX_BEGIN.match(text, start):
-        return _brace_end(text, box.end())
+        end = _brace_end(text, box.end())
+        return end, readable(text[start:end]) or text[start:end]
     match = _DOLLAR.match(text, start)
-    return match.end() if match else None
+    if match is None or not is_formula(match[0][1:-1]):
+        return None
+    return match.end(), readable(match[0][1:-1]) or match[0]
 
 
 def _brace_end(text: str, start: int) -> int:

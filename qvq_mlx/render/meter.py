@@ -86,14 +86,20 @@ class Meter:
         tokens = self.progress.done if self.progress is not None else 0
         return [f"Checking {short(self.clock() - self.checking_since)}", f"{tokens:,} tok"]
 
-    def header(self, word: str, tokens: int, since: float | None) -> list[str]:
-        """`Thinking 12s`, `480 tok`, `40 tok/s`: the rate once it means something."""
+    def headers(self, word: str, tokens: int, since: float | None, budget: int | None) -> list[str]:
+        """`Thinking 12s · 480/4,096 tok · 7.9 tok/s`, and ever shorter ways to say it.
+
+        The rate comes once it means something; `budget` None: no bounds.
+        """
         elapsed = self.clock() - since if since is not None else 0.0
-        parts = [f"{word} {short(elapsed)}", f"{tokens:,} tok"]
+        head = f"{word} {short(elapsed)}"
+        count = f"{tokens:,}" if budget is None else f"{tokens:,}/{budget:,}"
+        rates = []
         if elapsed >= 1 and tokens > 1:
-            speed = tokens / elapsed
-            parts.append(f"{speed:.1f} tok/s" if speed < 10 else f"{speed:,.0f} tok/s")
-        return parts
+            speed = (tokens - 1) / elapsed
+            rate = f"{speed:.1f}" if speed < 10 else f"{speed:,.0f}"
+            rates = [f"{head} · {count} tok · {rate} tok/s", f"{head} · {count} · {rate}/s"]
+        return [*rates, f"{head} · {count} tok", f"{head} · {count}", f"{head} · {tokens:,}", head]
 
     def _start(self) -> None:
         if self.first is None:
@@ -136,6 +142,8 @@ def thought(meter: Meter) -> list[str]:
 def stats_line(stats: Stats) -> str:
     """The numbers of `--verbose` after the end."""
     cached = f", {stats.cached_tokens:,} cached" if stats.cached_tokens else ""
+    if stats.cached_images:
+        cached += f" ({stats.cached_images} image{'s' * (stats.cached_images > 1)})"
     parts = [
         f"prompt {stats.prompt_tokens:,} tokens, {stats.image_tokens:,} of them image{cached}",
         f"thinking {stats.thinking_tokens:,}",

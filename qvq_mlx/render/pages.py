@@ -14,7 +14,12 @@ from qvq_mlx.render.answer import Answer
 from qvq_mlx.render.clean import clean, clean_line
 from qvq_mlx.render.rows import BLANK, Row, at_both_ends, bold, cells, cut, dim, plain, wrap
 
-_KEYS = "t thinking · / search · n next · space page · q leave"
+_KEYS = (
+    "t thinking · / search · n next · space page · q leave",
+    "t thinking · / search · q leave",
+    "q leave",
+)
+"""What can be pressed, in as many words as there is room for."""
 
 
 class Key(Enum):
@@ -58,9 +63,8 @@ class Story:
 class Pages:
     """The state of the view."""
 
-    def __init__(self, story: Story, *, colour: bool) -> None:
+    def __init__(self, story: Story) -> None:
         self._story = story
-        self._colour = colour
         self._open = False
         self._top = 0
         self._width, self._height = 80, 24
@@ -139,7 +143,7 @@ class Pages:
         if story.answer.strip():
             if story.unfinished:
                 rows.append(dim(cut("unfinished answer:", width)))
-            answer = Answer(colour=self._colour)
+            answer = Answer()
             answer.replace(clean(story.answer))
             rows += answer.rows(width)
         for note in story.notes:
@@ -191,7 +195,7 @@ class Pages:
             self._top = later[0] if later else hits[0]
         else:
             self._top = earlier[-1] if earlier else hits[-1]
-        self._said = f"{len(hits)} rows hold {self._wanted}"
+        self._said = f"{len(hits)} {'row holds' if len(hits) == 1 else 'rows hold'} {self._wanted}"
 
     def _hidden_hit(self, wanted: str) -> bool:
         return wanted in self._story.thinking.casefold()
@@ -217,5 +221,7 @@ class Pages:
             return plain(entered)
         last = min(len(self._rows), self._top + self._room)
         place = f"{self._top + 1}-{last} of {len(self._rows)}"
-        foot = at_both_ends(cut(clean_line(self._said) or place, width), _KEYS, width)
+        said = cut(clean_line(self._said) or place, width)
+        keys = next((keys for keys in _KEYS if cells(f"{said}  {keys}") <= width), "")
+        foot = at_both_ends(said, keys, width)
         return Row(foot.plain, f"\x1b[2m{foot.plain}\x1b[0m")

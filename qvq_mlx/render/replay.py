@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.clip import Clip, Visual
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.events import AnswerDelta, Done, Event, Stats, ThinkingDelta
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.plan import Plan
-from qvq_mlx.core.records import ImageRecord, RequestRecord
+from qvq_mlx.core.records import ImageRecord, RequestRecord, VideoRecord
 from qvq_mlx.core.request import ThinkingView
 from qvq_mlx.render.meter import Meter, thought
 from qvq_mlx.render.tty import Manner, Screen
@@ -108,7 +109,9 @@ def _plan(request: RequestRecord) -> Plan:
     )
 
 
-def _picture(image: ImageRecord) -> Picture:
+def _picture(image: ImageRecord) -> Visual:
+    if image.video is not None:
+        return _clip(image, image.video)
     return Picture(
         name=image.path,
         source_width_px=image.source_width_px,
@@ -120,4 +123,25 @@ def _picture(image: ImageRecord) -> Picture:
         rgb=b"",
         page=image.page,
         crop=image.crop,
+    )
+
+
+def _clip(image: ImageRecord, video: VideoRecord) -> Clip:
+    span_s = None
+    if video.start_s is not None and video.end_s is not None:
+        span_s = (video.start_s, video.end_s)
+    return Clip(
+        name=image.path,
+        source_width_px=image.source_width_px,
+        source_height_px=image.source_height_px,
+        width_px=image.width_px,
+        height_px=image.height_px,
+        tokens=image.tokens,
+        sha256=image.sha256,
+        frames=(b"",) * video.frames,
+        times_s=video.times_s,
+        fps=video.fps,
+        duration_s=video.duration_s,
+        source_fps=video.source_fps,
+        span_s=span_s,
     )

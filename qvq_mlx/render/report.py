@@ -18,7 +18,7 @@ from qvq_mlx.render.rows import cells, wrap
 _VERDICT_COLUMNS = 9
 _LEAST_COLUMNS = 36
 """A fact with less room beside its name stands below it, or behind a colon where both fit."""
-_STYLES = {Health.OK: "2", Health.WARNING: "33", Health.PROBLEM: "1;31"}
+_STYLES = {Health.OK: "2", Health.WARNING: "1", Health.PROBLEM: "1;31"}
 
 
 def write_report(env: Env, record: DoctorRecord) -> None:

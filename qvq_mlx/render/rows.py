@@ -1,14 +1,19 @@
 """Lines of the screen, measured in cells.
 
-Law: widths add up: the width of a text is the sum over its characters. That overestimates joined
-emoji on some terminals and never makes a row wider than it may be.
+Law: a row is broken between characters as people see them: what is joined to the character before
+(accents, selectors, skin tones, the parts of a family or a flag) stays with it and takes no cells
+of its own, as in rich and in terminals of this decade. Widths of such characters add up. Where a
+terminal takes more cells than this, its right margin cuts the row; nothing else moves.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
-from rich.cells import get_character_cell_size
+from rich.cells import cell_len, get_character_cell_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +25,15 @@ class Row:
 
 
 BLANK = Row("", "")
+
+_JOINER, _EMOJI = "\u200d", "\ufe0f"
+_TONES = range(0x1F3FB, 0x1F400)
+_FLAGS = range(0x1F1E6, 0x1F200)
+_SIGNS = frozenset("♀♂⚕⚖✈❤⚧")
+_CLOSING = frozenset("，。、；：？！）」』】》〉”’…)]},.;:?!")
+_OPENING = frozenset("（「『【《〈“‘([{")
+_LETTERS = re.compile(r"[\x20-\x7e\xa0-\xac\xae-\u02ff\u0370-\u0482]*")
+"""Text in which every character takes one cell and is joined to none."""
 
 
 def plain(text: str) -> Row:
@@ -38,10 +52,10 @@ def bold(text: str) -> Row:
 
 
 def cells(text: str) -> int:
-    """How many columns `text` takes. The emoji selector counts, as it may widen its neighbour."""
-    if text.isascii():
+    """How many columns `text` takes."""
+    if text.isascii() or _LETTERS.fullmatch(text):
         return len(text)
-    return sum(_size(character) for character in text)
+    return sum(size for _, _, size in _characters(text))
 
 
 def cut(text: str, width: int) -> str:
@@ -49,33 +63,58 @@ def cut(text: str, width: int) -> str:
     if cells(text) <= width:
         return text
     used = 0
-    for index, character in enumerate(text):
-        used += _size(character)
+    for start, _, size in _characters(text):
+        used += size
         if used > width:
-            return text[:index]
+            return text[:start]
     return text
 
 
-def spans(line: str, width: int) -> list[tuple[int, int]]:
-    """Where to break `line`, at spaces where there are some; the spans cover all of it.
+def lines_taken(text: str, width: int) -> int:
+    """How many lines of a terminal `text` takes that breaks it wherever its margin is."""
+    if text.isascii():
+        return max(1, -(-len(text) // max(1, width)))
+    lines, used = 1, 0
+    for _, _, size in _characters(text):
+        if used + size > width and used:
+            lines, used = lines + 1, 0
+        used += size
+    return lines
 
-    A row is `line[start:end].rstrip()`: the spaces at a break belong to the row before it.
+
+def spans(line: str, width: int) -> list[tuple[int, int]]:
+    """Where to break `line`: at spaces and beside wide characters, else where it must be; the
+    spans cover all of it.
+
+    A row is `line[start:end].rstrip()`: the spaces at a break belong to the row before it. To
+    begin anew where a row begins gives the same rows.
     """
+    if width >= len(line) and line.isascii():
+        return [(0, len(line))]
     found = []
     start = used = 0
-    word = 0  # where the current word begins
-    for index, character in enumerate(line):
+    word = word_used = 0  # where the current word begins, and how much of the row is before it
+    wide = False  # the last character is wide, and something may follow it on another row
+    for index, end, size in _characters(line):
+        character = line[index]
         if character == " ":
-            used += 1
-            word = index + 1
+            used += size
+            word, word_used, wide = end, used, False
             continue
-        size = _size(character)
+        if (wide or (size > 1 and index and line[index - 1] not in _OPENING)) and (
+            character not in _CLOSING
+        ):
+            word, word_used = index, used
         while used + size > width and index > start:
-            end = word if word > start else index
-            found.append((start, end))
-            start = end
-            used = cells(line[start:index])
+            if word > start:
+                found.append((start, word))
+                start, used = word, used - word_used
+            else:
+                found.append((start, index))
+                start, used = index, 0
+            word_used = 0
         used += size
+        wide = size > 1 and character not in _OPENING
     found.append((start, len(line)))
     return found
 
@@ -89,21 +128,6 @@ def wrap(text: str, width: int) -> list[str]:
     ]
 
 
-def tail(text: str, width: int, count: int, *, compact: bool) -> list[str]:
-    """The last `count` rows of `text`; `compact` leaves out blank ones."""
-    rows: list[str] = []
-    end = len(text)
-    while len(rows) < count and end >= 0:
-        start = text.rfind("\n", 0, end) + 1
-        # a line without end is not wrapped from its beginning again and again
-        start_shown = start + max(0, end - start - _LONG) // _LONG * _LONG
-        line = text[start_shown:end].expandtabs(4)
-        if line.strip() or not compact:
-            rows = wrap(line, width) + rows
-        end = start - 1
-    return rows[-count:] if count > 0 else []
-
-
 def joined(parts: list[str], width: int) -> str:
     """The parts in one row, as many from the first as fit."""
     text = parts[0]
@@ -112,6 +136,17 @@ def joined(parts: list[str], width: int) -> str:
             break
         text += f" · {part}"
     return cut(text, width)
+
+
+def packed(parts: list[str], width: int) -> list[str]:
+    """All parts, as many in a row as fit; one that is too long is wrapped."""
+    rows: list[str] = []
+    for part in parts:
+        if rows and cells(rows[-1]) + 3 + cells(part) <= width:
+            rows[-1] += f" · {part}"
+        else:
+            rows += wrap(part, width)
+    return rows
 
 
 def at_both_ends(text: str, note: str, width: int) -> Row:
@@ -123,8 +158,32 @@ def at_both_ends(text: str, note: str, width: int) -> Row:
     return Row(left + note, left + dim(note).styled)
 
 
-_LONG = 8000
+def _characters(text: str) -> Iterator[tuple[int, int, int]]:
+    """Start, end and cells of each character as people see them."""
+    start, size = 0, 0
+    before = ""
+    flags = 0  # how many halves of flags stand in a row
+    for index, character in enumerate(text):
+        own = _size(character)
+        flag = ord(character) in _FLAGS
+        flags = flags + 1 if flag else 0
+        # between letters the joiner only shapes them: each keeps its cell
+        pictured = before == _JOINER and (own > 1 or character in _SIGNS)
+        joins = own == 0 or pictured or (flag and flags % 2 == 0)
+        if index and (joins or (ord(character) in _TONES and size)):
+            if character == _EMOJI:
+                size = max(size, cell_len(text[start : index + 1]))
+            elif size == 0:
+                size = own
+        else:
+            if index:
+                yield start, index, size
+            start, size = index, own
+        before = character
+    if text:
+        yield start, len(text), size
 
 
+@lru_cache(maxsize=8192)
 def _size(character: str) -> int:
-    return 1 if character == "\ufe0f" else get_character_cell_size(character)
+    return 2 if ord(character) in _FLAGS else get_character_cell_size(character)

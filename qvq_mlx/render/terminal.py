@@ -7,6 +7,7 @@ where nothing else did, and for as long as Ctrl-Z stops the process.
 from __future__ import annotations
 
 import atexit
+from collections.abc import Mapping
 from typing import TextIO
 
 from qvq_mlx.core.env import Env
@@ -15,12 +16,29 @@ from qvq_mlx.render.keys import Keys, Pressed
 from qvq_mlx.render.live import LiveArea
 
 
+def redrawable(environ: Mapping[str, str]) -> bool:
+    """Whether rows can be drawn over on this terminal.
+
+    Not on a dumb one, not where a CI system records it, and not where plain lines are wished for
+    (QVQ_PLAIN, which `config` turns into TERM=dumb).
+    """
+    told = environ.get("CI", "").lower() not in ("", "0", "false")
+    return environ.get("TERM", "dumb") not in ("", "dumb") and not told
+
+
+def styled(environ: Mapping[str, str]) -> bool:
+    """Whether bold and dim are wanted even where nothing can be drawn over (FORCE_COLOR)."""
+    return environ.get("FORCE_COLOR", "").lower() not in ("", "0", "false")
+
+
 class Terminal:
     """What is drawn on, and what is listened to. `keyboard` False: the keys are another's."""
 
     def __init__(self, env: Env, stream: TextIO, *, keyboard: bool) -> None:
-        able = env.environ.get("TERM", "dumb") not in ("", "dumb")
-        self.area = LiveArea(stream, env.terminal_size, able=able)
+        able = redrawable(env.environ)
+        self.area = LiveArea(
+            stream, env.terminal_size, able=able, styled=able or styled(env.environ)
+        )
         self._size = env.terminal_size
         self._keys = Keys(env)
         self._keyboard = keyboard and able

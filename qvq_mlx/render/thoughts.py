@@ -9,19 +9,23 @@ from qvq_mlx.render.rows import spans, wrap
 
 
 class Thoughts:
-    """How much of the thinking is in the scrollback. The text is the transcript's."""
+    """What of the thinking is not in the scrollback yet."""
 
     def __init__(self) -> None:
-        self._taken = 0  # characters
+        self._rest = ""
 
-    def take(self, text: str, width: int, *, ended: bool, rows: bool) -> list[str]:
+    def add(self, text: str) -> None:
+        """The thinking goes on."""
+        self._rest += text
+
+    def take(self, width: int, *, ended: bool, rows: bool) -> list[str]:
         """The rows that will not change any more: all of them where the thinking has ended.
 
         `rows`: of the line that is being written, take the rows that are full.
         """
-        new = text[self._taken :]
+        new = self._rest
         if ended:
-            self._taken = len(text)
+            self._rest = ""
             return wrap(new.rstrip(), width) if new.strip() else []
         end = new.rfind("\n") + 1
         found = wrap(new[: end - 1], width) if end else []
@@ -30,9 +34,9 @@ class Thoughts:
             pieces = spans(line, width)
             found += [line[start:stop].rstrip() for start, stop in pieces[:-1]]
             end += pieces[-1][0]
-        self._taken += end
+        self._rest = new[end:]
         return found
 
-    def rest(self, text: str, width: int) -> list[str]:
+    def rest(self, width: int) -> list[str]:
         """The rows that are left."""
-        return wrap(text[self._taken :], width) if len(text) > self._taken else []
+        return wrap(self._rest, width) if self._rest else []

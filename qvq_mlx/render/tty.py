@@ -3,13 +3,14 @@
 Law: the answer is provisional until `Done`, because the model may take it back. So the line about
 the thinking and the answer stay in the live area while they fit, and a retraction leaves no
 ghost; what had to go to the scrollback is never rewritten, and a retraction then says so. Nothing
-of the model's reaches the terminal uncleaned. A frame is drawn at most 12 times a second; at
-once where a stage moved on, something went to the scrollback or a key was pressed.
+of the model's reaches the terminal uncleaned. A frame is drawn at most 12 times a second, and so
+seldom that drawing takes at most 1/60 of the time; at once where a stage moved on, something
+went to the scrollback or a key was pressed. An event that draws nothing costs the same however
+much was said before it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from qvq_mlx.core.env import Env
@@ -23,31 +24,28 @@ from qvq_mlx.core.events import (
     Progress,
     Stage,
     ThinkingDelta,
-    Transcript,
 )
+from qvq_mlx.core.forecast import STAGES, Forecast, Rates
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.request import ThinkingView
+from qvq_mlx.render import Wishes
 from qvq_mlx.render.answer import Answer
 from qvq_mlx.render.clean import Cleaner, clean_line, writable
 from qvq_mlx.render.documents import boxed_or_whole
-from qvq_mlx.render.meter import Meter, Stages, short, status, thought
-from qvq_mlx.render.rows import (
-    BLANK,
-    Row,
-    at_both_ends,
-    bold,
-    cells,
-    dim,
-    joined,
-    plain,
-    tail,
-    wrap,
-)
+from qvq_mlx.render.flow import Flow
+from qvq_mlx.render.header import header_row, key_notes, key_rows, status_row
+from qvq_mlx.render.markdown import box_text
+from qvq_mlx.render.meter import Meter, Stages, short, thought
+from qvq_mlx.render.rows import BLANK, Row, bold, cells, dim, joined, plain, wrap
+from qvq_mlx.render.spoken import Spoken
 from qvq_mlx.render.terminal import Terminal
 from qvq_mlx.render.thoughts import Thoughts
 
 _FRAME_S = 1 / 12
+_SHARE = 60
+"""A frame waits this many times as long as the one before it took to draw."""
 _TAIL_ROWS = 6
+_NO_WISHES = Wishes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +64,41 @@ class Manner:
     hint: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a screen has to know before the first event.
+
+    `receipts` say what was read; `can_conclude`: the answer can be asked for while it thinks;
+    `budget_tokens` None: no bounds. `image_tokens` and `prompt_tokens` as they are expected.
+    """
+
+    receipts: tuple[str, ...] = ()
+    can_conclude: bool = False
+    budget_tokens: int | None = None
+    image_tokens: int = 0
+    prompt_tokens: int = 0
+    rates: Rates = Rates()
+
+
+def opening_of(plan: Plan) -> Opening:
+    """The opening of a run that is about to start. Four characters are about a token."""
+    image_tokens = sum(picture.tokens for picture in plan.pictures)
+    return Opening(
+        receipts=tuple(picture.receipt for picture in plan.pictures[plan.seen_pictures :]),
+        can_conclude=bool(plan.card.thinking.closing),
+        budget_tokens=plan.budget_tokens,
+        image_tokens=image_tokens,
+        prompt_tokens=image_tokens + (len(plan.question) + len(plan.system or "")) // 4 + 20,
+        rates=plan.rates,
+    )
+
+
 class Screen:
     """The renderer of a terminal."""
 
-    def __init__(
-        self, env: Env, *, manner: Manner, answer_now: Callable[[], None] = lambda: None
-    ) -> None:
-        """`answer_now`: a person asks for the answer, while the model thinks."""
+    def __init__(self, env: Env, *, manner: Manner, wishes: Wishes = _NO_WISHES) -> None:
         self._env = env
-        self._answer_now = answer_now
-        self._can_conclude = False
+        self._wishes = wishes
         self._manner = manner
         # behind a pipe, the keyboard may be a pager's
         keyboard = manner.answers or manner.view is ThinkingView.TAIL
@@ -85,21 +108,33 @@ class Screen:
         self._cleaner = Cleaner()
         self._meter = Meter(env.clock)
         self._stages = Stages(env.clock)
-        self._transcript = Transcript()
+        self._spoken = Spoken(self._meter, manner.view)
+        self._opening = Opening()
+        self._forecast = Forecast(env.clock, Rates(), {})
+        self._flow = Flow()
         self._thoughts = Thoughts()
-        self._answer = Answer(colour=not env.environ.get("NO_COLOR"))
+        self._answer = Answer()
         self._line_kept = False  # the line about the thinking is in the scrollback
         self._expanded = False
-        self._drawn_at = float("-inf")
+        self._explaining = False
+        self._next_frame_at = float("-inf")
 
     def begin(self, plan: Plan) -> None:
         """Say what was read, and take the keyboard."""
-        self._can_conclude = bool(plan.card.thinking.closing)
+        self.open(opening_of(plan))
+
+    def open(self, opening: Opening) -> None:
+        """`begin`, for events that are no run of this moment."""
+        self._opening = opening
+        amounts = {Stage.LOAD: 0.0, Stage.ENCODE: float(opening.image_tokens)}
+        amounts[Stage.PREFILL] = float(opening.prompt_tokens)
+        if not opening.image_tokens:
+            del amounts[Stage.ENCODE]
+        self._forecast = Forecast(self._env.clock, opening.rates, amounts)
         self._meter.begin()
         self._terminal.take()
         if self._manner.answers and not self._manner.quiet:
-            new = plan.pictures[plan.seen_pictures :]
-            receipts = [clean_line(picture.receipt) for picture in new]
+            receipts = [clean_line(receipt) for receipt in opening.receipts]
             self._keep(
                 [plain(row) for line in receipts for row in wrap(line, self._terminal.width)]
             )
@@ -113,15 +148,22 @@ class Screen:
             case Done():
                 self._finish(event, said)
                 return
-            case AnswerRetracted():
+            case ThinkingDelta(text=text):
+                self._think(text)
+            case AnswerRetracted(text=text):
                 said += self._take_back()
+                self._think(text)
             case AnswerDelta(text=text):
                 self._answer.add(text)
             case Notice() if not self._manner.quiet:
                 said += self._aside([f"note[{event.code}]: {event.text}"])
-            case Progress() | ThinkingDelta() | Notice():
+            case Progress():
+                self._forecast.saw(event)
+            case Notice():
                 pass
-        self._transcript.add(event)
+        if not self._area.able and self._manner.answers and not self._manner.quiet:
+            lines = self._spoken.lines(event)
+            said += [plain(row) for line in lines for row in wrap(line, self._terminal.width)]
         # a stage may stay for long as it is now
         self._refresh(said, urgent=isinstance(event, Progress) and self._meter.first is None)
 
@@ -131,7 +173,17 @@ class Screen:
 
     @property
     def _thought(self) -> bool:
-        return bool(self._transcript.thinking) and self._manner.view is not ThinkingView.NONE
+        return bool(self._flow) and self._manner.view is not ThinkingView.NONE
+
+    @property
+    def _can_answer(self) -> bool:
+        """Whether there is thinking that the user may cut short."""
+        return self._opening.can_conclude and bool(self._flow) and not self._answer
+
+    def _think(self, text: str) -> None:
+        self._flow.add(text)
+        if self._manner.view is ThinkingView.FULL:
+            self._thoughts.add(text)
 
     def _aside(self, lines: list[str]) -> list[Row]:
         """Rows above the live area; or stderr itself, where writing there tears nothing."""
@@ -155,29 +207,38 @@ class Screen:
     def _refresh(self, said: list[Row], *, urgent: bool) -> None:
         """Draw a frame if one is due."""
         urgent = self._terminal.stopped() or bool(said) or urgent
-        pressed = self._terminal.pressed()
-        if pressed.answer and self._can_conclude and self._transcript.thinking and not self._answer:
-            self._answer_now()
-        if pressed.toggles % 2 and self._manner.view is ThinkingView.TAIL:
-            self._expanded = not self._expanded
-            urgent = True
+        urgent = self._heard() or urgent
         now = self._env.clock()
-        if not urgent and now - self._drawn_at < _FRAME_S:
+        if not urgent and now < self._next_frame_at:
             return
-        self._drawn_at = now
         said = said + self._due()
         self._area.draw(self._frame() if self._area.able else [], said)
+        ended = self._env.clock()
+        self._next_frame_at = now + max(_FRAME_S, _SHARE * (ended - now))
+
+    def _heard(self) -> bool:
+        """Do what the keys ask for. True where the screen looks different now."""
+        pressed = self._terminal.pressed()
+        if pressed.stop:
+            self._wishes.stop()
+        if pressed.answer and self._can_answer:
+            self._wishes.answer_now()
+        turned = bool(pressed.toggles % 2) and self._manner.view is ThinkingView.TAIL
+        asked = bool(pressed.explanations % 2)
+        self._expanded ^= turned
+        self._explaining ^= asked
+        return turned or asked
 
     def _due(self) -> list[Row]:
         """What has to go to the scrollback now."""
         rows = self._new_thinking(ended=bool(self._answer))
         if not self._area.able or not self._manner.answers or self._manner.boxed_only:
             return rows
-        if self._expanded and not self._line_kept:
-            return rows  # the thinking is on show, all of the answer waits
-        budget = max(1, self._terminal.height - 2)
+        if self._expanded or not self._answer:
+            return rows  # while the thinking is on show, all of the answer waits
+        budget = max(1, self._room - 2)
         head = self._head()
-        answer = self._answer.rows(self._terminal.width) if self._answer else []
+        answer = self._answer.rows(self._terminal.width)
         if len(head) + len(answer) <= budget:
             return rows
         rows += head
@@ -188,9 +249,7 @@ class Screen:
         """FULL: the rows of the thinking that will not change any more."""
         if self._manner.view is not ThinkingView.FULL:
             return []
-        rows = self._thoughts.take(
-            self._transcript.thinking, self._terminal.width, ended=ended, rows=self._area.able
-        )
+        rows = self._thoughts.take(self._terminal.width, ended=ended, rows=self._area.able)
         return [*map(dim, rows), *([BLANK] if ended and rows else [])]
 
     def _head(self) -> list[Row]:
@@ -202,37 +261,55 @@ class Screen:
     def _thought_line(self) -> list[Row]:
         line, hint = " · ".join(thought(self._meter)), self._manner.hint
         if self._manner.view is not ThinkingView.FULL:
-            line = f"▸ {line}"
+            line = f"▸ {line}" if self._area.able else line
             # a command that is cut in two cannot be copied
             between = " · " if cells(f"{line} · {hint}") <= self._terminal.width else "\n"
             line += between + hint if hint else ""
         return [dim(row) for row in wrap(line, self._terminal.width)]
 
+    @property
+    def _room(self) -> int:
+        """Rows for what is not the keys."""
+        return max(1, self._terminal.height - len(self._keys()))
+
+    def _keys(self) -> list[Row]:
+        if not (self._explaining and self._terminal.has_keys):
+            return []
+        return key_rows(
+            self._terminal.width,
+            view=self._manner.view,
+            can_answer=self._can_answer,
+            expanded=self._expanded,
+            height=self._terminal.height - 2,
+        )
+
     def _frame(self) -> list[Row]:
         """The live area as it should be now."""
+        return [*self._body(), *self._keys()]
+
+    def _body(self) -> list[Row]:
         if self._answer and self._manner.answers:
             return [*self._answer_frame(), *self._checking()]
-        if self._meter.first is None:
-            progress = self._meter.progress
-            if progress is None or self._manner.quiet:
-                return []
-            parts = [status(progress)]
-            if progress.stage is Stage.VOTE:  # long, and nothing else moves meanwhile
-                parts.append(short(self._meter.working_s))
-            return [plain(joined(parts, self._terminal.width))]
-        return self._thinking_frame()
+        if self._meter.first is not None:
+            return self._thinking_frame()
+        progress, width = self._meter.progress, self._terminal.width
+        if progress is None or self._manner.quiet:
+            return []
+        if progress.stage is Stage.VOTE:  # long, and nothing else moves meanwhile
+            vote = f"{progress.stage.value} {progress.done:,}/{progress.total:,}"
+            return [plain(joined([vote, short(self._meter.working_s)], width))]
+        stages = [s for s in STAGES if s is not Stage.ENCODE or self._opening.image_tokens]
+        return [status_row(progress, stages, self._forecast.left_s, width)]
 
     def _answer_frame(self) -> list[Row]:
         head = self._head()
         if self._manner.boxed_only:
             return head[:-1]
-        room = max(1, self._terminal.height - len(head))
+        room = max(1, self._room - len(head))
         rows = self._answer.rows(self._terminal.width)
-        if self._expanded and head:
+        if self._expanded and self._thought:
             shown = min(len(rows), max(1, room // 3))
-            thinking = tail(
-                self._transcript.thinking, self._terminal.width, room - shown - 1, compact=False
-            )
+            thinking = self._flow.rows(self._terminal.width, room - shown - 1, compact=False)
             head = [*head[:-1], *map(dim, thinking), BLANK]
             room = shown
         return head + rows[-room:]
@@ -247,14 +324,13 @@ class Screen:
             case ThinkingView.LINE:
                 return [self._header()]
             case ThinkingView.TAIL:
-                room = self._terminal.height - 1
-                count = room - 2 if self._expanded else min(_TAIL_ROWS, room)
-                text = self._transcript.thinking
-                rows = tail(text, width, max(1, count), compact=not self._expanded)
+                room = self._room - 1
+                count = room - 1 if self._expanded else min(_TAIL_ROWS, room)
+                rows = self._flow.rows(width, max(1, count), compact=not self._expanded)
                 return [self._header(), *map(dim, rows)]
             case ThinkingView.FULL:
-                rows = self._thoughts.rest(self._transcript.thinking, width)
-                return [*map(dim, rows[-(self._terminal.height - 1) :]), self._header()]
+                rows = self._thoughts.rest(width)
+                return [*map(dim, rows[max(0, len(rows) - self._room + 1) :]), self._header()]
 
     def _checking(self) -> list[Row]:
         """Below an answer that stands: that it is looked at again."""
@@ -262,27 +338,25 @@ class Screen:
         return [BLANK, dim(joined(parts, self._terminal.width))] if parts else []
 
     def _header(self) -> Row:
-        """`Thinking 12s · 480 tok · 40 tok/s`, as much of it as fits, and the key."""
-        meter = self._meter
+        """`Thinking 12s · 480/4,096 tok · 7.9 tok/s`, as much of it as fits, and the keys."""
+        meter, width, view = self._meter, self._terminal.width, self._manner.view
         if parts := meter.checking():
-            return plain(joined(parts, self._terminal.width))
-        if self._manner.view is ThinkingView.NONE:
-            parts = [f"Working {short(meter.working_s)}"]
+            return plain(joined(parts, width))
+        if view is ThinkingView.NONE:
+            variants = [f"Working {short(meter.working_s)}"]
         elif self._answer:
-            parts = meter.header("Answering", meter.answer_tokens, meter.answering_since)
+            variants = meter.headers("Answering", meter.answer_tokens, meter.answering_since, None)
         else:
-            parts = meter.header("Thinking", meter.thinking_tokens, meter.first)
-        keyed = self._terminal.has_keys and self._manner.view is ThinkingView.TAIL
-        note = ("t collapses" if self._expanded else "t expands") if keyed else ""
-        head, width = joined(parts, self._terminal.width), self._terminal.width
-        if keyed and self._can_conclude and not self._answer:
-            both = f"{note} · a answers"
-            note = both if cells(f"{head}  {both}") <= width else note
-        return at_both_ends(head, note, width)
+            budget = self._opening.budget_tokens
+            variants = meter.headers("Thinking", meter.thinking_tokens, meter.first, budget)
+        notes = []
+        if self._terminal.has_keys:
+            notes = key_notes(view=view, can_answer=self._can_answer, expanded=self._expanded)
+        return header_row(variants, notes, width)
 
     def _finish(self, done: Done, said: list[Row]) -> None:
         """Everything that stands goes to the scrollback."""
-        whole = done.answer_source is AnswerSource.WHOLE and bool(self._transcript.thinking)
+        whole = done.answer_source is AnswerSource.WHOLE and bool(self._flow)
         rows = [] if whole else self._new_thinking(ended=True)
         if self._manner.answers:
             rows += self._whole(done) if whole else self._rest(done)
@@ -291,9 +365,8 @@ class Screen:
 
     def _whole(self, done: Done) -> list[Row]:
         """What came as thinking was the answer."""
-        self._transcript.add(done)
         if not self._answer.started:
-            self._answer.replace(self._transcript.answer)
+            self._answer.replace((self._flow.text + self._answer.text).strip())
         self._line_kept = True
         return self._answer_rows(done)
 
@@ -304,15 +377,15 @@ class Screen:
         return self._thought_line() if self._thought else []
 
     def _answer_rows(self, done: Done) -> list[Row]:
-        text = self._answer.text.strip()
-        if not text:
+        if not self._answer:
             return []
+        text = self._answer.text.strip()
+        width = self._terminal.width
         if self._manner.boxed_only and done.complete:
-            return [bold(row) for row in wrap(boxed_or_whole(text), self._terminal.width)]
-        if not self._area.able:
-            rows = [plain(line) for line in text.split("\n")]
-        else:
-            rows = self._answer.rows(self._terminal.width)
+            found = boxed_or_whole(text)
+            content = box_text(found) if found != text and self._area.able else found
+            return [bold(row) for row in wrap(content, width)]
+        rows = self._answer.rows(width) if self._area.able else [*map(plain, text.split("\n"))]
         if done.complete:
             return rows
         if self._answer.started:

@@ -60,7 +60,7 @@ def can_view(env: Env) -> bool:
 
 def view(story: Story, env: Env) -> None:
     """Go through a run until the person leaves. Ctrl-C leaves too."""
-    Viewer(env, Pages(story, colour=not env.environ.get("NO_COLOR"))).run()
+    Viewer(env, Pages(story)).run()
 
 
 class Viewer:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from qvq_mlx.core.env import Env
 from qvq_mlx.render.live import LiveArea
 from qvq_mlx.render.rows import plain
+from qvq_mlx.render.terminal import redrawable
 
 
 class Working:
     """The last line of stderr. Nothing where stderr is no terminal, or with `quiet`."""
 
     def __init__(self, env: Env, *, quiet: bool = False) -> None:
-        able = env.stderr.isatty() and env.environ.get("TERM", "dumb") not in ("", "dumb")
+        able = env.stderr.isatty() and redrawable(env.environ)
         self._area = LiveArea(env.stderr, env.terminal_size, able=able and not quiet)
 
     def show(self, text: str) -> None:

@@ -15,7 +15,7 @@ from qvq_mlx.core.errors import ModelError, UnknownModelError
 from qvq_mlx.store import local
 from qvq_mlx.store.cardfile import read_cards
 from qvq_mlx.store.shape import stated_shape
-from qvq_mlx.store.stated import stated
+from qvq_mlx.store.stated import stated, with_own_maximum
 
 CARD = "qvq-card.toml"
 """A folder of weights may carry its own card; `qvq convert` writes one."""
@@ -56,6 +56,8 @@ def resolve(name: str, hub_cache: Path, own: Path | None = None) -> tuple[ModelC
     card = find(name, own)
     folder = folder_of(card, hub_cache)
     card = card if card.family else stated(card, folder)
+    if card.sees:
+        card = replace(card, vision=with_own_maximum(card.vision, folder))
     return measured(card, folder), folder
 
 

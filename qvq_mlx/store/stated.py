@@ -36,9 +36,28 @@ def stated(card: ModelCard, folder: Path) -> ModelCard:
         sees=layout is not None,
         system=_system(template, family),
         thinking=_thinking(template),
-        vision=_limits(config, family, layout, folder) if layout else VisionLimits(),
+        vision=(
+            replace(
+                _limits(config, family, layout, folder), video=_takes_video(card.name, template)
+            )
+            if layout
+            else VisionLimits()
+        ),
         boxes=FACTS[family].boxes,
     )
+
+
+def with_own_maximum(limits: VisionLimits, folder: Path) -> VisionLimits:
+    """`limits` with what the checkpoint's image processor allows a picture, where it says so."""
+    path = folder / "preprocessor_config.json"
+    processor = Fields(path, read_json(path, missing_ok=True))
+    if "max_pixels" not in processor and "longest_edge" not in processor.inside("size"):
+        return limits
+    return replace(limits, own_max_pixels=_most_pixels(processor, limits.max_pixels))
+
+
+def _most_pixels(processor: Fields, default: int) -> int:
+    return processor.whole("max_pixels", processor.inside("size").whole("longest_edge", default))
 
 
 def _limits(config: Fields, family: Family, layout: PatchLayout, folder: Path) -> VisionLimits:
@@ -53,8 +72,13 @@ def _limits(config: Fields, family: Family, layout: PatchLayout, folder: Path) -
     lower = processor.whole(
         "min_pixels", size.whole("shortest_edge", FACTS[family].min_pixels, least=0), least=0
     )
-    upper = processor.whole("max_pixels", size.whole("longest_edge", cap))
+    upper = _most_pixels(processor, cap)
     return VisionLimits(factor_px, min(lower, cap), min(upper, cap))
+
+
+def _takes_video(name: str, template: str) -> bool:
+    """By the template; QVQ's has a place for videos too, and its makers say that it takes none."""
+    return "qvq" not in name.casefold() and (not template or "<|video_pad|>" in template)
 
 
 def _system(template: str, family: Family) -> str | None:

@@ -242,6 +242,7 @@ def test_two_processes_and_the_command(tmp_path: Path) -> None:
     again = json.loads(qvq(*ask, "How many red circles are there?"))
     without = json.loads(qvq(*ask, "--no-cache", "How many red circles are there?"))
     assert first["stats"]["cached_tokens"] == without["stats"]["cached_tokens"] == 0
+    assert [run["images"][0]["cached"] for run in (first, again, without)] == [False, True, False]
     assert again["stats"]["cached_tokens"] > again["stats"]["image_tokens"]
     assert first["thinking"] == again["thinking"] == without["thinking"]
     assert qvq("cache").splitlines()[1].startswith("1 prefixes")

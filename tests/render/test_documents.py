@@ -38,7 +38,7 @@ def test_the_status_line_names_stage_and_speed_and_is_gone_at_the_end(world) -> 
     w = world(out=False)
     seen = []
     w.play(RECORDED, each=lambda: seen.append(w.window.text))
-    assert "load 62 %" in seen
+    assert "load 62 % · encode · prefill" in seen
     assert "prefill 812/1,310" in seen
     assert any(text.startswith("Thinking 12s · 1") and "10 tok/s" in text for text in seen)
     assert any(text.startswith("Answering") for text in seen)

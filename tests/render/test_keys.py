@@ -54,14 +54,14 @@ def test_a_key_expands_and_collapses_the_thinking(world, keyboard, key) -> None:
         for event in THOUGHT:
             w.now += 0.1
             renderer.feed(event)
-        assert w.window.shown[1].endswith(" t expands")
+        assert w.window.shown[1].endswith("  t expands · ? keys")
         assert len(w.window.shown[1]) == 80
         assert len(w.window.text.split("\n")) == 8
         press(keyboard, key)
         renderer.feed(ThinkingDelta("now\n", 1))
         shown = w.window.text.split("\n")
         assert len(shown) > 18
-        assert any(line.endswith(" t collapses") for line in shown)
+        assert any(line.endswith("  t collapses · ? keys") for line in shown)
         assert "line 45" in shown
         press(keyboard, b"xyz\x1b[A" + key)  # what is no key is discarded
         renderer.feed(ThinkingDelta("then\n", 1))

@@ -71,7 +71,7 @@ def test_the_screen_at_80_by_24(world) -> None:
         "",
         " legs = 2 + 2",
         "",
-        "So the result is \\[ \\frac{8}{2} = \\boxed{4} \\]",
+        "So the result is 8/2 = 4",
     ]
 
 
@@ -84,11 +84,11 @@ def test_status_names_the_stage_and_the_numbers(world) -> None:
         renderer.feed(event)
         seen.append(w.window.text.split("\n")[-1])
     assert seen == [
-        "load",
-        "load 62 %",
-        "load 100 %",
-        "encode",
-        "encode",
+        "load · encode · prefill",
+        "load 62 % · encode · prefill",
+        "load 100 % · encode · prefill",
+        "encode · prefill",
+        "encode · prefill",
         "prefill 812/1,310",
         "prefill 1,310/1,310",
     ]
@@ -219,7 +219,7 @@ def test_notices_stand_above_the_live_area(world) -> None:
 def test_notices_go_to_stderr_where_that_is_a_file(world) -> None:
     w = world(err=False)
     w.play([Notice("loop", "it repeats\x1b[31m itself"), *RECORDED])
-    assert w.stderr.getvalue() == "note[loop]: it repeats itself\n"
+    assert w.stderr.getvalue() == "note[loop]: it repeats␛[31m itself\n"
     assert "note" not in w.window.text
 
 
@@ -230,7 +230,7 @@ def test_verbose_says_what_each_stage_took(world) -> None:
     assert "load 25.0 GiB in 3.0 s" in text
     assert "encode 1,271 tokens in 2.0 s" in text
     assert "prefill 1,310 tokens in 2.0 s" in text
-    assert "thinking 400 · answer 100" in text.split("\\boxed{4} \\]")[1]
+    assert "thinking 400 · answer 100" in text.split("= 4")[1]
 
 
 @pytest.mark.parametrize("view", ThinkingView)
@@ -252,11 +252,11 @@ def test_no_control_sequence_reaches_the_screen(world, view) -> None:
         plan(f"cat{evil}.png", "\udcff.png"),
     )
     written = w.stdout.getvalue()
-    for bad in ("\x1b]", "\x9b", "\x1bc", "\x08", "\x7f", "2J", "owned", "\x07"):
+    for bad in ("\x1b]", "\x9b", "\x1bc", "\x08", "\x7f", "\x1b[2J", "\x07"):
         assert bad not in written
-    assert "cat.png 5712" in w.window.text
+    assert "cat␛[2J␛]0;owned␇<U+009B>31m␛c␍␈␡.png 5712" in w.window.text
     assert "\ufffd.png" in w.window.text
-    assert w.window.text.split("\n\n")[-1].startswith("c")
+    assert "␛]0;owned␛\\c" in w.window.text.split("\n\n")[-1]
 
 
 def test_a_dumb_terminal_gets_plain_lines(world) -> None:
@@ -266,7 +266,8 @@ def test_a_dumb_terminal_gets_plain_lines(world) -> None:
         w.play(RECORDED)
         assert w.stdout.getvalue() == (
             "cat.heic 5712×4284 → 1148×868 · 1,271 tokens\n"
-            f"▸ Thought for 18 s · 180 tokens · qvq last --thinking\n\n{ANSWER}\n"
+            "load\nencode\nprefill\nThinking\nAnswering\n"
+            f"Thought for 18 s · 180 tokens · qvq last --thinking\n\n{ANSWER}\n"
         )
 
 
@@ -357,7 +358,7 @@ def test_a_stage_that_has_just_begun_is_shown_at_once(world) -> None:
     renderer = w.start()
     for event in STAGES[:4]:  # no time passes, and then nothing comes for long
         renderer.feed(event)
-    assert w.window.text.endswith("\nencode")
+    assert w.window.text.endswith("\nencode · prefill")
     renderer.abort()
 
 

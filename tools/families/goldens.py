@@ -8,6 +8,9 @@ the CPU with eager attention; nothing of mlx takes part. Stored per family are t
     CASE.ids, CASE.positions (3, tokens), CASE.rows, CASE.logits (rows, vocab), CASE.argmax (tokens)
     greedy.ids: 120 tokens after the case "one" (after "text" where there is no vision)
     patches.N: pixels of picture N as the image processor hands them on
+    clip.*, mixed.*: the same as for a CASE, with a clip, and with a clip between two pictures
+    clip.greedy, clip.patches: as above, of the clip; long.*: a clip that spans more positions in
+        time than on its longer side, at the positions of transformers 5.2 (engine/clips.py)
 
     python -m tools.families.goldens [DATA]
 """
@@ -37,6 +40,12 @@ TOKENIZER = ROOT / "models" / "qvq-tiny" / "tokenizer.json"
 SYSTEM = "You are a careful reader."
 QUESTION = "How many red circles are there, and which bar is the tallest of all?"
 TOKEN_GRIDS = ((6, 5), (3, 7), (2, 2))
+CLIP_TOKEN_GRID = (5, 6)
+CLIP_FRAMES = 5
+"""An odd number: the last one is shown twice."""
+CLIP_FPS = 3.0
+"""Qwen2.5-VL then counts 8 / 3 positions to a step, which is cut to 0, 2, 5."""
+LONG_FRAMES = 20
 GREEDY_TOKENS = 120
 STORED_ROWS = 4
 CLEAR_GAP = 1e-3
@@ -212,7 +221,9 @@ class Recorder:
 
     def greedy(self, pictures: int) -> None:
         """What the model writes, token by token, on its cache."""
-        inputs = self._inputs(pictures)
+        self._greedy("greedy.ids", self._inputs(pictures))
+
+    def _greedy(self, name: str, inputs: dict[str, Any]) -> None:
         output = self.model.generate(
             **inputs,
             do_sample=False,
@@ -226,11 +237,112 @@ class Recorder:
             if best - second < CLEAR_GAP:
                 raise SystemExit(f"{self.family.name}: step {step} is a tie ({best - second:.1e})")
         ids = output.sequences[0, inputs["input_ids"].shape[1] :]
-        self.results["greedy.ids"] = ids.numpy().astype(np.int16)
+        self.results[name] = ids.numpy().astype(np.int16)
 
     def patches(self, number: int) -> None:
         """What the image processor makes of picture `number`."""
         self.results[f"patches.{number}"] = self._pixels([number])["pixel_values"].numpy()
+
+    def clips(self) -> None:
+        """What a clip, one among pictures, and a long one come to."""
+        self._store("clip", self._clip_inputs(CLIP_FRAMES))
+        self._store("mixed", self._clip_inputs(CLIP_FRAMES, pictures=2))
+        self._store("long", self._clip_inputs(LONG_FRAMES, older_positions=True))
+        self.results["clip.patches"] = self._frames(CLIP_FRAMES)["pixel_values_videos"].numpy()
+        self._greedy("clip.greedy", self._clip_inputs(CLIP_FRAMES))
+
+    def _store(self, name: str, inputs: dict[str, Any]) -> None:
+        where = inputs.get("position_ids")
+        if where is None:
+            kinds = ("input_ids", "mm_token_type_ids", "image_grid_thw", "video_grid_thw")
+            named = {
+                kind: inputs[kind] for kind in (*kinds, "second_per_grid_ts") if kind in inputs
+            }
+            where, _ = self.model.model.get_rope_index(**named)
+        with torch.no_grad():
+            logits = self.model(**inputs).logits[0].numpy()  # (tokens, vocab)
+        rows = np.linspace(0, len(logits) - 1, STORED_ROWS).astype(np.int32)
+        self.results |= {
+            f"{name}.ids": inputs["input_ids"][0].numpy().astype(np.int16),
+            f"{name}.positions": where[:, 0].numpy().astype(np.int16),
+            f"{name}.rows": rows,
+            f"{name}.logits": logits[rows],
+            f"{name}.argmax": logits.argmax(-1).astype(np.int16),
+        }
+
+    def _clip_inputs(
+        self, frames: int, pictures: int = 0, older_positions: bool = False
+    ) -> dict[str, Any]:
+        """A clip behind the first of `pictures` and before the others."""
+        steps = -(-frames // 2)
+        tokens = CLIP_TOKEN_GRID[0] * CLIP_TOKEN_GRID[1]
+        shown = f"<|vision_start|>{'<|video_pad|>' * (steps * tokens)}<|vision_end|>"
+        if self.family.name == "qwen3_vl":
+            times = [index / CLIP_FPS for index in range(frames)]
+            times += times[-1:] * (frames % 2)
+            shown = "".join(
+                f"<{(times[step] + times[step + 1]) / 2:.1f} seconds>"
+                f"<|vision_start|>{'<|video_pad|>' * tokens}<|vision_end|>"
+                for step in range(0, len(times), 2)
+            )
+        images = [
+            f"<|vision_start|>{'<|image_pad|>' * (rows * columns)}<|vision_end|>"
+            for rows, columns in TOKEN_GRIDS[:pictures]
+        ]
+        text = rendered([], self.family.preopened)
+        before, after = text.split(QUESTION)
+        text = before + "".join([*images[:1], shown, *images[1:]]) + QUESTION + after
+        ids = torch.tensor([self._tokenizer.encode(text, add_special_tokens=False).ids])
+        kinds = (ids == SPECIAL["image_token_id"]).int() + 2 * (ids == SPECIAL["video_token_id"])
+        inputs: dict[str, Any] = {
+            "input_ids": ids,
+            "attention_mask": torch.ones_like(ids),
+            "mm_token_type_ids": kinds.int(),
+            **self._frames(frames),
+            **(self._pixels(list(range(pictures))) if pictures else {}),
+        }
+        if self.family.name == "qwen2_5_vl":
+            inputs["second_per_grid_ts"] = torch.tensor([2 / CLIP_FPS])
+        if older_positions:
+            inputs["position_ids"] = self._older_positions(ids[0].tolist(), steps)
+        return inputs
+
+    def _older_positions(self, ids: list[int], steps: int) -> torch.Tensor:
+        """Of a prompt with one clip: (3, 1, tokens), text behind the largest position."""
+        rows, columns = CLIP_TOKEN_GRID
+        pace = {"qwen2_vl": 1.0, "qwen2_5_vl": 4 * 2 / CLIP_FPS, "qwen3_vl": 0.0}[self.family.name]
+        in_block = 1 if self.family.name == "qwen3_vl" else steps
+        grid = torch.cartesian_prod(
+            torch.arange(in_block), torch.arange(rows), torch.arange(columns)
+        ).T.clone()
+        grid[0] = (grid[0] * pace).long()
+        parts: list[torch.Tensor] = []
+        index = 0
+        while index < len(ids):
+            begin = int(parts[-1].max()) + 1 if parts else 0
+            is_clip = ids[index] == SPECIAL["video_token_id"]
+            parts.append(begin + (grid if is_clip else torch.zeros(3, 1, dtype=torch.long)))
+            index += parts[-1].shape[1]
+        return torch.cat(parts, dim=1)[:, None]
+
+    def _frames(self, count: int) -> dict[str, torch.Tensor]:
+        """What the image processor makes of each frame, put together by twos as the video
+        processors do (`patchify`); these themselves need torchvision.
+        """
+        side, px = self.family.patch_px * 2, self.family.patch_px
+        rows, columns = CLIP_TOKEN_GRID
+        frames = [drawn.picture(rows * side, columns * side, 10 + n) for n in range(count)]
+        frames += frames[-1:] * (count % 2)
+        pixels = [
+            self._processor(images=[frame], return_tensors="pt")["pixel_values"] for frame in frames
+        ]
+        twice = [part.reshape(-1, 3, 2, px, px) for part in pixels]  # a picture is in both halves
+        steps = [
+            torch.stack([first[:, :, 0], second[:, :, 0]], dim=2).reshape(len(first), -1)
+            for first, second in zip(twice[::2], twice[1::2], strict=True)
+        ]
+        grid = [len(steps), rows * 2, columns * 2]
+        return {"pixel_values_videos": torch.cat(steps), "video_grid_thw": torch.tensor([grid])}
 
     def save_processor(self, folder: Path) -> None:
         """Write preprocessor_config.json."""
@@ -271,6 +383,7 @@ def record(family: Family, data: Path) -> None:
         for pictures, case in enumerate(("one", "two", "three"), start=1):
             recorder.case(case, pictures)
         recorder.patches(2)
+        recorder.clips()
     recorder.greedy(1 if family.patch_px else 0)
     np.savez_compressed(target / "goldens.npz", allow_pickle=False, **recorder.results)
     spread = float(recorder.results["text.logits"].std())

@@ -1,0 +1,149 @@
+"""What ten thousand saved runs cost, and how soon the first line of `qvq last` is there.
+
+    python -m benchmarks.history [--runs 10000]
+
+The runs are written by `history.record` into a temporary folder: short questions, some 1,400
+tokens of thinking each with characters that are no ASCII, an answer. Then the commands run as a
+user runs them, each in a process of its own with stdout in a pipe, from start to exit. The value
+is the bound over the time, so 1 is just in time; each time is the least of several, as everything
+else on the machine only adds to it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from benchmarks.results import Result, report
+from qvq_mlx import history
+from qvq_mlx.core.events import (
+    AnswerDelta,
+    AnswerSource,
+    Done,
+    Event,
+    Stats,
+    StopReason,
+    ThinkingDelta,
+)
+from qvq_mlx.core.records import ImageRecord, RequestRecord
+from qvq_mlx.core.request import Sampling
+
+_SENTENCE = (
+    "Alright there are some shapes here and I need to count the red circles so let me go row by row"
+    " × → “so” that makes perhaps π Größe 2 which would be wrong then again"
+)
+_WORDS = _SENTENCE.split()
+
+
+_MARK, _FIRST = "the thinking stands here", 99_999
+
+
+def measure(runs: int, rounds: int = 5) -> Iterator[Result]:
+    """Start-up with one run, then list and search with `runs` of them."""
+    with tempfile.TemporaryDirectory() as home:
+        folder = Path(home) / "history"
+        saved_s = _fill(folder, 50, seed=1) / 50
+        starts: tuple[tuple[str, ...], ...] = (("last",), ("log", "list"))
+        for words in starts:
+            least_s, cpu_s = _least_s(home, words, rounds * 3)
+            yield Result(
+                f"qvq {' '.join(words)}, from start to exit",
+                0.15 / least_s,
+                1.0,
+                f"{least_s * 1000:.0f} ms, {cpu_s * 1000:.0f} of a CPU; "
+                f"an empty Python takes {_empty_s() * 1000:.0f}",
+            )
+        yield Result(
+            "saving a run", 0.05 / saved_s, 1.0, f"{saved_s * 1000:.1f} ms, synced to the disk"
+        )
+        _fill(folder, runs - 50, seed=2, like=history.files(folder)[0].path)
+        size_bytes = sum(file.path.stat().st_size for file in history.files(folder))
+        detail = f"{runs:,} runs, {size_bytes / 2**20:.0f} MiB"
+        commands: tuple[tuple[str, tuple[str, ...]], ...] = (
+            ("qvq log list", ("log", "list")),
+            ("qvq log list -n 0", ("log", "list", "-n", "0")),
+            ("qvq log search, a word that is nowhere", ("log", "search", "-n", "0", "purple")),
+            (
+                "qvq log search, two words in one run",
+                ("log", "search", "-n", "0", "run 4321", "circles"),
+            ),
+            ("qvq log search, a word with an umlaut", ("log", "search", "-n", "0", "größer")),
+            ("qvq log search, a word that is everywhere", ("log", "search", "circles")),
+        )
+        for name, words in commands:
+            least_s, cpu_s = _least_s(home, words, rounds)
+            yield Result(
+                name, 1.0 / least_s, 1.0, f"{least_s:.2f} s, {cpu_s:.2f} of a CPU; {detail}"
+            )
+
+
+def _fill(folder: Path, count: int, seed: int, *, like: Path | None = None) -> float:
+    """Save runs, or write files like a saved one, which is quicker. Returns the seconds it took."""
+    draw = random.Random(seed)  # noqa: S311
+    texts = [" ".join(draw.choices(_WORDS, k=1400)) for _ in range(50)]
+    model = like.read_text(encoding="utf-8") if like else ""
+    began = time.perf_counter()
+    for number in range(count):
+        now = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=10 * number, seconds=seed)
+        if like:
+            name = f"{now:%Y%m%d-%H%M%S-%f}-{draw.getrandbits(32):08x}.jsonl"
+            text = model.replace(f"run {_FIRST}", f"run {number}").replace(
+                _MARK, texts[number % 50]
+            )
+            (folder / name).write_text(text, encoding="utf-8")
+            continue
+        events: list[Event] = [
+            ThinkingDelta(_MARK, 1400),
+            AnswerDelta(f"There are {number} of them, \\boxed{{{number}}}", 12),
+            Done(StopReason.END, AnswerSource.MARKER, True, False, Stats(thinking_tokens=1400)),
+        ]
+        for _ in history.record(events, _request(_FIRST), folder, now):
+            pass
+    return time.perf_counter() - began
+
+
+def _request(number: int) -> RequestRecord:
+    image = ImageRecord("shapes.png", 640, 480, 140, 112, 20, f"{number:064x}", None, None)
+    question = f"How many red circles are there in run {number}?"
+    return RequestRecord(1, "request", question, "tiny", (image,), None, 512, Sampling())
+
+
+def _least_s(home: str, words: Sequence[str], rounds: int) -> tuple[float, float]:
+    """Seconds of the fastest of several processes, and of a CPU the least."""
+    command = [sys.executable, "-m", "qvq_mlx", *words]
+    found = [_process_s(command, home) for _ in range(rounds)]
+    return min(wall for wall, _ in found), min(cpu for _, cpu in found)
+
+
+def _empty_s() -> float:
+    return min(_process_s([sys.executable, "-c", "pass"], "")[0] for _ in range(10))
+
+
+def _process_s(command: list[str], home: str) -> tuple[float, float]:
+    """Seconds from start to exit, and of a CPU."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    began = time.perf_counter()
+    subprocess.run(
+        command,
+        check=False,
+        capture_output=True,
+        env={**os.environ, "QVQ_HOME": home},
+    )
+    wall_s = time.perf_counter() - began
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall_s, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--runs", type=int, default=10_000)
+    report(measure(parser.parse_args().runs))

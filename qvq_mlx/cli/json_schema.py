@@ -1,0 +1,42 @@
+"""`qvq schema`: the JSON Schemas of what this version prints, as they are shipped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from qvq_mlx.core.env import Env
+
+_ENDING = ".schema.json"
+
+
+def schema(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(metavar="[result|events|doctor]")] = None,
+) -> None:
+    """Print the JSON Schema of --json (result), of a line of --jsonl (events), or of doctor.
+
+    Without a name: the names. docs/json.md describes the fields.
+    """
+    from qvq_mlx.core.errors import UsageError
+
+    env: Env = context.obj
+    files = {path.name.removesuffix(_ENDING): path for path in schemas_folder().glob(f"*{_ENDING}")}
+    if name is None:
+        env.stdout.write("".join(f"{known}\n" for known in sorted(files)))
+        return
+    if name not in files:
+        raise UsageError(
+            f"no schema is called {name!r}; known: {', '.join(sorted(files))}", "qvq schema"
+        )
+    env.stdout.write(files[name].read_text(encoding="utf-8"))
+
+
+def schemas_folder() -> Path:
+    """`qvq_mlx/schema` in an installed wheel, `docs/schema` in a checkout."""
+    package = Path(__file__).parents[1]
+    installed = package / "schema"
+    return installed if installed.is_dir() else package.parent / "docs" / "schema"

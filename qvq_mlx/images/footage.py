@@ -1,0 +1,193 @@
+"""Which frames of a video are taken, and at what size.
+
+Law: where nobody asks otherwise, this is the rule of qwen-vl-utils 0.0.14, the reference of all
+three families, with a tighter bound on the tokens of the whole clip:
+
+    frames   seconds x fps, at least 4, at most 768, rounded down to pairs; spread evenly from the
+             first frame to the last, both included
+    a frame  128 to 768 tokens to a pair, less where the clip's tokens / pairs are less, and never
+             under 1.05 x 128; then `smart_resize`
+    a clip   `tokens_of(detail)`: 4,096 at `auto`, where the reference allows 115,200
+
+So a long video gives fewer frames, not smaller ones: about a minute of 2 frames a second at `auto`
+is 60 frames. What the user asks for by number is honoured or refused, never rounded.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from qvq_mlx.core.card import VisionLimits
+from qvq_mlx.core.clip import FRAMES_PER_STEP
+from qvq_mlx.core.errors import UsageError
+from qvq_mlx.core.look import Detail, Frames
+from qvq_mlx.images.resize import smart_resize
+
+FPS = 2.0
+MIN_FRAMES = 4
+MAX_FRAMES = 768
+MIN_STEP_TOKENS = 128
+MAX_STEP_TOKENS = 768
+MAX_CLIP_TOKENS = 16384
+"""Of any clip. With `auto` it is a quarter of that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Footage:
+    """What a file states of its video. `name` is the source, as the user gave it."""
+
+    name: str
+    width_px: int
+    height_px: int
+    frames: int
+    fps: float
+
+    @property
+    def duration_s(self) -> float:
+        """As long as its frames last."""
+        return self.frames / self.fps
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The frames to take, by index, and their size. `fps` of them are taken of a second."""
+
+    indices: tuple[int, ...]
+    fps: float
+    height_px: int
+    width_px: int
+    tokens: int
+
+
+def tokens_of(detail: Detail | int) -> int:
+    """The most tokens that a clip may take. Raises UsageError for more than MAX_CLIP_TOKENS."""
+    match detail:
+        case Detail.LOW:
+            return 1024
+        case Detail.AUTO:
+            return 4096
+        case Detail.HIGH:
+            return 8192
+        case Detail.MAX:
+            return MAX_CLIP_TOKENS
+        case int():
+            if detail > MAX_CLIP_TOKENS:
+                raise UsageError(
+                    f"{detail:,} tokens are too many for a video; the limit is {MAX_CLIP_TOKENS:,}",
+                    f"qvq ask --detail {MAX_CLIP_TOKENS} ...",
+                )
+            return detail
+        case _:
+            assert_never(detail)
+
+
+def take(footage: Footage, frames: Frames, budget_tokens: int, limits: VisionLimits) -> Taken:
+    """The frames that the model sees. Raises UsageError for frames or a span that are not there,
+    or that have no room within `budget_tokens`; ImageSizeError as `smart_resize`.
+    """
+    first, last = _range(footage, frames.span_s)
+    room = _most_frames(footage, budget_tokens, limits)
+    count = _count(footage, last - first + 1, frames, room)
+    steps = -(-count // FRAMES_PER_STEP)
+    height_px, width_px = _size(footage, count, budget_tokens, limits)
+    if steps * height_px * width_px > budget_tokens * limits.factor_px**2:
+        # a long strip, one token wide, is not held to its share by `smart_resize`
+        height_px, width_px = _least_size(footage, limits)
+    return Taken(
+        indices=_spread(first, last, count),
+        fps=count / (last - first + 1) * footage.fps,
+        height_px=height_px,
+        width_px=width_px,
+        tokens=steps * (height_px // limits.factor_px) * (width_px // limits.factor_px),
+    )
+
+
+def _range(footage: Footage, span_s: tuple[float, float | None] | None) -> tuple[int, int]:
+    """The first and the last frame of a span; what lies behind the end is not missed."""
+    if span_s is None:
+        return 0, footage.frames - 1
+    begin_s, end_s = span_s
+    first = math.ceil(min(begin_s, footage.duration_s) * footage.fps)
+    last = footage.frames - 1
+    if end_s is not None:
+        last = min(math.floor(min(end_s, footage.duration_s) * footage.fps), last)
+    if first > last:
+        raise UsageError(
+            f"{footage.name}: no frame lies in that --span; the video is"
+            f" {footage.duration_s:.1f} s long",
+            f"qvq ask --span 0s-{footage.duration_s:.1f}s ...",
+        )
+    return first, last
+
+
+def _most_frames(footage: Footage, budget_tokens: int, limits: VisionLimits) -> int:
+    """How many frames of the smallest size have room."""
+    height_px, width_px = _least_size(footage, limits)
+    tokens = (height_px // limits.factor_px) * (width_px // limits.factor_px)
+    if tokens > budget_tokens:
+        raise UsageError(
+            f"{footage.name}: {budget_tokens:,} tokens have no room for a frame, which takes"
+            f" {tokens:,} at least",
+            f"qvq ask --detail {tokens} ...",
+        )
+    return budget_tokens // tokens * FRAMES_PER_STEP
+
+
+def _count(footage: Footage, there: int, frames: Frames, room: int) -> int:
+    """How many of the frames that are `there` are taken, where `room` is for so many."""
+    if frames.count is not None:
+        if frames.count > there:
+            raise UsageError(
+                f"{footage.name}: {there} frames are there, and --frames asks for {frames.count}",
+                f"qvq ask --frames {there} ...",
+            )
+        _check_room(footage, frames.count, "--frames", room)
+        return frames.count
+    if frames.fps is not None and frames.fps > footage.fps:
+        raise UsageError(
+            f"{footage.name}: {footage.fps:g} frames a second are there, and --fps asks for"
+            f" {frames.fps:g}",
+            f"qvq ask --fps {math.floor(footage.fps * 100) / 100:g} ...",
+        )
+    if there < FRAMES_PER_STEP:
+        return there
+    wanted = max(there / footage.fps * (frames.fps or FPS), MIN_FRAMES)
+    if frames.fps is not None:
+        _check_room(footage, math.floor(wanted), "--fps", room)
+    count = math.floor(min(wanted, there, room, MAX_FRAMES))
+    return count // FRAMES_PER_STEP * FRAMES_PER_STEP
+
+
+def _check_room(footage: Footage, count: int, option: str, room: int) -> None:
+    most = min(room, MAX_FRAMES)
+    if count > most:
+        raise UsageError(
+            f"{footage.name}: {option} asks for {count} frames, and {most} have room"
+            f" (--detail gives more, --span takes less)",
+            f"qvq ask --frames {most} ...",
+        )
+
+
+def _size(
+    footage: Footage, count: int, budget_tokens: int, limits: VisionLimits
+) -> tuple[int, int]:
+    """Height and width of each of `count` frames."""
+    token_px = limits.factor_px**2
+    least = MIN_STEP_TOKENS * token_px
+    share = budget_tokens * token_px / count * FRAMES_PER_STEP
+    most = max(min(MAX_STEP_TOKENS * token_px, share), int(least * 1.05))
+    bounds = replace(limits, min_pixels=least, max_pixels=int(most))
+    return smart_resize(footage.height_px, footage.width_px, bounds)
+
+
+def _least_size(footage: Footage, limits: VisionLimits) -> tuple[int, int]:
+    return _size(footage, FRAMES_PER_STEP, 0, limits)
+
+
+def _spread(first: int, last: int, count: int) -> tuple[int, ...]:
+    """`count` whole numbers from `first` to `last`, evenly; halves go to the even neighbour."""
+    if count == 1:
+        return (first,)
+    return tuple(round(first + (last - first) * index / (count - 1)) for index in range(count))

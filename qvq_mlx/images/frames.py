@@ -1,0 +1,116 @@
+"""How many pictures a file of PIL's formats holds, from its headers, and which is the main one.
+
+Law: nothing is decoded, and no file keeps the count busy: it ends at MAX_COUNT. A JPEG holds one,
+also where a phone put a second one or a depth map behind it; what a TIFF calls a thumbnail of
+another page is none; an icon or a cover of a HEIC is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from struct import unpack_from
+from typing import TYPE_CHECKING
+
+from qvq_mlx.images.containers import formats_of
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MAX_COUNT = 10_000
+
+_ALONE = (b"\xff\xd8\xff", b"BM")  # JPEG and BMP
+_REDUCED = 254, 1  # TIFF's NewSubfileType, and its bit for a smaller version of another page
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """What PIL calls the pictures (`indexes`), and the place among these of the main one.
+
+    `walked_pixels`: what has to be decoded per frame before the next one can be, an upper bound;
+    0 where each stands for itself.
+    """
+
+    indexes: Sequence[int] = (0,)
+    main: int = 0
+    walked_pixels: int = 0
+
+
+def frames(data: bytes) -> Frames:
+    """Raises whatever PIL raises for bytes that it cannot read."""
+    if data.startswith(_ALONE):
+        return Frames()
+    from PIL import Image
+
+    with Image.open(BytesIO(data), formats=formats_of(data)) as image:
+        size = image.width * image.height
+        match image.format:
+            case "GIF":
+                count, largest = _gif(data)
+                return Frames(range(count), walked_pixels=max(size, largest))
+            case "TIFF":
+                return _tiff(image)
+            case "HEIF":
+                main = image.tell()
+                return Frames(range(min(_count(image), MAX_COUNT)), main)
+            case _:
+                return Frames(range(min(_count(image), MAX_COUNT)), walked_pixels=size)
+
+
+def _count(image: Image) -> int:
+    count = getattr(image, "n_frames", 1)
+    return count if isinstance(count, int) and count > 0 else 1
+
+
+def _tiff(image: Image) -> Frames:
+    """PIL's own count goes through all pages too, and has no end."""
+    from PIL.TiffImagePlugin import TiffImageFile
+
+    assert isinstance(image, TiffImageFile), "it says so"
+    tag, reduced = _REDUCED
+    indexes = []
+    for index in range(MAX_COUNT):
+        try:
+            image.seek(index)
+        except EOFError:
+            break
+        except Exception:
+            if not index:
+                raise
+            break  # a damaged page is the end of those that can be read
+        kind = image.tag_v2.get(tag, 0)
+        if not index or not (isinstance(kind, int) and kind & reduced):
+            indexes.append(index)
+    return Frames(tuple(indexes))
+
+
+def _gif(data: bytes) -> tuple[int, int]:
+    """How many image descriptors, at least 1, and the pixels up to the farthest corner of one:
+    PIL makes the screen larger where a frame goes beyond it. Source: GIF89a, 18 to 26.
+    """
+    at = 13 + _table_bytes(data[10:11])
+    count = right = bottom = 0
+    while count < MAX_COUNT:
+        match data[at : at + 1]:
+            case b"!":  # an extension: its label, then sub-blocks
+                at += 2
+            case b",":  # a picture: its place, perhaps a table, the width of codes, sub-blocks
+                count += 1
+                left, top, width, height = unpack_from("<4H", data[at + 1 : at + 9].ljust(8, b"\0"))
+                right, bottom = max(right, left + width), max(bottom, top + height)
+                at += 11 + _table_bytes(data[at + 9 : at + 10])
+            case b"" | b";":
+                break
+            case _:  # PIL skips what it does not know
+                at += 1
+                continue
+        while at < len(data) and data[at]:
+            at += data[at] + 1
+        at += 1
+    return max(1, count), right * bottom
+
+
+def _table_bytes(packed: bytes) -> int:
+    """The colour table that a packed byte announces."""
+    return 3 << ((packed[0] & 7) + 1) if packed and packed[0] & 0x80 else 0

@@ -1,0 +1,63 @@
+"""Patterns that the shell did not expand: `'shots/*.png'` names files, in natural order.
+
+Law: what exists is a file, whatever its name; only then `*`, `?` and `[` mean something. Hidden
+files are named by no pattern, `**` goes into folders, and folders are left out.
+"""
+
+from __future__ import annotations
+
+import glob
+import re
+import unicodedata
+from itertools import islice
+from pathlib import Path
+
+from qvq_mlx.core.errors import ImageNotFoundError, ImageSizeError
+from qvq_mlx.images.desk import MAX_PICTURES
+from qvq_mlx.images.paths import ASK, is_file, path_of, quoted
+
+_NUMBERS = re.compile(r"([0-9]+)")
+
+
+def expanded(source: str) -> tuple[str, ...]:
+    """The files that a pattern names; `source` itself where it is none.
+
+    Raises ImageNotFoundError where nothing matches, ImageSizeError where too much does.
+    """
+    if "://" in source or not is_file(source) or not glob.has_magic(source) or "\0" in source:
+        return (source,)
+    path = path_of(source)
+    if _exists(path):
+        return (source,)
+    matches = glob.iglob(str(path), recursive=True)  # noqa: PTH207  (it may be absolute)
+    files = list(islice((name for name in matches if not Path(name).is_dir()), MAX_PICTURES + 1))
+    if not files:
+        raise ImageNotFoundError(f"{source}: no file matches", f"ls -l {quoted(_folder(path))}")
+    if len(files) > MAX_PICTURES:
+        raise ImageSizeError(
+            f"{source}: more than {MAX_PICTURES} files match, and a question takes no more",
+            ASK.format(quoted(Path(min(files, key=natural)))),
+        )
+    return tuple(sorted(files, key=natural))
+
+
+def natural(name: str) -> tuple[tuple[int, str], ...]:
+    """A key that sorts img2 before img10, in any case; ties are broken by the name itself."""
+    folded = unicodedata.normalize("NFC", name).casefold()
+    parts = _NUMBERS.split(folded)
+    keys = tuple((int(part), "") if index % 2 else (0, part) for index, part in enumerate(parts))
+    return (*keys, (-1, name))
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # too long, or a folder on the way that may not be looked into
+        return False
+
+
+def _folder(path: Path) -> Path:
+    """The deepest folder that is there and holds no pattern."""
+    while path != path.parent and (glob.has_magic(str(path)) or not path.is_dir()):
+        path = path.parent
+    return path

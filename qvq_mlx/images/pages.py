@@ -1,0 +1,114 @@
+"""Which pictures of a source are read: pages of a PDF or TIFF, frames of an animation.
+
+Law: each is made ready when it is asked for, so one lies in memory at a time. Without a choice it
+is the first, or the one that a HEIC calls its main picture; a number beyond the last is an error
+that says how many there are. In messages a frame is called a page, as the option is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from qvq_mlx.core.errors import ImageSizeError, ImageUnreadableError
+from qvq_mlx.core.look import Pages
+from qvq_mlx.images import pdf
+from qvq_mlx.images.desk import MAX_PICTURES
+from qvq_mlx.images.diagnosis import too_large, unreadable
+from qvq_mlx.images.frames import MAX_COUNT, Frames, frames
+from qvq_mlx.images.paths import typed
+from qvq_mlx.images.pixels import max_pixels as most_pixels
+from qvq_mlx.images.pixels import quiet
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MAX_WALKED_PIXELS = 2**28
+"""Of the frames before the ones that are read: an animation is decoded from its beginning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A picture in a file of PIL's formats, not decoded yet: what PIL calls frame `index`.
+
+    `number` is counted from 1, None where the file holds one picture; `count`: how many it holds.
+    """
+
+    number: int | None
+    count: int
+    index: int
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A page of a document, drawn: 8-bit RGB, upright. The rest is as with `Frame`."""
+
+    number: int | None
+    count: int
+    image: Image
+
+
+def pages_of(
+    source: str, data: bytes, wanted: Pages, max_pixels: int = pdf.MAX_PIXELS
+) -> Iterator[Frame | Sheet]:
+    """Those of `data` that are `wanted`, in that order. `max_pixels` bounds a drawn page.
+
+    Raises ImageUnreadableError or ImageSizeError.
+    """
+    if pdf.is_pdf(data):
+        with pdf.opened(source, data) as document:
+            for number in _chosen(source, wanted, document.count, 1):
+                shown = number if document.count > 1 else None
+                yield Sheet(shown, document.count, document.drawn(number - 1, max_pixels))
+        return
+    found = _frames(source, data)
+    count = len(found.indexes)
+    numbers = _chosen(source, wanted, count, found.main + 1)
+    indexes = [found.indexes[number - 1] for number in numbers]
+    most = most_pixels(None)
+    if any(indexes) and found.walked_pixels > most:
+        raise too_large(source, f"{found.walked_pixels:,} pixels", f"{most:,} pixels")
+    walked = sum(found.walked_pixels * index for index in indexes)
+    if walked > MAX_WALKED_PIXELS:
+        raise ImageSizeError(
+            f"{source}: {walked:,} pixels come before page {numbers[-1]};"
+            f" the limit is {MAX_WALKED_PIXELS:,}",
+            f'qvq ask --page 1 {typed(source)} "question"',
+        )
+    for number, index in zip(numbers, indexes, strict=True):
+        yield Frame(number if count > 1 else None, count, index, data)
+
+
+def _frames(source: str, data: bytes) -> Frames:
+    try:
+        with quiet():
+            return frames(data)
+    # whatever PIL stumbles over, as in `pixels`
+    except Exception as error:
+        raise unreadable(source, data, error) from error
+
+
+def _chosen(source: str, wanted: Pages, count: int, main: int) -> tuple[int, ...]:
+    """Page numbers, counted from 1. Raises ImageUnreadableError or ImageSizeError."""
+    if not wanted.ranges:
+        return (main,)
+    numbers = wanted.within(min(count, MAX_COUNT))
+    again = "qvq ask --page {} " + typed(source) + ' "question"'
+    if numbers is None and count == 1:
+        raise ImageUnreadableError(
+            f"{source}: holds one picture, and --page asks for {wanted}", again.format(1)
+        )
+    if numbers is None:
+        held = f"{count:,} pages" + (" or more" if count >= MAX_COUNT else "")
+        raise ImageUnreadableError(
+            f"{source}: holds {held}, and --page asks for {wanted}", again.format(f"1-{count}")
+        )
+    if len(numbers) > MAX_PICTURES:
+        raise ImageSizeError(
+            f"{source}: --page names {len(numbers):,} pages, and a question takes"
+            f" {MAX_PICTURES} pictures at most",
+            again.format(f"{numbers[0]}-{numbers[0] + MAX_PICTURES - 1}"),
+        )
+    return numbers

@@ -1,0 +1,1 @@
+"""What transformers' own image processors make of pictures, recorded for the tests."""
