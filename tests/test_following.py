@@ -34,7 +34,7 @@ class Asked:
 
     def __call__(self, *argv: str, stdin: bytes = b"", code: int = ExitCode.OK) -> World:
         self._count += 1
-        w = self._world(engine=self.engine, stdin=stdin, err_tty=True)
+        w = self._world(engine=self.engine, stdin=stdin, err_tty=True, size=(400, 24))
         later = w.env.now() + timedelta(seconds=self._count)
         w.env = replace(w.env, now=lambda: later)
         assert w.run("ask", *argv) == code, w.err
