@@ -61,6 +61,9 @@ the rest of the list for text.
 """
 
 _SIGNALS = """
+While it thinks on a terminal: t or Ctrl-O unfolds the thinking and folds it again, a asks for the
+answer now, q stops, ? shows the keys.
+
 Ctrl-C, or the key a, asks for the answer now; the second Ctrl-C stops. SIGTERM
 and SIGHUP stop, as does the terminal when it goes away. Whatever there is is
 saved first. Ctrl-Z gives the terminal back until fg. After SIGKILL the shell
