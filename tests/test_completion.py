@@ -103,6 +103,17 @@ def test_models_are_the_cards_names_and_what_is_in_the_cache(
     assert isinstance(offered("ask", "-m", "./"), Folders)
 
 
+def test_runs_are_offered_by_the_ids_that_are_listed(world: Build) -> None:
+    w = world(["**Final Answer**", "\n\n", "two"])
+    assert w.run("ask", "-m", "tiny", str(ROOT / "examples" / "sum.png"), "Why?") == 0
+    listed = world()
+    assert listed.run("log", "list") == 0
+    found = complete(["log", "show", ""], world().env)
+    assert len(values(found)) == 1
+    assert values(found)[0] in listed.out
+    assert values(complete(["log", "rm", values(found)[0][:2]], world().env)) == values(found)
+
+
 def test_images_are_files_with_an_images_ending(offered: Callable[..., Found]) -> None:
     images = offered("ask", "-i", "")
     assert isinstance(images, Files)

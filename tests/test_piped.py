@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from qvq_mlx.cli.piped import MAX_BYTES
+from qvq_mlx.cli.piped import MAX_BYTES, Asked, asked
 from qvq_mlx.core.errors import ExitCode
 from tests.conftest import EXAMPLES, ScriptedEngine, World
 
@@ -74,9 +74,8 @@ def ask(world: World, *arguments: str) -> int:
         ("\ufeff\u56fe \U0001f600\r\nz".encode(), "Why?\n\n\u56fe \U0001f600\r\nz"),
         (b"", "Why?"),
         (b" \n\t\n", "Why?"),
-        (b"x" * MAX_BYTES, "Why?\n\n" + "x" * MAX_BYTES),
     ],
-    ids=["line", "indented", "unicode", "empty", "blank", "as much as may be"],
+    ids=["line", "indented", "unicode", "empty", "blank"],
 )
 @pytest.mark.parametrize("kind", ["pipe", "file"])
 def test_what_is_piped_in_follows_the_question(
@@ -96,6 +95,14 @@ def test_what_is_piped_in_follows_the_question(
     added = len(sent) - len("Why?\n\n")
     told = [{"code": "stdin", "text": f"{added:,} characters from stdin follow the question"}]
     assert document["notices"] == (told if added > 0 else [])
+
+
+def test_as_much_as_may_be_is_read_whole(world: Build) -> None:
+    """Whether a model's context holds it is asked later."""
+    w = world(WORDS)
+    with pipe(w, b"x" * MAX_BYTES):
+        sent = asked("Why?", w.env, stdin_is_image=False)
+    assert sent == Asked("Why?\n\n" + "x" * MAX_BYTES, MAX_BYTES)
 
 
 def test_the_receipt_is_on_the_terminal(world: Build) -> None:

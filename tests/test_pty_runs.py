@@ -27,6 +27,7 @@ from pathlib import Path
 
 import pytest
 
+from qvq_mlx.history.files import PART
 from tests.conftest import EXAMPLES, ROOT
 from tests.pseudo.terminal import Terminal
 
@@ -77,6 +78,7 @@ PLUGS = {
     "ctrl-c": Plug(lambda t: t.type(b"\x03"), {130}),
     "ctrl-c twice": Plug(lambda t: (t.type(b"\x03"), t.look(0.1), t.type(b"\x03")), {130}),  # type: ignore[arg-type, return-value]
     "ctrl-c thrice": Plug(_thrice_typed, {130}),
+    "q": Plug(lambda t: t.type(b"q"), {130}),
     "TERM": Plug(lambda t: t.send(signal.SIGTERM), {143}),
     "TERM twice": Plug(_twice(signal.SIGTERM), {143}),
     "HUP": Plug(lambda t: t.send(signal.SIGHUP), {129}),
@@ -184,6 +186,9 @@ def _faults(t: Terminal, plug: Plug, name: str, code: int | None, home: Path) ->
         if name != "window closed" and "tok/s" in "\n".join(t.screen.display):
             found.append("the live area is still there")
     runs = list((home / "history").glob("*.jsonl"))
+    parts = list((home / "history").glob(f"*{PART}"))
+    if parts and plug.bears_done:
+        found.append(f"not saved whole: {parts[0].name}")
     if code in (0, 3) and not runs:
         found.append("the run is not saved")
     for path in runs:

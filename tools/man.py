@@ -21,6 +21,8 @@ VARIABLES = {
     "QVQ_SAVE": "0 keeps no history.",
     "QVQ_HOME": "One folder for settings, history and cache.",
     "QVQ_CACHE_MAX": "The most that the cache of image prefixes holds, 4GiB if unset; 0: nothing.",
+    "QVQ_PLAIN": "1 redraws nothing, as TERM=dumb does: for a screen reader.",
+    "QVQ_OFFLINE": "1: nothing is fetched.",
     "QVQ_STDIN_S": "Seconds that a pipe on stdin may say nothing before it is an error; 30.",
     "QVQ_STALL_S": "Seconds that a download may be silent before it is taken up anew; 30.",
     "QVQ_PACE": "Tokens per second that a fast model is held to, to see what waiting looks like.",
@@ -59,6 +61,9 @@ the rest of the list for text.
 """
 
 _SIGNALS = """
+While it thinks on a terminal: t or Ctrl-O unfolds the thinking and folds it again, a asks for the
+answer now, q stops, ? shows the keys.
+
 Ctrl-C, or the key a, asks for the answer now; the second Ctrl-C stops. SIGTERM
 and SIGHUP stop, as does the terminal when it goes away. Whatever there is is
 saved first. Ctrl-Z gives the terminal back until fg. After SIGKILL the shell

@@ -202,7 +202,9 @@ def _values(parameter: TyperOption | TyperArgument, current: str, env: Env) -> F
     files: Files | Folders | None = None
     if parameter.name in _NAMED:
         kinds = _NAMED[parameter.name]
-    for kind in re.findall(r"[\w.-]+", kinds):
+    # a metavar of the command's own may hold examples in digits; the values of an enum are words
+    word = r"[a-z][a-z0-9.-]*" if parameter.metavar else r"[a-z0-9][a-z0-9.-]*"
+    for kind in re.findall(r"[\w-]+(?:\.[\w-]+)*", kinds):
         source = _SOURCES.get(kind)
         if source is not None:
             found = source(env)
@@ -210,7 +212,7 @@ def _values(parameter: TyperOption | TyperArgument, current: str, env: Env) -> F
                 words += found
             else:
                 files = found
-        elif re.fullmatch(r"[a-z0-9][a-z0-9.-]*", kind):
+        elif re.fullmatch(word, kind):
             words.append(Word(kind))
     fitting = tuple(word for word in words if word.value.startswith(current))
     if fitting or files is None:
@@ -242,9 +244,14 @@ def _models(env: Env) -> tuple[Word, ...]:
 
 
 def _runs(env: Env) -> tuple[Word, ...]:
-    """The newest of the saved runs."""
-    names = (path.stem for path in _settings(env).history_folder.glob("*.jsonl"))
-    return tuple(Word(name) for name in sorted(names, reverse=True)[:50])
+    """The newest of the saved runs, by the ids that `qvq log list` shows."""
+    from qvq_mlx.history.files import files, short_ids
+
+    known = files(_settings(env).history_folder)
+    ids = short_ids(known)
+    newest = known[-50:][::-1]
+    times = [f"{file.time:%Y-%m-%d %H:%M}" if file.time else "" for file in newest]
+    return tuple(Word(ids[file.stem], time) for file, time in zip(newest, times, strict=True))
 
 
 def _keys(_env: Env) -> tuple[Word, ...]:
@@ -273,6 +280,8 @@ _SOURCES: dict[str, Callable[[Env], Found]] = {
     "DST": lambda _env: Folders(),
     "IMAGE": _images,
     "FILE": lambda _env: Files(),
+    "PATH": lambda _env: Files(),
+    "OUT.png": lambda _env: Files((".png",)),
     "FILE.tar": lambda _env: Files((".tar",)),
     "SCHEMA": lambda _env: Files((".json",)),
     "ID": _runs,
