@@ -478,7 +478,7 @@ WORDS_OF_OPTIONS = (
 OPTIONS = st.lists(st.sampled_from(WORDS_OF_OPTIONS), max_size=4)
 
 
-@SLOW
+@settings(SLOW, max_examples=25)
 @given(st.sampled_from([["last"], ["log", "list"]]), OPTIONS)
 def test_what_is_read_without_typer_means_the_same(
     world: Build, tmp_path: Path, command: list[str], options: list[str]
