@@ -43,6 +43,11 @@ from tests.conftest import EXAMPLES, ScriptedEngine, World
 Build = Callable[..., World]
 WORDS = ["I ", "see.\n\n", "**Final ", "Answer**\n\n", "It is ", "\\boxed{2}"]
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+SLOW = settings(  # a folder may serve several examples; and a machine may be busy
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 DONE = Done(
     StopReason.END,
     AnswerSource.MARKER,
@@ -181,6 +186,7 @@ requests = st.builds(
 )
 
 
+@SLOW
 @given(requests)
 def test_requests_round_trip_through_json(request: RequestRecord) -> None:
     assert typed(RequestRecord, json.loads(json.dumps(asdict(request)))) == request
@@ -330,9 +336,7 @@ texts = st.text(
 )
 
 
-@settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@SLOW
 @given(texts, texts, texts, st.data())
 @example("Größe", "", "x", None)
 def test_a_search_finds_what_folding_finds(
@@ -474,9 +478,7 @@ WORDS_OF_OPTIONS = (
 OPTIONS = st.lists(st.sampled_from(WORDS_OF_OPTIONS), max_size=4)
 
 
-@settings(
-    deadline=None, max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(SLOW, max_examples=25)
 @given(st.sampled_from([["last"], ["log", "list"]]), OPTIONS)
 def test_what_is_read_without_typer_means_the_same(
     world: Build, tmp_path: Path, command: list[str], options: list[str]
