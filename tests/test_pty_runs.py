@@ -33,7 +33,7 @@ from tests.pseudo.terminal import Terminal
 
 QUESTION = "How many red circles are there?"
 LARGE = bool(os.environ.get("QVQ_TEST_LARGE"))
-SEEDS = range(240) if LARGE else range(0, 240, 16)
+SEEDS = range(240) if LARGE else range(0, 240, 17)  # every plug and stage, real and scripted
 AT_ONCE = 4 if LARGE else 3
 PATIENCE_S = 60.0
 
@@ -56,6 +56,9 @@ class Plug:
     do: Callable[[Terminal], None]
     codes: set[int]
     bears_done: bool = True  # the saved run ends with `done`
+    at_once: bool = (
+        False  # it may strike while the run is being saved, which is then listed as torn
+    )
 
 
 def _twice(number: int) -> Callable[[Terminal], None]:
@@ -77,10 +80,10 @@ PLUGS = {
     "none": Plug(lambda _t: None, set()),
     "ctrl-c": Plug(lambda t: t.type(b"\x03"), {130}),
     "ctrl-c twice": Plug(lambda t: (t.type(b"\x03"), t.look(0.1), t.type(b"\x03")), {130}),  # type: ignore[arg-type, return-value]
-    "ctrl-c thrice": Plug(_thrice_typed, {130}),
+    "ctrl-c thrice": Plug(_thrice_typed, {130}, at_once=True),
     "q": Plug(lambda t: t.type(b"q"), {130}),
     "TERM": Plug(lambda t: t.send(signal.SIGTERM), {143}),
-    "TERM twice": Plug(_twice(signal.SIGTERM), {143}),
+    "TERM twice": Plug(_twice(signal.SIGTERM), {143}, at_once=True),
     "HUP": Plug(lambda t: t.send(signal.SIGHUP), {129}),
     "window closed": Plug(Terminal.hang_up, {129}),
     "KILL": Plug(lambda t: t.send(signal.SIGKILL), {137}, bears_done=False),
@@ -187,7 +190,7 @@ def _faults(t: Terminal, plug: Plug, name: str, code: int | None, home: Path) ->
             found.append("the live area is still there")
     runs = list((home / "history").glob("*.jsonl"))
     parts = list((home / "history").glob(f"*{PART}"))
-    if parts and plug.bears_done:
+    if parts and plug.bears_done and not plug.at_once:
         found.append(f"not saved whole: {parts[0].name}")
     if code in (0, 3) and not runs:
         found.append("the run is not saved")

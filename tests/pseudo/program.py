@@ -35,7 +35,13 @@ class Engine:
             time.sleep(0.03)
         return self
 
-    def prompt(self, _question: str, pictures: Sequence[Picture], _system: str | None) -> Prompt:
+    def prompt(
+        self,
+        _question: str,
+        pictures: Sequence[Picture],
+        _system: str | None,
+        _rounds: Sequence[object] = (),
+    ) -> Prompt:
         return Prompt((1, 2, 3), tuple(pictures))
 
     def generate(self, _prompt: Prompt, generation: Generation, control: Control) -> Iterator[Step]:
