@@ -1,4 +1,4 @@
-"""The suite plays a person at a terminal, also where a CI system runs it: `CI` would draw nothing."""
+"""The suite plays a person at a terminal, also where CI is set: that alone would draw nothing."""
 
 import os
 
