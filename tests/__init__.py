@@ -1,5 +1,5 @@
-"""The suite plays a person at a terminal, also where a CI system runs it: `CI` would draw nothing."""
+"""The suite plays a person at a terminal, also where a CI system runs it."""
 
 import os
 
-os.environ.pop("CI", None)
+os.environ.pop("CI", None)  # with it, nothing is drawn over
