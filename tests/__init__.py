@@ -2,4 +2,4 @@
 
 import os
 
-os.environ.pop("CI", None)
+os.environ.pop("CI", None)  # with it, nothing is drawn over
