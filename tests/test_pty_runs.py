@@ -56,9 +56,8 @@ class Plug:
     do: Callable[[Terminal], None]
     codes: set[int]
     bears_done: bool = True  # the saved run ends with `done`
-    at_once: bool = (
-        False  # it may strike while the run is being saved, which is then listed as torn
-    )
+    # it may strike while the run is being saved, which is then listed as torn
+    at_once: bool = False
 
 
 def _twice(number: int) -> Callable[[Terminal], None]:
