@@ -372,7 +372,7 @@ def outside() -> tarfile.TarInfo:
         {"member": elsewhere},
         {"extra": outside()},
     ],
-    ids=str,
+    ids="-".join,
 )
 def test_a_forged_archive_is_refused(tmp_path: Path, changes: dict[str, object]) -> None:
     cache = tmp_path / "deep" / "cache"
