@@ -26,6 +26,7 @@ from qvq_mlx.core.errors import HungUpError, QvqError, StoppedError, TerminatedE
 from qvq_mlx.core.events import (
     AnswerDelta,
     AnswerRetracted,
+    Done,
     Event,
     Progress,
     Stage,
@@ -45,6 +46,7 @@ class Interrupts:
         self._at_once = at_once
         self._thinking = False
         self._held = False
+        self._arrived = False
 
     def saw(self, event: Event) -> None:
         """Keep in step with the stream."""
@@ -53,12 +55,14 @@ class Interrupts:
                 self._thinking = True
             case AnswerDelta() | Progress(stage=Stage.VERIFY):
                 self._thinking = False
+            case Done():
+                self._arrived = True
             case _:
                 pass
 
     def press(self) -> None:
         """One Ctrl-C."""
-        if self._held:
+        if self._deaf:
             return
         if self._at_once or self._control.stopping:
             raise KeyboardInterrupt
@@ -70,11 +74,16 @@ class Interrupts:
     def end(self, number: int) -> None:
         """One SIGTERM or SIGHUP."""
         again, self.ended_by = bool(self.ended_by), number
-        if self._held:
+        if self._deaf:
             return
         if self._at_once or again:
             raise SystemExit(128 + number)
         self._control.stop()
+
+    @property
+    def _deaf(self) -> bool:
+        """The terminal is being put back, or the run has ended and is being saved."""
+        return self._held or (self._control.over and not self._arrived)
 
     @contextmanager
     def held(self) -> Iterator[None]:
