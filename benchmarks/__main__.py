@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import chain
 
-from benchmarks import batch, drafting, overhead, pixels, renderer, second_question
+from benchmarks import batch, drafting, history, overhead, pixels, renderer, second_question
 from benchmarks.results import report
 
 report(
@@ -15,5 +15,6 @@ report(
         pixels.measure(rounds=9),
         batch.measure(pictures=50, loop=6),
         renderer.measure(rounds=5),
+        history.measure(runs=10_000),
     )
 )

@@ -30,7 +30,8 @@ from qvq_mlx.core.events import (
     ThinkingDelta,
 )
 from qvq_mlx.core.request import ThinkingView
-from qvq_mlx.render.tty import Manner, Opening, Screen
+from qvq_mlx.render.opening import Manner, Opening
+from qvq_mlx.render.tty import Screen
 
 _THOUGHT = (
     "So I have this picture with some shapes in it, and I need to count the red circles. "
@@ -105,6 +106,7 @@ def cost_per_token(before: int, count: int, tokens_per_s: float, view: ThinkingV
     screen, stream = _screen(clock, view)
     with stream:
         _took(screen, _thinking(before), clock, 0.0)
+        _took(screen, _thinking(2), clock, 1.0)  # what waited for a frame is not of these tokens
         took = _took(screen, _thinking(count), clock, 1 / tokens_per_s)
         screen.abort()
     return took / count

@@ -101,8 +101,8 @@ def ask(
     the run.
     """
     events = timed(ended(_events(plan, env, settings, control, loaded), control), env.clock)
-    events = rates.remembered(events, settings.cache_folder, plan.folder, env.clock)
     if settings.save:
+        events = rates.remembered(events, settings.cache_folder, plan.folder, env.clock)
         events = _keeping(events, plan, settings)
         events = history.record(events, request_record(plan), settings.history_folder, env.now())
     return events

@@ -168,9 +168,44 @@ def test_a_box_in_a_crop_lands_on_the_whole_original(tmp_path: Path, coordinates
         sha256 = hashlib.sha256(data).hexdigest()
         record = ImageRecord(str(source), width, height, *shown, 1, sha256, None, crop)
         pointing = report(said(name, numbers), [record], coordinates)
-        [out] = pointed.annotate(tmp_path / "out.png", [record], pointing, kept_nothing)
+        then = RequestRecord(1, "request", "?", name, (record,), None, 9, Sampling())
+        [out] = pointed.annotate(tmp_path / "out.png", then, pointing, kept_nothing)
         found = outline(Image.open(out), annotate.COLOURS[0])
         assert max(abs(a - b) for a, b in zip(found, box, strict=True)) <= 1
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("orientation", [1, 5, 8])
+def test_a_box_in_what_crop_left_lands(world, tmp_path, folder_of, name, orientation) -> None:
+    whole, crop, box = (800, 600), (200, 100, 400, 300), (260, 160, 520, 340)
+    source, out = tmp_path / "photo.png", tmp_path / "out.png"
+    source.write_bytes(stored(scene(*whole, box), orientation))
+    card = registry.find(folder_of(name))
+    shown = images.smart_resize(crop[3], crop[2], card.vision)[::-1]
+    inner = (box[0] - crop[0], box[1] - crop[1], box[2] - crop[0], box[3] - crop[1])
+    answer = said(name, model_numbers(name, inner, crop[2:], shown))
+    w = world(words(name, answer))
+    argv = ("ask", "-m", folder_of(name), "-i", str(source), "-Q", "Where?", "--force")
+    crops = ("--crop", ",".join(map(str, crop)), "--detail", "max")
+    assert w.run(*argv, *crops, "--annotate", str(out)) == 0, w.err
+    with Image.open(out) as drawn:
+        assert drawn.size == whole
+        found = outline(drawn, annotate.COLOURS[0])
+    assert max(abs(a - b) for a, b in zip(found, box, strict=True)) <= 1
+
+
+def test_a_page_is_drawn_on_and_what_lay_under_it(world, tmp_path: Path, folder_of) -> None:
+    source, out = tmp_path / "pages.tiff", tmp_path / "out.png"
+    blank = Image.new("RGBA", (400, 300), (0, 0, 0, 0))
+    blank.save(source, save_all=True, append_images=[blank.resize((200, 100))])
+    w = world([said("qvq", [250, 300, 750, 600])])
+    argv = ("ask", "-m", folder_of("qwen2-vl-7b"), "-i", str(source), "-Q", "?", "--force")
+    code = w.run(*argv, "--page", "2", "--background", "#00ff00", "--annotate", str(out))
+    assert code == 0, w.err
+    with Image.open(out) as drawn:
+        assert drawn.size == (200, 100)
+        assert drawn.getpixel((5, 5)) == (0, 255, 0)
+        assert outline(drawn, annotate.COLOURS[0]) == (50, 30, 150, 60)
 
 
 def test_a_large_picture_lands_where_the_numbers_say(world, tmp_path, folder_of) -> None:

@@ -119,9 +119,9 @@ def test_a_pattern_that_names_files_is_an_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in ("whats", "a.txt", "is it"):
+    for name in ("cats", "a.txt", "is it"):
         (tmp_path / name).touch()
-    assert sort(["a.*", "w*", "what?"], real) == Sorted(("a.*", "w*"), "what?")
+    assert sort(["a.*", "c*", "cat?"], real) == Sorted(("a.*", "c*"), "cat?")
     assert sort(["is*t"], real) == Sorted(("is*t",), None)
     assert sort(["b.*"], real) == Sorted((), "b.*")
     assert sort(["is *"], real) == Sorted((), "is *")

@@ -262,6 +262,7 @@ def test_config_sets_gets_and_unsets(world: Build, tmp_path: Path) -> None:
         "model\t\tdefault",
         "thinking\tline\tQVQ_THINKING",
         f"save\tfalse\t{path}",
+        "plain\tfalse\tdefault",
     ]
 
 

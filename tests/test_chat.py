@@ -107,7 +107,7 @@ def chat(world: Callable[..., World], tmp_path: Path) -> Chat:
         images: tuple[str, ...] = (),
         save: bool = True,
     ) -> World:
-        w = world(engine=engine, tty=True, err_tty=True)
+        w = world(engine=engine, tty=True, err_tty=True, size=(300, 24))
         seconds = itertools.count()
         start = w.env.now()
         w.env = replace(w.env, now=lambda: start + timedelta(seconds=next(seconds)))

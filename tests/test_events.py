@@ -220,6 +220,13 @@ def test_an_abandoned_run_keeps_what_there_was(tmp_path: Path) -> None:
     assert history.last(tmp_path).events == (
         ThinkingDelta("So I see", 3),
         Notice("ended", "nobody read on"),
+        Done(
+            StopReason.INTERRUPT,
+            AnswerSource.NONE,
+            False,
+            False,
+            Stats(generated_tokens=3, thinking_tokens=3),
+        ),
     )
 
 

@@ -24,8 +24,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from qvq_mlx import images
-from qvq_mlx.core.card import VisionLimits
+from qvq_mlx import images, sharing
+from qvq_mlx.core.card import ModelCard, VisionLimits
 from qvq_mlx.core.errors import (
     ExitCode,
     ImageNotFoundError,
@@ -38,11 +38,13 @@ from qvq_mlx.core.errors import (
 )
 from qvq_mlx.core.look import Look, Pages, parse_pages
 from qvq_mlx.core.picture import Picture
+from qvq_mlx.core.request import Request
 from qvq_mlx.images import data_uri, mac, pdf, programs, sources
 from qvq_mlx.images.desk import MAX_PICTURES
 from qvq_mlx.images.frames import MAX_COUNT, frames
 from qvq_mlx.images.globs import expanded, natural
 from qvq_mlx.images.pages import Sheet, pages_of
+from qvq_mlx.showing import subjects_of
 from tests.conftest import EXAMPLES, World
 from tests.pdfs import BLUE, RED, encrypted, nested_forms, stream
 from tests.pdfs import pdf as written
@@ -178,8 +180,8 @@ def test_a_pattern_names_files_in_natural_order(
         "nul\0*",
     ):
         assert expanded(source) == (source,)
-    taken = images.take(["img*.png", "IMG2.png"], EXACT, images.Desk(io.BytesIO()))
-    assert [p.name for p in taken.pictures] == ["img1.png", "img10.png", "IMG2.png"]
+    subjects = subjects_of(Request("?", ("img*.png", "IMG2.png"), "tiny"))
+    assert [one.name for one in subjects] == ["img1.png", "img10.png", "IMG2.png"]
 
 
 def test_what_exists_is_no_pattern(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,11 +224,17 @@ def test_the_natural_order() -> None:
 
 def test_a_question_takes_so_many_pictures(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(PNG)
-    many = [str(tmp_path / "a.png")] * (MAX_PICTURES + 1)
     desk = images.Desk(io.BytesIO())
-    assert len(images.take(many[1:], EXACT, desk).pictures) == MAX_PICTURES
+    card = ModelCard("any", "", "", "", vision=EXACT)
+
+    def shared(count: int) -> int:
+        looks = [Look()] * count
+        read = lambda _index, look: images.read(str(tmp_path / "a.png"), EXACT, desk, look)  # noqa: E731
+        return len(sharing.shared(card, looks, None, 0, read, lambda wanted: wanted).pictures)
+
+    assert shared(MAX_PICTURES) == MAX_PICTURES
     with pytest.raises(ImageSizeError, match="beyond the 128 pictures"):
-        images.take(many, EXACT, desk)
+        shared(MAX_PICTURES + 1)
 
 
 # ---------------------------------------------------------------- pipes
@@ -387,6 +395,20 @@ def test_a_program_that_hangs_is_killed_with_all_it_started(
     assert not sleeper.exists() or sleeper.read_text().split()[2] == "Z" or sys.platform == "darwin"
 
 
+def test_what_cannot_be_taken_twice_is_kept(
+    tools: Callable[[str, str], str], tmp_path: Path
+) -> None:
+    script = 'echo once >> $LOG; for last; do :; done; cp $PICTURE "$last"'
+    desk = images.Desk(io.BytesIO(PNG), tools("screencapture", script))
+    for source in ("screen", "screen", "-", "-"):
+        assert colour(images.read(source, EXACT, desk)[0]) == "red"
+    assert (tmp_path / "log").read_text() == "once\n"
+    assert sorted(desk.kept) == ["-", "screen"]
+    images.read(str(tmp_path / "red.png"), EXACT, desk)
+    images.read(uri(PNG), EXACT, desk)
+    assert len(desk.kept) == 2
+
+
 def test_a_file_called_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "clip").write_bytes(PNG)
@@ -529,6 +551,14 @@ def test_a_pdf_that_would_take_all_memory_or_for_ever(monkeypatch: pytest.Monkey
     error = refused("-", ImageUnreadableError, stdin=slow)
     assert error.message.endswith("takes longer than 0.5 s")
     assert time.monotonic() - begun < 4
+
+
+def test_memory_of_ours_is_not_counted_as_that_of_the_drawing_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours = np.ones(200 * 2**20, np.uint8)
+    monkeypatch.setattr(pdf, "MAX_MEMORY_BYTES", 150 * 2**20)
+    assert len(read("-", stdin=written(RED))) == int(ours[-1])
 
 
 def test_a_crash_of_the_drawing_process_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -686,7 +716,7 @@ def test_frames_behind_too_many_pixels_are_refused() -> None:
     assert error.message.startswith("-: 3,184,000,000 pixels come before page 200;")
     lying = gif(gif_frame(10, 10), 1)[:-1] + gif_frame(65535, 65535) + gif_frame(10, 10) + b";"
     error = refused("-", ImageSizeError, "3", lying)
-    assert "pixels is too large" in error.message
+    assert "an animation on 4,294,836,225 pixels is too large" in error.message
 
 
 def test_a_count_that_lies() -> None:

@@ -26,8 +26,8 @@ from qvq_mlx.core.errors import (
     UsageError,
 )
 from qvq_mlx.core.picture import Picture
+from qvq_mlx.images.addresses import is_public
 from qvq_mlx.images.desk import Web
-from qvq_mlx.images.web import is_public
 from tests.conftest import World
 from tests.web_server import Says, WebServer
 

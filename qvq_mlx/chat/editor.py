@@ -21,6 +21,7 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.input.defaults import create_input
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.output import Output
 from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.shortcuts import CompleteStyle
 
@@ -50,7 +51,10 @@ class Editor:
             found = env.terminal_size()
             return Size(rows=found.lines, columns=found.columns)
 
-        term = env.environ.get("TERM")
+        term = env.environ.get("TERM", "dumb")
+        output: Output | None = None  # a dumb terminal gets the library's plain prompt
+        if term not in ("", "dumb"):
+            output = Vt100_Output(env.stdout, size, term=term, enable_bell=False, enable_cpr=False)
         self._session: PromptSession[str] = PromptSession(
             message=[("bold", "> ")],
             prompt_continuation="  ",
@@ -61,7 +65,7 @@ class Editor:
             enable_suspend=True,
             key_bindings=_keys(),
             input=create_input(env.stdin),
-            output=Vt100_Output(env.stdout, size, term=term, enable_bell=False, enable_cpr=False),
+            output=output,
         )
 
     def read(self) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qvq_mlx.cli import options
 from qvq_mlx.cli.arguments import on_disk, sort
 from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.look import Look, Pages, parse_pages
@@ -35,113 +36,30 @@ def ask(
         str | None,
         typer.Option("--question", "-Q", metavar="TEXT", help="The question, whatever it spells."),
     ] = None,
-    page: Annotated[
-        str | None,
-        typer.Option(
-            "--page", metavar="N[-M],...", help="Pages of a PDF or TIFF, frames of an animation."
-        ),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option("--model", "-m", metavar="NAME", help="A model's name, folder or repository."),
-    ] = None,
-    system: Annotated[
-        str | None,
-        typer.Option("--system", metavar="TEXT", help="Another system prompt; '' sends none."),
-    ] = None,
-    max_tokens: Annotated[
-        int | None,
-        typer.Option("--max-tokens", min=1, metavar="N", help="Thinking and answer together."),
-    ] = None,
-    budget: Annotated[
-        str | None,
-        typer.Option(
-            "--budget",
-            metavar="low|medium|high|N|none",
-            help="Tokens of thinking, then the answer is asked for.",
-        ),
-    ] = None,
-    answer_tokens: Annotated[
-        int,
-        typer.Option(
-            "--answer-tokens", min=1, metavar="N", help="Tokens for the answer after that."
-        ),
-    ] = 1024,
-    lang: Annotated[
-        str,
-        typer.Option(
-            "--lang",
-            metavar="auto|off|en|zh|...",
-            help="Hold the answer to a language; auto: the question's.",
-        ),
-    ] = "auto",
-    schema: Annotated[
-        str | None,
-        typer.Option(
-            "--schema",
-            metavar="FILE|JSON",
-            help="Think freely, then answer in JSON that satisfies this schema.",
-        ),
-    ] = None,
-    temperature: Annotated[
-        float | None,
-        typer.Option("--temp", min=0.0, metavar="T", help="0 always takes the likeliest token."),
-    ] = None,
-    top_p: Annotated[
-        float | None, typer.Option("--top-p", min=0.0, max=1.0, metavar="P", help="1: off.")
-    ] = None,
-    top_k: Annotated[
-        int | None, typer.Option("--top-k", min=0, metavar="K", help="0: off.")
-    ] = None,
-    min_p: Annotated[
-        float | None, typer.Option("--min-p", min=0.0, max=1.0, metavar="P", help="0: off.")
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", min=0, metavar="N", help="Same seed, same text.")
-    ] = None,
-    vote: Annotated[
-        int | None,
-        typer.Option(
-            "--vote",
-            min=2,
-            max=16,
-            metavar="N",
-            help="Experimental: N samples, and the answer that most of them give.",
-        ),
-    ] = None,
-    verify: Annotated[
-        bool,
-        typer.Option(
-            "--verify", help="Experimental: look at the image again and check the answer."
-        ),
-    ] = False,
-    draft: Annotated[
-        str,
-        typer.Option(
-            "--draft",
-            metavar="auto|none|lookup|NAME",
-            help="Who guesses tokens ahead; the text stays the same.",
-        ),
-    ] = "auto",
-    no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Neither read nor keep what an image cost before.")
-    ] = False,
-    fps: Annotated[
-        float | None,
-        typer.Option("--fps", metavar="F", help="Of a video: frames a second (2)."),
-    ] = None,
-    frames: Annotated[
-        int | None,
-        typer.Option("--frames", min=1, metavar="N", help="Of a video: frames in all."),
-    ] = None,
-    span: Annotated[
-        str | None,
-        typer.Option("--span", metavar="3s-12s|0:03-0:12", help="Of a video: this part only."),
-    ] = None,
-    thinking: Annotated[
-        ThinkingView | None,
-        typer.Option("--thinking", help="How much of the thinking is shown."),
-    ] = None,
+    page: options.Pages = None,
+    detail: options.Details = None,
+    crop: options.Crops = None,
+    background: options.Background = "white",
+    fps: options.Fps = None,
+    frames: options.FrameCount = None,
+    span: options.Span = None,
+    model: options.Model = None,
+    system: options.System = None,
+    max_tokens: options.MaxTokens = None,
+    budget: options.BudgetText = None,
+    answer_tokens: options.AnswerTokens = 1024,
+    lang: options.Lang = "auto",
+    schema: options.Schema = None,
+    temperature: options.Temperature = None,
+    top_p: options.TopP = None,
+    top_k: options.TopK = None,
+    min_p: options.MinP = None,
+    seed: options.Seed = None,
+    vote: options.Votes = None,
+    verify: options.Verify = False,
+    draft: options.Draft = "auto",
+    no_cache: options.NoCache = False,
+    thinking: options.ViewOfThinking = None,
     no_thinking: Annotated[
         bool, typer.Option("-R", help="Show none of it (--thinking none).")
     ] = False,
@@ -169,48 +87,16 @@ def ask(
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="Write there, not to stdout."),
     ] = None,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="A line per stage, on stderr.")
-    ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Errors only on stderr.")] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Run a model that does not fit in memory.")
-    ] = False,
-    no_wait: Annotated[
-        bool, typer.Option("--no-wait", help="Fail where another qvq has a big model loaded.")
-    ] = False,
-    detail: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--detail",
-            metavar="low|auto|high|max|N",
-            help="Image tokens: 256, about 1,280, 2,560, the model's own maximum, or a number;"
-            " once, or once per image.",
-        ),
-    ] = None,
-    crop: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--crop",
-            metavar="X,Y,W,H",
-            help="Show this part only, in pixels or in percent (10%,10%,50%,50%);"
-            " once, or once per image.",
-        ),
-    ] = None,
-    background: Annotated[
-        str,
-        typer.Option("--background", metavar="COLOUR", help="Under what is transparent."),
-    ] = "white",
-    offline: Annotated[
-        bool, typer.Option("--offline", help="Refuse every network connection.")
-    ] = False,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+    force: options.Force = False,
+    no_wait: options.NoWait = False,
+    offline: options.Offline = False,
     follow: Annotated[
         bool,
         typer.Option("--continue", "-c", help="A follow-up of the last run; -c ID: of that run."),
     ] = False,
-    no_save: Annotated[
-        bool, typer.Option("--no-save", help="Keep nothing of this run in the history.")
-    ] = False,
+    no_save: options.NoSave = False,
 ) -> int:
     """Ask one question about one or more images.
 
@@ -234,9 +120,11 @@ def ask(
 
     env: Env = context.obj
     settings = config.read(env)
-    _exclude({"-R": no_thinking, "--thinking": thinking is not None})
-    _exclude({"--json": as_json, "--jsonl": as_jsonl, "-x": boxed, "--boxes": boxes})
-    _exclude({"-q": quiet, "-v": verbose})
+    options.exclude("qvq ask", {"-R": no_thinking, "--thinking": thinking is not None})
+    options.exclude(
+        "qvq ask", {"--json": as_json, "--jsonl": as_jsonl, "-x": boxed, "--boxes": boxes}
+    )
+    options.exclude("qvq ask", {"-q": quiet, "-v": verbose})
     if offline or settings.offline:
         env.forbid_network()
     if no_save:
@@ -307,10 +195,3 @@ def _inputs(
         return (*images, *arguments), question
     found = sort(arguments, on_disk)
     return (*images, *found.images), found.question
-
-
-def _exclude(options: dict[str, bool]) -> None:
-    """Refuse options that contradict each other, by name."""
-    given = [name for name, is_given in options.items() if is_given]
-    if len(given) > 1:
-        raise UsageError(f"{given[0]} and {given[1]} exclude each other", "qvq ask --help")

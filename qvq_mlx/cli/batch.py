@@ -9,6 +9,7 @@ import typer
 
 from qvq_mlx.cli import options
 from qvq_mlx.core.errors import UsageError
+from qvq_mlx.core.look import Detail, Look, Pages, parse_crop, parse_detail, parse_pages
 from qvq_mlx.core.request import Request, SamplingOverrides
 
 if TYPE_CHECKING:
@@ -45,6 +46,10 @@ def batch(
     retry_errors: Annotated[
         bool, typer.Option("--retry-errors", help="Ask again what could not be asked before.")
     ] = False,
+    page: options.Pages = None,
+    detail: options.Detail = None,
+    crop: options.Crop = None,
+    background: options.Background = "white",
     model: options.Model = None,
     system: options.System = None,
     max_tokens: options.MaxTokens = None,
@@ -83,9 +88,15 @@ def batch(
     for name, given in (("--retry-errors", retry_errors), ("--csv", table is not None)):
         if given and file is None:
             raise UsageError(f"{name} needs the file of -o", _HINT)
-    if offline:
+    if offline or settings.offline:
         env.forbid_network()
     found = items_of(env, paths or [], questions or [], items)
+    look = Look(
+        detail=Detail.AUTO if detail is None else parse_detail(detail),
+        crop=None if crop is None else parse_crop(crop),
+        pages=Pages() if page is None else parse_pages(page),
+        background=background,
+    )
     request = Request(
         question="",
         images=(),
@@ -101,6 +112,8 @@ def batch(
         budget=None if budget is None else parse_budget(budget),
         answer_tokens=answer_tokens,
         votes=vote or 1,
+        looks=(look,),
+        offline=offline,
     )
     place = Place(file, table, retry_errors=retry_errors)
     return run(Batch(request, env, settings), found, place, env, quiet=quiet, verbose=verbose)

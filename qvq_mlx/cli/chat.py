@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qvq_mlx.cli import options
 from qvq_mlx.core.errors import ExitCode, InputError, QvqError, StoppedError, UsageError
 from qvq_mlx.core.request import Output, Request, ThinkingView
 
@@ -26,62 +27,19 @@ if TYPE_CHECKING:
 def chat(
     context: typer.Context,
     images: Annotated[list[str] | None, typer.Argument(metavar="[IMAGE]...", hidden=True)] = None,
-    model: Annotated[
-        str | None,
-        typer.Option("--model", "-m", metavar="NAME", help="A model's name, folder or repository."),
-    ] = None,
-    system: Annotated[
-        str | None,
-        typer.Option("--system", metavar="TEXT", help="Another system prompt; '' sends none."),
-    ] = None,
-    budget: Annotated[
-        str | None,
-        typer.Option(
-            "--budget",
-            metavar="low|medium|high|N|none",
-            help="Tokens of thinking, then the answer is asked for.",
-        ),
-    ] = None,
-    max_tokens: Annotated[
-        int | None,
-        typer.Option("--max-tokens", min=1, metavar="N", help="Thinking and answer together."),
-    ] = None,
-    detail: Annotated[
-        str,
-        typer.Option(
-            "--detail",
-            metavar="low|auto|high|max|N",
-            help="Image tokens that a picture may take.",
-        ),
-    ] = "auto",
-    thinking: Annotated[
-        ThinkingView | None,
-        typer.Option("--thinking", help="How much of the thinking is shown."),
-    ] = None,
-    draft: Annotated[
-        str,
-        typer.Option(
-            "--draft",
-            metavar="auto|none|lookup|NAME",
-            help="Who guesses tokens ahead; the text stays the same.",
-        ),
-    ] = "auto",
-    no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Neither read nor keep what an image cost before.")
-    ] = False,
-    no_save: Annotated[
-        bool, typer.Option("--no-save", help="Keep nothing of this chat in the history.")
-    ] = False,
+    model: options.Model = None,
+    system: options.System = None,
+    budget: options.BudgetText = None,
+    max_tokens: options.MaxTokens = None,
+    detail: options.Detail = None,
+    thinking: options.ViewOfThinking = None,
+    draft: options.Draft = "auto",
+    no_cache: options.NoCache = False,
+    no_save: options.NoSave = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line per stage.")] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Run a model that does not fit in memory.")
-    ] = False,
-    no_wait: Annotated[
-        bool, typer.Option("--no-wait", help="Fail where another qvq has a big model loaded.")
-    ] = False,
-    offline: Annotated[
-        bool, typer.Option("--offline", help="Refuse every network connection.")
-    ] = False,
+    force: options.Force = False,
+    no_wait: options.NoWait = False,
+    offline: options.Offline = False,
 ) -> int:
     """Talk about images: one question after the other, with the model loaded once.
 
@@ -90,7 +48,7 @@ def chat(
     """
     from qvq_mlx import config  # not before: `qvq --help` reads this module
     from qvq_mlx.cli.choose import model_for
-    from qvq_mlx.core.look import Look, parse_detail
+    from qvq_mlx.core.look import Detail, Look, parse_detail
     from qvq_mlx.guards.budget import parse_budget
 
     env: Env = context.obj
@@ -114,7 +72,7 @@ def chat(
         use_cache=not no_cache,
         force=force,
         wait=not no_wait,
-        looks=(Look(detail=parse_detail(detail)),),
+        looks=(Look(detail=Detail.AUTO if detail is None else parse_detail(detail)),),
         offline=offline,
     )
     output = Output(view=thinking or settings.view, verbose=verbose)
@@ -289,9 +247,12 @@ class Talk:
 
     def _say(self, line: str) -> None:
         from qvq_mlx.render.clean import clean_line, writable
+        from qvq_mlx.render.rows import wrap
 
-        self._env.stdout.write(writable(clean_line(line), self._env.stdout) + "\n")
-        self._env.stdout.flush()
+        stdout = self._env.stdout
+        rows = wrap(clean_line(line), self._env.terminal_size().columns) or [""]
+        stdout.write("".join(f"{writable(row, stdout)}\n" for row in rows))
+        stdout.flush()
 
     def _complain(self, error: QvqError) -> None:
         """One line: the hint of a command line is of no use here."""

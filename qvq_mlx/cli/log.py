@@ -148,6 +148,7 @@ def prune(
             "prune takes either --older-than or --keep", "qvq log prune --older-than 30d --dry-run"
         )
     known = files(_folder(env))
+    which = f"--keep {keep}" if older_than is None else f"--older-than {older_than}"
     if older_than is not None:
         found = erasing.older_than(known, env.now() - age_of(older_than, "--older-than"))
     else:
@@ -164,7 +165,7 @@ def prune(
         if not (env.stdin.isatty() and env.stdout.isatty() and env.stderr.isatty()):
             raise UsageError(
                 f"{what}: nothing is erased without a yes, and nobody is here to say it",
-                "qvq log prune --yes ...",
+                f"qvq log prune {which} --yes",
             )
         if not confirmed(f"Erase {what}?", env):
             raise StoppedError("nothing was erased")

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from qvq_mlx.core.request import ThinkingView
+
 Model = Annotated[
     str | None,
     typer.Option("--model", "-m", metavar="NAME", help="A model's name, folder or repository."),
@@ -82,6 +84,9 @@ Draft = Annotated[
         help="Who guesses tokens ahead; the text stays the same.",
     ),
 ]
+ViewOfThinking = Annotated[
+    ThinkingView | None, typer.Option("--thinking", help="How much of the thinking is shown.")
+]
 NoCache = Annotated[
     bool, typer.Option("--no-cache", help="Neither read nor keep what an image cost before.")
 ]
@@ -92,6 +97,64 @@ NoWait = Annotated[
     bool, typer.Option("--no-wait", help="Fail where another qvq has a big model loaded.")
 ]
 Offline = Annotated[bool, typer.Option("--offline", help="Refuse every network connection.")]
+Pages = Annotated[
+    str | None,
+    typer.Option(
+        "--page", metavar="N[-M],...", help="Pages of a PDF or TIFF, frames of an animation."
+    ),
+]
+Details = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--detail",
+        metavar="low|auto|high|max|N",
+        help="Image tokens: 256, about 1,280, 2,560, the model's own maximum, or a number;"
+        " once, or once per image.",
+    ),
+]
+Crops = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--crop",
+        metavar="X,Y,W,H",
+        help="Show this part only, in pixels or in percent (10%,10%,50%,50%);"
+        " once, or once per image.",
+    ),
+]
+Background = Annotated[
+    str,
+    typer.Option("--background", metavar="COLOUR", help="Under what is transparent."),
+]
+Fps = Annotated[
+    float | None,
+    typer.Option("--fps", metavar="F", help="Of a video: frames a second (2)."),
+]
+FrameCount = Annotated[
+    int | None,
+    typer.Option("--frames", min=1, metavar="N", help="Of a video: frames in all."),
+]
+Span = Annotated[
+    str | None,
+    typer.Option("--span", metavar="3s-12s|0:03-0:12", help="Of a video: this part only."),
+]
+NoSave = Annotated[bool, typer.Option("--no-save", help="Keep nothing of it in the history.")]
+
+Detail = Annotated[
+    str | None,
+    typer.Option(
+        "--detail",
+        metavar="low|auto|high|max|N",
+        help="Image tokens: 256, about 1,280, 2,560, the model's own maximum, or a number.",
+    ),
+]
+Crop = Annotated[
+    str | None,
+    typer.Option(
+        "--crop",
+        metavar="X,Y,W,H",
+        help="Show this part only, in pixels or in percent (10%,10%,50%,50%).",
+    ),
+]
 
 
 def exclude(command: str, options: dict[str, bool]) -> None:

@@ -20,7 +20,14 @@ from qvq_mlx.core.errors import NoAnswerError, QvqError, UsageError
 from qvq_mlx.core.events import Done, Event, Transcript
 from qvq_mlx.core.places import PointedImage
 from qvq_mlx.core.plan import Plan
-from qvq_mlx.core.records import ImageRecord, RequestRecord, places_of, pointed_at, request_record
+from qvq_mlx.core.records import (
+    ImageRecord,
+    RequestRecord,
+    backgrounds_of,
+    places_of,
+    pointed_at,
+    request_record,
+)
 from qvq_mlx.core.request import Output, OutputForm
 from qvq_mlx.render.clean import clean_line, writable
 from qvq_mlx.store import registry
@@ -75,23 +82,22 @@ class Pointed:
         lists = person and not (output.quiet or output.boxed_only or output.file)
         if not (lists or asked):
             return
-        seen = self._request.images
         pointing = pointed_at(self._request, self._transcript.answer, asked=asked)
         if lists:
             places = listed(pointing)
             say(self._env, ["", *places] if places else [])
         written: tuple[Path, ...] = ()
         if self._output.annotate is not None:
-            written = annotate(self._output.annotate, seen, pointing, self._kept.get)
+            written = annotate(self._output.annotate, self._request, pointing, self._kept.get)
             if self._env.stderr.isatty() and not self._output.quiet:
                 names = ", ".join(str(path) for path in written)
                 self._env.stderr.write(clean_line(f"annotated: {names or 'nothing'}") + "\n")
         if self._output.show:
-            self._show(seen, pointing)
+            self._show(self._request, pointing)
         if self._output.annotate is not None and not written and done.complete:
             raise _nothing(self._output.annotate)
 
-    def _show(self, seen: Sequence[ImageRecord], pointing: Sequence[PointedImage]) -> None:
+    def _show(self, request: RequestRecord, pointing: Sequence[PointedImage]) -> None:
         """The pictures with what is pointed at, or a line that says why not."""
         from qvq_mlx.images.annotate import preview
         from qvq_mlx.images.originals import redrawn
@@ -103,8 +109,9 @@ class Pointed:
             say(self._env, [f"this terminal shows no pictures{hint}"])
             return
         rows = max(4, self._env.terminal_size().lines - _MARGIN_ROWS)
-        for record, pointed in zip(seen, pointing, strict=True):
-            image = redrawn(record.path, record.sha256, pointed, self._kept.get)
+        grounds = backgrounds_of(request)
+        for record, pointed, ground in zip(request.images, pointing, grounds, strict=True):
+            image = redrawn(record.path, record.sha256, pointed, self._kept.get, ground)
             png = preview(image, terminal.LONGEST_PX)
             self._env.stdout.flush()
             if not terminal.show(self._env, png, how, rows):
@@ -129,13 +136,11 @@ def draw_again(
     answer points at nothing.
     """
     folder = keepsakes.folder_in(settings.history_folder)
-    found = [
-        replace(image, path=place)
-        for image, place in zip(request.images, places_of(request), strict=True)
-    ]
-    check(path, found)
+    images = zip(request.images, places_of(request), strict=True)
+    request = replace(request, images=tuple(replace(one, path=place) for one, place in images))
+    check(path, request.images)
     pointing = pointed_at(with_coordinates(request, settings), answer, asked=True)
-    written = annotate(path, found, pointing, lambda sha256: keepsakes.find(sha256, folder))
+    written = annotate(path, request, pointing, lambda sha256: keepsakes.find(sha256, folder))
     if not written:
         raise _nothing(path)
     return written
@@ -167,7 +172,7 @@ def targets(path: Path, count: int) -> tuple[Path, ...]:
 
 
 def annotate(
-    path: Path, seen: Sequence[ImageRecord], pointing: Sequence[PointedImage], kept: Kept
+    path: Path, request: RequestRecord, pointing: Sequence[PointedImage], kept: Kept
 ) -> tuple[Path, ...]:
     """Write each image in which something is pointed at, and return the files.
 
@@ -178,10 +183,10 @@ def annotate(
     from qvq_mlx.images.originals import redrawn
 
     written = []
-    for name, record, pointed in zip(targets(path, len(seen)), seen, pointing, strict=True):
+    names, grounds = targets(path, len(pointing)), backgrounds_of(request)
+    for name, record, pointed, ground in zip(names, request.images, pointing, grounds, strict=True):
         if pointed.count:
-            image = redrawn(record.path, record.sha256, pointed, kept)
-            Target(name).write(image)
+            Target(name).write(redrawn(record.path, record.sha256, pointed, kept, ground))
             written.append(name)
     return tuple(written)
 

@@ -230,6 +230,17 @@ class Transcript:
         self._thinking = [thinking] if thinking else []
         self._answer = [answer] if answer else []
 
+    def __eq__(self, other: object) -> bool:
+        """The same two texts."""
+        if not isinstance(other, Transcript):
+            return NotImplemented
+        return (self.thinking, self.answer) == (other.thinking, other.answer)
+
+    __hash__ = None  # type: ignore[assignment]  # it grows
+
+    def __repr__(self) -> str:
+        return f"Transcript(thinking={self.thinking!r}, answer={self.answer!r})"
+
     @property
     def thinking(self) -> str:
         """What was thought so far."""

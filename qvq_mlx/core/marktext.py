@@ -30,7 +30,10 @@ _BEHIND_LABEL = re.compile(rf"\s*+[::]?\s*+{_BOX.pattern}")
 _MENTION = re.compile(r"(picture|image|photo|page|图片|图像|图)\s?#?(\d{1,4})", re.IGNORECASE)
 _ELEMENT = re.compile(r"<points?\s([^<>]{0,4000}+)>")
 _ATTRIBUTE = re.compile(r"""([a-z]{1,5}+)(\d{0,4}+)\s?=\s?["']([^"'<>]{0,200}+)["']""")
-_MARKED = re.compile(r"(\s?)<\|(box|point|quad)_start\|>([^<]{0,200}+)<\|\2_end\|>")
+_SPELLED = re.compile(
+    r"<\|(box|point|quad)_start\|>([^<]{0,200}+)<\|\1_end\|>"
+    r"|<\|(?:object_ref|box|quad|point)_(?:start|end)\|>"
+)
 
 
 def found(text: str, *, bare: bool = False) -> list[Found]:
@@ -43,14 +46,25 @@ def found(text: str, *, bare: bool = False) -> list[Found]:
     return list(_with_mentions(text, seen, values))
 
 
-def readable(text: str) -> str:
-    """`text` as a person reads it: `a dog (176,106)-(232,160)`, without the tokens."""
-    return _TOKEN.sub("", _MARKED.sub(_spelled, text)) if "<|" in text else text
+def readable(text: str, before: str = "") -> str:
+    """`text` as a person reads it: `a dog (176,106)-(232,160)`, without the tokens.
 
-
-def _spelled(match: re.Match[str]) -> str:
-    space, numbers = match[1] or " ", match[3].strip()
-    return space + (numbers.replace("),(", ")-(") if match[2] == "box" else numbers)
+    `before` is what was read before it: a space goes between a label and its numbers.
+    """
+    if "<|" not in text:
+        return text
+    parts: list[str] = []
+    end, last = 0, before[-1:]
+    for token in _SPELLED.finditer(text):
+        plain = text[end : token.start()]
+        numbers = (token[2] or "").strip()
+        if token[1] == "box":
+            numbers = numbers.replace("),(", ")-(")
+        last = plain[-1:] or last
+        space = " " if numbers and last and not last.isspace() else ""
+        parts += (plain, space, numbers)
+        end, last = token.end(), numbers[-1:] or last
+    return "".join(parts) + text[end:]
 
 
 def _of_tokens(text: str) -> Iterator[Found]:

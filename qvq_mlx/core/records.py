@@ -313,6 +313,12 @@ def boxes_record(request: RequestRecord, answer: str, *, complete: bool) -> Boxe
     return BoxesRecord(VERSION, complete, pointed_at(request, answer, asked=True))
 
 
+def backgrounds_of(request: RequestRecord) -> tuple[str, ...]:
+    """What transparency lay on, picture by picture; white where that was not kept."""
+    found = [source.look.background for source in request.sources for _ in range(source.pictures)]
+    return tuple(found) if len(found) == len(request.images) else ("white",) * len(request.images)
+
+
 def places_of(request: RequestRecord) -> tuple[str, ...]:
     """Where each image lies: its absolute path where one is known, else what the user gave."""
     known = [source.path for source in request.sources for _ in range(source.pictures)]

@@ -33,21 +33,25 @@ class Block(NamedTuple):
     times: tuple[int, ...] = (0,)
 
 
-def visual_ids(vocabulary: Vocabulary, visual: Visual, timestamps: bool = False) -> list[int]:
-    """The tokens that stand for one picture or clip, its marks included.
+def visual_ids(
+    vocabulary: Vocabulary, visual: Visual, before: str = "", *, timestamps: bool = False
+) -> list[int]:
+    """The tokens that stand for one picture or clip, its marks and the text before it included.
 
     `timestamps`: each step of a clip is marked by itself and told when it is shown (Qwen3-VL).
     """
     start, end = vocabulary.special("<|vision_start|>"), vocabulary.special("<|vision_end|>")
     if isinstance(visual, Picture):
-        return [start, *[vocabulary.special("<|image_pad|>")] * visual.tokens, end]
+        pads = [vocabulary.special("<|image_pad|>")] * visual.tokens
+        return [*vocabulary.encode(before), start, *pads, end]
     pad = vocabulary.special("<|video_pad|>")
     if not timestamps:
-        return [start, *[pad] * visual.tokens, end]
+        return [*vocabulary.encode(before), start, *[pad] * visual.tokens, end]
     step = [start, *[pad] * (visual.tokens // visual.steps), end]
     ids: list[int] = []
     for time_s in visual.step_times_s:
-        ids += [*vocabulary.encode(f"<{time_s:.1f} seconds>"), *step]
+        ids += [*vocabulary.encode(f"{before}<{time_s:.1f} seconds>"), *step]
+        before = ""
     return ids
 
 

@@ -1,7 +1,9 @@
 """The prompt of the Qwen families as token ids, and where each token stands in M-RoPE.
 
 Law: the ids equal what the checkpoint's own chat template gives for the same messages with the
-images before the text (the reference order of Qwen's examples); the positions equal
+images before the text (the reference order of Qwen's examples). A message with several of them
+labels them, as the templates do with `add_vision_id`; one with a single picture does not, so that
+a picture that comes later leaves the prompt before it as it was. The positions equal
 `get_rope_index` of transformers, which for still pictures is the same in every family
 (engine/clips.py says what differs for videos).
 
@@ -11,11 +13,13 @@ Not covered: the default system message of a template (it is on the model card),
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from qvq_mlx.core.clip import Visual
+from qvq_mlx.core.clip import Clip, Visual
+from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.rounds import Round
 from qvq_mlx.core.tokens import Prompt
 from qvq_mlx.engine.clips import Block, visual_ids
@@ -24,33 +28,52 @@ from qvq_mlx.engine.vocabulary import Vocabulary
 Positions = npt.NDArray[np.int32]
 
 
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """What a template writes around what is said.
+
+    `opened` is what it writes into the reply: `<think>` and a newline where the thinking style is
+    PREOPENED. It stands before no answer of an earlier round: the templates drop the thinking
+    there, tags and all. `timestamps`: the steps of a clip are told when they are shown.
+    `labelled`: several pictures of a message are `Picture 1: `, `Picture 2: `, clips `Video 1: `,
+    counted from the first message on.
+    """
+
+    opened: str = ""
+    timestamps: bool = False
+    labelled: bool = True
+
+
+_PLAIN = Spelling()
+
+
 def build(
     vocabulary: Vocabulary,
     question: str,
     pictures: Sequence[Visual],
     system: str | None,
-    opened: str = "",
     rounds: Sequence[Round] = (),
-    timestamps: bool = False,
+    spelling: Spelling = _PLAIN,
 ) -> Prompt:
-    """The ids up to and including `<|im_start|>assistant`, its newline, and `opened`.
+    """The ids up to and including `<|im_start|>assistant`, its newline, and what is opened.
 
-    `opened` is what the template itself writes into the reply: `<think>` and a newline where the
-    thinking style is PREOPENED. It stands before no answer of an earlier round: the templates drop
-    the thinking there, tags and all. The first `pictures` are those of the `rounds`. `timestamps`:
-    the steps of a clip are told when they are shown.
+    The first `pictures` are those of the `rounds`.
     """
     ids: list[int] = []
     if system is not None:
         ids += _turn(vocabulary, f"system\n{system}")
+    labels = _labels(pictures)
     shown = 0
     for past in rounds:
-        seen = pictures[shown : shown + past.pictures]
-        ids += _asked(vocabulary, past.question, seen, timestamps)
+        end = shown + past.pictures
+        seen = list(zip(pictures[shown:end], labels[shown:end], strict=True))
+        ids += _asked(vocabulary, past.question, seen, spelling)
         ids += _turn(vocabulary, f"assistant\n{past.answer}")
-        shown += past.pictures
-    ids += _asked(vocabulary, question, pictures[shown:], timestamps)
-    ids += [vocabulary.special("<|im_start|>"), *vocabulary.encode(f"assistant\n{opened}")]
+        shown = end
+    seen = list(zip(pictures[shown:], labels[shown:], strict=True))
+    ids += _asked(vocabulary, question, seen, spelling)
+    reply = f"assistant\n{spelling.opened}"
+    ids += [vocabulary.special("<|im_start|>"), *vocabulary.encode(reply)]
     return Prompt(ids=tuple(ids), pictures=tuple(pictures))
 
 
@@ -89,14 +112,30 @@ def _turn(vocabulary: Vocabulary, text: str) -> list[int]:
     return [start, *vocabulary.encode(text), end, *vocabulary.encode("\n")]
 
 
+def _labels(pictures: Sequence[Visual]) -> list[str]:
+    """`Picture 1: `, `Video 1: `: each kind is counted by itself."""
+    counts = {Picture: 0, Clip: 0}
+    labels = []
+    for visual in pictures:
+        counts[type(visual)] += 1
+        word = "Picture" if isinstance(visual, Picture) else "Video"
+        labels.append(f"{word} {counts[type(visual)]}: ")
+    return labels
+
+
 def _asked(
-    vocabulary: Vocabulary, question: str, pictures: Sequence[Visual], timestamps: bool
+    vocabulary: Vocabulary,
+    question: str,
+    pictures: Sequence[tuple[Visual, str]],
+    spelling: Spelling,
 ) -> list[int]:
-    """A message of the user's."""
+    """A message of the user's. What stands before a picture is tokenized as one text."""
     if not pictures:
         return _turn(vocabulary, f"user\n{question}")
-    ids = [vocabulary.special("<|im_start|>"), *vocabulary.encode("user\n")]
-    for picture in pictures:
-        ids += visual_ids(vocabulary, picture, timestamps)
+    ids, before = [vocabulary.special("<|im_start|>")], "user\n"
+    for picture, label in pictures:
+        before += label if spelling.labelled and len(pictures) > 1 else ""
+        ids += visual_ids(vocabulary, picture, before, timestamps=spelling.timestamps)
+        before = ""
     end = vocabulary.special("<|im_end|>")
     return [*ids, *vocabulary.encode(question), end, *vocabulary.encode("\n")]

@@ -28,7 +28,7 @@ from qvq_mlx.engine.kept import prefixes_in
 from qvq_mlx.engine.patches import read_layout
 from qvq_mlx.engine.prefill import Parts, Reader
 from qvq_mlx.engine.prefix import PrefixCache, fingerprint
-from qvq_mlx.engine.prompt import build
+from qvq_mlx.engine.prompt import Spelling, build
 from qvq_mlx.engine.speculation import Speculation
 from qvq_mlx.engine.vocabulary import Vocabulary
 
@@ -59,11 +59,16 @@ class Session:
         pictures: Sequence[Visual],
         system: str | None,
         rounds: Sequence[Round] = (),
+        *,
+        labelled: bool = True,
     ) -> Prompt:
-        """Earlier rounds, then the images, then the question."""
+        """Earlier rounds, then the images, then the question. `labelled` False: several images
+        are not numbered, as most references are made.
+        """
         parts = self.parts
         timestamps = parts.model.family is Family.QWEN3_VL
-        return build(parts.vocabulary, question, pictures, system, parts.opened, rounds, timestamps)
+        spelling = Spelling(parts.opened, timestamps, labelled)
+        return build(parts.vocabulary, question, pictures, system, rounds, spelling)
 
     def generate(self, prompt: Prompt, generation: Generation, control: Control) -> Iterator[Step]:
         """Encode, prefill, decode. The last item is `Finished`, also after a stop."""
@@ -133,7 +138,11 @@ class Session:
 def load_session(
     checkpoint: Checkpoint, setup: Setup, control: Control
 ) -> Generator[Progress, None, Session | None]:
-    """The checkpoint and its draft model, if it has one. None where `control` stopped it."""
+    """The checkpoint and its draft model, if it has one. None where `control` stopped it.
+
+    What an engine that was let go of had in memory goes back to the system first.
+    """
+    mx.clear_cache()
     reader = yield from _load_reader(checkpoint, setup, control)
     if reader is None:
         return None

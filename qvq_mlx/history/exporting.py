@@ -8,18 +8,9 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from qvq_mlx.core.events import (
-    AnswerDelta,
-    AnswerSource,
-    Done,
-    Event,
-    Notice,
-    Stats,
-    StopReason,
-    ThinkingDelta,
-)
+from qvq_mlx.core.events import Event, Notice
 from qvq_mlx.core.records import Json, ResultRecord, event_to_json, result_record
-from qvq_mlx.history.reading import Ending, Run
+from qvq_mlx.history.reading import Ending, Run, interrupted
 
 _WORDS = {
     Ending.KILLED: "the process of this run ended before the run did",
@@ -32,12 +23,12 @@ def result(run: Run) -> ResultRecord:
     notices = run.notices
     if run.ending in _WORDS:
         notices = (*notices, Notice(run.ending.value, _WORDS[run.ending]))
-    return result_record(run.request, run.transcript, notices, run.done or _end(run))
+    return result_record(run.request, run.transcript, notices, run.done or interrupted(run.events))
 
 
 def ended(run: Run) -> tuple[Event, ...]:
     """The events with an end, made up where there is none."""
-    return run.events if run.done else (*run.events, _end(run))
+    return run.events if run.done else (*run.events, interrupted(run.events))
 
 
 def result_json(run: Run) -> Json:
@@ -70,16 +61,6 @@ def markdown(run: Run) -> str:
             "</details>",
         ]
     return "\n\n".join(parts) + "\n"
-
-
-def _end(run: Run) -> Done:
-    """An end for a run that has none, with the tokens that were counted."""
-    thinking = sum(event.tokens for event in run.events if isinstance(event, ThinkingDelta))
-    answer = sum(event.tokens for event in run.events if isinstance(event, AnswerDelta))
-    stats = Stats(
-        generated_tokens=thinking + answer, thinking_tokens=thinking, answer_tokens=answer
-    )
-    return Done(StopReason.INTERRUPT, AnswerSource.NONE, False, False, stats)
 
 
 def _one_line(text: str) -> str:

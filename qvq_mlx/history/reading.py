@@ -7,6 +7,7 @@ of every earlier version are read; a key that they lack has its default.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +15,18 @@ from enum import StrEnum
 from pathlib import Path
 
 from qvq_mlx.core.errors import InputError
-from qvq_mlx.core.events import Done, Event, Notice, Transcript, fold
+from qvq_mlx.core.events import (
+    AnswerDelta,
+    AnswerSource,
+    Done,
+    Event,
+    Notice,
+    Stats,
+    StopReason,
+    ThinkingDelta,
+    Transcript,
+    fold,
+)
 from qvq_mlx.core.records import VERSION, RequestRecord, event_from_json
 from qvq_mlx.core.typed import typed
 from qvq_mlx.history.files import File, being_written, files, find_file, no_run
@@ -102,6 +114,16 @@ def load(path: Path) -> Run:
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{path} is no saved run: {error}", f"head -n 1 {path}") from error
     return Run(path, file.id, time, request, events, _ending(file, lines[-1]))
+
+
+def interrupted(events: Sequence[Event]) -> Done:
+    """An end for a run that has none, with the tokens that were counted."""
+    thinking = sum(event.tokens for event in events if isinstance(event, ThinkingDelta))
+    answer = sum(event.tokens for event in events if isinstance(event, AnswerDelta))
+    stats = Stats(
+        generated_tokens=thinking + answer, thinking_tokens=thinking, answer_tokens=answer
+    )
+    return Done(StopReason.INTERRUPT, AnswerSource.NONE, False, False, stats)
 
 
 def whole_records(data: bytes) -> list[str]:

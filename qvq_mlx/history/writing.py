@@ -1,6 +1,6 @@
 """Saves a run as it passes, and makes whole what a killed process left behind.
 
-Law: a line is on the disk when it happens, thinking at the latest after 400 characters, so a crash
+Law: a line is on the disk when it happens, thinking at the latest after 80 characters, so a crash
 loses no more than that. At the end everything is written once more, in one go, with consecutive
 deltas of a kind merged. Progress is not kept. A run that an exception ended says so in its last
 notice.
@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import re
+import signal
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -23,9 +24,9 @@ from typing import TextIO
 from qvq_mlx.core.events import AnswerDelta, Done, Event, Notice, Progress, ThinkingDelta
 from qvq_mlx.core.records import Json, RequestRecord, event_to_json
 from qvq_mlx.history.files import NEW, PART, WHOLE, names_in, take
-from qvq_mlx.history.reading import whole_records
+from qvq_mlx.history.reading import interrupted, whole_records
 
-_MERGED_CHARACTERS = 400
+_MERGED_CHARACTERS = 80
 _YOUNG_S = 60.0
 """An empty part that is younger may belong to a process that is about to lock it."""
 _SURROGATE = re.compile(r"[\ud800-\udfff]")  # no UTF-8 stands for it
@@ -114,11 +115,19 @@ class _Draft:
         return True
 
     def fail(self, error: BaseException) -> None:
-        """An exception ended the run, or whoever read it went away: say so, and commit the rest."""
+        """An exception ended the run, or whoever read it went away: say so, and commit the rest.
+
+        What the user or the system stopped was interrupted; anything else failed, and has no end.
+        """
+        if self._events and isinstance(self._events[-1], Done):
+            return
         cause = error.__context__ if isinstance(error, GeneratorExit) else error
-        text = f"{type(cause).__name__}: {cause}" if cause else "nobody read on"
-        if not (self._events and isinstance(self._events[-1], Done)):
-            self.end(Notice("ended", text))
+        said = Notice("ended", _named(cause))
+        if cause is None or isinstance(cause, KeyboardInterrupt | SystemExit | BrokenPipeError):
+            self.add(said)
+            self.end(interrupted(self._events))
+        else:
+            self.end(said)
 
     def close(self) -> None:
         """Let go of the part. May be called again."""
@@ -141,6 +150,16 @@ class _Draft:
     def _put(self, line: str) -> None:
         self._file.write(line)
         self._file.flush()
+
+
+def _named(cause: BaseException | None) -> str:
+    """`SIGTERM`, `MemoryError: no room`."""
+    if cause is None:
+        return "nobody read on"
+    if isinstance(cause, SystemExit) and isinstance(cause.code, int) and cause.code > 128:
+        with suppress(ValueError):
+            return signal.Signals(cause.code - 128).name
+    return f"{type(cause).__name__}: {cause}".removesuffix(": ")
 
 
 def _created(folder: Path, now: datetime) -> tuple[str, TextIO]:

@@ -53,4 +53,4 @@ class Desk:
     offline: str = ""
     web: Web = Web()
     kept: dict[str, bytes] = field(default_factory=dict, repr=False, compare=False)
-    """Of sources that come but once: a picture may be asked for again, at another size."""
+    """Of sources that cannot be taken twice: a picture may be asked for again, at another size."""

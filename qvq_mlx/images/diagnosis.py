@@ -62,7 +62,8 @@ def unreadable(source: str, data: bytes, error: Exception) -> ImageUnreadableErr
 
 def is_picture(head: bytes) -> bool:
     """Whether bytes begin like a picture that qvq reads."""
-    return any(head.startswith(magic, offset) for offset, magic, _ in _OURS)
+    known = any(head.startswith(magic, offset) for offset, magic, _ in _OURS)
+    return known or is_heif(head) or is_avif(head)
 
 
 def too_large(source: str, size: str, limit: str) -> ImageSizeError:

@@ -1,37 +1,33 @@
 """Folders and what lies in them, where many pictures are wanted.
 
 Law: a file in a folder is taken by its first bytes, never by its name; hidden files and
-subfolders are left out. Numbers in names count as numbers: img2 comes before img10.
+subfolders are left out.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from qvq_mlx.core.errors import ImageNotFoundError, ImageUnreadableError
 from qvq_mlx.images.diagnosis import is_picture
+from qvq_mlx.images.globs import expanded, natural
 from qvq_mlx.images.paths import quoted
 
 _HEAD_BYTES = 64
 
 
 def pictures_in(sources: Iterable[str]) -> list[str]:
-    """The sources in order, a folder as the pictures that lie in it.
+    """The sources in order, a folder as the pictures that lie in it, a pattern as its files.
 
-    Raises ImageUnreadableError for a folder that cannot be read or holds no picture.
+    Raises ImageUnreadableError for a folder that holds no picture, ImageNotFoundError for one that
+    cannot be read and for a pattern that names nothing.
     """
     found: list[str] = []
     for source in sources:
         path = Path(source).expanduser()
-        found += _inside(source, path) if path.is_dir() else [source]
+        found += _inside(source, path) if path.is_dir() else expanded(source, None)
     return found
-
-
-def in_order(names: Iterable[str]) -> list[str]:
-    """By name, numbers as numbers, without regard to case."""
-    return sorted(names, key=_natural)
 
 
 def _inside(source: str, folder: Path) -> list[str]:
@@ -43,7 +39,7 @@ def _inside(source: str, folder: Path) -> list[str]:
     names = [str(file) for file in files if file.is_file() and _is_picture(file)]
     if not names:
         raise ImageUnreadableError(f"{source}: is a folder, and no picture lies in it", hint)
-    return in_order(names)
+    return sorted(names, key=natural)
 
 
 def _is_picture(file: Path) -> bool:
@@ -52,8 +48,3 @@ def _is_picture(file: Path) -> bool:
             return is_picture(content.read(_HEAD_BYTES))
     except OSError:
         return True  # it is asked about, and the record says why it cannot be read
-
-
-def _natural(name: str) -> tuple[tuple[int, str], ...]:
-    parts = re.split(r"(\d{1,18})", name.casefold())
-    return tuple((int(part), "") if part.isdigit() else (-1, part) for part in parts)

@@ -19,10 +19,10 @@ from qvq_mlx.images.paths import ASK, is_file, path_of, quoted
 _NUMBERS = re.compile(r"([0-9]+)")
 
 
-def expanded(source: str) -> tuple[str, ...]:
+def expanded(source: str, most: int | None = MAX_PICTURES) -> tuple[str, ...]:
     """The files that a pattern names; `source` itself where it is none.
 
-    Raises ImageNotFoundError where nothing matches, ImageSizeError where too much does.
+    Raises ImageNotFoundError where nothing matches, ImageSizeError where more than `most` do.
     """
     if "://" in source or not is_file(source) or not glob.has_magic(source) or "\0" in source:
         return (source,)
@@ -30,12 +30,12 @@ def expanded(source: str) -> tuple[str, ...]:
     if _exists(path):
         return (source,)
     matches = glob.iglob(str(path), recursive=True)  # noqa: PTH207  (it may be absolute)
-    files = list(islice((name for name in matches if not Path(name).is_dir()), MAX_PICTURES + 1))
+    files = list(islice((name for name in matches if not Path(name).is_dir()), most and most + 1))
     if not files:
         raise ImageNotFoundError(f"{source}: no file matches", f"ls -l {quoted(_folder(path))}")
-    if len(files) > MAX_PICTURES:
+    if most is not None and len(files) > most:
         raise ImageSizeError(
-            f"{source}: more than {MAX_PICTURES} files match, and a question takes no more",
+            f"{source}: more than {most} files match, and a question takes no more",
             ASK.format(quoted(Path(min(files, key=natural)))),
         )
     return tuple(sorted(files, key=natural))

@@ -31,9 +31,11 @@ Kept = Callable[[str], bytes | None]
 _WHOLE = VisionLimits(factor_px=1, min_pixels=1, max_pixels=2**40, max_aspect=2**31)
 
 
-def redrawn(source: str, sha256: str, pointed: PointedImage, kept: Kept) -> Image:
+def redrawn(
+    source: str, sha256: str, pointed: PointedImage, kept: Kept, background: str = "white"
+) -> Image:
     """The original with what is pointed at. Raises an InputError as `original` does."""
-    width_px, height_px, rgb = original(source, pointed.page, sha256, kept)
+    width_px, height_px, rgb = original(source, pointed.page, sha256, kept, background)
     return drawn((width_px, height_px), rgb, pointed)
 
 

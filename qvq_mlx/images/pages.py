@@ -18,12 +18,13 @@ from qvq_mlx.images.desk import MAX_PICTURES
 from qvq_mlx.images.diagnosis import too_large, unreadable
 from qvq_mlx.images.frames import MAX_COUNT, Frames, frames
 from qvq_mlx.images.paths import typed
-from qvq_mlx.images.pixels import max_pixels as most_pixels
 from qvq_mlx.images.pixels import quiet
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+MAX_CANVAS_PIXELS = 2**26
+"""Of an animation of which not only the first frame is read: it is drawn on one canvas."""
 MAX_WALKED_PIXELS = 2**28
 """Of the frames before the ones that are read: an animation is decoded from its beginning."""
 
@@ -67,9 +68,9 @@ def pages_of(
     count = len(found.indexes)
     numbers = _chosen(source, wanted, count, found.main + 1)
     indexes = [found.indexes[number - 1] for number in numbers]
-    most = most_pixels(None)
-    if any(indexes) and found.walked_pixels > most:
-        raise too_large(source, f"{found.walked_pixels:,} pixels", f"{most:,} pixels")
+    if any(indexes) and found.walked_pixels > MAX_CANVAS_PIXELS:
+        canvas, limit = f"{found.walked_pixels:,} pixels", f"{MAX_CANVAS_PIXELS:,} pixels"
+        raise too_large(source, f"an animation on {canvas}", limit)
     walked = sum(found.walked_pixels * index for index in indexes)
     if walked > MAX_WALKED_PIXELS:
         raise ImageSizeError(

@@ -117,9 +117,8 @@ def _loaded(source: str, data: bytes, frame: int) -> Image:
     Image.MAX_IMAGE_PIXELS = None
     image = Image.open(BytesIO(data), formats=formats_of(data))
     _check_cost(source, image, data)
-    if frame:
-        image.seek(frame)
-        _check_cost(source, image, data)
+    image.seek(frame)  # a file need not open at its first frame, and frames have sizes of their own
+    _check_cost(source, image, data)
     image.load()
     return image
 

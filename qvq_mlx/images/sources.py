@@ -36,36 +36,16 @@ _SHELLS_PIPE = re.compile(r"/(?:dev|proc/self)/fd/[0-9]+")
 
 
 def bytes_of(source: str, desk: Desk) -> bytes:
-    """What lies behind `source`, whole. What comes but once is kept on the desk.
+    """What lies behind `source`, whole. What is no file is taken once, and kept on the desk.
 
     Raises an InputError, a NetworkError, a UsageError where the web is forbidden, or a StoppedError
     where the user gave up marking the screen.
     """
-    if is_file(source) and not _SHELLS_PIPE.fullmatch(source):
-        return from_file(source, path_of(source))
+    if is_data(source) or (is_file(source) and not _SHELLS_PIPE.fullmatch(source)):
+        return _taken(source, desk)
     if source not in desk.kept:
         desk.kept[source] = _taken(source, desk)
     return desk.kept[source]
-
-
-def _taken(source: str, desk: Desk) -> bytes:
-    """What comes but once."""
-    if source == "-":
-        return from_stdin(desk.stdin)
-    if source == SCREEN:
-        from qvq_mlx.images.mac import screenshot
-
-        return screenshot(desk.path, MAX_FILE_BYTES)
-    if source == CLIP:
-        from qvq_mlx.images.clipboard import copied
-
-        held = copied(desk.path, MAX_FILE_BYTES)
-        return held if isinstance(held, bytes) else from_file(held, Path(held))
-    if is_data(source):
-        return from_data(source)
-    if is_web(source):
-        return _from_web(source, desk)
-    return from_file(source, path_of(source))
 
 
 def from_stdin(stdin: BinaryIO) -> bytes:
@@ -100,6 +80,25 @@ def from_file(source: str, path: Path) -> bytes:
     if not data:
         raise ImageUnreadableError(f"{source}: the file is empty (0 bytes)", listing)
     return data
+
+
+def _taken(source: str, desk: Desk) -> bytes:
+    if source == "-":
+        return from_stdin(desk.stdin)
+    if source == SCREEN:
+        from qvq_mlx.images.mac import screenshot
+
+        return screenshot(desk.path, MAX_FILE_BYTES)
+    if source == CLIP:
+        from qvq_mlx.images.clipboard import copied
+
+        held = copied(desk.path, MAX_FILE_BYTES)
+        return held if isinstance(held, bytes) else from_file(held, Path(held))
+    if is_data(source):
+        return from_data(source)
+    if is_web(source):
+        return _from_web(source, desk)
+    return from_file(source, path_of(source))
 
 
 def _from_stream(source: str, kind: str, stream: BinaryIO, hint: str) -> bytes:

@@ -13,7 +13,6 @@ Not covered: the look-up of a name takes as long as the system lets it.
 from __future__ import annotations
 
 import io
-import ipaddress
 import shlex
 import socket
 import ssl
@@ -26,6 +25,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from qvq_mlx import __version__
 from qvq_mlx.core.errors import ImageSizeError, ImageUnreadableError, NetworkError, QvqError
+from qvq_mlx.images.addresses import is_public, resolved
 from qvq_mlx.images.desk import Web
 from qvq_mlx.images.paths import ASK
 
@@ -40,13 +40,6 @@ _HEADERS = {
     "Accept-Encoding": "identity",
     "Connection": "close",
 }
-# Public by number, and yet no host of the internet: IETF assignments, and where clouds keep the
-# secrets of their machines
-_INNER = (
-    *(ipaddress.ip_network(net) for net in ("192.0.0.0/24", "168.63.129.16/32")),
-    ipaddress.ip_network("100.64.0.0/10"),
-)
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 def fetched(source: str, web: Web) -> bytes:
@@ -64,27 +57,6 @@ def fetched(source: str, web: Web) -> bytes:
                 return hop.body(reply)
             url = hop.leads_to(reply)
     raise _refused(source, f"more than {web.redirects} redirects, the last to {url[:80]}")
-
-
-def is_public(address: str) -> bool:
-    """Whether `address` is a host of the internet and nobody's own network."""
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
-        if ip in _NAT64:
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(str(inner))
-        if ip.is_site_local:
-            return False
-    elif any(ip in net for net in _INNER):
-        return False
-    return ip.is_global and not (
-        ip.is_multicast or ip.is_reserved or ip.is_loopback or ip.is_link_local or ip.is_unspecified
-    )
 
 
 class _Timed(io.RawIOBase):
@@ -239,7 +211,7 @@ class _Hop:
 
     def _connected(self, host: str, port: int) -> socket.socket:
         """A connection to one of the host's addresses, all of which were checked."""
-        addresses = (self.web.resolve or _resolved)(host, port)
+        addresses = (self.web.resolve or resolved)(host, port)
         inner = [address for address in addresses if not is_public(address)]
         if inner and host not in self.web.private_hosts:
             raise _refused(self.source, f"{host} is {inner[0]}, which is no public address")
@@ -313,12 +285,6 @@ def _left(stall_s: float, deadline: float) -> float:
     if left <= 0:
         raise TimeoutError("the time is up")
     return min(stall_s, left)
-
-
-def _resolved(host: str, port: int) -> tuple[str, ...]:
-    """The system's answer, each address once."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 def _refused(source: str, why: str) -> ImageUnreadableError:

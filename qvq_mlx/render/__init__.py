@@ -67,7 +67,8 @@ def renderer(
 
 
 def _person(env: Env, output: Output, saved: bool, wishes: Wishes) -> Renderer:
-    from qvq_mlx.render.tty import Manner, Screen
+    from qvq_mlx.render.opening import Manner
+    from qvq_mlx.render.tty import Screen
     from qvq_mlx.render.unmarked import Unmarked
 
     default = ThinkingView.NONE if output.quiet else ThinkingView.TAIL
@@ -120,7 +121,8 @@ def _beside(env: Env, output: Output, wishes: Wishes) -> list[Renderer]:
     if drawable:
         if output.quiet and output.view in (None, ThinkingView.LINE, ThinkingView.NONE):
             return []
-        from qvq_mlx.render.tty import Manner, Screen
+        from qvq_mlx.render.opening import Manner
+        from qvq_mlx.render.tty import Screen
         from qvq_mlx.render.unmarked import Unmarked
 
         view = output.view or ThinkingView.LINE

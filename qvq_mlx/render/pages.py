@@ -134,7 +134,7 @@ class Pages:
         begin = end = len(rows)
         if story.thinking.strip():
             mark = "▾" if self._open else "▸"
-            rows += [dim(row) for row in wrap(f"{mark} {story.thought}", width)]
+            rows += [dim(row) for row in wrap(clean_line(f"{mark} {story.thought}"), width)]
             begin = end = len(rows)
             if self._open:
                 rows += [dim(row) for row in wrap(clean(story.thinking).strip("\n"), width)]

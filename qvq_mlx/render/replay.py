@@ -20,7 +20,8 @@ from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.records import ImageRecord, RequestRecord, VideoRecord
 from qvq_mlx.core.request import ThinkingView
 from qvq_mlx.render.meter import Meter, thought
-from qvq_mlx.render.tty import Manner, Screen
+from qvq_mlx.render.opening import Manner
+from qvq_mlx.render.tty import Screen
 
 
 def replay(

@@ -11,8 +11,6 @@ much was said before it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.events import (
     AnswerDelta,
@@ -36,6 +34,7 @@ from qvq_mlx.render.flow import Flow
 from qvq_mlx.render.header import header_row, key_notes, key_rows, status_row
 from qvq_mlx.render.markdown import box_text
 from qvq_mlx.render.meter import Meter, Stages, short, thought
+from qvq_mlx.render.opening import Manner, Opening, opening_of
 from qvq_mlx.render.rows import BLANK, Row, bold, cells, dim, joined, plain, wrap
 from qvq_mlx.render.spoken import Spoken
 from qvq_mlx.render.terminal import Terminal
@@ -46,51 +45,6 @@ _SHARE = 60
 """A frame waits this many times as long as the one before it took to draw."""
 _TAIL_ROWS = 6
 _NO_WISHES = Wishes()
-
-
-@dataclass(frozen=True, slots=True)
-class Manner:
-    """What this screen shows.
-
-    `answers` False: the answer goes elsewhere, and in the end nothing of ours is left here but
-    what `view` FULL wrote. `hint` is the command that shows the thinking later, or empty.
-    """
-
-    view: ThinkingView
-    answers: bool
-    boxed_only: bool = False
-    quiet: bool = False
-    verbose: bool = False
-    hint: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """What a screen has to know before the first event.
-
-    `receipts` say what was read; `can_conclude`: the answer can be asked for while it thinks;
-    `budget_tokens` None: no bounds. `image_tokens` and `prompt_tokens` as they are expected.
-    """
-
-    receipts: tuple[str, ...] = ()
-    can_conclude: bool = False
-    budget_tokens: int | None = None
-    image_tokens: int = 0
-    prompt_tokens: int = 0
-    rates: Rates = Rates()
-
-
-def opening_of(plan: Plan) -> Opening:
-    """The opening of a run that is about to start. Four characters are about a token."""
-    image_tokens = sum(picture.tokens for picture in plan.pictures)
-    return Opening(
-        receipts=tuple(picture.receipt for picture in plan.pictures[plan.seen_pictures :]),
-        can_conclude=bool(plan.card.thinking.closing),
-        budget_tokens=plan.budget_tokens,
-        image_tokens=image_tokens,
-        prompt_tokens=image_tokens + (len(plan.question) + len(plan.system or "")) // 4 + 20,
-        rates=plan.rates,
-    )
 
 
 class Screen:

@@ -23,11 +23,12 @@ from qvq_mlx.core.marktext import readable
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.render import Renderer
 
-# a place that is not closed yet, white space that may stand before one, or the start of a token
+# a place that is not closed yet, or the start of a token
 _BEGUN = re.compile(
-    r"\s?<\|(?:box|point|quad)_start\|>[^<]{0,200}+(?:<(?:\|[a-z_]{0,20}+\|?)?)?\Z"
-    r"|\s?<(?:\|[a-z_]{0,20}+\|?)?\Z|\s\Z"
+    r"<\|(?:box|point|quad)_start\|>[^<]{0,200}+(?:<(?:\|[a-z_]{0,20}+\|?)?)?\Z"
+    r"|<(?:\|[a-z_]{0,20}+\|?)?\Z"
 )
+_LONGEST = 300  # characters that one of these takes
 
 
 class Spelling:
@@ -35,19 +36,25 @@ class Spelling:
 
     def __init__(self) -> None:
         self._held = ""
+        self._last = ""  # the last character that was given out
 
     def feed(self, text: str) -> str:
         """What can be shown now."""
         whole = self._held + text
-        begun = _BEGUN.search(whole, max(0, len(whole) - 300))
+        begun = _BEGUN.search(whole, max(0, len(whole) - _LONGEST))
         cut = begun.start() if begun else len(whole)
         self._held = whole[cut:]
-        return readable(whole[:cut])
+        return self._spelled(whole[:cut])
 
     def close(self) -> str:
         """What was held back."""
         held, self._held = self._held, ""
-        return readable(held)
+        return self._spelled(held)
+
+    def _spelled(self, text: str) -> str:
+        text = readable(text, self._last)
+        self._last = text[-1:] or self._last
+        return text
 
 
 class Unmarked:

@@ -106,7 +106,7 @@ def all_logits(checkpoint: Checkpoint, case: str) -> np.ndarray:
     import mlx.core as mx
 
     session = checkpoint.session
-    prompt = session.prompt(QUESTION, checkpoint.pictures(PICTURES[case]), SYSTEM)
+    prompt = session.prompt(QUESTION, checkpoint.pictures(PICTURES[case]), SYSTEM, labelled=False)
     model, layout = session.parts.model, session.parts.layout
     features = [
         model.encode(patches(picture, layout), layout.grid(picture)) for picture in prompt.pictures
@@ -127,7 +127,7 @@ def all_logits(checkpoint: Checkpoint, case: str) -> np.ndarray:
 
 
 def started(session: Session, checkpoint: Checkpoint, case: str) -> Start:
-    prompt = session.prompt(QUESTION, checkpoint.pictures(PICTURES[case]), SYSTEM)
+    prompt = session.prompt(QUESTION, checkpoint.pictures(PICTURES[case]), SYSTEM, labelled=False)
     return cast("Start", returned(session.reader.read(prompt, Control())))
 
 

@@ -95,7 +95,7 @@ def test_several_pictures_equal_mlx_vlm(
     by_size = {len(read.rgb): read for read in (picture(g.image) for g in GOLDENS)}
     pictures = list(by_size.values())[:3]
     assert len(pictures) == 3
-    prompt = tiny.prompt("How many circles are there?", pictures, None)
+    prompt = tiny.prompt("How many circles are there?", pictures, None, labelled=False)
     steps = run(prompt, max_tokens=60)
     assert ids_of(steps) == theirs(mlx_vlm_model, tiny, prompt, 60)
     assert isinstance(steps[-1], Finished)

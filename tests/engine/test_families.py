@@ -35,7 +35,7 @@ def test_prompt_and_positions_equal_the_reference(
     checkpoint: Callable[[Family], Checkpoint], family: Family, case: str
 ) -> None:
     made = checkpoint(family)
-    prompt = made.session.prompt(QUESTION, made.pictures(PICTURES[case]), SYSTEM)
+    prompt = made.session.prompt(QUESTION, made.pictures(PICTURES[case]), SYSTEM, labelled=False)
     assert list(prompt.ids) == made.golden[f"{case}.ids"].tolist()
     if f"{case}.positions" not in made.golden:
         return

@@ -13,7 +13,7 @@ import pytest
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.rounds import Round
 from qvq_mlx.engine.patches import patches, read_layout
-from qvq_mlx.engine.prompt import build, positions
+from qvq_mlx.engine.prompt import Spelling, build, positions
 from qvq_mlx.engine.session import Session
 from qvq_mlx.engine.vocabulary import Vocabulary
 
@@ -44,7 +44,9 @@ def test_ids_equal_the_chat_template(
     content: list[dict[str, Any]] = [{"type": "image"}] * count
     content.append({"type": "text", "text": question})
     messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": content}]
-    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    text = tokenizer.apply_chat_template(
+        messages, tokenize=False, add_generation_prompt=True, add_vision_id=count > 1
+    )
     pictures = PICTURES[:count]
     for picture in pictures:
         text = text.replace("<|image_pad|>", "<|held|>" * picture.tokens, 1)
@@ -83,16 +85,52 @@ def test_ids_of_several_rounds_equal_the_chat_template(
     for picture in pictures:
         text = text.replace("<|image_pad|>", "<|held|>" * picture.tokens, 1)
     expected = tokenizer(text.replace("<|held|>", "<|image_pad|>"))["input_ids"]
-    prompt = build(vocabulary, "What else?", pictures, SYSTEM, rounds=rounds)
+    plain = Spelling(labelled=False)
+    prompt = build(vocabulary, "What else?", pictures, SYSTEM, rounds, plain)
     assert list(prompt.ids) == expected
     assert prompt.pictures == tuple(pictures)
+
+
+def test_labels_count_on_from_round_to_round(vocabulary: Vocabulary, folder: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    template = json.loads((folder / "chat_template.json").read_text())["chat_template"]
+    pair: list[dict[str, Any]] = [{"type": "image"}] * 2
+    messages: list[dict[str, Any]] = [
+        {"role": "user", "content": [*pair, {"type": "text", "text": Q}]},
+        {"role": "assistant", "content": A},
+        {"role": "user", "content": [*pair, {"type": "text", "text": "And these?"}]},
+    ]
+    text = tokenizer.apply_chat_template(
+        messages,
+        tokenize=False,
+        add_generation_prompt=True,
+        chat_template=template,
+        add_vision_id=True,
+    )
+    assert "Picture 4: " in text
+    text = text[text.index("<|im_start|>user") :]  # the template puts in a system message
+    pictures = [*PICTURES[:2], *PICTURES[:2]]
+    for picture in pictures:
+        text = text.replace("<|image_pad|>", "<|held|>" * picture.tokens, 1)
+    expected = tokenizer(text.replace("<|held|>", "<|image_pad|>"))["input_ids"]
+    prompt = build(vocabulary, "And these?", pictures, None, [Round(Q, A, 2)])
+    assert list(prompt.ids) == expected
+
+
+def test_a_picture_that_comes_later_leaves_what_was_before(vocabulary: Vocabulary) -> None:
+    first = build(vocabulary, Q, PICTURES[:1], SYSTEM).ids
+    later = build(vocabulary, "And this?", PICTURES[:2], SYSTEM, [Round(Q, A, 1)]).ids
+    end = len(first) - len(vocabulary.encode("assistant\n"))
+    assert later[:end] == first[:end]
 
 
 def test_only_the_reply_is_opened_with_thinking(vocabulary: Vocabulary) -> None:
     """Qwen3-VL-Thinking and QwQ: their templates drop the thinking of earlier answers, and open
     that of the reply.
     """
-    ids = build(vocabulary, "B?", [], SYSTEM, "<think>\n", [Round("A?", "a")]).ids
+    ids = build(vocabulary, "B?", [], SYSTEM, [Round("A?", "a")], Spelling("<think>\n")).ids
     special = {vocabulary.special(f"<|im_{name}|>"): f"<|im_{name}|>" for name in ("start", "end")}
     pieces = (special.get(id_, "").encode() or vocabulary.pieces[id_] for id_ in ids)
     assert b"".join(pieces).decode() == (

@@ -70,7 +70,7 @@ def visuals(made: Checkpoint, case: str) -> list[Visual]:
 
 
 def asked(made: Checkpoint, case: str, question: str = QUESTION) -> Prompt:
-    return made.session.prompt(question, visuals(made, case), SYSTEM)
+    return made.session.prompt(question, visuals(made, case), SYSTEM, labelled=False)
 
 
 def where(session: Session, prompt: Prompt) -> np.ndarray:

@@ -131,3 +131,35 @@ def test_a_run_that_is_being_written_is_not_erased(tmp_path: Path) -> None:
     assert file.is_whole
     assert erase([file]).runs == 1
     assert history.files(tmp_path) == []
+
+
+def test_what_a_killed_process_left_is_made_whole_or_goes(tmp_path: Path) -> None:
+    whole = '{"version": 1, "type": "request"}\n{"type": "thinking", "text": "a", "tokens": 1}\n'
+
+    def left(name: str, text: str, *, age_s: float = 0) -> Path:
+        path = tmp_path / name
+        path.write_text(text)
+        os.utime(path, (time.time() - age_s,) * 2)
+        return path
+
+    left("20260101-000000-000001-aaaaaaaa.part", whole + '{"type": "ans')
+    left("20260101-000000-000001-aaaaaaaa.new", "half of it")
+    left("20260101-000000-000002-bbbbbbbb.part", whole)
+    left("20260101-000000-000002-bbbbbbbb.jsonl", whole + '{"type": "done"}\n')
+    left("20260101-000000-000003-cccccccc.part", "", age_s=999)
+    young = left("20260101-000000-000004-dddddddd.part", "")
+    history.settle(tmp_path)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "20260101-000000-000001-aaaaaaaa.jsonl": whole,
+        "20260101-000000-000002-bbbbbbbb.jsonl": whole + '{"type": "done"}\n',
+        young.name: "",
+    }
+
+
+def test_a_run_that_is_being_written_is_left_alone(tmp_path: Path) -> None:
+    steps = history.record(writer.events(1, 1), writer.request(1, 1), tmp_path, datetime.now(UTC))
+    next(steps)
+    history.settle(tmp_path)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".part"]
+    assert len(list(steps)) > 0
+    assert [path.suffix for path in tmp_path.iterdir()] == [".jsonl"]

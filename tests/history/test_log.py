@@ -41,8 +41,13 @@ from qvq_mlx.history.files import short_ids
 from tests.conftest import EXAMPLES, ScriptedEngine, World
 
 Build = Callable[..., World]
-WORDS = ["I ", "see ", "**Final ", "Answer**\n\n", "It is ", "\\boxed{2}"]
+WORDS = ["I ", "see.\n\n", "**Final ", "Answer**\n\n", "It is ", "\\boxed{2}"]
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+SLOW = settings(  # a folder may serve several examples; and a machine may be busy
+    deadline=None,
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 DONE = Done(
     StopReason.END,
     AnswerSource.MARKER,
@@ -98,6 +103,12 @@ def test_a_run_records_all_that_it_takes_to_ask_again(
     assert request.given == Given(sampling=SamplingOverrides(seed=5), budget=Budget(7))
     assert (request.budget_tokens, request.answer_tokens) == (7, 9)
     assert (request.lang, request.schema, request.draft) == ("auto", None, "auto")
+
+
+def test_no_save_leaves_nothing(world: Build, folder: Path) -> None:
+    w = asked(world, str(EXAMPLES / "sum.png"), "How many?", "--no-save")
+    assert w.out == "It is \\boxed{2}\n"
+    assert not folder.exists()
 
 
 def test_an_image_from_stdin_has_no_place(world: Build, folder: Path) -> None:
@@ -175,6 +186,7 @@ requests = st.builds(
 )
 
 
+@SLOW
 @given(requests)
 def test_requests_round_trip_through_json(request: RequestRecord) -> None:
     assert typed(RequestRecord, json.loads(json.dumps(asdict(request)))) == request
@@ -201,6 +213,40 @@ def test_a_run_that_an_error_ended_says_which(folder: Path) -> None:
     assert run.ending is history.Ending.FAILED
     assert run.notices == (Notice("ended", "MemoryError: no room"),)
     assert run.path.suffix == ".jsonl"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (SystemExit(143), "SIGTERM"),
+        (KeyboardInterrupt(), "KeyboardInterrupt"),
+        (SystemExit(1), None),
+    ],
+)
+def test_a_run_that_was_stopped_says_what_stopped_it(
+    folder: Path, error: BaseException, said: str | None
+) -> None:
+    request = RequestRecord(1, "request", "q", "m", (), None, 1, Sampling())
+    steps = history.record([ThinkingDelta("so", 1), DONE], request, folder, NOW)
+    next(steps)
+    with pytest.raises(type(error)):
+        steps.throw(error)  # type: ignore[attr-defined]
+    run = history.last(folder)
+    assert run.ending is history.Ending.INTERRUPT
+    assert run.done is not None
+    assert run.done.stats.generated_tokens == 1
+    assert run.notices == (Notice("ended", said or "SystemExit: 1"),)
+
+
+def test_who_stops_reading_because_of_a_signal_says_so_too(folder: Path) -> None:
+    request = RequestRecord(1, "request", "q", "m", (), None, 1, Sampling())
+    steps = history.record([ThinkingDelta("so", 1), DONE], request, folder, NOW)
+    next(steps)
+    try:
+        raise SystemExit(129)
+    except SystemExit:
+        steps.close()  # type: ignore[attr-defined]
+    assert history.last(folder).notices == (Notice("ended", "SIGHUP"),)
 
 
 def test_a_lone_surrogate_costs_nothing(folder: Path) -> None:
@@ -290,9 +336,7 @@ texts = st.text(
 )
 
 
-@settings(
-    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@SLOW
 @given(texts, texts, texts, st.data())
 @example("Größe", "", "x", None)
 def test_a_search_finds_what_folding_finds(
@@ -434,9 +478,7 @@ WORDS_OF_OPTIONS = (
 OPTIONS = st.lists(st.sampled_from(WORDS_OF_OPTIONS), max_size=4)
 
 
-@settings(
-    deadline=None, max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(SLOW, max_examples=25)
 @given(st.sampled_from([["last"], ["log", "list"]]), OPTIONS)
 def test_what_is_read_without_typer_means_the_same(
     world: Build, tmp_path: Path, command: list[str], options: list[str]
@@ -479,6 +521,7 @@ def test_prune_asks_says_and_keeps(world: Build, folder: Path) -> None:
     assert w.run("log", "prune", "--older-than", "60h", "--dry-run") == 0
     assert w.out.startswith("would erase 3 runs, 20261116 to 20261118")
     assert w.run("log", "prune", "--older-than", "60h") == ExitCode.USAGE  # nobody to ask
+    assert "try: qvq log prune --older-than 60h --yes" in w.err
     assert len(history.files(folder)) == 6
     assert w.run("log", "prune", "--older-than", "60h", "-y") == 0
     assert w.run("log", "prune", "--keep", "2", "--yes") == 0

@@ -18,8 +18,9 @@ from qvq_mlx.core.forecast import STAGES, Forecast, Rates
 from qvq_mlx.core.request import Output, ThinkingView
 from qvq_mlx.render.header import fitting, header_row, key_notes, status_row
 from qvq_mlx.render.meter import Meter
+from qvq_mlx.render.opening import Manner, Opening
 from qvq_mlx.render.rows import cells
-from qvq_mlx.render.tty import Manner, Opening, Screen
+from qvq_mlx.render.tty import Screen
 from tests.render.conftest import RECORDED, THINKING, done, words
 
 GIB = 1 << 30
