@@ -189,9 +189,11 @@ def test_presses_within_one_call_of_c_are_all_counted(presses: int) -> None:
 def test_nothing_is_raised_while_what_has_ended_is_saved() -> None:
     control = Control()
     interrupts = Interrupts(control, can_conclude=True)
-    control.stop()
     control.over = True
     interrupts.press()
+    assert control.stopping  # of several runs the next one does not begin
+    interrupts.press()
+    interrupts.end(signal.SIGTERM)
     interrupts.end(signal.SIGTERM)
     interrupts.saw(Done(StopReason.INTERRUPT, AnswerSource.NONE, False, False, Stats()))
     with pytest.raises(KeyboardInterrupt):

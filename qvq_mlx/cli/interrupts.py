@@ -62,9 +62,9 @@ class Interrupts:
 
     def press(self) -> None:
         """One Ctrl-C."""
-        if self._deaf:
+        if self._held:
             return
-        if self._at_once or self._control.stopping:
+        if self._at_once or (self._control.stopping and not self._saving):
             raise KeyboardInterrupt
         if self._can_conclude and self._thinking and not self._control.concluding:
             self._control.conclude()
@@ -74,16 +74,16 @@ class Interrupts:
     def end(self, number: int) -> None:
         """One SIGTERM or SIGHUP."""
         again, self.ended_by = bool(self.ended_by), number
-        if self._deaf:
+        if self._held:
             return
-        if self._at_once or again:
+        if self._at_once or (again and not self._saving):
             raise SystemExit(128 + number)
         self._control.stop()
 
     @property
-    def _deaf(self) -> bool:
-        """The terminal is being put back, or the run has ended and is being saved."""
-        return self._held or (self._control.over and not self._arrived)
+    def _saving(self) -> bool:
+        """The run has ended and is being saved: a second signal would tear it."""
+        return self._control.over and not self._arrived
 
     @contextmanager
     def held(self) -> Iterator[None]:

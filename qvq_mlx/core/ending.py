@@ -23,7 +23,7 @@ from qvq_mlx.core.tokens import Control
 
 def ended(events: Iterable[Event], control: Control) -> Iterator[Event]:
     """The same events, and `Done` in any case but that of an error. Tells `control` of it first."""
-    thinking, answer = 0, 0
+    thinking, answer, control.over = 0, 0, False
     try:
         for event in events:
             match event:
