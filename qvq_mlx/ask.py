@@ -100,7 +100,7 @@ def ask(
     `loaded` holds the model from one question to the next; None: this run's own, for as long as
     the run.
     """
-    events = timed(ended(_events(plan, env, settings, control, loaded)), env.clock)
+    events = timed(ended(_events(plan, env, settings, control, loaded), control), env.clock)
     if settings.save:
         events = rates.remembered(events, settings.cache_folder, plan.folder, env.clock)
         events = _keeping(events, plan, settings)

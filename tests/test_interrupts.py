@@ -17,8 +17,11 @@ from qvq_mlx.core.errors import StoppedError
 from qvq_mlx.core.events import (
     AnswerDelta,
     AnswerRetracted,
+    AnswerSource,
+    Done,
     Progress,
     Stage,
+    Stats,
     StopReason,
     ThinkingDelta,
 )
@@ -181,3 +184,17 @@ def test_presses_within_one_call_of_c_are_all_counted(presses: int) -> None:
                 hashlib.pbkdf2_hmac("sha256", b"", b"", 1_000_000)  # half a second
         presser.wait()
     assert (control.concluding, control.stopping) == (True, presses > 1)
+
+
+def test_nothing_is_raised_while_what_has_ended_is_saved() -> None:
+    control = Control()
+    interrupts = Interrupts(control, can_conclude=True)
+    control.over = True
+    interrupts.press()
+    assert control.stopping  # of several runs the next one does not begin
+    interrupts.press()
+    interrupts.end(signal.SIGTERM)
+    interrupts.end(signal.SIGTERM)
+    interrupts.saw(Done(StopReason.INTERRUPT, AnswerSource.NONE, False, False, Stats()))
+    with pytest.raises(KeyboardInterrupt):
+        interrupts.press()  # it is being shown, and a pipe may not take it

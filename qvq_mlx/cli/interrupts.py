@@ -26,6 +26,7 @@ from qvq_mlx.core.errors import HungUpError, QvqError, StoppedError, TerminatedE
 from qvq_mlx.core.events import (
     AnswerDelta,
     AnswerRetracted,
+    Done,
     Event,
     Progress,
     Stage,
@@ -45,6 +46,7 @@ class Interrupts:
         self._at_once = at_once
         self._thinking = False
         self._held = False
+        self._arrived = False
 
     def saw(self, event: Event) -> None:
         """Keep in step with the stream."""
@@ -53,6 +55,8 @@ class Interrupts:
                 self._thinking = True
             case AnswerDelta() | Progress(stage=Stage.VERIFY):
                 self._thinking = False
+            case Done():
+                self._arrived = True
             case _:
                 pass
 
@@ -60,7 +64,7 @@ class Interrupts:
         """One Ctrl-C."""
         if self._held:
             return
-        if self._at_once or self._control.stopping:
+        if self._at_once or (self._control.stopping and not self._saving):
             raise KeyboardInterrupt
         if self._can_conclude and self._thinking and not self._control.concluding:
             self._control.conclude()
@@ -72,9 +76,14 @@ class Interrupts:
         again, self.ended_by = bool(self.ended_by), number
         if self._held:
             return
-        if self._at_once or again:
+        if self._at_once or (again and not self._saving):
             raise SystemExit(128 + number)
         self._control.stop()
+
+    @property
+    def _saving(self) -> bool:
+        """The run has ended and is being saved: a second signal would tear it."""
+        return self._control.over and not self._arrived
 
     @contextmanager
     def held(self) -> Iterator[None]:

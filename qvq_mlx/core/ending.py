@@ -18,11 +18,12 @@ from qvq_mlx.core.events import (
     StopReason,
     ThinkingDelta,
 )
+from qvq_mlx.core.tokens import Control
 
 
-def ended(events: Iterable[Event]) -> Iterator[Event]:
-    """The same events, and `Done` in any case but that of an error."""
-    thinking, answer, over = 0, 0, False
+def ended(events: Iterable[Event], control: Control) -> Iterator[Event]:
+    """The same events, and `Done` in any case but that of an error. Tells `control` of it first."""
+    thinking, answer, control.over = 0, 0, False
     try:
         for event in events:
             match event:
@@ -31,13 +32,14 @@ def ended(events: Iterable[Event]) -> Iterator[Event]:
                 case AnswerDelta(tokens=tokens):
                     answer += tokens
                 case Done():
-                    over = True
+                    control.over = True
                 case _:
                     pass
             yield event
     except (KeyboardInterrupt, SystemExit):
-        if over:
+        if control.over:
             raise
+        control.over = True
         stats = Stats(
             generated_tokens=thinking + answer, thinking_tokens=thinking, answer_tokens=answer
         )

@@ -115,7 +115,7 @@ class Control:
     of several samples or passes has one for each, and the user's above them.
     """
 
-    __slots__ = ("_above", "_concluding", "_conclusion", "_reason", "_stopping")
+    __slots__ = ("_above", "_concluding", "_conclusion", "_reason", "_stopping", "over")
 
     def __init__(self, above: Control | None = None) -> None:
         self._above = above
@@ -123,6 +123,8 @@ class Control:
         self._reason = StopReason.INTERRUPT
         self._concluding = False
         self._conclusion: StopReason | None = None
+        self.over = False
+        """The stream has come to its `Done`, which is on its way through what saves it."""
 
     def conclude(self, reason: StopReason | None = None) -> None:
         """Ask for the final answer now: the loop forces the card's closing text, once.
