@@ -22,7 +22,7 @@ demo: .venv/installed ## Ask the embedded model about three pictures
 	@$(ASK) examples/sum.png "What is the result?"
 
 test: .venv/developing ## Run the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 check: .venv/developing ## Lint, types, import contracts, generated docs, spelling
 	$(BIN)/ruff check .

@@ -18,10 +18,8 @@ from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.detail import LOW_TOKENS, share
 from qvq_mlx.core.errors import DoesNotFitError, ImageSizeError, UsageError
 from qvq_mlx.core.events import Notice
-from qvq_mlx.core.look import Detail, Look
+from qvq_mlx.core.look import MAX_PICTURES, Detail, Look
 
-MAX_PICTURES = 128
-"""That one question takes: patterns and pages stop there, long before memory does."""
 PICTURE_TOKENS = 8
 """What stands around a picture: its marks and its label."""
 REPLY_SHARE = 0.25
@@ -66,7 +64,7 @@ def shared(
         if sum(map(len, groups)) > MAX_PICTURES:
             raise ImageSizeError(
                 f"{groups[-1][0].name}: is beyond the {MAX_PICTURES} pictures of a question",
-                'qvq ask IMAGE "question"',
+                'qvq batch IMAGE... -Q "question" -o out.jsonl',
             )
     pictures = _flat(groups)
     wanted = sum(picture.tokens for picture in pictures)

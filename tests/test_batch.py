@@ -214,7 +214,7 @@ def test_ctrl_c_loses_the_item_in_flight_only(world: Build, pictures: Path, tmp_
 
     def stop(index, control):
         if len(engine.generations) == 2:
-            control._above.stop()  # as Ctrl-C does, at the user's own control
+            control._above._above.stop()  # as Ctrl-C does, at the user's own control
 
     engine = Counting(WORDS, on_token=stop)
     there = world(engine=engine)

@@ -52,6 +52,25 @@ def test_killed_twenty_times_it_ends_whole(tmp_path: Path) -> None:
     assert {record["status"] for record in records} == {"answered"}
 
 
+def test_sigterm_ends_it_between_two_items(tmp_path: Path) -> None:
+    for number in range(40):
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / f"{number}.png")
+    out = tmp_path / "out.jsonl"
+    command = [sys.executable, "-m", "tests.batch_driver", "batch", "-m", "tiny", str(tmp_path)]
+    command += ["-Q", "How many?", "-o", str(out)]
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "QVQ_HOME": str(tmp_path / "home")}
+    with subprocess.Popen(
+        command, env=environ, cwd=ROOT, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as process:
+        _wait_until_longer(out, 0, process)
+        process.terminate()
+        err = (process.stderr.read() if process.stderr else b"").decode()
+    assert process.returncode == 143, err
+    records = out.read_text().splitlines()
+    assert f"stopped; {len(records)} of 40 items are done" in err
+    assert all(json.loads(line)["status"] == "answered" for line in records)
+
+
 def _wait_until_longer(out: Path, length: int, process: subprocess.Popen[bytes]) -> None:
     until = time.monotonic() + 30
     while process.poll() is None and time.monotonic() < until:

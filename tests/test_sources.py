@@ -36,11 +36,10 @@ from qvq_mlx.core.errors import (
     StoppedError,
     UsageError,
 )
-from qvq_mlx.core.look import Look, Pages, parse_pages
+from qvq_mlx.core.look import MAX_PICTURES, Look, Pages, parse_pages
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.request import Request
 from qvq_mlx.images import data_uri, mac, pdf, programs, sources
-from qvq_mlx.images.desk import MAX_PICTURES
 from qvq_mlx.images.frames import MAX_COUNT, frames
 from qvq_mlx.images.globs import expanded, natural
 from qvq_mlx.images.pages import Sheet, pages_of

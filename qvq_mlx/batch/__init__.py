@@ -126,7 +126,8 @@ class Batch:
         transcript = Transcript()
         notices: list[Notice] = []
         done: Done | None = None
-        for event in straight_line.ask(plan, self._env, self._settings, control, loaded):
+        own = Control(control)  # a run that is over does not end the batch
+        for event in straight_line.ask(plan, self._env, self._settings, own, loaded):
             transcript.add(event)
             match event:
                 case Notice():

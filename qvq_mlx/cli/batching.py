@@ -14,9 +14,9 @@ from qvq_mlx.batch.items import Item, from_lines, from_paths, grouped
 from qvq_mlx.batch.ledger import FileLedger, StreamLedger, asked_of, is_error, open_ledger
 from qvq_mlx.batch.record import BatchRecord, Status
 from qvq_mlx.batch.table import as_csv
-from qvq_mlx.cli.interrupts import Interrupts, handled
+from qvq_mlx.cli.interrupts import Interrupts, ending, handled
 from qvq_mlx.core.env import Env
-from qvq_mlx.core.errors import ExitCode, InputError, NoAnswerError, StoppedError, UsageError
+from qvq_mlx.core.errors import ExitCode, InputError, NoAnswerError, UsageError
 from qvq_mlx.core.records import Json
 from qvq_mlx.core.tokens import Control
 from qvq_mlx.images.folders import pictures_in
@@ -86,11 +86,15 @@ def run(
 
 @dataclass(slots=True)
 class _Counts:
-    """How the items ended so far; `before`: those of them that an earlier run had done."""
+    """How the items ended so far; `before`: those of them that an earlier run had done.
+
+    `stopped`: by the user, or by the signal `ended_by`.
+    """
 
     ended: Counter[Status] = field(default_factory=Counter)
     before: int = 0
     stopped: bool = False
+    ended_by: int = 0
 
 
 def _ledger(
@@ -119,8 +123,9 @@ def _asked(
 ) -> _Counts:
     """Ask all, and show how far it is."""
     counts, control = _Counts(), Control()
+    interrupts = Interrupts(control, can_conclude=False)
     try:
-        with handled(Interrupts(control, can_conclude=False)), awake(env.environ):
+        with handled(interrupts), awake(env.environ):
             for step in work.ask_all(items, ledger, control):
                 match step:
                     case Began(number, item):
@@ -137,7 +142,7 @@ def _asked(
                         shown.saw(step)
     finally:
         shown.close()
-    counts.stopped = control.stopping
+    counts.stopped, counts.ended_by = control.stopping, interrupts.ended_by
     return counts
 
 
@@ -178,7 +183,8 @@ def _verdict(counts: _Counts, total: int, file: Path | None) -> ExitCode:
     done, answered = counts.ended.total(), counts.ended[Status.ANSWERED]
     if counts.stopped and done < total:
         again = f"qvq batch ... -o {where}" if where else ""
-        raise StoppedError(f"stopped; {done:,} of {total:,} items are done", again)
+        text = f"stopped; {done:,} of {total:,} items are done"
+        raise ending(counts.ended_by, text, again)
     if answered < total:
         why = (
             (counts.ended[Status.NO_ANSWER], "ended without one"),

@@ -28,6 +28,10 @@ class Detail(StrEnum):
     """The model's own maximum."""
 
 
+MAX_PICTURES = 128
+"""That one question takes: patterns and pages stop there, long before memory does."""
+
+
 @dataclass(frozen=True, slots=True)
 class Crop:
     """A part of the upright picture: its top left corner and its size, in pixels, or in percent

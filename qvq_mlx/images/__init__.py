@@ -22,7 +22,7 @@ from qvq_mlx.core.errors import ImageUnreadableError
 from qvq_mlx.core.look import Look
 from qvq_mlx.images.colour import Upright, background_of
 from qvq_mlx.images.containers import readable
-from qvq_mlx.images.desk import MAX_PICTURES, WORDS, Desk, Web
+from qvq_mlx.images.desk import WORDS, Desk, Web
 from qvq_mlx.images.globs import expanded
 from qvq_mlx.images.pages import Frame, Sheet, pages_of
 from qvq_mlx.images.paths import called, path_of
@@ -33,7 +33,6 @@ from qvq_mlx.images.sources import MAX_FILE_BYTES, bytes_of
 from qvq_mlx.images.video import HEAD_BYTES, is_video, read_clip
 
 __all__ = [
-    "MAX_PICTURES",
     "Desk",
     "Web",
     "bytes_of",

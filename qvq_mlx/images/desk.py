@@ -16,9 +16,6 @@ CLIP, SCREEN = "clip", "screen"
 WORDS = (CLIP, SCREEN)
 """Sources that are no files: the clipboard, and a part of the screen that the user marks."""
 
-MAX_PICTURES = 128
-"""That one question takes: globs and pages stop there, long before memory does."""
-
 
 @dataclass(frozen=True, slots=True)
 class Web:
