@@ -17,7 +17,7 @@ from qvq_mlx.images import pdf
 from qvq_mlx.images.diagnosis import too_large, unreadable
 from qvq_mlx.images.frames import MAX_COUNT, Frames, frames
 from qvq_mlx.images.paths import typed
-from qvq_mlx.images.pixels import quiet
+from qvq_mlx.images.quiet import quiet
 
 if TYPE_CHECKING:
     from PIL.Image import Image

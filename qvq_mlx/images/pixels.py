@@ -12,12 +12,8 @@ Not covered: the bytes of the file itself, which are held meanwhile.
 
 from __future__ import annotations
 
-import os
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import nullcontext, suppress
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qvq_mlx.core.errors import ImageSizeError
@@ -25,6 +21,7 @@ from qvq_mlx.images.colour import Colour, Upright, flattened
 from qvq_mlx.images.containers import formats_of
 from qvq_mlx.images.diagnosis import too_large, unreadable
 from qvq_mlx.images.paths import names_of
+from qvq_mlx.images.quiet import muted, quiet
 
 if TYPE_CHECKING:
     from PIL.Image import Image, Transpose
@@ -39,6 +36,7 @@ MAX_SCANNED_PIXELS = 3 * 2**29
 
 _ORIENTATION = 0x0112
 _SCAN = b"\xff\xda"
+_TIFF = (b"II", b"MM")
 
 
 def max_pixels(form: str | None) -> int:
@@ -48,44 +46,8 @@ def max_pixels(form: str | None) -> int:
 
 def decoded(source: str, data: bytes, background: Colour, frame: int = 0) -> Upright:
     """One frame, upright, of its own size. Raises ImageUnreadableError or ImageSizeError."""
-    with quiet(), _mute_libtiff(data):
+    with quiet(), muted() if data[:2] in _TIFF else nullcontext():  # libtiff writes there by itself
         return _decoded(source, data, background, frame)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Nothing that PIL warns of or logs reaches the screen: what matters is raised."""
-    import logging
-
-    logger = logging.getLogger("PIL")
-    silence = logging.NullHandler()  # without a handler, logging writes errors to stderr
-    logger.addHandler(silence)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.removeHandler(silence)
-
-
-@contextmanager
-def _mute_libtiff(data: bytes) -> Iterator[None]:
-    """Lead file descriptor 2 nowhere while libtiff decodes: it writes there by itself."""
-    if data[:2] not in (b"II", b"MM"):
-        yield
-        return
-    try:
-        stderr = os.dup(2)
-    except OSError:  # stderr is closed, so it is quiet already
-        yield
-        return
-    try:
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
 
 
 def _decoded(source: str, data: bytes, background: Colour, frame: int) -> Upright:

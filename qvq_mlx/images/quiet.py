@@ -1,12 +1,13 @@
-"""Keeps what libraries write to stderr by themselves away from the screen.
+"""Keeps what libraries say by themselves away from the screen.
 
-Law: only for as long as the context is open, and only for this process; Python's own `sys.stderr`
-goes the same way meanwhile, so nothing is to be said within.
+Law: only for as long as the context is open, and only for this process. Under `muted`, Python's own
+`sys.stderr` goes the same way, so nothing is to be said within.
 """
 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,3 +28,19 @@ def muted() -> Iterator[None]:
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Nothing that PIL warns of or logs reaches the screen: what matters is raised."""
+    import logging
+
+    logger = logging.getLogger("PIL")
+    silence = logging.NullHandler()  # without a handler, logging writes errors to stderr
+    logger.addHandler(silence)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.removeHandler(silence)
