@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from qvq_mlx import ask as straight_line
-from qvq_mlx import config
+from qvq_mlx import config, planning
 from qvq_mlx.core.env import Engine
 from qvq_mlx.core.events import Done, Progress, Stage, StopReason
 from qvq_mlx.core.request import Request
@@ -130,7 +130,7 @@ def test_two_questions_are_one_load(
     settings = config.read(w.env)
     request = Request("How many?", (str(EXAMPLES / "shapes.png"),), "tiny")
     for _ in range(2):
-        plan = straight_line.plan(request, w.env, settings)
+        plan = planning.plan(request, w.env, settings)
         *_, done = straight_line.ask(plan, w.env, settings, Control(), loaded)
         assert isinstance(done, Done)
         assert done.stop_reason is StopReason.END

@@ -14,6 +14,7 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from qvq_mlx import ask as straight_line
+from qvq_mlx import planning
 from qvq_mlx.batch.items import Item
 from qvq_mlx.batch.ledger import Ledger
 from qvq_mlx.batch.record import BatchRecord, Status, answered, failed, key_of
@@ -122,7 +123,7 @@ class Batch:
     ) -> Generator[Event, None, ResultRecord | None]:
         """One run's events, and its result; None where the user stopped it."""
         request = replace(self._request, question=item.question, images=item.images)
-        plan = straight_line.plan(request, self._env, self._settings)
+        plan = planning.plan(request, self._env, self._settings)
         transcript = Transcript()
         notices: list[Notice] = []
         done: Done | None = None

@@ -232,7 +232,7 @@ class Talk:
 
     def _desk(self) -> Desk:
         """A new one for every image: a desk remembers, and the clipboard changes."""
-        from qvq_mlx.ask import desk_for
+        from qvq_mlx.planning import desk_for
 
         return desk_for(self._base, self._env, self._settings)
 

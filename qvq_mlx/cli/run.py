@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from qvq_mlx import ask as straight_line
-from qvq_mlx import render
+from qvq_mlx import planning, render
 from qvq_mlx.cli.interrupts import Interrupts, ending, handled
 from qvq_mlx.cli.pointed import Pointed
 from qvq_mlx.config import Settings
@@ -44,7 +44,7 @@ def run(
     if witness is not None:
         renderer = Together([witness, renderer])
     pointed = Pointed(output, env)
-    plan = straight_line.plan(request, env, settings)
+    plan = planning.plan(request, env, settings)
     pointed.begin(plan)
     screens = [stream for stream in (env.stdout, env.stderr) if stream.isatty()]
     can_conclude = bool(screens) and bool(plan.card.thinking.closing)

@@ -151,7 +151,7 @@ def _trial(env: Env, settings: Settings) -> Trial:
 
 def _asked(env: Env, settings: Settings) -> tuple[Stats, str | None, str]:
     """The numbers, the boxed answer where there is a whole one, and what it should be."""
-    from qvq_mlx import ask
+    from qvq_mlx import ask, planning
     from qvq_mlx.images import drawn
 
     env = replace(env, stdin=io.TextIOWrapper(io.BytesIO(drawn.shapes())))
@@ -160,7 +160,7 @@ def _asked(env: Env, settings: Settings) -> tuple[Stats, str | None, str]:
     settings = replace(settings, save=False, pace_tokens_per_s=0.0, cards_folder=shipped)
     request = Request(QUESTION, ("-",), MODEL, draft="none", use_cache=False)
     transcript, done = Transcript(), None
-    for event in ask.ask(ask.plan(request, env, settings), env, settings, Control()):
+    for event in ask.ask(planning.plan(request, env, settings), env, settings, Control()):
         transcript.add(event)
         done = event if isinstance(event, Done) else done
     assert done is not None, "the stream ended without Done"
