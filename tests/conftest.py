@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import socket
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,16 @@ from qvq_mlx.core.setup import Checkpoint, Setup
 from qvq_mlx.core.tokens import Control, Finished, Generation, Prompt, Step, Token
 
 ROOT = Path(__file__).parents[1]
+
+# A signal that whoever started the suite ignores (nohup, a script's `&`) stays ignored in qvq and
+# in what it starts; the tests are about the others.
+for _number, _default in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+    (signal.SIGTERM, signal.SIG_DFL),
+):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _default)
 EXAMPLES = ROOT / "examples"
 
 

@@ -29,6 +29,7 @@ from qvq_mlx.core.errors import (
     ImageSizeError,
     ImageUnreadableError,
     InputError,
+    NoVideoError,
 )
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.images import sources
@@ -490,12 +491,14 @@ def real(index: int) -> bytes:
 
 
 def survives(data: bytes) -> bool:
-    """Whether it was read; anything but an InputError fails the test, and so does a warning."""
+    """Whether it was read; anything but an InputError fails the test, and so does a warning. Bytes
+    that begin like a video are refused as one: the model takes pictures.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
             picture = read(data, TINY)
-        except InputError as error:
+        except (InputError, NoVideoError) as error:
             message = error.message
         else:
             return len(picture.rgb) == picture.height_px * picture.width_px * 3

@@ -110,12 +110,14 @@ def test_parts_in_percent_tile_the_picture(width: int, height: int, cuts: list[i
 
 def test_looks_go_to_the_images_one_after_the_other() -> None:
     one, two = ["a.png"], ["a.png", "b.png"]
-    assert looks_for(one, [], [], "white") == (Look(),)
-    assert looks_for(two, ["low"], [], "red") == (Look(detail=Detail.LOW, background="red"),)
-    found = looks_for(two, ["low", "900"], ["1,2,3,4"], "white")
+    assert looks_for(one, [], [], Look()) == (Look(),)
+    assert looks_for(two, ["low"], [], Look(background="red")) == (
+        Look(detail=Detail.LOW, background="red"),
+    )
+    found = looks_for(two, ["low", "900"], ["1,2,3,4"], Look())
     assert [look.detail for look in found] == [Detail.LOW, 900]
     assert [look.crop for look in found] == [Crop(1, 2, 3, 4)] * 2
-    assert looks_for([], [], [], "white") == (Look(),)
+    assert looks_for([], [], [], Look()) == (Look(),)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +132,7 @@ def test_an_option_too_many_is_refused(
     images: int, details: list[str], crops: list[str], says: str
 ) -> None:
     with pytest.raises(UsageError, match=says):
-        looks_for(["a.png"] * images, details, crops, "white")
+        looks_for(["a.png"] * images, details, crops, Look())
 
 
 # ---------------------------------------------------------------- detail as limits

@@ -51,7 +51,8 @@ def shared(
         name = request.images[index]
         return (Picture(name, width, height, to_width, to_height, tokens, "", b""),)
 
-    return sharing.shared(model, request, 100, read, memory), asked
+    looks = [request.look_at(index) for index in range(len(request.images))]
+    return sharing.shared(model, looks, request.max_tokens, 100, read, memory), asked
 
 
 def test_what_fits_is_left_alone() -> None:

@@ -116,12 +116,12 @@ def test_an_unknown_checkpoint_states_its_own_limits(tmp_path: Path) -> None:
     (folder / "config.json").write_text('{"model_type": "qwen2_vl"}')
     card, found = registry.resolve(str(folder), tmp_path)
     assert found == folder
-    assert (card.family, card.vision) == ("qwen2_vl", VisionLimits())
+    assert (card.family, card.vision) == ("qwen2_vl", VisionLimits(video=True))
     stated: dict[str, object] = {"min_pixels": 12544, "max_pixels": 19600}
     stated |= {"patch_size": 14, "merge_size": 2}
     (folder / "preprocessor_config.json").write_text(json.dumps(stated))
     card, _ = registry.resolve("someone/something", tmp_path)
-    assert card.vision == VisionLimits(28, 12544, 19600, own_max_pixels=19600)
+    assert card.vision == VisionLimits(28, 12544, 19600, own_max_pixels=19600, video=True)
     assert card.vision.own_max_tokens == 25
     stated["max_pixels"] = 12845056
     (folder / "preprocessor_config.json").write_text(json.dumps(stated))

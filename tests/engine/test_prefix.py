@@ -109,7 +109,8 @@ def test_a_picture_that_is_appended_reuses_the_first(
 ) -> None:
     session = caching()
     run(asked(session, pictures[:1], QUESTIONS[0], card), max_tokens=3, session=session)
-    both = asked(session, pictures[:2], QUESTIONS[0], card)
+    # several pictures of one question are labelled, and one alone is not
+    both = session.prompt(QUESTIONS[0], pictures[:2], card.system, labelled=False)
     warm = run(both, max_tokens=30, session=session)
     encoded = [s.total for s in warm if isinstance(s, Progress) and s.stage is Stage.ENCODE]
     assert set(encoded) == {pictures[1].tokens}

@@ -53,7 +53,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 def test_every_frame_fits_whatever_is_pressed(
     story: Story, keys: list[Key | str], width: int, height: int
 ) -> None:
-    pages = Pages(story, colour=True)
+    pages = Pages(story)
     for key in [Key.DOWN, *keys]:
         frame = pages.frame(width, height)
         assert len(frame) == height
@@ -63,7 +63,7 @@ def test_every_frame_fits_whatever_is_pressed(
 
 
 def test_thinking_is_folded_and_a_key_unfolds_it() -> None:
-    pages = Pages(STORY, colour=False)
+    pages = Pages(STORY)
     before = shown(pages)
     assert "▸ Thought for 42 s" in before
     assert not any("thought 3" in row for row in before)
@@ -75,7 +75,7 @@ def test_thinking_is_folded_and_a_key_unfolds_it() -> None:
 
 
 def test_paging_goes_through_every_row_once() -> None:
-    pages = Pages(STORY, colour=False)
+    pages = Pages(STORY)
     seen = shown(pages)[:-1]
     while True:
         press(pages, " ")
@@ -92,7 +92,7 @@ def test_paging_goes_through_every_row_once() -> None:
 
 
 def test_a_search_unfolds_goes_round_and_says_what_it_found() -> None:
-    pages = Pages(STORY, colour=False)
+    pages = Pages(STORY)
     press(pages, "/THOUGHT 57\r")
     assert shown(pages)[0] == "thought 57 红色"
     press(pages, "/paragraph 3\r")
@@ -107,7 +107,7 @@ def test_a_search_unfolds_goes_round_and_says_what_it_found() -> None:
 
 
 def test_a_search_can_be_edited_and_left() -> None:
-    pages = Pages(STORY, colour=False)
+    pages = Pages(STORY)
     press(pages, "/ab\x7fc")
     assert shown(pages)[-1] == "/ac"
     press(pages, "\x1b")

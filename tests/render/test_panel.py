@@ -33,7 +33,8 @@ class Keyboard:
         self.person, self.program = pty.openpty()
         w.stdin = os.fdopen(self.program, "r")
         self.world = w
-        self.renderer = render.renderer(w.env, Output(), **wishes)
+        # the screen itself, without what spells tokens for people
+        self.renderer = render.renderer(w.env, Output(), **wishes)._screen
 
     def press(self, keys: bytes) -> None:
         os.write(self.person, keys)

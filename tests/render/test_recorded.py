@@ -188,7 +188,7 @@ class Watch:
         self.world = world
         self.committed: list[str] = [row for row in world.window.text.split("\n") if row]
         self._scrolled: list[str] = []
-        area = renderer._area
+        area = renderer._screen._area
         draw: Callable[..., None] = area.draw
 
         def spied(live: Sequence, above: Sequence = ()) -> None:
