@@ -14,6 +14,7 @@ from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 
+import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +23,7 @@ from qvq_mlx.batch.awake import awake
 from qvq_mlx.batch.items import Item, from_lines, grouped
 from qvq_mlx.batch.table import as_csv
 from qvq_mlx.core.errors import InputError
-from tests.conftest import EXAMPLES, ScriptedEngine, World
+from tests.conftest import EXAMPLES, ROOT, ScriptedEngine, World
 
 Build = Callable[..., World]
 WORDS = ["Let me see. ", "\n\n**Final Answer**\n\n", "\\boxed{3}"]
@@ -79,6 +80,18 @@ def test_without_a_file_the_lines_go_to_stdout(world: Build, pictures: Path) -> 
     there = world(WORDS)
     assert run(there, pictures) == 0
     assert [json.loads(line)["boxed"] for line in there.out.splitlines()] == ["3"] * 3
+
+
+def test_every_record_satisfies_the_schema(world: Build, pictures: Path, tmp_path: Path) -> None:
+    schema = json.loads((ROOT / "docs" / "schema" / "batch.schema.json").read_text())
+    check = jsonschema.Draft202012Validator(schema).validate
+    out = tmp_path / "out.jsonl"
+    assert run(world(WORDS), pictures, str(tmp_path / "none.png"), "-o", str(out)) == 3
+    assert run(world(["a ", "b ", "c"]), pictures, "-o", str(out), "--max-tokens", "2") == 3
+    found = records(out)
+    assert {record["status"] for record in found} == {"answered", "error", "no-answer"}
+    for record in found:
+        check(record)
 
 
 def test_a_person_reads_answers(world: Build, pictures: Path) -> None:

@@ -42,7 +42,7 @@ def checker(name: str) -> jsonschema.Draft202012Validator:
     return jsonschema.Draft202012Validator(schema)
 
 
-RESULT, EVENTS = checker("result"), checker("events")
+RESULT, EVENTS, BATCH = map(checker, ("result", "events", "batch"))
 
 SCRIPTED = {
     "answer": (["a", "\n\n", MARK, "\n\n", "\\boxed{2}"], (), 0),
@@ -153,8 +153,8 @@ def test_the_examples_of_the_page_satisfy_them() -> None:
             if '"answer_source"' in block:
                 RESULT.validate(json.loads(block))
             continue
-        for line in block.splitlines():
-            EVENTS.validate(json.loads(line))
+        for line in map(json.loads, block.splitlines()):
+            (BATCH if line["type"] == "item" else EVENTS).validate(line)
             count += 1
     assert count > 10
 

@@ -26,6 +26,8 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from qvq_mlx import __version__
+from qvq_mlx.batch.items import Item
+from qvq_mlx.batch.record import BatchRecord, ErrorRecord, answered
 from qvq_mlx.cli.app import COMMANDS, app
 from qvq_mlx.cli.main import main
 from qvq_mlx.cli.world import real_env
@@ -128,6 +130,7 @@ def documents() -> dict[Path, str]:
         SCHEMAS / "events.schema.json": _pretty(events_schema()),
         SCHEMAS / "doctor.schema.json": _pretty(doctor_schema()),
         SCHEMAS / "boxes.schema.json": _pretty(boxes_schema()),
+        SCHEMAS / "batch.schema.json": _pretty(batch_schema()),
     }
 
 
@@ -196,6 +199,14 @@ def json_page() -> str:
             *(part for cls in BOXES for part in (_described(cls), "")),
             _fenced(_pretty(dataclasses.asdict(_example_boxes(request, done)))),
             "",
+            "## `qvq batch`: a record per line",
+            "",
+            "JSON Schema of a line: [`schema/batch.schema.json`](schema/batch.schema.json);",
+            "explained in [batch.md](batch.md).",
+            "",
+            *(part for cls in (BatchRecord, ErrorRecord) for part in (_described(cls), "")),
+            _fenced(json.dumps(dataclasses.asdict(_example_item(request, events)))),
+            "",
             "## `models`, `list`, `show`, `licence`, `fit` and `config list` with `--json`",
             "",
             *(part for cls in CATALOGUE for part in (_described(cls), "")),
@@ -250,6 +261,17 @@ def boxes_schema() -> Json:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "qvq ask --boxes",
         **_schema(records.BoxesRecord),
+    }
+
+
+def batch_schema() -> Json:
+    """JSON Schema of one line of `qvq batch`."""
+    schema = _schema(BatchRecord)
+    schema["properties"]["type"] = {"const": "item"}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "qvq batch, one line",
+        **schema,
     }
 
 
@@ -339,6 +361,15 @@ def _example_boxes(request: records.RequestRecord, done: Done) -> records.BoxesR
         "<|box_start|>(125,125),(375,375)<|box_end|>"
     )
     return records.boxes_record(request, answer, complete=done.complete)
+
+
+def _example_item(request: records.RequestRecord, events: list[Event]) -> BatchRecord:
+    """The same run as an item of a batch."""
+    done = events[-1]
+    assert isinstance(done, Done)
+    result = records.result_record(request, fold(events), (), done)
+    item = Item(tuple(image.path for image in request.images), request.question, "q1")
+    return answered("5a8f0c1e9d7b4a3f8e6d5c4b3a291807", item, result)
 
 
 def _line(cls: type[Event]) -> tuple[str, ...]:

@@ -15,11 +15,14 @@ _ENDING = ".schema.json"
 
 def schema(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(metavar="[result|events|doctor]")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[result|events|boxes|batch|doctor]")
+    ] = None,
 ) -> None:
-    """Print the JSON Schema of --json (result), of a line of --jsonl (events), or of doctor.
+    """Print the JSON Schema of what qvq prints as JSON.
 
-    Without a name: the names. docs/json.md describes the fields.
+    result is --json, events a line of --jsonl, boxes --boxes, batch a line of qvq batch. Without a
+    name: the names. docs/json.md describes the fields.
     """
     from qvq_mlx.core.errors import UsageError
 
