@@ -97,6 +97,8 @@ def test_no_renderer_raises(world, events, output, size, out, err, name) -> None
         assert json.loads(w.stdout.getvalue())["answer"] == (expected.answer if whole else None)
     elif output.form is OutputForm.JSONL:
         assert len(w.stdout.getvalue().splitlines()) == len(events) + 1
+    elif output.form is OutputForm.BOXES:
+        assert json.loads(w.stdout.getvalue())["complete"] == whole
     elif not out and not output.boxed_only:
         answer = expected.answer.encode("utf-8", "replace").decode()
         assert w.stdout.getvalue() == (answer + "\n" if whole else "")
