@@ -57,25 +57,13 @@ class Keys:
         return self._before is not None
 
     def open(self) -> None:
-        """Read single keys from now on, unseen."""
+        """Read single keys from now on, unseen. Nothing where the terminal is gone: whoever writes
+        to it will notice.
+        """
         if self._fd is None or self.active or not _in_front(self._fd):
             return
-        attributes = termios.tcgetattr(self._fd)
-        changed = list(attributes)
-        flags, characters = changed[_LFLAG], attributes[_CC]
-        assert isinstance(flags, int)
-        assert isinstance(characters, list)
-        characters = list(characters)
-        characters[termios.VMIN], characters[termios.VTIME] = 1, 0
-        if sys.platform == "darwin":  # there it eats Ctrl-O; elsewhere it is left alone, because
-            # after kill -9 zsh and fish restore everything else
-            off = os.fpathconf(self._fd, "PC_VDISABLE")
-            characters[termios.VDISCARD] = bytes([off & 0xFF])
-        changed[_LFLAG] = flags & ~(termios.ECHO | termios.ICANON)
-        changed[_CC] = characters
-        termios.tcsetattr(self._fd, termios.TCSANOW, changed)
-        self._before = attributes
-        atexit.register(self.close)
+        with suppress(termios.error):
+            self._take(self._fd)
 
     def pressed(self) -> Pressed:
         """Everything since the last call."""
@@ -114,6 +102,24 @@ class Keys:
                 termios.tcflush(self._fd, termios.TCIFLUSH)
         self._before = None  # not before it is done: a signal may interrupt us
         atexit.unregister(self.close)
+
+    def _take(self, fd: int) -> None:
+        attributes = termios.tcgetattr(fd)
+        changed = list(attributes)
+        flags, characters = changed[_LFLAG], attributes[_CC]
+        assert isinstance(flags, int)
+        assert isinstance(characters, list)
+        characters = list(characters)
+        characters[termios.VMIN], characters[termios.VTIME] = 1, 0
+        if sys.platform == "darwin":  # there it eats Ctrl-O; elsewhere it is left alone, because
+            # after kill -9 zsh and fish restore everything else
+            off = os.fpathconf(fd, "PC_VDISABLE")
+            characters[termios.VDISCARD] = bytes([off & 0xFF])
+        changed[_LFLAG] = flags & ~(termios.ECHO | termios.ICANON)
+        changed[_CC] = characters
+        termios.tcsetattr(fd, termios.TCSANOW, changed)
+        self._before = attributes
+        atexit.register(self.close)
 
 
 def _descriptor(stdin: TextIO) -> int | None:
