@@ -27,9 +27,10 @@ import mlx.core as mx
 from benchmarks.results import Result, report
 from qvq_mlx.cli.main import main
 from qvq_mlx.cli.world import real_env
+from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.env import Engine
 from qvq_mlx.core.events import Progress
-from qvq_mlx.core.picture import Picture
+from qvq_mlx.core.rounds import Round
 from qvq_mlx.core.setup import Checkpoint, Setup
 from qvq_mlx.core.tokens import Control, Generation, Prompt, Step
 from qvq_mlx.engine import loaded
@@ -63,8 +64,17 @@ class _Remembering:
     def __init__(self, owner: LoadedOnce) -> None:
         self._owner = owner
 
-    def prompt(self, question: str, pictures: Sequence[Picture], system: str | None) -> Prompt:
-        self._owner.prompt = self._owner.session.prompt(question, pictures, system)
+    def prompt(
+        self,
+        question: str,
+        pictures: Sequence[Visual],
+        system: str | None,
+        rounds: Sequence[Round] = (),
+        *,
+        labelled: bool = True,
+    ) -> Prompt:
+        session = self._owner.session
+        self._owner.prompt = session.prompt(question, pictures, system, rounds, labelled=labelled)
         return self._owner.prompt
 
     def generate(self, prompt: Prompt, generation: Generation, control: Control) -> Iterator[Step]:

@@ -40,7 +40,7 @@ def ask(
 def answers(engine: Engine, plan: Plan, control: Control, pace: Pace = iter) -> Iterator[Event]:
     """What a loaded model does with a plan: one run or a vote, and a second look at its answer."""
     question, rounds = plan.posed(plan.question)
-    prompt = engine.prompt(question, plan.pictures, plan.system, rounds)
+    prompt = engine.prompt(question, plan.pictures, plan.system, rounds, labelled=plan.labelled)
     scripts = frozenset(map(Script, plan.hold.scripts)) if plan.hold and plan.hold.scripts else None
     limits = Limits(plan.budget_tokens, plan.answer_tokens, scripts)
     if plan.votes > 1:

@@ -103,7 +103,7 @@ def _look(
     # a model that cannot be told to conclude is held by this alone
     most = min(plan.max_tokens, budget + plan.answer_tokens)
     question, rounds = plan.posed(question_about(plan.question, answer))
-    prompt = engine.prompt(question, plan.pictures, plan.system, rounds)
+    prompt = engine.prompt(question, plan.pictures, plan.system, rounds, labelled=plan.labelled)
     generation = Generation(plan.sampling, most, plan.card.thinking.closing)
     steps = pace(engine.generate(prompt, generation, control))
     look, written_tokens = Transcript(), 0

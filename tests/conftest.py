@@ -77,6 +77,8 @@ class ScriptedEngine:
         pictures: Sequence[Picture],
         system: str | None,
         rounds: Sequence[Round] = (),
+        *,
+        labelled: bool = True,
     ) -> Prompt:
         self.asked.append((question, len(pictures), system))
         self.rounds.append(tuple(rounds))

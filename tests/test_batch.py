@@ -160,11 +160,11 @@ def test_a_bug_in_one_item_does_not_end_the_night(
     world: Build, pictures: Path, tmp_path: Path
 ) -> None:
     class Faulty(Counting):
-        def prompt(self, question, pictures, system, rounds=()):
+        def prompt(self, question, pictures, system, rounds=(), **labels):
             if len(self.asked) == 1:
                 self.asked.append(("", 0, None))
                 raise RuntimeError("boom")
-            return super().prompt(question, pictures, system, rounds)
+            return super().prompt(question, pictures, system, rounds, **labels)
 
     out = tmp_path / "out.jsonl"
     assert run(world(engine=Faulty(WORDS)), pictures, "-o", str(out)) == 3

@@ -30,10 +30,13 @@ class Engine(Protocol):
         pictures: Sequence[Visual],
         system: str | None,
         rounds: Sequence[Round] = (),
+        *,
+        labelled: bool = True,
     ) -> Prompt:
         """Token ids for one question about some pictures, in the family's reference order.
 
-        The first `pictures` are those of the earlier `rounds`, as many as these say.
+        The first `pictures` are those of the earlier `rounds`, as many as these say. `labelled`:
+        several pictures of a message are numbered.
         """
 
     def generate(self, prompt: Prompt, generation: Generation, control: Control) -> Iterator[Step]:

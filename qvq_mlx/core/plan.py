@@ -58,6 +58,16 @@ class Plan:
     follows: str | None = None
     seen_pictures: int = 0
 
+    @property
+    def labelled(self) -> bool:
+        """Whether several pictures of a message are numbered.
+
+        Always, but where a conversation that began with one picture is retold in one message: that
+        picture had no number, and what was computed of it is used again.
+        """
+        shown = [past.pictures for past in self.rounds if past.pictures]
+        return self.card.rounds or not shown or shown[0] > 1
+
     def posed(self, question: str) -> tuple[str, tuple[Round, ...]]:
         """`question` and the earlier rounds as this model takes them: as rounds, or in words."""
         rounds = kept(self.rounds, self.room_bytes)

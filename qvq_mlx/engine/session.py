@@ -62,9 +62,7 @@ class Session:
         *,
         labelled: bool = True,
     ) -> Prompt:
-        """Earlier rounds, then the images, then the question. `labelled` False: several images
-        are not numbered, as most references are made.
-        """
+        """Earlier rounds, then the images, then the question."""
         parts = self.parts
         timestamps = parts.model.family is Family.QWEN3_VL
         spelling = Spelling(parts.opened, timestamps, labelled)

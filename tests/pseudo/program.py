@@ -41,6 +41,8 @@ class Engine:
         pictures: Sequence[Picture],
         _system: str | None,
         _rounds: Sequence[object] = (),
+        *,
+        labelled: bool = True,
     ) -> Prompt:
         return Prompt((1, 2, 3), tuple(pictures))
 
