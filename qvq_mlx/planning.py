@@ -82,6 +82,16 @@ def plan(request: Request, env: Env, settings: Settings) -> Plan:
     )
 
 
+def check(request: Request, settings: Settings) -> ModelCard:
+    """The model's card, once all was checked that needs no picture. Raises what `plan` raises."""
+    card, _ = registry.resolve(request.model, settings.hub_cache, settings.cards_folder)
+    voting.sampling_of(request, card)
+    _setup(request, card, settings)
+    _hold(request, card)
+    _budget_tokens(request, card)
+    return card
+
+
 def desk_for(request: Request, env: Env, settings: Settings) -> images.Desk:
     """Where pictures come from in this run."""
     offline = "--offline" if request.offline else settings.offline

@@ -18,6 +18,7 @@ import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from qvq_mlx.batch.awake import awake
 from qvq_mlx.batch.items import Item, from_lines, grouped
@@ -178,7 +179,18 @@ def test_what_fails_every_item_ends_it(world: Build, pictures: Path, tmp_path: P
     assert there.run("batch", "-m", "nope", str(pictures), "-Q", "?", "-o", str(out)) == 4
     assert not out.exists()
     assert run(world(WORDS), pictures, "-o", str(out), "--draft", "nope") == 4
-    assert records(out) == []
+    assert run(world(WORDS), pictures, "-o", str(out), "--vote", "2", "--draft", "lookup") == 2
+    assert not out.exists()
+
+
+def test_a_crop_that_one_picture_lacks_is_its_own_error(
+    world: Build, pictures: Path, tmp_path: Path
+) -> None:
+    Image.new("RGB", (20, 20)).save(pictures / "a.png")  # the first
+    out = tmp_path / "out.jsonl"
+    assert run(world(WORDS), pictures, "-o", str(out), "--crop", "0,0,100,100") == 3
+    assert [record["status"] for record in records(out)] == ["error", *["answered"] * 3]
+    assert "--crop reaches to 100,100" in records(out)[0]["error"]["message"]
 
 
 def test_half_a_line_is_cut_off(world: Build, pictures: Path, tmp_path: Path) -> None:

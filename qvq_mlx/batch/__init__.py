@@ -26,7 +26,6 @@ from qvq_mlx.core.errors import (
     OutputError,
     QvqError,
     TurnError,
-    UsageError,
 )
 from qvq_mlx.core.events import Done, Event, Notice, StopReason, Transcript
 from qvq_mlx.core.records import ResultRecord, request_record, result_record
@@ -34,7 +33,6 @@ from qvq_mlx.core.request import Request
 from qvq_mlx.core.tokens import Control
 from qvq_mlx.images.paths import path_of
 from qvq_mlx.loaded import Loaded
-from qvq_mlx.store import registry
 from qvq_mlx.turn import Turn
 
 
@@ -61,9 +59,8 @@ class Batch:
     """One model, and what every item is asked with: all of `request` but question and images."""
 
     def __init__(self, request: Request, env: Env, settings: Settings) -> None:
-        """Raises a ModelError where there is no such model."""
-        card, _ = registry.resolve(request.model, settings.hub_cache, settings.cards_folder)
-        self.model = card.name
+        """Raises a ModelError or UsageError where no item could be asked."""
+        self.model = planning.check(request, settings).name
         self._request = request
         self._env = env
         # what an image cost stays in memory while it is asked about: 0.4 GB of a 72B model for
@@ -108,7 +105,7 @@ class Batch:
         try:
             result = yield from self._asked(item, control, loaded)
         except QvqError as error:
-            if _concerns_all(error, item, asked=loaded.holds):
+            if _concerns_all(error, asked=loaded.holds):
                 raise
             return failed(key, item, self.model, error)
         except Exception as error:  # a bug, and a night's work must not end of it
@@ -144,15 +141,17 @@ class Batch:
         return result_record(request_record(plan), transcript, tuple(notices), done)
 
 
-def _concerns_all(error: QvqError, item: Item, *, asked: bool) -> bool:
-    """Whether the next item would fail of it too; `asked`: an earlier one did not."""
+def _concerns_all(error: QvqError, *, asked: bool) -> bool:
+    """Whether the next item would fail of it too; `asked`: an earlier one did not.
+
+    What the command line lacks was said before the first item; a usage error is now of one
+    picture (a crop that reaches outside, a video), or of a line of the items' file.
+    """
     match error:
         case ModelError() | TurnError() | OutputError():
             return True
         case DoesNotFitError():
             return not asked
-        case UsageError():
-            return bool(item.images)  # without images it is the item that lacks something
         case _:
             return False
 
