@@ -70,13 +70,17 @@ def stream(kind: str, tmp_path: Path) -> Iterator[tuple[int, End]]:
     over = threading.Event()
 
     def read() -> None:
-        while select.select([reader], [], [], 0.02)[0] or not over.is_set():
-            try:
-                part = os.read(reader, 65536) if select.select([reader], [], [], 0)[0] else b""
-            except OSError:
-                return
-            end.data += part
-            if not part and over.is_set():
+        while True:
+            last = over.is_set()  # before looking, or what came in between would be missed
+            if select.select([reader], [], [], 0.02)[0]:
+                try:
+                    part = os.read(reader, 65536)
+                except OSError:
+                    return
+                end.data += part
+                if part:
+                    continue
+            if last:
                 return
 
     thread = threading.Thread(target=read)
