@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import random
+import re
 import shlex
 import struct
 import subprocess
@@ -504,7 +505,7 @@ def survives(data: bytes) -> bool:
             return len(picture.rgb) == picture.height_px * picture.width_px * 3
     assert message.startswith(("-: ", "- is a video"))
     assert len(message) < 250
-    assert "0x" not in message
+    assert not re.search(r"\b0x[0-9a-f]{4}", message), "an address"
     assert "\n" not in message
     return False
 
