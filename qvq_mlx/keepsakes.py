@@ -17,10 +17,8 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from qvq_mlx.core.rounds import Keepsake
+from qvq_mlx.core.rounds import KEEPSAKES, Keepsake
 
-FOLDER = "pictures"
-"""Within the history's."""
 MAX_BYTES = 64 * 2**20
 
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -28,7 +26,7 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 
 def folder_in(history_folder: Path) -> Path:
     """Where they lie."""
-    return history_folder / FOLDER
+    return history_folder / KEEPSAKES
 
 
 def keep(keepsake: Keepsake, folder: Path) -> None:

@@ -158,6 +158,7 @@ def _text(text: str, env: Env) -> str:
 
 
 def _story(run: Run) -> Story:
+    from qvq_mlx.core.marktext import readable
     from qvq_mlx.history.exporting import result
     from qvq_mlx.render.pages import Story
     from qvq_mlx.render.replay import receipts_of, thought_of
@@ -168,8 +169,8 @@ def _story(run: Run) -> Story:
         heads=(*receipts_of(run.request), f"{when}{found.model} · {run.id} · {run.ending}"),
         question=found.question,
         thought=thought_of(run.events),
-        thinking=found.thinking,
-        answer=found.answer or found.partial_answer or "",
+        thinking=readable(found.thinking),
+        answer=readable(found.answer or found.partial_answer or ""),
         notes=tuple(f"note[{notice.code}]: {notice.text}" for notice in found.notices),
         unfinished=found.answer is None,
     )

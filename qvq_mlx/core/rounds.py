@@ -19,6 +19,8 @@ RETOLD_BYTES = 6000
 """Of earlier questions and answers, where they are retold: some 1,500 tokens of English. What the
 QVQ model answers behind its marker has a median of 192 characters and a maximum of 1,777 (261
 outputs)."""
+KEEPSAKES = "pictures"
+"""The folder of their bytes, within the history's."""
 _LEAST_BYTES = 256
 """A single answer is cut before it is left out."""
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from qvq_mlx.core.rounds import KEEPSAKES
 from qvq_mlx.history.files import NEW, File, files, names_in, take
 
-PICTURES = "pictures"
 _YOUNG_S = 3600.0
 _HASH = re.compile(rb"[0-9a-f]{64}")
 _AGE = re.compile(r"(\d{1,6})\s*([mhdwy]?)")
@@ -70,15 +70,9 @@ def parse_age(text: str) -> timedelta | None:
     return int(match[1]) * _UNITS[match[2]] if match else None
 
 
-def picture_of(folder: Path, sha256: str) -> Path | None:
-    """Where the bytes of a picture are kept; None where they are not."""
-    path = folder / PICTURES / sha256
-    return path if _HASH.fullmatch(sha256.encode()) and path.is_file() else None
-
-
 def drop_pictures(folder: Path) -> int:
     """Remove the pictures that no run names any more. Returns the freed bytes."""
-    kept = folder / PICTURES
+    kept = folder / KEEPSAKES
     names = {name for name in names_in(kept) if _HASH.fullmatch(name.encode(errors="replace"))}
     for file in files(folder) if names else ():
         # wherever a head names it, be it by a key that this version does not know

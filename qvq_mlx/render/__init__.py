@@ -85,7 +85,6 @@ def _person(env: Env, output: Output, saved: bool, wishes: Wishes) -> Renderer:
 
 def _document(env: Env, output: Output, wishes: Wishes) -> Renderer:
     from qvq_mlx.render.documents import (
-        BoxesDocument,
         JsonDocument,
         JsonlDocument,
         TextDocument,
@@ -103,7 +102,7 @@ def _document(env: Env, output: Output, wishes: Wishes) -> Renderer:
         case OutputForm.JSONL:
             document = JsonlDocument(sink)
         case OutputForm.BOXES:
-            document = BoxesDocument(sink)
+            document = JsonDocument(sink, boxes=True)
     return Together([*_beside(env, output, wishes), document])
 
 

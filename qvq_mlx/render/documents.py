@@ -64,10 +64,11 @@ class TextDocument:
 
 
 class JsonDocument:
-    """The whole run as one object, at the end."""
+    """One object at the end: the whole run, or with `boxes` what its answer points at."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, *, boxes: bool = False) -> None:
         self._sink = sink
+        self._boxes = boxes
         self._transcript = Transcript()
         self._notices: list[Notice] = []
         self._request: RequestRecord | None = None
@@ -85,36 +86,12 @@ class JsonDocument:
         if not isinstance(event, Done):
             return
         assert self._request is not None, "begin() comes first"
-        record = result_record(self._request, self._transcript, tuple(self._notices), event)
-        self._sink.write(json_text(asdict(record), indent=2) + "\n")
-        self._sink.finish()
-
-    def abort(self) -> None:
-        """Leave nothing behind."""
-        self._sink.discard()
-
-
-class BoxesDocument:
-    """What the answer points at, as one object, at the end."""
-
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
-        self._transcript = Transcript()
-        self._request: RequestRecord | None = None
-
-    def begin(self, plan: Plan) -> None:
-        """Make sure of the place."""
-        self._request = request_record(plan)
-        self._sink.open()
-
-    def feed(self, event: Event) -> None:
-        """Collect, and write at Done."""
-        self._transcript.add(event)
-        if not isinstance(event, Done):
-            return
-        assert self._request is not None, "begin() comes first"
-        answer = self._transcript.answer
-        self._sink.write(boxes_text(self._request, answer, complete=event.complete))
+        if self._boxes:
+            answer = self._transcript.answer
+            self._sink.write(boxes_text(self._request, answer, complete=event.complete))
+        else:
+            record = result_record(self._request, self._transcript, tuple(self._notices), event)
+            self._sink.write(json_text(asdict(record), indent=2) + "\n")
         self._sink.finish()
 
     def abort(self) -> None:

@@ -9,19 +9,17 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.clip import Clip, Visual
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.events import AnswerDelta, Done, Event, Stats, ThinkingDelta
 from qvq_mlx.core.picture import Picture
-from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.records import ImageRecord, RequestRecord, VideoRecord
 from qvq_mlx.core.request import ThinkingView
 from qvq_mlx.render.meter import Meter, thought
-from qvq_mlx.render.opening import Manner
+from qvq_mlx.render.opening import Manner, Opening
 from qvq_mlx.render.tty import Screen
+from qvq_mlx.render.unmarked import Unmarked
 
 
 def replay(
@@ -41,11 +39,12 @@ def replay(
     manner = Manner(view=view or ThinkingView.TAIL, answers=True, boxed_only=boxed_only, hint=hint)
     # a stream that is no terminal: what is typed meanwhile is the shell's
     screen = Screen(replace(env, clock=tape.read, stdin=io.StringIO()), manner=manner)
+    shown = Unmarked(screen)
     try:
-        screen.begin(_plan(request))
+        screen.open(Opening(receipts=tuple(receipts_of(request))))
         for event in events:
             tape.wind(event)
-            screen.feed(event)
+            shown.feed(event)
     except BaseException:
         screen.abort()
         raise
@@ -95,19 +94,6 @@ def thought_of(events: Sequence[Event]) -> str:
 def receipts_of(request: RequestRecord) -> list[str]:
     """The line that says what was read, for each picture."""
     return [_picture(image).receipt for image in request.images]
-
-
-def _plan(request: RequestRecord) -> Plan:
-    """As much of the plan as a screen looks at. There is nothing to ask for: no closing text."""
-    return Plan(
-        question=request.question,
-        card=ModelCard(name=request.model, summary="", family="", licence=""),
-        folder=Path(),
-        pictures=tuple(map(_picture, request.images)),
-        system=request.system,
-        sampling=request.sampling,
-        max_tokens=request.max_tokens,
-    )
 
 
 def _picture(image: ImageRecord) -> Visual:

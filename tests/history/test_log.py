@@ -680,3 +680,14 @@ def test_nothing_of_a_run_is_changed_by_reading(world: Build, folder: Path) -> N
         assert world().run(*argv) == 0
     assert part.read_bytes() == before
     assert fold(history.load(part).events).thinking == "I see two."
+
+
+def test_a_replay_spells_places_as_the_screen_did(world: Build, folder: Path) -> None:
+    marked = "a <|object_ref_start|>dog<|object_ref_end|><|box_start|>(1,2),(3,4)<|box_end|>"
+    engine = ["Hm.", "\n\n", "**Final Answer**", "\n\n", marked]
+    assert world(engine).run("ask", "-m", "tiny", str(EXAMPLES / "sum.png"), "Where?") == 0
+    for command in (("last",), ("log", "show", "--no-play")):
+        w = world([], tty=True, err_tty=True)
+        assert w.run(*command) == 0
+        assert "dog (1,2)-(3,4)" in w.out
+        assert "<|box_start|>" not in w.out
