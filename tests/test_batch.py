@@ -351,6 +351,19 @@ def test_the_table(world: Build, pictures: Path, tmp_path: Path) -> None:
     assert as_csv([]).count("\n") == 1
 
 
+def test_a_table_that_cannot_be_written_is_said_first(
+    world: Build, pictures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.jsonl"
+    there = world(WORDS)
+    assert run(there, pictures, "-o", str(out), "--csv", str(tmp_path / "no" / "t.csv")) == 2
+    assert "error[output]: --csv " in there.err
+    assert not out.exists()
+    out.write_text("my notes\n")
+    assert run(world(WORDS), pictures, "-o", str(out), "--csv", str(tmp_path / "t.csv")) == 2
+    assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {"out.jsonl"}
+
+
 def test_the_machine_is_kept_awake(tmp_path: Path) -> None:
     log = tmp_path / "log"
     tool = tmp_path / "caffeinate"

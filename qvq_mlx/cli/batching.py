@@ -70,18 +70,41 @@ def run(
     work: Batch, items: Sequence[Item], place: Place, env: Env, *, quiet: bool, verbose: bool
 ) -> ExitCode:
     """Ask what is not done. Raises a QvqError where an item has no answer in the end."""
+    table = FileSink(place.table, "--csv") if place.table is not None else None
+    if table is not None:
+        table.open()  # that it can be written is known before the night, not after
+    try:
+        counts = _recorded(work, items, place, env, table, quiet=quiet, verbose=verbose)
+    finally:
+        if table is not None:
+            table.discard()
+    if place.file is not None and env.stderr.isatty() and not quiet:
+        env.stderr.write(_summary(counts, place.file) + "\n")
+    return _verdict(counts, len(items), place.file)
+
+
+def _recorded(
+    work: Batch,
+    items: Sequence[Item],
+    place: Place,
+    env: Env,
+    table: FileSink | None,
+    *,
+    quiet: bool,
+    verbose: bool,
+) -> _Counts:
+    """Ask, with the file open; in the end the table is written from it."""
     ledger = _ledger(env, work, items, place)
     try:
         lines = verbose or (place.file is None and env.stdout.isatty())
         shown = BatchProgress(env, len(items), quiet=quiet, lines=lines)
         counts = _asked(work, items, ledger, shown, env)
-        if place.table is not None and isinstance(ledger, FileLedger):
-            _write_table(place.table, ledger)
+        if table is not None and isinstance(ledger, FileLedger):
+            table.write(as_csv(ledger.records()))
+            table.finish()
     finally:
         ledger.close()
-    if place.file is not None and env.stderr.isatty() and not quiet:
-        env.stderr.write(_summary(counts, place.file) + "\n")
-    return _verdict(counts, len(items), place.file)
+    return counts
 
 
 @dataclass(slots=True)
@@ -153,16 +176,6 @@ def _outcome(record: BatchRecord) -> str:
     if record.answer is None:
         return f"no answer ({record.stop_reason})"
     return " ".join((record.boxed or record.answer).split())
-
-
-def _write_table(table: Path, ledger: FileLedger) -> None:
-    sink = FileSink(table)
-    sink.open()
-    try:
-        sink.write(as_csv(ledger.records()))
-        sink.finish()
-    finally:
-        sink.discard()
 
 
 def _summary(counts: _Counts, file: Path) -> str:

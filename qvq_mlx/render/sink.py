@@ -54,7 +54,9 @@ class StreamSink:
 class FileSink:
     """A file, written next to its place and moved there at the end."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, option: str = "-o") -> None:
+        """`option` is what the user named the file with."""
+        self._option = option
         self._path = path.expanduser()
         self._target = self._path.resolve()
         self._file: TextIO | None = None
@@ -65,11 +67,12 @@ class FileSink:
         target = self._target
         folder = target.parent
         name = clean_line(str(self._path))
+        given = f"{self._option} {name}"
         if target.is_dir():
-            raise OutputError(f"-o {name} is a folder", f"qvq ask ... -o {name}/answer.txt")
+            raise OutputError(f"{given} is a folder", f"qvq ask ... {given}/answer.txt")
         if not folder.is_dir():
             shown = clean_line(str(folder))
-            raise OutputError(f"-o {name}: there is no folder {shown}", f"mkdir -p {shown}")
+            raise OutputError(f"{given}: there is no folder {shown}", f"mkdir -p {shown}")
         if target.exists() and not target.is_file():
             temporary = None  # a device or a named pipe has no content to protect
         else:
@@ -118,4 +121,5 @@ class FileSink:
     def _failed(self, error: OSError) -> OutputError:
         reason = (error.strerror or str(error)).lower()
         hint = f"ls -ld {clean_line(str(self._target.parent))}"
-        return OutputError(f"-o {clean_line(str(self._path))} cannot be written: {reason}", hint)
+        name = clean_line(str(self._path))
+        return OutputError(f"{self._option} {name} cannot be written: {reason}", hint)
