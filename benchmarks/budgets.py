@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import cast
 
 from benchmarks.results import machine
-from qvq_mlx import ask, images, voting
-from qvq_mlx.core.box import boxed
-from qvq_mlx.core.canonical import canonical
+from qvq_mlx import images
+from qvq_mlx.answer.box import boxed
+from qvq_mlx.answer.canonical import canonical
 from qvq_mlx.core.events import Done, Transcript
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.setup import Drafting
@@ -32,6 +32,7 @@ from qvq_mlx.engine.drafting import Drafts
 from qvq_mlx.engine.prefill import Reader
 from qvq_mlx.engine.prefix import PrefixCache
 from qvq_mlx.engine.session import Session
+from qvq_mlx.run import ask, vote
 from qvq_mlx.store import registry
 from tools.tiny.cases import Case, held_out
 from tools.tiny.replies import TASKS
@@ -79,7 +80,7 @@ def ways(plan: Plan) -> Iterator[tuple[str, Plan]]:
     yield PLAIN, plan
     for budget in BUDGETS:
         yield f"`--budget {budget}`", replace(plan, budget_tokens=budget)
-    warm = replace(plan.sampling, temperature=voting.TEMPERATURE)
+    warm = replace(plan.sampling, temperature=vote.TEMPERATURE)
     for votes in VOTES:
         yield f"`--vote {votes}`", replace(plan, votes=votes, sampling=warm)
     yield "`--verify`", replace(plan, verify=True)
@@ -104,7 +105,7 @@ def plan_of(case: Case) -> Plan:
     file = io.BytesIO()
     case.image.save(file, "PNG")
     file.seek(0)
-    picture = images.read("-", card.vision, images.Desk(file))[0]
+    picture = images.read("-", card.vision, images.ImageSources(file))[0]
     question, most = case.question, card.max_tokens
     return Plan(question, card, folder, (picture,), card.system, card.sampling, most)
 

@@ -81,7 +81,7 @@ def prompts(session: Session, count: int) -> list[Prompt]:
         file.seek(0)
         found.append(
             session.prompt(
-                case.question, images.read("-", card.vision, images.Desk(file)), card.system
+                case.question, images.read("-", card.vision, images.ImageSources(file)), card.system
             )
         )
     return found

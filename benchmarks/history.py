@@ -34,8 +34,8 @@ from qvq_mlx.core.events import (
     StopReason,
     ThinkingDelta,
 )
-from qvq_mlx.core.records import ImageRecord, RequestRecord
 from qvq_mlx.core.request import Sampling
+from qvq_mlx.records.runs import ImageRecord, RequestRecord
 
 _SENTENCE = (
     "Alright there are some shapes here and I need to count the red circles so let me go row by row"

@@ -34,7 +34,7 @@ from qvq_mlx.core.rounds import Round
 from qvq_mlx.core.setup import Checkpoint, Setup
 from qvq_mlx.core.tokens import Control, Generation, Prompt, Step
 from qvq_mlx.engine import loaded
-from qvq_mlx.engine.lane import Lane
+from qvq_mlx.engine.sequence import KVSequence
 from qvq_mlx.engine.session import Session
 
 T = TypeVar("T")
@@ -106,13 +106,13 @@ def bare_run(once: LoadedOnce, tokens: int) -> float:
     """Tokens/s of nothing but forward and argmax, for `tokens` tokens of the last prompt."""
     start = _drained(once.session.reader.read(once.prompt, Control()))
     assert start is not None
-    lane, position = start.lane, start.position
-    drawn = _argmax_after(lane, mx.array(start.ids[-1:]), position)
+    sequence, position = start.sequence, start.position
+    drawn = _argmax_after(sequence, mx.array(start.ids[-1:]), position)
     mx.eval(drawn)
     began = time.perf_counter()
     for _ in range(tokens - 1):
         position += 1
-        upcoming = _argmax_after(lane, drawn, position)
+        upcoming = _argmax_after(sequence, drawn, position)
         mx.async_eval(upcoming)  # type: ignore[no-untyped-call]
         drawn.item()
         drawn = upcoming
@@ -120,8 +120,8 @@ def bare_run(once: LoadedOnce, tokens: int) -> float:
     return (tokens - 1) / (time.perf_counter() - began)
 
 
-def _argmax_after(lane: Lane, ids: mx.array, position: int) -> mx.array:
-    return mx.argmax(lane.forward(ids[None], position)[0, -1], keepdims=True)
+def _argmax_after(sequence: KVSequence, ids: mx.array, position: int) -> mx.array:
+    return mx.argmax(sequence.forward(ids[None], position)[0, -1], keepdims=True)
 
 
 def _drained(steps: Generator[Progress, None, T]) -> T:

@@ -75,7 +75,7 @@ def other_profile() -> bytes:
 
 def by_qvq(data: bytes) -> tuple[int, int]:
     """Width and height of what the model sees."""
-    picture = images.read("-", LIMITS, images.Desk(io.BytesIO(data)))[0]
+    picture = images.read("-", LIMITS, images.ImageSources(io.BytesIO(data)))[0]
     return picture.width_px, picture.height_px
 
 

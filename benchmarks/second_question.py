@@ -42,7 +42,7 @@ def ours(folder: Path, image: str, question: str, cache: Path) -> float:
     setup = Setup(Drafting.NONE, cache_folder=cache, cache_max_bytes=2**30)
     engine = loaded(Checkpoint(card, folder).card, folder, setup)
     began = time.perf_counter()
-    [picture] = images.read(image, card.vision, images.Desk(sys.stdin.buffer))
+    [picture] = images.read(image, card.vision, images.ImageSources(sys.stdin.buffer))
     prompt = engine.prompt(question, [picture], card.system)
     for step in engine.generate(prompt, Generation(Sampling(), 4), Control()):
         if isinstance(step, Token):

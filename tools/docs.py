@@ -31,7 +31,7 @@ from qvq_mlx.batch.record import BatchRecord, ErrorRecord, answered
 from qvq_mlx.cli.app import COMMANDS, app
 from qvq_mlx.cli.main import main
 from qvq_mlx.cli.world import real_env
-from qvq_mlx.core import catalogue, places, records, report
+from qvq_mlx.core import network, places
 from qvq_mlx.core.card import ModelCard, Shape, Thinking, VisionLimits, VisionShape
 from qvq_mlx.core.errors import ExitCode
 from qvq_mlx.core.events import (
@@ -51,13 +51,17 @@ from qvq_mlx.core.events import (
     Vote,
     fold,
 )
-from qvq_mlx.core.fit import Estimate, Machine, Use
-from qvq_mlx.core.licence import Licence
-from qvq_mlx.core.look import Crop, Frames, Look, Pages
+from qvq_mlx.core.image_options import Crop, Frames, ImageOptions, Pages
+from qvq_mlx.core.machine import Machine
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.request import Budget, Sampling, SamplingOverrides
 from qvq_mlx.core.rounds import Round, Source
+from qvq_mlx.memory.estimate import Estimate, Use
+from qvq_mlx.records import doctor as report
+from qvq_mlx.records import models as catalogue
+from qvq_mlx.records import runs as records
+from qvq_mlx.store.licence import Licence
 from tools import man, memory
 
 ROOT = Path(__file__).parents[1]
@@ -73,7 +77,7 @@ EVENTS: tuple[type[Event], ...] = (
 
 REQUEST: tuple[type[Any], ...] = (
     *(records.Given, SamplingOverrides, Budget),
-    *(Source, Look, Crop, Pages, Frames, records.VideoRecord, Round),
+    *(Source, ImageOptions, Crop, Pages, Frames, records.VideoRecord, Round),
 )
 
 CATALOGUE: tuple[type[Any], ...] = (
@@ -94,7 +98,7 @@ DOCTOR: tuple[type[Any], ...] = (
     *(report.DoctorRecord, report.Check, report.Facts, report.Device, report.Versions),
     *(report.Library, report.Models, report.HeldModel, report.Place, report.Kept, report.Saved),
     *(report.Configuration, report.Fault, report.Terminal, report.Trial, report.DraftCosts),
-    report.Network,
+    network.Network,
 )
 
 Json = dict[str, Any]

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qvq_mlx.core.card import ModelCard
-from qvq_mlx.core.fit import (
+from qvq_mlx.core.machine import Machine
+from qvq_mlx.core.sizes import size
+from qvq_mlx.images.resize import smart_resize
+from qvq_mlx.memory.estimate import (
     ACHIEVED_SHARE,
     TIGHT_SHARE,
     ULTRA_SHARE,
-    Machine,
     Use,
     Verdict,
     estimate_for,
@@ -17,9 +19,7 @@ from qvq_mlx.core.fit import (
     tokens_per_s,
     typical,
 )
-from qvq_mlx.core.sizes import size
-from qvq_mlx.images.resize import smart_resize
-from qvq_mlx.machine import bandwidth_of, hypothetical
+from qvq_mlx.memory.machine import bandwidth_of, hypothetical
 from qvq_mlx.store import registry
 
 MEMORIES_GIB = (16, 24, 32, 36, 48, 64, 96, 128)
@@ -89,7 +89,7 @@ def memory_page() -> str:
     width, height = PHOTO_PX
     return f"""# Memory
 
-Generated from `qvq_mlx/core/fit.py` by `make fix`; the numbers are computed, and none of them was
+Generated from `qvq_mlx/memory/estimate.py` by `make fix`; the numbers are computed, and none of them was
 measured on a Mac. `qvq fit MODEL` prints the same for one model and one machine, and `qvq ask` uses
 it before it loads anything.
 

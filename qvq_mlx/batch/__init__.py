@@ -13,27 +13,27 @@ import hashlib
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from qvq_mlx import ask as straight_line
-from qvq_mlx import planning
 from qvq_mlx.batch.items import Item
 from qvq_mlx.batch.ledger import Ledger
 from qvq_mlx.batch.record import BatchRecord, Status, answered, failed, key_of
-from qvq_mlx.config import Settings, debugging
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import (
+    BigModelBusyError,
     DoesNotFitError,
     ModelError,
     OutputError,
     QvqError,
-    TurnError,
 )
 from qvq_mlx.core.events import Done, Event, Notice, StopReason, Transcript
-from qvq_mlx.core.records import ResultRecord, request_record, result_record
 from qvq_mlx.core.request import Request
 from qvq_mlx.core.tokens import Control
 from qvq_mlx.images.paths import path_of
-from qvq_mlx.loaded import Loaded
-from qvq_mlx.turn import Turn
+from qvq_mlx.memory.lock import BigModelLock
+from qvq_mlx.records.runs import ResultRecord, request_record, result_record
+from qvq_mlx.run.ask import ask
+from qvq_mlx.run.plan import check_request, make_plan
+from qvq_mlx.run.resident import ResidentModel
+from qvq_mlx.settings.config import Settings, debugging
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Batch:
 
     def __init__(self, request: Request, env: Env, settings: Settings) -> None:
         """Raises a ModelError or UsageError where no item could be asked."""
-        self.model = planning.check(request, settings).name
+        self.model = check_request(request, settings).name
         self._request = request
         self._env = env
         # what an image cost stays in memory while it is asked about: 0.4 GB of a 72B model for
@@ -79,7 +79,9 @@ class Batch:
 
         Raises a QvqError that concerns every item.
         """
-        loaded = Loaded(self._env.load_engine, Turn(self._settings.cache_folder, self._env.sleep))
+        loaded = ResidentModel(
+            self._env.load_engine, BigModelLock(self._settings.cache_folder, self._env.sleep)
+        )
         try:
             for number, item in enumerate(items, 1):
                 if control.stopping:
@@ -99,7 +101,7 @@ class Batch:
             loaded.close()
 
     def _recorded(
-        self, key: str, item: Item, control: Control, loaded: Loaded
+        self, key: str, item: Item, control: Control, loaded: ResidentModel
     ) -> Generator[Event, None, BatchRecord | None]:
         """What became of one item; None where the user stopped it."""
         try:
@@ -116,16 +118,16 @@ class Batch:
         return None if result is None else answered(key, item, result)
 
     def _asked(
-        self, item: Item, control: Control, loaded: Loaded
+        self, item: Item, control: Control, loaded: ResidentModel
     ) -> Generator[Event, None, ResultRecord | None]:
         """One run's events, and its result; None where the user stopped it."""
         request = replace(self._request, question=item.question, images=item.images)
-        plan = planning.plan(request, self._env, self._settings)
+        plan = make_plan(request, self._env, self._settings)
         transcript = Transcript()
         notices: list[Notice] = []
         done: Done | None = None
         own = Control(control)  # a run that is over does not end the batch
-        for event in straight_line.ask(plan, self._env, self._settings, own, loaded):
+        for event in ask(plan, self._env, self._settings, own, loaded):
             transcript.add(event)
             match event:
                 case Notice():
@@ -148,7 +150,7 @@ def _concerns_all(error: QvqError, *, asked: bool) -> bool:
     picture (a crop that reaches outside, a video), or of a line of the items' file.
     """
     match error:
-        case ModelError() | TurnError() | OutputError():
+        case ModelError() | BigModelBusyError() | OutputError():
             return True
         case DoesNotFitError():
             return not asked

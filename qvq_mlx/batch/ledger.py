@@ -19,7 +19,7 @@ from typing import Protocol, TextIO
 
 from qvq_mlx.batch.record import BatchRecord, Status, line
 from qvq_mlx.core.errors import BusyError, OutputError
-from qvq_mlx.core.records import Json
+from qvq_mlx.records.runs import Json
 
 _BEGINNING = b'{"version": '  # of every line
 

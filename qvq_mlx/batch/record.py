@@ -10,8 +10,8 @@ from enum import StrEnum
 from qvq_mlx.batch.items import Item
 from qvq_mlx.core.errors import QvqError
 from qvq_mlx.core.events import AnswerSource, Notice, Stats, StopReason, Verification, Vote
-from qvq_mlx.core.records import VERSION, ImageRecord, ResultRecord
 from qvq_mlx.core.request import Request
+from qvq_mlx.records.runs import VERSION, ImageRecord, ResultRecord
 
 
 class Status(StrEnum):

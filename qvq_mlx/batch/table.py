@@ -10,7 +10,7 @@ import csv
 import io
 from collections.abc import Iterable
 
-from qvq_mlx.core.records import Json
+from qvq_mlx.records.runs import Json
 
 COLUMNS = (
     *("image", "question", "status", "answer", "boxed", "model", "stop_reason"),

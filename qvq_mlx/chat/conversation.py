@@ -16,12 +16,12 @@ from qvq_mlx import images
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.events import Done, Event, Transcript
-from qvq_mlx.core.look import Detail
+from qvq_mlx.core.image_options import Detail
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.request import Budget, Request
 from qvq_mlx.core.rounds import Round, Shown, Source
 from qvq_mlx.render.sink import FileSink
-from qvq_mlx.voting import TEMPERATURE
+from qvq_mlx.run.vote import TEMPERATURE
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class Conversation:
         """As it is typed."""
         return str(self._base.look_at(0).detail)
 
-    def show(self, name: str, desk: images.Desk, card: ModelCard) -> None:
+    def show(self, name: str, image_sources: images.ImageSources, card: ModelCard) -> None:
         """An image, with the next question. Raises an InputError, or UsageError where `card` is of
         a model that reads text only.
         """
@@ -105,8 +105,10 @@ class Conversation:
             raise UsageError(f"{card.name} reads text only", "/model NAME")
         look = self._base.look_at(0)
         for found in images.expanded(name):
-            data = images.bytes_of(found, desk)
-            images.pictures_in(found, data, card.vision, desk, look)  # better now than later
+            data = images.bytes_of(found, image_sources)
+            images.pictures_in(
+                found, data, card.vision, image_sources, look
+            )  # better now than later
             digest = hashlib.sha256(data).hexdigest()
             self._shown.append(Shown(Source(found, look, digest, 0), data))
 

@@ -27,7 +27,7 @@ from prompt_toolkit.shortcuts import CompleteStyle
 
 from qvq_mlx.chat.commands import Verb
 from qvq_mlx.core.env import Env
-from qvq_mlx.core.look import Detail
+from qvq_mlx.core.image_options import Detail
 from qvq_mlx.core.request import ThinkingView
 from qvq_mlx.guards.budget import NONE, SIZES
 

@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from qvq_mlx import history, keepsakes
+from qvq_mlx import history
 from qvq_mlx.core.errors import QvqError
-from qvq_mlx.core.look import Look
-from qvq_mlx.core.records import RequestRecord
+from qvq_mlx.core.image_options import ImageOptions
 from qvq_mlx.core.rounds import Round, Shown, Source
+from qvq_mlx.history import attachments
+from qvq_mlx.records.runs import RequestRecord
 from qvq_mlx.store import registry
 
 _ID = re.compile(r"[0-9a-f]{8}|[0-9]{8}-[0-9]{6}[0-9a-f-]*")
@@ -90,9 +91,9 @@ def _default_system(model: str) -> str | None:
 
 def shown_of(record: RequestRecord, history_folder: Path) -> tuple[Shown, ...]:
     """What a run was about, with the bytes that were kept of it."""
-    folder = keepsakes.folder_in(history_folder)
+    folder = attachments.folder_in(history_folder)
     return tuple(
-        Shown(source, keepsakes.find(source.sha256, folder)) for source in sources_of(record)
+        Shown(source, attachments.find(source.sha256, folder)) for source in sources_of(record)
     )
 
 
@@ -100,4 +101,4 @@ def sources_of(record: RequestRecord) -> tuple[Source, ...]:
     """What a run was about. One of an earlier version has images only, taken for plain files."""
     if record.sources or not record.images:
         return record.sources
-    return tuple(Source(image.path, Look(), image.sha256, 1) for image in record.images)
+    return tuple(Source(image.path, ImageOptions(), image.sha256, 1) for image in record.images)

@@ -14,28 +14,29 @@ from typing import TYPE_CHECKING
 
 from qvq_mlx.chat.following import shown_of
 from qvq_mlx.core.errors import ImageChangedError, QvqError
-from qvq_mlx.core.records import Json
 from qvq_mlx.core.request import Output, OutputForm, Request, SamplingOverrides, ThinkingView
 from qvq_mlx.core.rounds import Shown
+from qvq_mlx.records.runs import Json
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from qvq_mlx.config import Settings
     from qvq_mlx.core.env import Env
     from qvq_mlx.history import Run
     from qvq_mlx.render.beside import Side
+    from qvq_mlx.settings.config import Settings
 
 
 def ask_again(
     env: Env, prefix: str | None, model: str | None, *, changed: bool, as_json: bool
 ) -> int:
     """Returns the exit code of the new run. Raises a QvqError where it has no whole answer."""
-    from qvq_mlx import config, history
+    from qvq_mlx import history
     from qvq_mlx.cli.run import run as ask
     from qvq_mlx.history.exporting import result
     from qvq_mlx.render.beside import write_beside
     from qvq_mlx.render.clean import json_text
+    from qvq_mlx.settings import config
 
     settings = config.read(env)
     folder = settings.history_folder

@@ -12,7 +12,7 @@ import typer
 from qvq_mlx.cli import options
 from qvq_mlx.cli.arguments import on_disk, sort
 from qvq_mlx.core.errors import UsageError
-from qvq_mlx.core.look import Look, Pages, parse_pages
+from qvq_mlx.core.image_options import ImageOptions, Pages, parse_pages
 from qvq_mlx.core.request import Output, OutputForm, Request, SamplingOverrides, ThinkingView
 
 if TYPE_CHECKING:
@@ -108,15 +108,15 @@ def ask(
     -c goes on from the last run: its pictures, its model and what was said. Where the first
     argument is the id of a run, it goes on from that one. More images may be added.
     """
-    from qvq_mlx import config  # not before: `qvq --help` reads this module
     from qvq_mlx.cli.choose import model_for
     from qvq_mlx.cli.piped import asked
     from qvq_mlx.cli.run import run
     from qvq_mlx.cli.schema import read_schema
     from qvq_mlx.cli.span import parse_frames
-    from qvq_mlx.core.look import looks_for
+    from qvq_mlx.core.image_options import looks_for
     from qvq_mlx.guards.budget import parse_budget
     from qvq_mlx.guards.language import parse_lang
+    from qvq_mlx.settings import config  # not before: `qvq --help` reads this module
 
     env: Env = context.obj
     settings = config.read(env)
@@ -137,7 +137,7 @@ def ask(
         past = past_of(earlier, settings.history_folder)
     images, text = _inputs(arguments or [], image or [], question)
     sent = asked(text, env, stdin_is_image="-" in images)
-    plain = Look(
+    plain = ImageOptions(
         pages=Pages() if page is None else parse_pages(page),
         background=background,
         frames=parse_frames(fps, frames, span),

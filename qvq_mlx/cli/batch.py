@@ -9,7 +9,14 @@ import typer
 
 from qvq_mlx.cli import options
 from qvq_mlx.core.errors import UsageError
-from qvq_mlx.core.look import Detail, Look, Pages, parse_crop, parse_detail, parse_pages
+from qvq_mlx.core.image_options import (
+    Detail,
+    ImageOptions,
+    Pages,
+    parse_crop,
+    parse_detail,
+    parse_pages,
+)
 from qvq_mlx.core.request import Request, SamplingOverrides
 
 if TYPE_CHECKING:
@@ -74,13 +81,13 @@ def batch(
     The output has one JSON object per question and image. Run the same command again, and it goes
     on where it was ended, by whatever. Exit code 0 where every item has an answer.
     """
-    from qvq_mlx import config
     from qvq_mlx.batch import Batch
     from qvq_mlx.cli.batching import Place, items_of, run
     from qvq_mlx.cli.choose import model_for
     from qvq_mlx.cli.schema import read_schema
     from qvq_mlx.guards.budget import parse_budget
     from qvq_mlx.guards.language import parse_lang
+    from qvq_mlx.settings import config
 
     env: Env = context.obj
     settings = config.read(env)
@@ -91,7 +98,7 @@ def batch(
     if offline or settings.offline:
         env.forbid_network()
     found = items_of(env, paths or [], questions or [], items)
-    look = Look(
+    look = ImageOptions(
         detail=Detail.AUTO if detail is None else parse_detail(detail),
         crop=None if crop is None else parse_crop(crop),
         pages=Pages() if page is None else parse_pages(page),

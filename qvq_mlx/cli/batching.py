@@ -17,9 +17,9 @@ from qvq_mlx.batch.table import as_csv
 from qvq_mlx.cli.interrupts import Interrupts, ending, handled
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ExitCode, InputError, NoAnswerError, UsageError
-from qvq_mlx.core.records import Json
 from qvq_mlx.core.tokens import Control
 from qvq_mlx.images.folders import pictures_in
+from qvq_mlx.records.runs import Json
 from qvq_mlx.render.batched import BatchProgress
 from qvq_mlx.render.clean import clean_line
 from qvq_mlx.render.sink import FileSink

@@ -10,7 +10,7 @@ from qvq_mlx.core.sizes import size
 
 if TYPE_CHECKING:
     from qvq_mlx.core.env import Env
-    from qvq_mlx.engine.kept import KeptFiles
+    from qvq_mlx.engine.cache_files import KeptFiles
 
 cache = typer.Typer(
     help="Show or empty the cache of image prefixes.",
@@ -53,8 +53,8 @@ def clear(context: typer.Context) -> None:
 
 
 def _kept(env: Env) -> KeptFiles:
-    from qvq_mlx import config
-    from qvq_mlx.engine.kept import prefixes_in
+    from qvq_mlx.engine.cache_files import prefixes_in
+    from qvq_mlx.settings import config
 
     settings = config.read(env)
     return prefixes_in(settings.cache_folder, settings.cache_max_bytes)

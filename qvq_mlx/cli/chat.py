@@ -16,11 +16,11 @@ from qvq_mlx.core.request import Output, Request, ThinkingView
 
 if TYPE_CHECKING:
     from qvq_mlx.chat.commands import Command, Verb
-    from qvq_mlx.config import Settings
     from qvq_mlx.core.card import ModelCard
     from qvq_mlx.core.env import Env
     from qvq_mlx.core.plan import Plan
-    from qvq_mlx.images import Desk
+    from qvq_mlx.images import ImageSources
+    from qvq_mlx.settings.config import Settings
 
 
 # One parameter per option: typer reads the command line off this signature.
@@ -46,10 +46,10 @@ def chat(
     Needs a terminal. /help lists the commands there, /image adds an image, Ctrl-C stops an
     answer, Ctrl-D leaves. Every question is saved as a run of its own.
     """
-    from qvq_mlx import config  # not before: `qvq --help` reads this module
     from qvq_mlx.cli.choose import model_for
-    from qvq_mlx.core.look import Detail, Look, parse_detail
+    from qvq_mlx.core.image_options import Detail, ImageOptions, parse_detail
     from qvq_mlx.guards.budget import parse_budget
+    from qvq_mlx.settings import config  # not before: `qvq --help` reads this module
 
     env: Env = context.obj
     if not (env.stdin.isatty() and env.stdout.isatty()):
@@ -72,7 +72,7 @@ def chat(
         use_cache=not no_cache,
         force=force,
         wait=not no_wait,
-        looks=(Look(detail=Detail.AUTO if detail is None else parse_detail(detail)),),
+        looks=(ImageOptions(detail=Detail.AUTO if detail is None else parse_detail(detail)),),
         offline=offline,
     )
     output = Output(view=thinking or settings.view, verbose=verbose)
@@ -86,15 +86,17 @@ class Talk:
 
     def __init__(self, env: Env, settings: Settings, base: Request, output: Output) -> None:
         from qvq_mlx.chat.conversation import Conversation
-        from qvq_mlx.loaded import Loaded
-        from qvq_mlx.turn import Turn
+        from qvq_mlx.memory.lock import BigModelLock
+        from qvq_mlx.run.resident import ResidentModel
 
         self._env = env
         self._settings = settings
         self._output = output
         self._conversation = Conversation(base)
         self._base = base
-        self._loaded = Loaded(env.load_engine, Turn(settings.cache_folder, env.sleep))
+        self._loaded = ResidentModel(
+            env.load_engine, BigModelLock(settings.cache_folder, env.sleep)
+        )
 
     def begin(self, images: list[str]) -> None:
         """Look at the first images. Raises a QvqError where one of them, or the model, is none."""
@@ -200,7 +202,7 @@ class Talk:
     def _set(self, verb: Verb, word: str) -> None:
         """What holds from the next question on; without a word it is only told."""
         from qvq_mlx.chat.commands import Verb
-        from qvq_mlx.core.look import parse_detail
+        from qvq_mlx.core.image_options import parse_detail
         from qvq_mlx.guards.budget import parse_budget
 
         talk = self._conversation
@@ -230,11 +232,11 @@ class Talk:
         settings = self._settings
         return registry.resolve(model, settings.hub_cache, settings.cards_folder)[0]
 
-    def _desk(self) -> Desk:
+    def _desk(self) -> ImageSources:
         """A new one for every image: a desk remembers, and the clipboard changes."""
-        from qvq_mlx.planning import desk_for
+        from qvq_mlx.run.plan import image_sources_for
 
-        return desk_for(self._base, self._env, self._settings)
+        return image_sources_for(self._base, self._env, self._settings)
 
     def _models(self) -> list[str]:
         """The names of the models that are on this disk."""

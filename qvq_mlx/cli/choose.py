@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qvq_mlx.config import Settings
 from qvq_mlx.core.card import ModelCard
-from qvq_mlx.core.choice import best
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ModelNotOnDiskError
-from qvq_mlx.core.licence import licence_of
 from qvq_mlx.core.sizes import size
+from qvq_mlx.memory.choice import best
+from qvq_mlx.settings.config import Settings
 from qvq_mlx.store import registry
 from qvq_mlx.store.inventory import is_here
+from qvq_mlx.store.licence import licence_of
 
 Pull = Callable[[ModelCard], None]
 """Downloads a model, whole, or raises a QvqError."""

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     Command = TyperCommand | TyperGroup
 
-    from qvq_mlx.config import Settings
     from qvq_mlx.core.env import Env
+    from qvq_mlx.settings.config import Settings
 
 
 class Shell(StrEnum):
@@ -214,9 +214,9 @@ def _values(parameter: TyperOption | TyperArgument, current: str, env: Env) -> F
                 files = found
         elif re.fullmatch(word, kind):
             words.append(Word(kind))
-    fitting = tuple(word for word in words if word.value.startswith(current))
-    if fitting or files is None:
-        return fitting
+    admission = tuple(word for word in words if word.value.startswith(current))
+    if admission or files is None:
+        return admission
     return files
 
 
@@ -255,14 +255,14 @@ def _runs(env: Env) -> tuple[Word, ...]:
 
 
 def _keys(_env: Env) -> tuple[Word, ...]:
-    from qvq_mlx.config import KEYS
+    from qvq_mlx.settings.config import KEYS
 
     return tuple(Word(key) for key in KEYS)
 
 
 def _settings(env: Env) -> Settings:
-    from qvq_mlx import config
     from qvq_mlx.core.errors import QvqError
+    from qvq_mlx.settings import config
 
     try:
         return config.read(env)

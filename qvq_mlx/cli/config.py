@@ -61,8 +61,8 @@ def config(
         case Action.UNSET:
             _set(env, given[0], None)
         case Action.PATH:
-            from qvq_mlx import config as settings
             from qvq_mlx.render.clean import shown
+            from qvq_mlx.settings import config as settings
 
             env.stdout.write(shown(str(settings.path_of(env)), env.stdout) + "\n")
         case Action.LIST:
@@ -70,9 +70,9 @@ def config(
 
 
 def _get(env: Env, key: str) -> None:
-    from qvq_mlx import config as settings
     from qvq_mlx.core.errors import ConfigError
     from qvq_mlx.render.clean import shown
+    from qvq_mlx.settings import config as settings
 
     found = {setting.key: setting for setting in settings.described(env)}
     if key not in found:
@@ -82,7 +82,7 @@ def _get(env: Env, key: str) -> None:
 
 
 def _set(env: Env, key: str, text: str | None) -> None:
-    from qvq_mlx import config as settings
+    from qvq_mlx.settings import config as settings
 
     settings.store(env, key, None if text is None else settings.checked(key, text))
     source = next(s.source for s in settings.described(env) if s.key == key)
@@ -91,9 +91,9 @@ def _set(env: Env, key: str, text: str | None) -> None:
 
 
 def _list(env: Env, as_json: bool) -> None:
-    from qvq_mlx import config as settings
-    from qvq_mlx.core.catalogue import ConfigRecord
+    from qvq_mlx.records.models import ConfigRecord
     from qvq_mlx.render import listing
+    from qvq_mlx.settings import config as settings
 
     found = settings.described(env)
     if as_json:

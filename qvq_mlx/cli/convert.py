@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qvq_mlx.core.recipe import Dtype, Recipe
 from qvq_mlx.core.sizes import size
+from qvq_mlx.engine.recipe import Dtype, Recipe
 
 if TYPE_CHECKING:
     from qvq_mlx.core.card import ModelCard
@@ -62,9 +62,9 @@ def convert(
     SRC is a folder with config.json and *.safetensors, of one of the families that `qvq ask`
     runs. DST is a new folder; it appears when it is whole. Then: qvq ask -m DST IMAGE "question".
     """
-    from qvq_mlx import config
     from qvq_mlx.core.errors import BrokenModelError, OutputError, StoppedError
     from qvq_mlx.render.clean import shown
+    from qvq_mlx.settings import config
     from qvq_mlx.store import registry, staging
 
     env: Env = context.obj

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from qvq_mlx import images
     from qvq_mlx.core.card import ModelCard
     from qvq_mlx.core.env import Env
-    from qvq_mlx.core.fit import Use
-    from qvq_mlx.core.look import Look
+    from qvq_mlx.core.image_options import ImageOptions
+    from qvq_mlx.memory.estimate import Use
 
 
 def fit(
@@ -50,12 +50,14 @@ def fit(
     Without MODEL: the configured one, else the best of the catalogue that fits.
     Exit code 0 where it fits, also tightly; 5 where it does not. docs/memory.md has the formula.
     """
-    from qvq_mlx import config, images, machine
-    from qvq_mlx.core.catalogue import FitRecord, Instead
-    from qvq_mlx.core.choice import best, instead
-    from qvq_mlx.core.fit import Verdict, estimate_for
-    from qvq_mlx.core.look import Look, parse_pages
+    from qvq_mlx import images
+    from qvq_mlx.core.image_options import ImageOptions, parse_pages
+    from qvq_mlx.memory import machine
+    from qvq_mlx.memory.choice import best, instead
+    from qvq_mlx.memory.estimate import Verdict, estimate_for
+    from qvq_mlx.records.models import FitRecord, Instead
     from qvq_mlx.render import listing
+    from qvq_mlx.settings import config
     from qvq_mlx.store import registry
 
     env: Env = context.obj
@@ -64,11 +66,11 @@ def fit(
     known = registry.cards(settings.cards_folder)
     name = model or settings.model
     card = _card(name, env) if name else best(known, facts) or registry.find(_FALLBACK)
-    desk = images.Desk(env.stdin.buffer, env.environ.get("PATH"), settings.offline)
-    look = Look(pages=parse_pages(page)) if page else Look()
+    image_sources = images.ImageSources(env.stdin.buffer, env.environ.get("PATH"), settings.offline)
+    look = ImageOptions(pages=parse_pages(page)) if page else ImageOptions()
     if detail is not None:
         card = _at(card, detail)
-    use = _use(card, image or [], desk, look, budget)
+    use = _use(card, image or [], image_sources, look, budget)
     found = estimate_for(card, facts, use)
     suffix = f" --memory {shlex.quote(memory)}" if memory else ""
     others = tuple(
@@ -94,8 +96,8 @@ def _at(card: ModelCard, detail: str) -> ModelCard:
     """With the pictures that `detail` asks for. Raises UsageError."""
     from dataclasses import replace
 
-    from qvq_mlx.core.detail import limited
-    from qvq_mlx.core.look import parse_detail
+    from qvq_mlx.core.image_options import parse_detail
+    from qvq_mlx.images.detail import limited
 
     if not card.sees:
         raise UsageError(f"{card.name} reads text only", f"qvq fit {card.name}")
@@ -104,8 +106,8 @@ def _at(card: ModelCard, detail: str) -> ModelCard:
 
 def _card(name: str, env: Env) -> ModelCard:
     """With the size and shape of its files where they are here."""
-    from qvq_mlx import config
     from qvq_mlx.core.errors import ModelNotOnDiskError
+    from qvq_mlx.settings import config
     from qvq_mlx.store import registry
 
     settings = config.read(env)
@@ -116,20 +118,26 @@ def _card(name: str, env: Env) -> ModelCard:
 
 
 def _use(
-    card: ModelCard, sources: list[str], desk: images.Desk, look: Look, budget: int | None
+    card: ModelCard,
+    sources: list[str],
+    image_sources: images.ImageSources,
+    look: ImageOptions,
+    budget: int | None,
 ) -> Use:
     """The tokens of a run: of these pictures, or of one of the largest size."""
     from dataclasses import replace
 
     from qvq_mlx import images
-    from qvq_mlx.core.fit import typical
+    from qvq_mlx.memory.estimate import typical
 
     use = typical(card)
     if sources and not card.sees:
         raise UsageError(f"{card.name} reads text only", f"qvq fit {card.name}")
     if sources:
         names = [name for source in sources for name in images.expanded(source)]
-        pictures = [shown for name in names for shown in images.read(name, card.vision, desk, look)]
+        pictures = [
+            shown for name in names for shown in images.read(name, card.vision, image_sources, look)
+        ]
         use = replace(use, image_tokens=sum(picture.tokens for picture in pictures))
     return use if budget is None else replace(use, budget_tokens=budget)
 

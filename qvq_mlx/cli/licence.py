@@ -19,11 +19,11 @@ def licence(
 
     The summary is no legal text; the licence itself holds.
     """
-    from qvq_mlx import config
-    from qvq_mlx.core.catalogue import LicenceRecord
-    from qvq_mlx.core.licence import licence_of
+    from qvq_mlx.records.models import LicenceRecord
     from qvq_mlx.render import listing
+    from qvq_mlx.settings import config
     from qvq_mlx.store import registry
+    from qvq_mlx.store.licence import licence_of
 
     env: Env = context.obj
     settings = config.read(env)

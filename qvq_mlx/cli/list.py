@@ -15,10 +15,10 @@ def list_models(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """List the models on this disk: size, revision, whether they are whole, and where."""
-    from qvq_mlx import config  # all of it only now: `qvq --help` reads this module
-    from qvq_mlx.core.catalogue import DiskEntry, ListRecord
     from qvq_mlx.core.sizes import size
+    from qvq_mlx.records.models import DiskEntry, ListRecord
     from qvq_mlx.render import listing
+    from qvq_mlx.settings import config  # all of it only now: `qvq --help` reads this module
     from qvq_mlx.store import registry
     from qvq_mlx.store.inventory import inventory
 

@@ -241,7 +241,7 @@ def rerun(
 
 
 def _folder(env: Env) -> Path:
-    from qvq_mlx import config
+    from qvq_mlx.settings import config
 
     return config.read(env).history_folder
 

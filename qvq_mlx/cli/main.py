@@ -54,8 +54,8 @@ def _unwritten(error: OSError, env: Env) -> int | None:
 
 def _bug(error: Exception, env: Env) -> int:
     """One line, unless someone is after it."""
-    from qvq_mlx.config import debugging
     from qvq_mlx.core.errors import ExitCode, QvqError
+    from qvq_mlx.settings.config import debugging
 
     if debugging(env):
         import traceback
@@ -81,8 +81,8 @@ def _dispatch(argv: list[str], env: Env) -> int:
 
     from qvq_mlx.cli.app import app, with_command
     from qvq_mlx.cli.arguments import on_disk
-    from qvq_mlx.config import as_wished
     from qvq_mlx.core.errors import UsageError
+    from qvq_mlx.settings.config import as_wished
 
     try:
         # typer prints help to sys.stdout; a test's world has a stdout of its own

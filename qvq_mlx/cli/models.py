@@ -8,9 +8,10 @@ import typer
 
 if TYPE_CHECKING:
     from qvq_mlx.core.card import ModelCard
-    from qvq_mlx.core.catalogue import ModelEntry
     from qvq_mlx.core.env import Env
-    from qvq_mlx.core.fit import Estimate, Machine
+    from qvq_mlx.core.machine import Machine
+    from qvq_mlx.memory.estimate import Estimate
+    from qvq_mlx.records.models import ModelEntry
 
 HEADS = ("model", "size", "fits", "tok/s", "licence", "thinks", "here")
 
@@ -27,10 +28,10 @@ def models(
     ~: the size is computed. ?: no source confirms the repository.
     """
     # all of it only now: `qvq --help` reads this module
-    from qvq_mlx import config
-    from qvq_mlx.core.catalogue import ModelsRecord
-    from qvq_mlx.core.fit import estimate_for, tokens_per_s, typical
+    from qvq_mlx.memory.estimate import estimate_for, tokens_per_s, typical
+    from qvq_mlx.records.models import ModelsRecord
     from qvq_mlx.render import listing
+    from qvq_mlx.settings import config
     from qvq_mlx.store import registry
     from qvq_mlx.store.inventory import is_here
 
@@ -56,7 +57,7 @@ def models(
 
 def fits(found: Estimate) -> str:
     """`✓ 44 %`, `tight 88 %`, `✗ 117 %`, `?`."""
-    from qvq_mlx.core.fit import Verdict
+    from qvq_mlx.memory.estimate import Verdict
 
     share = f" {found.share * 100:.0f} %" if found.share is not None else ""
     match found.verdict:
@@ -100,7 +101,7 @@ def _row(
 
 
 def _entry(card: ModelCard, found: Estimate, tokens_per_s: float | None, here: bool) -> ModelEntry:
-    from qvq_mlx.core.catalogue import ModelEntry
+    from qvq_mlx.records.models import ModelEntry
 
     return ModelEntry(
         name=card.name,

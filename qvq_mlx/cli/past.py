@@ -41,7 +41,8 @@ def form_of(given: dict[Form, bool]) -> Form:
 
 def show_last(env: Env, form: Form) -> None:
     """`qvq last`."""
-    from qvq_mlx import config, history
+    from qvq_mlx import history
+    from qvq_mlx.settings import config
 
     settings = config.read(env)
     show(history.last(settings.history_folder), form, env, settings.view, "qvq last")
@@ -49,9 +50,10 @@ def show_last(env: Env, form: Form) -> None:
 
 def draw(env: Env, prefix: str | None, form: Form, path: Path) -> None:
     """`--annotate` for a saved run, the last one without a prefix."""
-    from qvq_mlx import config, history
+    from qvq_mlx import history
     from qvq_mlx.cli.pointed import draw_again
     from qvq_mlx.render.clean import clean_line
+    from qvq_mlx.settings import config
 
     if form is not Form.SCREEN:
         raise UsageError(f"{form} and --annotate exclude each other", f"qvq last {form}")
@@ -64,7 +66,8 @@ def draw(env: Env, prefix: str | None, form: Form, path: Path) -> None:
 
 def show_run(env: Env, prefix: str | None, form: Form, *, play: bool | None) -> None:
     """`qvq log show`. `play` None: with keys where there are some."""
-    from qvq_mlx import config, history
+    from qvq_mlx import history
+    from qvq_mlx.settings import config
 
     settings = config.read(env)
     folder = settings.history_folder
@@ -130,9 +133,9 @@ def _data(run: Run, form: Form) -> str:
 
 
 def _boxes(run: Run, env: Env) -> str:
-    from qvq_mlx import config
     from qvq_mlx.cli.pointed import with_coordinates
     from qvq_mlx.render.documents import boxes_text
+    from qvq_mlx.settings import config
 
     done = run.done
     request = with_coordinates(run.request, config.read(env))
@@ -140,7 +143,7 @@ def _boxes(run: Run, env: Env) -> str:
 
 
 def _boxed(answer: str) -> str:
-    from qvq_mlx.core.box import boxed
+    from qvq_mlx.answer.box import boxed
 
     content = boxed(answer)
     return answer if content is None else content
@@ -158,8 +161,8 @@ def _text(text: str, env: Env) -> str:
 
 
 def _story(run: Run) -> Story:
-    from qvq_mlx.core.marktext import readable
     from qvq_mlx.history.exporting import result
+    from qvq_mlx.pointing.in_text import readable
     from qvq_mlx.render.pages import Story
     from qvq_mlx.render.replay import receipts_of, thought_of
 

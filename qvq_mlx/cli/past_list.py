@@ -36,9 +36,9 @@ class Wanted:
 
 def list_runs(env: Env, wanted: Wanted) -> None:
     """Newest first. A terminal gets short ids and the beginning of the question."""
-    from qvq_mlx import config
     from qvq_mlx.history.searching import EntryList, entries
     from qvq_mlx.render import listing
+    from qvq_mlx.settings import config
 
     folder = config.read(env).history_folder
     after = None if wanted.since is None else env.now() - age_of(wanted.since, "--since")
@@ -59,9 +59,9 @@ def list_runs(env: Env, wanted: Wanted) -> None:
 
 def search_runs(env: Env, words: list[str], count: int, *, as_json: bool) -> bool:
     """Newest first. False where nothing was found."""
-    from qvq_mlx import config
     from qvq_mlx.history.searching import HitList, search
     from qvq_mlx.render import listing
+    from qvq_mlx.settings import config
 
     folder = config.read(env).history_folder
     found = search(folder, words)

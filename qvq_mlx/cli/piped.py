@@ -71,8 +71,8 @@ def _piped(env: Env) -> str:
 
 def _read(descriptor: int, env: Env) -> bytes:
     """All that comes, but no more than is needed to see that it is too much."""
-    from qvq_mlx import config
     from qvq_mlx.render.working import Working
+    from qvq_mlx.settings import config
 
     silence_s = config.stdin_silence_s(env)
     data = bytearray()

@@ -15,8 +15,8 @@ def repository(name: str, env: Env) -> tuple[ModelCard, RepoFolder]:
 
     Raises UnknownModelError, and ModelError for a model that no repository has.
     """
-    from qvq_mlx import config
     from qvq_mlx.core.errors import ModelError
+    from qvq_mlx.settings import config
     from qvq_mlx.store import registry
     from qvq_mlx.store.layout import RepoFolder
 

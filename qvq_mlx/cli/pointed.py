@@ -12,15 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qvq_mlx import keepsakes
-from qvq_mlx.config import Settings
 from qvq_mlx.core.clip import Clip
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import NoAnswerError, QvqError, UsageError
 from qvq_mlx.core.events import Done, Event, Transcript
 from qvq_mlx.core.places import PointedImage
 from qvq_mlx.core.plan import Plan
-from qvq_mlx.core.records import (
+from qvq_mlx.core.request import Output, OutputForm
+from qvq_mlx.history import attachments
+from qvq_mlx.records.runs import (
     ImageRecord,
     RequestRecord,
     backgrounds_of,
@@ -28,8 +28,8 @@ from qvq_mlx.core.records import (
     pointed_at,
     request_record,
 )
-from qvq_mlx.core.request import Output, OutputForm
 from qvq_mlx.render.clean import clean_line, writable
+from qvq_mlx.settings.config import Settings
 from qvq_mlx.store import registry
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Pointed:
     def begin(self, plan: Plan) -> None:
         """Before the first event. Raises OutputError where the file could not be written."""
         self._request = request_record(plan)
-        self._kept = {keepsake.sha256: keepsake.data for keepsake in plan.keepsakes}
+        self._kept = {attachment.sha256: attachment.data for attachment in plan.attachments}
         if self._output.needs_originals and not plan.pictures:
             option = "--annotate" if self._output.annotate else "--show"
             raise UsageError(f"{option} needs an image, and none is asked about", "qvq ask --help")
@@ -135,12 +135,12 @@ def draw_again(
     Raises OutputError, InputError where an original is gone or changed, NoAnswerError where the
     answer points at nothing.
     """
-    folder = keepsakes.folder_in(settings.history_folder)
+    folder = attachments.folder_in(settings.history_folder)
     images = zip(request.images, places_of(request), strict=True)
     request = replace(request, images=tuple(replace(one, path=place) for one, place in images))
     check(path, request.images)
     pointing = pointed_at(with_coordinates(request, settings), answer, asked=True)
-    written = annotate(path, request, pointing, lambda sha256: keepsakes.find(sha256, folder))
+    written = annotate(path, request, pointing, lambda sha256: attachments.find(sha256, folder))
     if not written:
         raise _nothing(path)
     return written

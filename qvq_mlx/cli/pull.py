@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from qvq_mlx.core.card import ModelCard
-    from qvq_mlx.core.download import Advice, Adviser, Listing, PullDone, PullEvent, PullPlan
     from qvq_mlx.core.env import Env
     from qvq_mlx.render.transfers import Transfers
+    from qvq_mlx.store.download import Advice, Adviser, Listing, PullDone, PullEvent, PullPlan
     from qvq_mlx.store.layout import RepoFolder
 
 
@@ -88,9 +88,9 @@ def run(wish: Wish, env: Env, advise: Adviser | None = None) -> None:
 
 
 def _run(wish: Wish, env: Env, advise: Adviser) -> None:
-    from qvq_mlx import config
     from qvq_mlx.cli.places import repository
     from qvq_mlx.render.transfers import Transfers
+    from qvq_mlx.settings import config
     from qvq_mlx.store import hub
 
     card, folder = repository(wish.model, env)
@@ -119,9 +119,9 @@ def _run(wish: Wish, env: Env, advise: Adviser) -> None:
 
 def _advice(env: Env, card: ModelCard, plan: PullPlan) -> Advice:
     """What is known of the licence and of this machine before the first byte."""
-    from qvq_mlx.core.download import Advice
-    from qvq_mlx.core.fit import Verdict, estimate_for, typical
-    from qvq_mlx.core.licence import licence_of
+    from qvq_mlx.memory.estimate import Verdict, estimate_for, typical
+    from qvq_mlx.store.download import Advice
+    from qvq_mlx.store.licence import licence_of
 
     measured = replace(card, download_bytes=plan.listing.size_bytes)
     found = estimate_for(measured, env.machine(), typical(card))
@@ -171,9 +171,9 @@ def _facts(plan: PullPlan, told: Advice, screen: Transfers) -> None:
 
 def _accepted(wish: Wish, card: ModelCard, told: Advice, env: Env, screen: Transfers) -> None:
     """Have a licence with duties accepted, once. Raises LicenceError where it is not."""
-    from qvq_mlx import config
     from qvq_mlx.cli.places import confirmed
     from qvq_mlx.core.errors import LicenceError
+    from qvq_mlx.settings import config
     from qvq_mlx.store import licences
 
     file = config.licences_file(env)
@@ -191,7 +191,7 @@ def _accepted(wish: Wish, card: ModelCard, told: Advice, env: Env, screen: Trans
 
 def _watched(events: Iterator[PullEvent], screen: Transfers) -> PullDone:
     """Show the pull; an error leaves a clean screen."""
-    from qvq_mlx.core.download import PullDone
+    from qvq_mlx.store.download import PullDone
 
     try:
         screen.begin()
@@ -219,7 +219,7 @@ def _closing(wish: Wish, done: PullDone, env: Env, screen: Transfers) -> None:
 
 
 def _write_json(wish: Wish, plan: PullPlan, told: Advice, folder: RepoFolder, env: Env) -> None:
-    from qvq_mlx.core.records import VERSION
+    from qvq_mlx.records.runs import VERSION
     from qvq_mlx.render.clean import json_text
 
     listing = plan.listing

@@ -57,7 +57,7 @@ def prune(
     """Delete what no model needs: old revisions, unused files, stale partial files."""
     from contextlib import ExitStack
 
-    from qvq_mlx import config
+    from qvq_mlx.settings import config
     from qvq_mlx.store import garbage, layout
 
     env: Env = context.obj

@@ -10,19 +10,20 @@ import signal
 from collections.abc import Iterator
 from contextlib import suppress
 
-from qvq_mlx import ask as straight_line
-from qvq_mlx import planning, render
+from qvq_mlx import render
 from qvq_mlx.cli.interrupts import Interrupts, ending, handled
 from qvq_mlx.cli.pointed import Pointed
-from qvq_mlx.config import Settings
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ExitCode, NoAnswerError, SchemaError
 from qvq_mlx.core.events import Done, Event, StopReason
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.request import Output, Request
 from qvq_mlx.core.tokens import Control
-from qvq_mlx.loaded import Loaded
 from qvq_mlx.render.plain import Together
+from qvq_mlx.run.ask import ask
+from qvq_mlx.run.plan import make_plan
+from qvq_mlx.run.resident import ResidentModel
+from qvq_mlx.settings.config import Settings
 
 
 def run(
@@ -30,7 +31,7 @@ def run(
     output: Output,
     env: Env,
     settings: Settings,
-    loaded: Loaded | None = None,
+    loaded: ResidentModel | None = None,
     witness: render.Renderer | None = None,
 ) -> ExitCode:
     """Ask, show, and judge how it ended. Raises a QvqError where there is no whole answer.
@@ -44,12 +45,12 @@ def run(
     if witness is not None:
         renderer = Together([witness, renderer])
     pointed = Pointed(output, env)
-    plan = planning.plan(request, env, settings)
+    plan = make_plan(request, env, settings)
     pointed.begin(plan)
     screens = [stream for stream in (env.stdout, env.stderr) if stream.isatty()]
     can_conclude = bool(screens) and bool(plan.card.thinking.closing)
     interrupts = Interrupts(control, can_conclude=can_conclude)
-    events = straight_line.ask(plan, env, settings, control, loaded)
+    events = ask(plan, env, settings, control, loaded)
     done: Done | None = None
     with handled(interrupts):
         try:

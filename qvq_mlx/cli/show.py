@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from qvq_mlx.core.card import ModelCard, Shape
     from qvq_mlx.core.env import Env
-    from qvq_mlx.core.fit import Machine
+    from qvq_mlx.core.machine import Machine
 
 
 def show(
@@ -21,11 +21,11 @@ def show(
 
     What no source confirms is marked "unconfirmed".
     """
-    from qvq_mlx import config
-    from qvq_mlx.core.catalogue import ShowRecord
     from qvq_mlx.core.errors import ModelError
-    from qvq_mlx.core.fit import estimate_for, typical
+    from qvq_mlx.memory.estimate import estimate_for, typical
+    from qvq_mlx.records.models import ShowRecord
     from qvq_mlx.render import listing
+    from qvq_mlx.settings import config
     from qvq_mlx.store import registry
 
     env: Env = context.obj
@@ -48,7 +48,7 @@ def show(
 
 def _facts(card: ModelCard, machine: Machine, path: str) -> list[tuple[str, str]]:
     from qvq_mlx.cli.models import download, fits, speed
-    from qvq_mlx.core.fit import estimate_for, tokens_per_s, typical
+    from qvq_mlx.memory.estimate import estimate_for, tokens_per_s, typical
 
     found = estimate_for(card, machine, typical(card))
     rate = speed(tokens_per_s(card, machine))
@@ -102,7 +102,7 @@ def _sampling(card: ModelCard) -> str:
 
 
 def _shape_facts(shape: Shape | None) -> list[tuple[str, str, str]]:
-    from qvq_mlx.core.fit import kv_bytes_per_token
+    from qvq_mlx.memory.estimate import kv_bytes_per_token
 
     if shape is None:
         return [("shape", "shape", "not known")]

@@ -10,7 +10,7 @@ import math
 import re
 
 from qvq_mlx.core.errors import UsageError
-from qvq_mlx.core.look import Frames
+from qvq_mlx.core.image_options import Frames
 
 _TIME = r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d+)?)s?"
 _SPAN = re.compile(rf"{_TIME}\s*[-–]\s*(?:{_TIME})?")

@@ -61,7 +61,7 @@ def _text(file: str, env: Env) -> str:
 
 def _voice(model: str) -> Thinking:
     """The voice of a shipped card, or of a model that is known by its voice alone."""
-    from qvq_mlx.core.voices import voice
+    from qvq_mlx.answer.styles import voice
     from qvq_mlx.store import registry
 
     shipped = next((card for card in registry.cards() if card.answers_to(model)), None)
@@ -73,7 +73,7 @@ def _voice(model: str) -> Thinking:
 def _document(found: Examined, *, whole: bool) -> dict[str, object]:
     from dataclasses import asdict
 
-    from qvq_mlx.core.records import VERSION
+    from qvq_mlx.records.runs import VERSION
 
     answer = found.transcript.answer
     loop = found.loop

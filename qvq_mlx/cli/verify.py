@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from qvq_mlx.core.download import Damaged
     from qvq_mlx.core.env import Env
+    from qvq_mlx.store.download import Damaged
     from qvq_mlx.store.layout import RepoFolder
 
 
@@ -19,11 +19,11 @@ def verify(
     ] = None,
 ) -> None:
     """Rehash downloaded models, offline, and name what is damaged."""
-    from qvq_mlx import config
     from qvq_mlx.cli.interrupts import stoppable
     from qvq_mlx.cli.places import present
     from qvq_mlx.core.errors import DamagedError
     from qvq_mlx.render.clean import clean_line
+    from qvq_mlx.settings import config
     from qvq_mlx.store import layout
 
     env: Env = context.obj
@@ -47,10 +47,10 @@ def verify(
 
 def _one(folder: RepoFolder, env: Env) -> list[str]:
     """The commands that repair one model; none where all is well."""
-    from qvq_mlx.core.download import Damaged, Verified
     from qvq_mlx.core.sizes import size
     from qvq_mlx.render.clean import clean_line
     from qvq_mlx.render.transfers import Transfers
+    from qvq_mlx.store.download import Damaged, Verified
     from qvq_mlx.store.verify import total_bytes, verify
 
     total = total_bytes(folder)

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from qvq_mlx.core.env import Engine
     from qvq_mlx.core.events import Progress
-    from qvq_mlx.core.fit import Machine
-    from qvq_mlx.core.report import Network
+    from qvq_mlx.core.machine import Machine
+    from qvq_mlx.core.network import Network
     from qvq_mlx.core.setup import Checkpoint, Setup
     from qvq_mlx.core.tokens import Control
 
@@ -60,7 +60,7 @@ def watch_network() -> Callable[[], Network]:
     """Note every `socket.*` audit event from now on. Call it before `forbid_network`, whose hook
     would otherwise keep an event from this one.
     """
-    from qvq_mlx.core.report import Network
+    from qvq_mlx.core.network import Network
 
     seen: list[str] = []
 
@@ -131,7 +131,7 @@ def _terminal_size() -> os.terminal_size:
 
 
 def _machine() -> Machine:
-    from qvq_mlx.machine import read_machine
+    from qvq_mlx.memory.machine import read_machine
 
     return read_machine(Path.home())
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:  # names in annotations: `qvq --version` does not wait for the
 
     from qvq_mlx.core.clip import Visual
     from qvq_mlx.core.events import Progress
-    from qvq_mlx.core.fit import Machine
-    from qvq_mlx.core.report import Network
+    from qvq_mlx.core.machine import Machine
+    from qvq_mlx.core.network import Network
     from qvq_mlx.core.rounds import Round
     from qvq_mlx.core.setup import Checkpoint, Setup
     from qvq_mlx.core.tokens import Control, Generation, Prompt, Step
@@ -60,13 +60,13 @@ class EngineLoader(Protocol):
 
 
 def _unknown_machine() -> Machine:
-    from qvq_mlx.core.fit import Machine
+    from qvq_mlx.core.machine import Machine
 
     return Machine()
 
 
 def _unwatched() -> Callable[[], Network]:
-    from qvq_mlx.core.report import Network
+    from qvq_mlx.core.network import Network
 
     return Network
 

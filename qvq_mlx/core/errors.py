@@ -122,7 +122,7 @@ class DoesNotFitError(QvqError):
     code = "does-not-fit"
 
 
-class TurnError(QvqError):
+class BigModelBusyError(QvqError):
     """Another process has a big model loaded, and the user does not want to wait."""
 
     exit_code = ExitCode.NO_MEMORY

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
-from qvq_mlx.core.look import Region
+from qvq_mlx.core.image_options import Region
 
 
 @dataclass(frozen=True, slots=True)

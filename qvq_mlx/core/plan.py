@@ -8,11 +8,11 @@ from pathlib import Path
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.events import Notice
-from qvq_mlx.core.forecast import Rates
+from qvq_mlx.core.rates import Rates
 from qvq_mlx.core.request import Request, Sampling
-from qvq_mlx.core.rounds import Keepsake, Round, Source, kept, retold
+from qvq_mlx.core.rounds import Attachment, Round, Source, kept, retold
 from qvq_mlx.core.setup import Setup
-from qvq_mlx.core.tokens import AnswerHold
+from qvq_mlx.core.tokens import AnswerConstraint
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Plan:
 
     `rounds` are the earlier ones, of which the model is told as many as `room_bytes` allow;
     `pictures` are those of all rounds and of the question, in order, and `sources` what they come
-    from. `keepsakes` are the bytes of sources that could not be read again. The first
+    from. `attachments` are the bytes of sources that could not be read again. The first
     `seen_pictures` need no receipt any more.
 
     `rates`: how fast earlier runs were here.
@@ -40,7 +40,7 @@ class Plan:
     system: str | None
     sampling: Sampling
     max_tokens: int
-    hold: AnswerHold | None = None
+    constraint: AnswerConstraint | None = None
     setup: Setup = Setup()
     notices: tuple[Notice, ...] = ()
     alone: bool = False
@@ -54,7 +54,7 @@ class Plan:
     rounds: tuple[Round, ...] = ()
     room_bytes: int | None = None
     sources: tuple[Source, ...] = ()
-    keepsakes: tuple[Keepsake, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
     follows: str | None = None
     seen_pictures: int = 0
 

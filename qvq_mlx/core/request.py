@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from qvq_mlx.core.look import Look
+from qvq_mlx.core.image_options import ImageOptions
 from qvq_mlx.core.rounds import Round, Shown
 
 
@@ -101,7 +101,7 @@ class Request:
     answer_tokens: int = 1024
     votes: int = 1
     verify: bool = False
-    looks: tuple[Look, ...] = (Look(),)
+    looks: tuple[ImageOptions, ...] = (ImageOptions(),)
     rounds: tuple[Round, ...] = ()
     earlier: tuple[Shown, ...] = ()
     follows: str | None = None
@@ -109,7 +109,7 @@ class Request:
     piped_characters: int = 0
     offline: bool = False
 
-    def look_at(self, index: int) -> Look:
+    def look_at(self, index: int) -> ImageOptions:
         """How image `index` is read; where there are fewer looks than images, the last serves."""
         return self.looks[min(index, len(self.looks) - 1)]
 

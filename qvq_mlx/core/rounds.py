@@ -13,13 +13,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from qvq_mlx.core.look import Look
+from qvq_mlx.core.image_options import ImageOptions
 
 RETOLD_BYTES = 6000
 """Of earlier questions and answers, where they are retold: some 1,500 tokens of English. What the
 QVQ model answers behind its marker has a median of 192 characters and a maximum of 1,777 (261
 outputs)."""
-KEEPSAKES = "pictures"
+ATTACHMENTS = "pictures"
 """The folder of their bytes, within the history's."""
 _LEAST_BYTES = 256
 """A single answer is cut before it is left out."""
@@ -48,7 +48,7 @@ class Source:
     """
 
     name: str
-    look: Look
+    look: ImageOptions
     sha256: str
     pictures: int
     path: str | None = None
@@ -65,7 +65,7 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Keepsake:
+class Attachment:
     """The bytes of a source that cannot be read again."""
 
     sha256: str

@@ -23,7 +23,7 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerHold:
+class AnswerConstraint:
     """What the answer is held to, from its first token on; `thinking` tells where that is.
 
     `schema` is the text of a JSON schema, empty for none; `scripts` names the scripts (their
@@ -42,7 +42,7 @@ class Generation:
     sampling: Sampling
     max_tokens: int
     closing: str = ""
-    hold: AnswerHold | None = None
+    constraint: AnswerConstraint | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,15 +17,18 @@ from enum import Enum
 from pathlib import Path
 from typing import TextIO, TypeVar
 
-from qvq_mlx import config
-from qvq_mlx.config import Settings
-from qvq_mlx.core.box import boxed
+from qvq_mlx.answer.box import boxed
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ExitCode, QvqError
 from qvq_mlx.core.events import Done, Stats, Transcript
-from qvq_mlx.core.judging import judged
-from qvq_mlx.core.report import (
+from qvq_mlx.core.request import Request
+from qvq_mlx.core.tokens import Control
+from qvq_mlx.doctor.verdicts import judged
+from qvq_mlx.doctor.versions import versions
+from qvq_mlx.engine.cache_files import prefixes_in
+from qvq_mlx.memory.machine import free_disk
+from qvq_mlx.records.doctor import (
     Configuration,
     Device,
     DoctorRecord,
@@ -40,11 +43,8 @@ from qvq_mlx.core.report import (
     Terminal,
     Trial,
 )
-from qvq_mlx.core.request import Request
-from qvq_mlx.core.tokens import Control
-from qvq_mlx.doctor.versions import versions
-from qvq_mlx.engine.kept import prefixes_in
-from qvq_mlx.machine import free_disk
+from qvq_mlx.settings import config
+from qvq_mlx.settings.config import Settings
 from qvq_mlx.store import registry
 from qvq_mlx.store.inventory import Downloaded, inventory
 
@@ -151,8 +151,9 @@ def _trial(env: Env, settings: Settings) -> Trial:
 
 def _asked(env: Env, settings: Settings) -> tuple[Stats, str | None, str]:
     """The numbers, the boxed answer where there is a whole one, and what it should be."""
-    from qvq_mlx import ask, planning
     from qvq_mlx.images import drawn
+    from qvq_mlx.run.ask import ask
+    from qvq_mlx.run.plan import make_plan
 
     env = replace(env, stdin=io.TextIOWrapper(io.BytesIO(drawn.shapes())))
     # the shipped cards alone: a broken card of the user's does not keep the model from answering
@@ -160,7 +161,7 @@ def _asked(env: Env, settings: Settings) -> tuple[Stats, str | None, str]:
     settings = replace(settings, save=False, pace_tokens_per_s=0.0, cards_folder=shipped)
     request = Request(QUESTION, ("-",), MODEL, draft="none", use_cache=False)
     transcript, done = Transcript(), None
-    for event in ask.ask(planning.plan(request, env, settings), env, settings, Control()):
+    for event in ask(make_plan(request, env, settings), env, settings, Control()):
         transcript.add(event)
         done = event if isinstance(event, Done) else done
     assert done is not None, "the stream ended without Done"

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable
 
 from qvq_mlx import __version__
-from qvq_mlx.core.report import Library, Versions
+from qvq_mlx.records.doctor import Library, Versions
 
 LIBRARIES = ("mlx", "mlx-vlm", "huggingface-hub", "tokenizers", "pillow")
 

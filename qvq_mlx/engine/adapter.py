@@ -24,10 +24,10 @@ from qvq_mlx.core.families import Family, PatchLayout
 from qvq_mlx.core.tokens import Control
 from qvq_mlx.engine.architecture import Architecture, Values, read_architecture
 from qvq_mlx.engine.features import Embedded, Features, embedded
-from qvq_mlx.engine.lane import Lane
 from qvq_mlx.engine.language import Language
 from qvq_mlx.engine.library import family_package
 from qvq_mlx.engine.patches import Patches
+from qvq_mlx.engine.sequence import KVSequence
 from qvq_mlx.engine.weights import HEAD, install, read_weights
 
 
@@ -67,9 +67,9 @@ class Model:
         image = np.array([token in visual for token in ids], dtype=np.bool_)
         return embedded(self._language.embed(ids), image, features)
 
-    def lane(self) -> Lane:
+    def sequence(self) -> KVSequence:
         """An empty KV cache on this model."""
-        return Lane(self._language)
+        return KVSequence(self._language)
 
 
 def load_model(folder: Path, control: Control) -> Generator[Progress, None, Model | None]:

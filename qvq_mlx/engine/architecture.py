@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
-from qvq_mlx.core.checkpoint import Fields, read_json
 from qvq_mlx.core.errors import UnsupportedModelError
 from qvq_mlx.core.families import FACTS, Family, PatchLayout, family_of
+from qvq_mlx.store.checkpoint import Fields, read_json
 
 Values = dict[str, object]
 

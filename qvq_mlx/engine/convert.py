@@ -18,15 +18,15 @@ from pathlib import Path
 
 import mlx.core as mx
 
-from qvq_mlx.core.checkpoint import read_json
 from qvq_mlx.core.errors import BrokenModelError, UnsupportedModelError, UsageError
-from qvq_mlx.core.recipe import Dtype, Recipe
 from qvq_mlx.core.tokens import Control
 from qvq_mlx.engine.adapter import load_model
 from qvq_mlx.engine.architecture import read_architecture
 from qvq_mlx.engine.flat import flat
+from qvq_mlx.engine.recipe import Dtype, Recipe
 from qvq_mlx.engine.shards import Group, write
 from qvq_mlx.engine.weights import HEAD, read_weights
+from qvq_mlx.store.checkpoint import read_json
 
 SHARD_BYTES = 4 * 2**30
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt")

@@ -17,8 +17,8 @@ import mlx.core as mx
 
 from qvq_mlx.core.events import Progress, Stage
 from qvq_mlx.core.tokens import Control
-from qvq_mlx.engine.kept import write_whole
-from qvq_mlx.engine.lane import Lane
+from qvq_mlx.engine.cache_files import write_whole
+from qvq_mlx.engine.sequence import KVSequence
 from qvq_mlx.engine.speculation import MOST_DRAFTS, Costs, Past
 
 _ROUNDS = 3
@@ -78,9 +78,9 @@ class CostBook:
 
 
 def measured(
-    lane: Lane, position: int, control: Control
+    sequence: KVSequence, position: int, control: Control
 ) -> Generator[Progress, None, Costs | None]:
-    """Time passes of 1 to 8 tokens behind what `lane` holds, text that begins at `position`.
+    """Time passes of 1 to 8 tokens behind what `sequence` holds, text that begins at `position`.
 
     None where `control` stops it, or wants the answer now.
     """
@@ -96,31 +96,31 @@ def measured(
             yield Progress(Stage.CALIBRATE, turn * (len(sizes) + 1) + size, total)
             began = time.perf_counter()
             if size:
-                _one_pass(lane, position, size)
+                _one_pass(sequence, position, size)
                 pass_s[size].append(time.perf_counter() - began)
             else:
-                _plain(lane, position)
+                _plain(sequence, position)
                 plain_s.append((time.perf_counter() - began) / _PLAIN_STEPS)
     return Costs(min(plain_s[1:]), tuple(min(pass_s[size][1:]) for size in sizes))
 
 
-def _one_pass(lane: Lane, position: int, tokens: int) -> None:
+def _one_pass(sequence: KVSequence, position: int, tokens: int) -> None:
     """One pass over `tokens` tokens, waited for and taken back."""
     ids = mx.zeros((1, tokens), dtype=mx.int32)
-    mx.eval(mx.argmax(lane.forward(ids, position), axis=-1))
-    lane.trim(tokens)
+    mx.eval(mx.argmax(sequence.forward(ids, position), axis=-1))
+    sequence.trim(tokens)
 
 
-def _plain(lane: Lane, position: int) -> None:
+def _plain(sequence: KVSequence, position: int) -> None:
     """Single steps as the decode loop makes them: each dispatched before the last one is read."""
     drawn = mx.zeros((1, 1), dtype=mx.int32)
     for step in range(_PLAIN_STEPS):
-        upcoming = mx.argmax(lane.forward(drawn, position + step), axis=-1)
+        upcoming = mx.argmax(sequence.forward(drawn, position + step), axis=-1)
         mx.async_eval(upcoming)  # type: ignore[no-untyped-call]
         drawn.item()
         drawn = upcoming
     drawn.item()
-    lane.trim(_PLAIN_STEPS)
+    sequence.trim(_PLAIN_STEPS)
 
 
 def _costs_of(record: dict[str, object]) -> Costs | None:

@@ -20,9 +20,9 @@ import mlx.core as mx
 
 from qvq_mlx.core.events import StopReason
 from qvq_mlx.core.tokens import Control, Generation, Token
-from qvq_mlx.engine.hold import HeldAnswer
-from qvq_mlx.engine.lane import Lane
+from qvq_mlx.engine.constraint import AnswerMask
 from qvq_mlx.engine.sample import Sampler
+from qvq_mlx.engine.sequence import KVSequence
 from qvq_mlx.engine.speculation import Speculation
 from qvq_mlx.engine.vocabulary import Detokenizer, Vocabulary
 
@@ -36,7 +36,7 @@ class Start:
     run, and the peaks of memory.
     """
 
-    lane: Lane
+    sequence: KVSequence
     ids: tuple[int, ...]
     position: int
     cached_tokens: int = 0
@@ -49,7 +49,7 @@ def decode(
     start: Start, rows: Sequence[Row], speculation: Speculation
 ) -> Generator[Token, None, None]:
     """Tokens as they are committed, until every row has its `ending`."""
-    lane, live = start.lane, list(rows)
+    sequence, live = start.sequence, list(rows)
     offset = start.position - (len(start.ids) - 1)
 
     def draw_after(block: mx.array, *, taken: bool = False) -> mx.array:
@@ -57,8 +57,8 @@ def decode(
 
         `taken`: its tokens are committed already.
         """
-        first = lane.length
-        logits = lane.forward(block, first + offset)  # (rows, tokens, vocab)
+        first = sequence.length
+        logits = sequence.forward(block, first + offset)  # (rows, tokens, vocab)
         drawn = [
             row.sampler(logits[place], first + 1, row.allowed(block, place, taken=taken))
             for place, row in enumerate(live)
@@ -75,7 +75,7 @@ def decode(
             return
         if len(staying) < len(live):
             live, pending = [live[place] for place in staying], pending[mx.array(staying)]
-            lane.keep(staying)
+            sequence.keep(staying)
         if any(row.owes_an_answer for row in live):
             drawn_next = cast("list[list[int]]", pending.tolist())
             for row, [token_id] in zip(live, drawn_next, strict=True):
@@ -96,12 +96,12 @@ def decode(
         for place, row in enumerate(live):
             count = yield from row.commit(ids[place], drawn, place, bool(forced[place]))
             kept = max(kept, count)
-        lane.trim(block.shape[1] - kept)
+        sequence.trim(block.shape[1] - kept)
         speculation.judged(drafted, max(kept - 1, 0))
         pending = drawn[:, max(kept, 1) - 1 : max(kept, 1)] if block.shape[1] > 1 else drawn
         if any(row.held.begins for row in live) and _any_refused(live, pending):
             # drawn before it was known that the answer begins with it: draw again
-            lane.trim(1)
+            sequence.trim(1)
             last = mx.array([[row.sequence[-1]] for row in live])
             pending = draw_after(last, taken=True)
 
@@ -137,7 +137,7 @@ class Row:
         self._closing = vocabulary.encode(generation.closing) if generation.closing else []
         self._due: list[int] = []  # of the closing text
         self._concluded = False
-        self.held = HeldAnswer(generation.hold, vocabulary, eos_ids)
+        self.held = AnswerMask(generation.constraint, vocabulary, eos_ids)
         self._detokenizer = Detokenizer(vocabulary)
 
     @property

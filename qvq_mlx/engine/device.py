@@ -6,10 +6,10 @@ from pathlib import Path
 
 import mlx.core as mx
 
-from qvq_mlx.core.report import Device, DraftCosts
 from qvq_mlx.engine.costs import CostBook
 from qvq_mlx.engine.prefix import fingerprint
 from qvq_mlx.engine.speculation import HOPE, best_length
+from qvq_mlx.records.doctor import Device, DraftCosts
 
 
 def device() -> Device:

@@ -12,8 +12,8 @@ from typing import Protocol, cast
 
 import mlx.core as mx
 
-from qvq_mlx.engine.lane import Lane
 from qvq_mlx.engine.sample import Sampler
+from qvq_mlx.engine.sequence import KVSequence
 
 _MOST_NGRAMS = 1_000_000
 """Some 200 MB; then the table starts anew."""
@@ -84,11 +84,11 @@ class DraftModel:
     """
 
     def __init__(
-        self, name: str, lane: Lane, ids: Sequence[int], offset: int, sampler: Sampler
+        self, name: str, sequence: KVSequence, ids: Sequence[int], offset: int, sampler: Sampler
     ) -> None:
-        """`lane` holds all of `ids`; M-RoPE positions are indices plus `offset`."""
+        """`sequence` holds all of `ids`; M-RoPE positions are indices plus `offset`."""
         self.name = name
-        self._lane = lane
+        self._sequence = sequence
         self._ids = list(ids)  # what the lane holds
         self._offset = offset
         self._sampler = sampler
@@ -115,11 +115,11 @@ class DraftModel:
         accepted = 0
         while accepted < len(truth) and truth[accepted] == drafted[accepted]:
             accepted += 1
-        self._lane.trim(len(drafted) - accepted)
+        self._sequence.trim(len(drafted) - accepted)
         self._ids += drafted[:accepted]
 
     def _draw_after(self, block: mx.array) -> mx.array:
         """Run `block` (tokens,) and draw the token after it, shape (1,)."""
-        first = self._lane.length
-        logits = self._lane.forward(block[None], first + self._offset)  # (1, tokens, vocab)
+        first = self._sequence.length
+        logits = self._sequence.forward(block[None], first + self._offset)  # (1, tokens, vocab)
         return self._sampler(logits[0, -1:], first + block.size)

@@ -121,7 +121,7 @@ class Drafts:
         draft = yield from self._costs(reader.parts, start, control)
         sampler = Sampler(generation.sampling, reader.parts.vocabulary.size)
         offset = start.position - (len(start.ids) - 1)
-        drafter = DraftModel(name, start.lane, start.ids[:-1], offset, sampler)
+        drafter = DraftModel(name, start.sequence, start.ids[:-1], offset, sampler)
         draft_s = draft.plain_s if draft is not None else 0.0
         return Speculation(drafter, target, draft_s, self._always, past)
 
@@ -133,7 +133,7 @@ class Drafts:
             return None
         found = self._book.costs(parts.fingerprint)
         if found is None:
-            found = yield from measured(start.lane, start.position, control)
+            found = yield from measured(start.sequence, start.position, control)
             if found is not None:
                 self._book.keep_costs(parts.fingerprint, found)
         return found

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from qvq_mlx.core.checkpoint import Fields, read_json
 from qvq_mlx.core.clip import Clip, Visual
 from qvq_mlx.core.families import PatchLayout
 from qvq_mlx.core.picture import Picture
+from qvq_mlx.store.checkpoint import Fields, read_json
 
 Patches = npt.NDArray[np.float32]
 

@@ -70,11 +70,11 @@ class Reader:
         visual = (model.image_token_id, model.video_token_id)
         key = f"{parts.fingerprint} {self._chunk_tokens}"
         ends = list(boundaries(prompt, model.image_token_id, key, model.video_token_id))
-        lane = parts.model.lane()
+        sequence = parts.model.sequence()
         begin, seen = 0, 0
-        if (hit := self._prefixes.find(ends, lane.layers)) is not None:
+        if (hit := self._prefixes.find(ends, sequence.layers)) is not None:
             begin, seen = hit.end.index, hit.end.pictures
-            lane.restore(hit.saved)
+            sequence.restore(hit.saved)
         features = yield from self._encode(prompt.pictures[seen:], control)
         if features is None:
             return None
@@ -91,11 +91,13 @@ class Reader:
             yield Progress(Stage.PREFILL, first, len(ids))
             if control.stopping:
                 return None
-            lane.prefill(embedded[first - begin : last - begin], where[:, first:last])
+            sequence.prefill(embedded[first - begin : last - begin], where[:, first:last])
             if ends and last == ends[-1].index:
-                self._prefixes.keep(ends[-1], lane.saved())
+                self._prefixes.keep(ends[-1], sequence.saved())
         yield Progress(Stage.PREFILL, len(ids), len(ids))
-        return Start(lane, ids, int(where[0, -1]), begin, encode_peak_bytes, _peak_bytes(), seen)
+        return Start(
+            sequence, ids, int(where[0, -1]), begin, encode_peak_bytes, _peak_bytes(), seen
+        )
 
     def _encode(
         self, pictures: Sequence[Visual], control: Control

@@ -25,9 +25,9 @@ import numpy as np
 from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.tokens import Prompt
-from qvq_mlx.engine.kept import KeptFiles
-from qvq_mlx.engine.lane import KeyValues
+from qvq_mlx.engine.cache_files import KeptFiles
 from qvq_mlx.engine.library import versions
+from qvq_mlx.engine.sequence import KeyValues
 
 FORMAT = 1
 """Raised when the same key would mean other numbers."""

@@ -21,10 +21,10 @@ from qvq_mlx.core.rounds import Round
 from qvq_mlx.core.setup import Checkpoint, Drafting, Setup
 from qvq_mlx.core.tokens import Control, Effort, Finished, Generation, Peaks, Prompt, Step
 from qvq_mlx.engine.adapter import Model, load_model
+from qvq_mlx.engine.cache_files import prefixes_in
 from qvq_mlx.engine.costs import CostBook
 from qvq_mlx.engine.decode import Ending, Row, Start, decode
 from qvq_mlx.engine.drafting import Drafts, worth_loading
-from qvq_mlx.engine.kept import prefixes_in
 from qvq_mlx.engine.patches import read_layout
 from qvq_mlx.engine.prefill import Parts, Reader
 from qvq_mlx.engine.prefix import PrefixCache, fingerprint
@@ -88,7 +88,7 @@ class Session:
         start = yield from self.reader.read(prompt, ways[0][1])
         effort = Effort()
         if start is not None:
-            start.lane.repeat(len(rows))
+            start.sequence.repeat(len(rows))
             speculation = Speculation()
             if len(rows) == 1:
                 speculation = yield from self._drafts.speculation(

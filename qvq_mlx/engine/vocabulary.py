@@ -17,7 +17,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from qvq_mlx.core.errors import BrokenModelError
-from qvq_mlx.core.marks import TOKENS
+from qvq_mlx.pointing.marks import TOKENS
 
 
 class Vocabulary:

@@ -12,7 +12,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from qvq_mlx.core.box import boxed
+from qvq_mlx.answer.box import boxed
+from qvq_mlx.answer.thinking import split
 from qvq_mlx.core.card import Thinking
 from qvq_mlx.core.events import (
     AnswerDelta,
@@ -26,7 +27,6 @@ from qvq_mlx.core.events import (
     ThinkingDelta,
     Transcript,
 )
-from qvq_mlx.core.thinking import split
 from qvq_mlx.core.tokens import Control, Finished, Step, Token
 from qvq_mlx.guards.language import Script, scripts
 from qvq_mlx.guards.loop import Repetition

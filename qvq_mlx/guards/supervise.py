@@ -24,7 +24,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from qvq_mlx.core.box import boxed
+from qvq_mlx.answer.box import boxed
+from qvq_mlx.answer.thinking import split
 from qvq_mlx.core.card import Thinking
 from qvq_mlx.core.events import (
     AnswerDelta,
@@ -36,7 +37,6 @@ from qvq_mlx.core.events import (
     StopReason,
     ThinkingDelta,
 )
-from qvq_mlx.core.thinking import split
 from qvq_mlx.core.tokens import Control, Step, Token
 from qvq_mlx.guards.language import Script, strays
 from qvq_mlx.guards.loop import LoopDetector, Repetition, Severity

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from qvq_mlx.core.rounds import KEEPSAKES
+from qvq_mlx.core.rounds import ATTACHMENTS
 from qvq_mlx.history.files import NEW, File, files, names_in, take
 
 _YOUNG_S = 3600.0
@@ -72,7 +72,7 @@ def parse_age(text: str) -> timedelta | None:
 
 def drop_pictures(folder: Path) -> int:
     """Remove the pictures that no run names any more. Returns the freed bytes."""
-    kept = folder / KEEPSAKES
+    kept = folder / ATTACHMENTS
     names = {name for name in names_in(kept) if _HASH.fullmatch(name.encode(errors="replace"))}
     for file in files(folder) if names else ():
         # wherever a head names it, be it by a key that this version does not know

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from qvq_mlx.core.events import Event, Notice
-from qvq_mlx.core.records import Json, ResultRecord, event_to_json, result_record
 from qvq_mlx.history.reading import Ending, Run, interrupted
+from qvq_mlx.records.runs import Json, ResultRecord, event_to_json, result_record
 
 _WORDS = {
     Ending.KILLED: "the process of this run ended before the run did",

@@ -27,9 +27,9 @@ from qvq_mlx.core.events import (
     Transcript,
     fold,
 )
-from qvq_mlx.core.records import VERSION, RequestRecord, event_from_json
-from qvq_mlx.core.typed import typed
 from qvq_mlx.history.files import File, being_written, files, find_file, no_run
+from qvq_mlx.records.runs import VERSION, RequestRecord, event_from_json
+from qvq_mlx.records.typed import typed
 
 
 class Ending(StrEnum):

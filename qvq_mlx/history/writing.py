@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import TextIO
 
 from qvq_mlx.core.events import AnswerDelta, Done, Event, Notice, Progress, ThinkingDelta
-from qvq_mlx.core.records import Json, RequestRecord, event_to_json
 from qvq_mlx.history.files import NEW, PART, WHOLE, names_in, take
 from qvq_mlx.history.reading import interrupted, whole_records
+from qvq_mlx.records.runs import Json, RequestRecord, event_to_json
 
 _MERGED_CHARACTERS = 80
 _YOUNG_S = 60.0

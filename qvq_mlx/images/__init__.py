@@ -19,11 +19,11 @@ from typing import assert_never
 from qvq_mlx.core.card import VisionLimits
 from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.errors import ImageUnreadableError
-from qvq_mlx.core.look import Look
+from qvq_mlx.core.image_options import ImageOptions
 from qvq_mlx.images.colour import Upright, background_of
 from qvq_mlx.images.containers import readable
-from qvq_mlx.images.desk import WORDS, Desk, Web
 from qvq_mlx.images.globs import expanded
+from qvq_mlx.images.image_sources import WORDS, ImageSources, Web
 from qvq_mlx.images.pages import Frame, Sheet, pages_of
 from qvq_mlx.images.paths import called, path_of
 from qvq_mlx.images.pixels import decoded
@@ -33,7 +33,7 @@ from qvq_mlx.images.sources import MAX_FILE_BYTES, bytes_of
 from qvq_mlx.images.video import HEAD_BYTES, is_video, read_clip
 
 __all__ = [
-    "Desk",
+    "ImageSources",
     "Web",
     "bytes_of",
     "called",
@@ -44,10 +44,12 @@ __all__ = [
     "smart_resize",
 ]
 
-_PLAIN = Look()
+_PLAIN = ImageOptions()
 
 
-def read(source: str, limits: VisionLimits, desk: Desk, look: Look = _PLAIN) -> tuple[Visual, ...]:
+def read(
+    source: str, limits: VisionLimits, image_sources: ImageSources, look: ImageOptions = _PLAIN
+) -> tuple[Visual, ...]:
     """The pictures of `source`: a path, a `file://`, `https://` or data URI, `-` for the bytes of
     stdin, `clip` for the clipboard's, `screen` for what the user marks there; or the clip, where
     that is a video.
@@ -56,11 +58,15 @@ def read(source: str, limits: VisionLimits, desk: Desk, look: Look = _PLAIN) -> 
     the look is none of this source's, or a StoppedError where the user gave up marking the screen.
     """
     background_of(look.background)  # a colour that is none is said before anything is fetched
-    return pictures_in(source, bytes_of(source, desk), limits, desk, look)
+    return pictures_in(source, bytes_of(source, image_sources), limits, image_sources, look)
 
 
 def pictures_in(
-    source: str, data: bytes, limits: VisionLimits, desk: Desk, look: Look = _PLAIN
+    source: str,
+    data: bytes,
+    limits: VisionLimits,
+    image_sources: ImageSources,
+    look: ImageOptions = _PLAIN,
 ) -> tuple[Visual, ...]:
     """The pictures in the bytes of `source`. Raises an InputError or a UsageError."""
     name = called(source)
@@ -68,7 +74,7 @@ def pictures_in(
         return (read_clip(name, data, limits, look),)
     digest = hashlib.sha256(data).hexdigest()
     background = background_of(look.background)
-    data = readable(name, data, desk.path, MAX_FILE_BYTES)
+    data = readable(name, data, image_sources.path, MAX_FILE_BYTES)
     found: list[Visual] = []
     for page in pages_of(name, data, look.pages):
         match page:

@@ -22,7 +22,7 @@ from typing import assert_never
 from qvq_mlx.core.card import VisionLimits
 from qvq_mlx.core.clip import FRAMES_PER_STEP
 from qvq_mlx.core.errors import UsageError
-from qvq_mlx.core.look import Detail, Frames
+from qvq_mlx.core.image_options import Detail, Frames
 from qvq_mlx.images.resize import smart_resize
 
 FPS = 2.0

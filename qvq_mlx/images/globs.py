@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from qvq_mlx.core.errors import ImageNotFoundError, ImageSizeError
-from qvq_mlx.core.look import MAX_PICTURES
+from qvq_mlx.core.image_options import MAX_PICTURES
 from qvq_mlx.images.paths import ASK, is_file, path_of, quoted
 
 _NUMBERS = re.compile(r"([0-9]+)")

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from qvq_mlx.core.card import VisionLimits
 from qvq_mlx.core.errors import ImageChangedError
-from qvq_mlx.core.look import Detail, Look, Pages
+from qvq_mlx.core.image_options import Detail, ImageOptions, Pages
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.places import PointedImage
-from qvq_mlx.images import Desk, read
+from qvq_mlx.images import ImageSources, read
 from qvq_mlx.images.annotate import drawn
 from qvq_mlx.images.paths import path_of, quoted
 from qvq_mlx.images.sources import from_file
@@ -55,7 +55,7 @@ def original(
             f"ls -l {quoted(path_of(source))}",
         )
     pages = Pages() if page is None else Pages(((page, page),))
-    look = replace(Look(), detail=Detail.MAX, pages=pages, background=background)
-    [picture] = read("-", _WHOLE, Desk(BytesIO(data)), look)
+    look = replace(ImageOptions(), detail=Detail.MAX, pages=pages, background=background)
+    [picture] = read("-", _WHOLE, ImageSources(BytesIO(data)), look)
     assert isinstance(picture, Picture), "a video is refused before the run"
     return picture.width_px, picture.height_px, picture.rgb

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from qvq_mlx.core.errors import ImageSizeError, ImageUnreadableError
-from qvq_mlx.core.look import MAX_PICTURES, Pages
+from qvq_mlx.core.image_options import MAX_PICTURES, Pages
 from qvq_mlx.images import pdf
 from qvq_mlx.images.diagnosis import too_large, unreadable
 from qvq_mlx.images.frames import MAX_COUNT, Frames, frames

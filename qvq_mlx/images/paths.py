@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from qvq_mlx.core.errors import ImageUnreadableError
-from qvq_mlx.images.desk import WORDS
+from qvq_mlx.images.image_sources import WORDS
 
 ASK = 'qvq ask {} "question"'
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import shlex
 
 from qvq_mlx.core.card import VisionLimits
-from qvq_mlx.core.detail import limited
 from qvq_mlx.core.errors import ImageSizeError, UsageError
-from qvq_mlx.core.look import Look, Region, region_of
+from qvq_mlx.core.image_options import ImageOptions, Region, region_of
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.images.colour import Upright, applied
+from qvq_mlx.images.detail import limited
 from qvq_mlx.images.resize import smart_resize
 
 MIN_SIDE_PX = 4
@@ -24,7 +24,7 @@ def shown(
     name: str,
     sha256: str,
     limits: VisionLimits,
-    look: Look,
+    look: ImageOptions,
     page: int | None = None,
 ) -> Picture:
     """The picture as the model sees it. Raises ImageSizeError, or UsageError for a crop or a
@@ -54,7 +54,7 @@ def shown(
     )
 
 
-def _region(look: Look, width_px: int, height_px: int, name: str) -> Region | None:
+def _region(look: ImageOptions, width_px: int, height_px: int, name: str) -> Region | None:
     """None for all of the picture."""
     if look.crop is None:
         return None

@@ -22,8 +22,8 @@ from qvq_mlx.core.errors import (
     UsageError,
 )
 from qvq_mlx.images.data_uri import from_data
-from qvq_mlx.images.desk import CLIP, SCREEN, Desk
 from qvq_mlx.images.diagnosis import too_large
+from qvq_mlx.images.image_sources import CLIP, SCREEN, ImageSources
 from qvq_mlx.images.paths import ASK, is_data, is_file, is_web, path_of, quoted
 
 MAX_FILE_BYTES = 512 * 2**20
@@ -35,17 +35,17 @@ _SUFFIXES = (
 _SHELLS_PIPE = re.compile(r"/(?:dev|proc/self)/fd/[0-9]+")
 
 
-def bytes_of(source: str, desk: Desk) -> bytes:
-    """What lies behind `source`, whole. What is no file is taken once, and kept on the desk.
+def bytes_of(source: str, image_sources: ImageSources) -> bytes:
+    """What lies behind `source`, whole. What is no file is taken once, and kept on the image_sources.
 
     Raises an InputError, a NetworkError, a UsageError where the web is forbidden, or a StoppedError
     where the user gave up marking the screen.
     """
     if is_data(source) or (is_file(source) and not _SHELLS_PIPE.fullmatch(source)):
-        return _taken(source, desk)
-    if source not in desk.kept:
-        desk.kept[source] = _taken(source, desk)
-    return desk.kept[source]
+        return _taken(source, image_sources)
+    if source not in image_sources.kept:
+        image_sources.kept[source] = _taken(source, image_sources)
+    return image_sources.kept[source]
 
 
 def from_stdin(stdin: BinaryIO) -> bytes:
@@ -82,22 +82,22 @@ def from_file(source: str, path: Path) -> bytes:
     return data
 
 
-def _taken(source: str, desk: Desk) -> bytes:
+def _taken(source: str, image_sources: ImageSources) -> bytes:
     if source == "-":
-        return from_stdin(desk.stdin)
+        return from_stdin(image_sources.stdin)
     if source == SCREEN:
         from qvq_mlx.images.mac import screenshot
 
-        return screenshot(desk.path, MAX_FILE_BYTES)
+        return screenshot(image_sources.path, MAX_FILE_BYTES)
     if source == CLIP:
         from qvq_mlx.images.clipboard import copied
 
-        held = copied(desk.path, MAX_FILE_BYTES)
+        held = copied(image_sources.path, MAX_FILE_BYTES)
         return held if isinstance(held, bytes) else from_file(held, Path(held))
     if is_data(source):
         return from_data(source)
     if is_web(source):
-        return _from_web(source, desk)
+        return _from_web(source, image_sources)
     return from_file(source, path_of(source))
 
 
@@ -115,17 +115,17 @@ def _from_stream(source: str, kind: str, stream: BinaryIO, hint: str) -> bytes:
     return data
 
 
-def _from_web(source: str, desk: Desk) -> bytes:
+def _from_web(source: str, image_sources: ImageSources) -> bytes:
     """An address that the user typed is the permission to fetch it, unless something forbids it."""
-    if desk.offline:
-        what = "given" if desk.offline.startswith("-") else "set"
+    if image_sources.offline:
+        what = "given" if image_sources.offline.startswith("-") else "set"
         raise UsageError(
-            f"{source}: {desk.offline} is {what}: nothing is fetched",
+            f"{source}: {image_sources.offline} is {what}: nothing is fetched",
             f"curl -LO {shlex.quote(source)}",
         )
     from qvq_mlx.images.web import fetched
 
-    return fetched(source, desk.web)
+    return fetched(source, image_sources.web)
 
 
 def _not_found(source: str, path: Path) -> ImageNotFoundError:

@@ -31,7 +31,7 @@ from qvq_mlx.core.errors import (
     NoVideoError,
     UsageError,
 )
-from qvq_mlx.core.look import Look
+from qvq_mlx.core.image_options import ImageOptions
 from qvq_mlx.images.footage import Footage, Taken, take, tokens_of
 from qvq_mlx.images.paths import names_of
 from qvq_mlx.images.quiet import muted
@@ -69,7 +69,7 @@ def is_video(head: bytes) -> bool:
     return head.startswith(b"RIFF") and head[8:12] == b"AVI "
 
 
-def read_clip(source: str, data: bytes, limits: VisionLimits, look: Look) -> Clip:
+def read_clip(source: str, data: bytes, limits: VisionLimits, look: ImageOptions) -> Clip:
     """The clip in the bytes of `source`.
 
     Raises NoVideoError where the model takes no video, ImageUnreadableError,
@@ -94,7 +94,12 @@ def read_clip(source: str, data: bytes, limits: VisionLimits, look: Look) -> Cli
 
 
 def _read(
-    source: str, path: Path, limits: VisionLimits, look: Look, budget_tokens: int, deadline: float
+    source: str,
+    path: Path,
+    limits: VisionLimits,
+    look: ImageOptions,
+    budget_tokens: int,
+    deadline: float,
 ) -> Clip:
     with _opened(source, path) as capture:
         footage = _stated(source, capture)

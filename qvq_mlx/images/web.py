@@ -26,7 +26,7 @@ from urllib.parse import quote, urljoin, urlsplit
 from qvq_mlx import __version__
 from qvq_mlx.core.errors import ImageSizeError, ImageUnreadableError, NetworkError, QvqError
 from qvq_mlx.images.addresses import is_public, resolved
-from qvq_mlx.images.desk import Web
+from qvq_mlx.images.image_sources import Web
 from qvq_mlx.images.paths import ASK
 
 _REDIRECTS = (301, 302, 303, 307, 308)

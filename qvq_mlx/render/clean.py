@@ -24,7 +24,7 @@ from qvq_mlx.core.events import (
     Progress,
     ThinkingDelta,
 )
-from qvq_mlx.core.records import Json
+from qvq_mlx.records.runs import Json
 
 _REST = "\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ud800-\udfff"
 _UNSAFE = re.compile(f"[\x00-\x08\x0b-\x1f{_REST}]")

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from qvq_mlx.core.box import boxed
+from qvq_mlx.answer.box import boxed
 from qvq_mlx.core.events import Done, Event, Notice, Transcript
 from qvq_mlx.core.plan import Plan
-from qvq_mlx.core.records import (
+from qvq_mlx.records.runs import (
     RequestRecord,
     boxes_record,
     event_to_json,

@@ -14,14 +14,14 @@ from qvq_mlx.render.meter import short, status
 from qvq_mlx.render.rows import Row, at_both_ends, cells, cut, dim, joined, packed, plain
 
 
-def fitting(variants: Sequence[str], width: int) -> str:
+def admission(variants: Sequence[str], width: int) -> str:
     """The first that fits, or as much of the last as fits."""
     return next((text for text in variants if cells(text) <= width), cut(variants[-1], width))
 
 
 def header_row(variants: Sequence[str], notes: Sequence[str], width: int) -> Row:
     """The header at the left, the keys, as many as there is room for, at the right."""
-    head = fitting(variants, width)
+    head = admission(variants, width)
     room = width - cells(head) - 2
     note = next((note for note in notes if cells(note) <= room), "")
     return at_both_ends(head, note, width)

@@ -28,7 +28,7 @@ from rich.style import Style
 from rich.syntax import ANSISyntaxTheme
 from rich.theme import Theme
 
-from qvq_mlx.core.box import boxed
+from qvq_mlx.answer.box import boxed
 from qvq_mlx.render.clean import clean
 from qvq_mlx.render.formula import is_formula, readable
 from qvq_mlx.render.rows import BLANK, Row, cut, plain

@@ -14,8 +14,8 @@ from qvq_mlx.core.clip import Clip, Visual
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.events import AnswerDelta, Done, Event, Stats, ThinkingDelta
 from qvq_mlx.core.picture import Picture
-from qvq_mlx.core.records import ImageRecord, RequestRecord, VideoRecord
 from qvq_mlx.core.request import ThinkingView
+from qvq_mlx.records.runs import ImageRecord, RequestRecord, VideoRecord
 from qvq_mlx.render.meter import Meter, thought
 from qvq_mlx.render.opening import Manner, Opening
 from qvq_mlx.render.tty import Screen

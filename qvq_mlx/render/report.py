@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from qvq_mlx.core.env import Env
-from qvq_mlx.core.report import Check, DoctorRecord, Health
+from qvq_mlx.records.doctor import Check, DoctorRecord, Health
 from qvq_mlx.render.clean import clean_line, writable
 from qvq_mlx.render.rows import cells, wrap
 

@@ -14,7 +14,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qvq_mlx.core.download import (
+from qvq_mlx.core.env import Env
+from qvq_mlx.core.sizes import size
+from qvq_mlx.render.clean import clean_line, writable
+from qvq_mlx.render.gauge import Gauge, of, percent
+from qvq_mlx.render.rows import Row, cells, cut, dim, joined, plain, wrap
+from qvq_mlx.render.terminal import Terminal
+from qvq_mlx.store.download import (
     Began,
     BytesReceived,
     CheckEvent,
@@ -28,12 +34,6 @@ from qvq_mlx.core.download import (
     Verified,
     Waiting,
 )
-from qvq_mlx.core.env import Env
-from qvq_mlx.core.sizes import size
-from qvq_mlx.render.clean import clean_line, writable
-from qvq_mlx.render.gauge import Gauge, of, percent
-from qvq_mlx.render.rows import Row, cells, cut, dim, joined, plain, wrap
-from qvq_mlx.render.terminal import Terminal
 
 _FRAME_S = 1 / 8
 _LOG_S = 30.0

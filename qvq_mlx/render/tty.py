@@ -23,14 +23,15 @@ from qvq_mlx.core.events import (
     Stage,
     ThinkingDelta,
 )
-from qvq_mlx.core.forecast import STAGES, Forecast, Rates
 from qvq_mlx.core.plan import Plan
+from qvq_mlx.core.rates import STAGES, Rates
 from qvq_mlx.core.request import ThinkingView
 from qvq_mlx.render import Wishes
 from qvq_mlx.render.answer import Answer
 from qvq_mlx.render.clean import Cleaner, clean_line, writable
 from qvq_mlx.render.documents import boxed_or_whole
 from qvq_mlx.render.flow import Flow
+from qvq_mlx.render.forecast import Forecast
 from qvq_mlx.render.header import header_row, key_notes, key_rows, status_row
 from qvq_mlx.render.markdown import box_text
 from qvq_mlx.render.meter import Meter, Stages, short, thought

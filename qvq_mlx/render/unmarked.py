@@ -19,8 +19,8 @@ from qvq_mlx.core.events import (
     Progress,
     ThinkingDelta,
 )
-from qvq_mlx.core.marktext import readable
 from qvq_mlx.core.plan import Plan
+from qvq_mlx.pointing.in_text import readable
 from qvq_mlx.render import Renderer
 
 # a place that is not closed yet, or the start of a token

@@ -24,13 +24,6 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from qvq_mlx.core.card import ModelCard
-from qvq_mlx.core.download import (
-    BytesReceived,
-    FileStarted,
-    Listing,
-    RemoteFile,
-    Verified,
-)
 from qvq_mlx.core.errors import (
     ArchiveError,
     BrokenModelError,
@@ -41,6 +34,13 @@ from qvq_mlx.core.errors import (
 )
 from qvq_mlx.store import layout, local
 from qvq_mlx.store.digests import BLOCK_BYTES, blocks, digest_for, is_blob
+from qvq_mlx.store.download import (
+    BytesReceived,
+    FileStarted,
+    Listing,
+    RemoteFile,
+    Verified,
+)
 from qvq_mlx.store.verify import links
 
 _MANIFEST = "qvq-model.json"

@@ -26,8 +26,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from qvq_mlx.core.download import Listing, RemoteFile
 from qvq_mlx.store.digests import is_blob
+from qvq_mlx.store.download import Listing, RemoteFile
 
 PART_SUFFIX = ".qvq-part"
 _MARKER = ".qvq-pull.json"

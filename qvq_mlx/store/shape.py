@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from qvq_mlx.core.card import Shape, VisionShape
-from qvq_mlx.core.checkpoint import read_json
+from qvq_mlx.store.checkpoint import read_json
 
 
 def stated_shape(folder: Path) -> Shape | None:

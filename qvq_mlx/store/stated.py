@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from qvq_mlx.core.card import ModelCard, Thinking, ThinkingStyle, VisionLimits
-from qvq_mlx.core.checkpoint import Fields, read_json
 from qvq_mlx.core.errors import BrokenModelError
 from qvq_mlx.core.families import FACTS, MAX_IMAGE_TOKENS, Family, PatchLayout, family_of
+from qvq_mlx.store.checkpoint import Fields, read_json
 
 _NEWLINE = r"(?:\n|\\n)"  # a template's text, or a string within it
 _SYSTEM = re.compile(rf"<\|im_start\|>system{_NEWLINE}([^{{}}<'\"\\]+)<\|im_end\|>")

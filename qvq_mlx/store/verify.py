@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from qvq_mlx.core.download import BytesReceived, CheckEvent, Damaged, FileStarted, Verified
 from qvq_mlx.store import layout
 from qvq_mlx.store.digests import blocks, digest_for, is_blob
+from qvq_mlx.store.download import BytesReceived, CheckEvent, Damaged, FileStarted, Verified
 
 _SAID_EVERY_BYTES = 32 << 20
 

@@ -80,7 +80,9 @@ def vocabulary(folder: Path) -> Vocabulary:
 
 @pytest.fixture(scope="session")
 def picture(card: ModelCard) -> Callable[[Path], Picture]:
-    return lambda path: images.read(str(path), card.vision, images.Desk(cast("BinaryIO", None)))[0]
+    return lambda path: images.read(
+        str(path), card.vision, images.ImageSources(cast("BinaryIO", None))
+    )[0]
 
 
 @pytest.fixture(scope="session")

@@ -134,7 +134,7 @@ def started(session: Session, checkpoint: Checkpoint, case: str) -> Start:
 def last_logits(start: Start) -> np.ndarray:
     import mlx.core as mx
 
-    return np.array(start.lane.forward(mx.array([start.ids[-1:]]), start.position)[0, -1])
+    return np.array(start.sequence.forward(mx.array([start.ids[-1:]]), start.position)[0, -1])
 
 
 def greedy(start: Start, tokens: int) -> Iterator[int]:
@@ -142,6 +142,6 @@ def greedy(start: Start, tokens: int) -> Iterator[int]:
 
     token, position = start.ids[-1], start.position
     for _ in range(tokens):
-        token = int(mx.argmax(start.lane.forward(mx.array([[token]]), position)[0, -1]).item())
+        token = int(mx.argmax(start.sequence.forward(mx.array([[token]]), position)[0, -1]).item())
         position += 1
         yield token

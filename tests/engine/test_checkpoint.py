@@ -46,7 +46,7 @@ def test_logits_equal_mlx_vlms_own_forward_pass(tmp_path: Path, read: Picture) -
     session = session_of(checkpoint)
     prompt = session.prompt("How many?", [read, read], None)
     start = cast("Start", returned(session.in_chunks_of(16).reader.read(prompt, Control())))
-    ours = np.array(start.lane.forward(mx.array([start.ids[-1:]]), start.position)[0, -1])
+    ours = np.array(start.sequence.forward(mx.array([start.ids[-1:]]), start.position)[0, -1])
 
     model = load_model(checkpoint)
     layout = session.parts.layout

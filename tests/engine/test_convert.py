@@ -18,10 +18,10 @@ from qvq_mlx.core.card import ModelCard, Thinking, ThinkingStyle
 from qvq_mlx.core.errors import OutputError, UsageError
 from qvq_mlx.core.families import Family
 from qvq_mlx.core.picture import Picture
-from qvq_mlx.core.recipe import Dtype, Recipe
 from qvq_mlx.core.request import Sampling
 from qvq_mlx.engine.convert import Conversion
 from qvq_mlx.engine.flat import flat
+from qvq_mlx.engine.recipe import Dtype, Recipe
 from qvq_mlx.store import registry, staging
 from qvq_mlx.store.card_text import card_text
 from tests.conftest import EXAMPLES, ROOT, World

@@ -11,8 +11,8 @@ from qvq_mlx.core.families import Family
 from qvq_mlx.core.request import Sampling
 from qvq_mlx.core.setup import Drafting
 from qvq_mlx.core.tokens import Control, Finished, Generation, Prompt, Step, Token
+from qvq_mlx.engine.cache_files import KeptFiles
 from qvq_mlx.engine.drafting import Drafts
-from qvq_mlx.engine.kept import KeptFiles
 from qvq_mlx.engine.prefill import Reader
 from qvq_mlx.engine.prefix import PrefixCache
 from qvq_mlx.engine.session import Session

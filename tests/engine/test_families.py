@@ -128,10 +128,10 @@ def test_rows_of_a_lane_and_a_block_of_tokens_equal_one_by_one(
     case = "one" if family in SEEING else "text"
     golden = made.golden["greedy.ids"][:4].tolist()
     start = started(made.session, made, case)
-    start.lane.repeat(3)
+    start.sequence.repeat(3)
     block = mx.array([[start.ids[-1], *golden]] * 3)
-    drawn = np.array(mx.argmax(start.lane.forward(block, start.position), axis=-1))
+    drawn = np.array(mx.argmax(start.sequence.forward(block, start.position), axis=-1))
     assert drawn.tolist() == [made.golden["greedy.ids"][:5].tolist()] * 3
-    start.lane.trim(4)  # back to the last prompt token
-    again = np.array(mx.argmax(start.lane.forward(block[:, 1:], start.position + 1), axis=-1))
+    start.sequence.trim(4)  # back to the last prompt token
+    again = np.array(mx.argmax(start.sequence.forward(block[:, 1:], start.position + 1), axis=-1))
     assert again.tolist() == drawn[:, 1:].tolist()

@@ -18,8 +18,8 @@ from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.rounds import Round
 from qvq_mlx.core.setup import Drafting
 from qvq_mlx.core.tokens import Control, Finished, Prompt, Step
+from qvq_mlx.engine.cache_files import KeptFiles
 from qvq_mlx.engine.drafting import Drafts
-from qvq_mlx.engine.kept import KeptFiles
 from qvq_mlx.engine.prefill import Reader
 from qvq_mlx.engine.prefix import PrefixCache, boundaries, fingerprint
 from qvq_mlx.engine.session import Session
@@ -98,7 +98,7 @@ def test_a_cached_prefix_is_equal_to_the_bit(
                 next(steps)
             except StopIteration as stop:
                 start = stop.value
-                return start.lane.forward(mx.array([start.ids[-1:]]), start.position)
+                return start.sequence.forward(mx.array([start.ids[-1:]]), start.position)
 
     cold, warm = logits(caching()), logits(caching())
     assert mx.array_equal(cold, warm)

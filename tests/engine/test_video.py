@@ -16,10 +16,10 @@ from qvq_mlx.core.families import FACTS, Family
 from qvq_mlx.core.request import Sampling
 from qvq_mlx.core.setup import Drafting
 from qvq_mlx.core.tokens import Control, Finished, Generation, Prompt
+from qvq_mlx.engine.cache_files import KeptFiles
 from qvq_mlx.engine.clips import Block, blocks
 from qvq_mlx.engine.decode import Start
 from qvq_mlx.engine.drafting import Drafts
-from qvq_mlx.engine.kept import KeptFiles
 from qvq_mlx.engine.patches import patches, step_patches
 from qvq_mlx.engine.prefill import Reader
 from qvq_mlx.engine.prefix import PrefixCache, boundaries
@@ -119,7 +119,7 @@ def test_logits_equal_transformers(
     made = checkpoint(family)
     start = started(made.session.in_chunks_of(chunk_tokens), asked(made, case))
     last = mx.array([start.ids[-1:]])
-    ours = np.array(start.lane.forward(last, start.position)[0, -1])
+    ours = np.array(start.sequence.forward(last, start.position)[0, -1])
     expected = made.golden[f"{case}.logits"][-1]
     assert expected.std() > 0.5
     assert np.abs(ours - expected).max() <= BOUND

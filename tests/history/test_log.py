@@ -32,13 +32,13 @@ from qvq_mlx.core.events import (
     ThinkingDelta,
     fold,
 )
-from qvq_mlx.core.look import Crop, Detail, Look, Pages
-from qvq_mlx.core.records import Given, RequestRecord
+from qvq_mlx.core.image_options import Crop, Detail, ImageOptions, Pages
 from qvq_mlx.core.request import Budget, Sampling, SamplingOverrides
 from qvq_mlx.core.rounds import Source
-from qvq_mlx.core.typed import typed
 from qvq_mlx.history import erasing, searching
 from qvq_mlx.history.files import short_ids
+from qvq_mlx.records.runs import Given, RequestRecord
+from qvq_mlx.records.typed import typed
 from tests.conftest import EXAMPLES, ScriptedEngine, World
 
 Build = Callable[..., World]
@@ -155,7 +155,7 @@ def test_a_file_of_a_newer_version_is_refused(folder: Path) -> None:
 
 
 looks = st.builds(
-    Look,
+    ImageOptions,
     st.sampled_from(Detail) | st.integers(1, 9999),
     st.none() | st.builds(Crop, *[st.floats(0, 99)] * 4, st.booleans()),
     st.builds(

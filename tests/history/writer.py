@@ -31,8 +31,8 @@ from qvq_mlx.core.events import (
     StopReason,
     ThinkingDelta,
 )
-from qvq_mlx.core.records import RequestRecord
 from qvq_mlx.core.request import Sampling
+from qvq_mlx.records.runs import RequestRecord
 
 RUNS = 6
 

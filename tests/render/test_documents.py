@@ -17,8 +17,8 @@ from qvq_mlx.core.events import (
     StopReason,
     ThinkingDelta,
 )
-from qvq_mlx.core.records import event_from_json
 from qvq_mlx.core.request import Output, OutputForm, ThinkingView
+from qvq_mlx.records.runs import event_from_json
 from tests.render.conftest import ANSWER, RECORDED, STAGES, THINKING, done, plan
 
 CUT = [*RECORDED[:-1], done(complete=False, reason=StopReason.LENGTH)]

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from qvq_mlx import history
 from qvq_mlx.core.events import AnswerDelta, AnswerSource, Done, Stats, StopReason, ThinkingDelta
-from qvq_mlx.core.records import RequestRecord
 from qvq_mlx.core.request import Sampling
+from qvq_mlx.records.runs import RequestRecord
 from qvq_mlx.render.pages import Key, Pages, Story
 from qvq_mlx.render.rows import cells
 from qvq_mlx.render.viewer import decoded

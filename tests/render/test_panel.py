@@ -11,16 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qvq_mlx import rates, render
+from qvq_mlx import render
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.events import Progress, Stage, ThinkingDelta
-from qvq_mlx.core.forecast import STAGES, Forecast, Rates
+from qvq_mlx.core.rates import STAGES, Rates
 from qvq_mlx.core.request import Output, ThinkingView
-from qvq_mlx.render.header import fitting, header_row, key_notes, status_row
+from qvq_mlx.render.forecast import Forecast
+from qvq_mlx.render.header import admission, header_row, key_notes, status_row
 from qvq_mlx.render.meter import Meter
 from qvq_mlx.render.opening import Manner, Opening
 from qvq_mlx.render.rows import cells
 from qvq_mlx.render.tty import Screen
+from qvq_mlx.run import rates
 from tests.render.conftest import RECORDED, THINKING, done, words
 
 GIB = 1 << 30
@@ -104,8 +106,8 @@ def test_the_header_says_time_tokens_budget_and_rate() -> None:
     now[0] = 60.8
     variants = meter.headers("Thinking", meter.thinking_tokens, 0.0, 4096)
     assert variants[0] == "Thinking 1m 0s · 480/4,096 tok · 7.9 tok/s"
-    assert fitting(variants, 36) == "Thinking 1m 0s · 480/4,096 · 7.9/s"
-    assert fitting(variants, 20) == "Thinking 1m 0s · 480"
+    assert admission(variants, 36) == "Thinking 1m 0s · 480/4,096 · 7.9/s"
+    assert admission(variants, 20) == "Thinking 1m 0s · 480"
     notes = key_notes(view=ThinkingView.TAIL, can_answer=True, expanded=False)
     assert notes == ["t expands · a answers · ? keys", "t expands · ? keys", "? keys"]
     assert header_row(variants, notes, 80).plain.endswith(f"7.9 tok/s{' ' * 8}{notes[0]}")

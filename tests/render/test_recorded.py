@@ -20,8 +20,8 @@ from qvq_mlx.core.events import (
     checked,
     fold,
 )
-from qvq_mlx.core.records import event_from_json
 from qvq_mlx.core.request import Output, OutputForm, ThinkingView
+from qvq_mlx.records.runs import event_from_json
 from qvq_mlx.render.rows import cells
 from tests.render.conftest import STAGES, done, plan, words
 

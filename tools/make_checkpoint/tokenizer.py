@@ -2,7 +2,7 @@
 
 Law: ids are the ranks; the merge of a token is the last pair that byte-pair encoding joins when
 it may use lower ranks only; the special tokens have their published ids from 151,643 on. The
-encoding equals rank by rank merging (tests/test_make_checkpoint.py compares the two).
+encoding equals rank by rank merging (tests/tools/test_make_checkpoint.py compares the two).
 
 The ranks (`qwen.tiktoken`, 2.6 MB) lie in the registry package `dashscope`, of which only this
 data file is read: the package is downloaded without its many dependencies and never installed or

@@ -25,7 +25,7 @@ class Asked:
         file = io.BytesIO()
         image.save(file, "PNG")
         file.seek(0)
-        picture = images.read("-", self._card.vision, images.Desk(file))[0]
+        picture = images.read("-", self._card.vision, images.ImageSources(file))[0]
         prompt = self._engine.prompt(question, [picture], self._card.system)
         generation = Generation(Sampling(), self._card.max_tokens)
         text = ""

@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
-from qvq_mlx.core.download import HubAccess, Listing, RemoteFile
 from qvq_mlx.core.errors import (
     AccessError,
     GatedError,
@@ -22,6 +21,7 @@ from qvq_mlx.core.errors import (
 )
 from qvq_mlx.store import layout
 from qvq_mlx.store.digests import is_blob
+from qvq_mlx.store.download import HubAccess, Listing, RemoteFile
 from qvq_mlx.store.hub.transfer import Pace
 from qvq_mlx.store.hub.wire import Head, Hitch, Wire
 

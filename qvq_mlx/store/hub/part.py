@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from qvq_mlx.core.download import RemoteFile
 from qvq_mlx.core.errors import DiskFullError
 from qvq_mlx.store.digests import Digest, blocks, digest_for
+from qvq_mlx.store.download import RemoteFile
 from qvq_mlx.store.layout import RepoFolder, free_bytes
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qvq_mlx.core.download import Fetch, Listing, PullPlan, RemoteFile
 from qvq_mlx.core.errors import DiskFullError
+from qvq_mlx.store.download import Fetch, Listing, PullPlan, RemoteFile
 
 _SPARE_BYTES = 64 << 20
 

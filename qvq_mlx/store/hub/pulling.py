@@ -16,7 +16,9 @@ from contextlib import closing
 from datetime import datetime
 from functools import partial
 
-from qvq_mlx.core.download import (
+from qvq_mlx.core.errors import StoppedError
+from qvq_mlx.store import layout
+from qvq_mlx.store.download import (
     Began,
     BytesReceived,
     Fetch,
@@ -32,8 +34,6 @@ from qvq_mlx.core.download import (
     Retrying,
     Waiting,
 )
-from qvq_mlx.core.errors import StoppedError
-from qvq_mlx.store import layout
 from qvq_mlx.store.hub import planning
 from qvq_mlx.store.hub.part import Disk, PartFile
 from qvq_mlx.store.hub.transfer import transfer

@@ -17,7 +17,9 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from qvq_mlx.core.download import (
+from qvq_mlx.core.errors import AccessError, DamagedError, GatedError, NetworkError
+from qvq_mlx.store.digests import is_blob
+from qvq_mlx.store.download import (
     BytesReceived,
     FileEvent,
     FileStarted,
@@ -26,8 +28,6 @@ from qvq_mlx.core.download import (
     Retrying,
     Verified,
 )
-from qvq_mlx.core.errors import AccessError, DamagedError, GatedError, NetworkError
-from qvq_mlx.store.digests import is_blob
 from qvq_mlx.store.hub.wire import Head, Hitch, Reply
 
 _DAMAGED_TRIES = 3

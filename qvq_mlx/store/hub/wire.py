@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from qvq_mlx import __version__
-from qvq_mlx.core.download import HubAccess, RemoteFile
 from qvq_mlx.core.errors import UsageError
+from qvq_mlx.store.download import HubAccess, RemoteFile
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -1,0 +1,1 @@
+"""Splits text into thinking and answer, and reads and compares answers. Pure."""

@@ -1,0 +1,167 @@
+"""Whether this machine can run what is asked, before anything is loaded.
+
+Law: what does not fit is refused before the load, unless the user forces it; what is not known is
+not refused. Models below SMALL_BYTES are not checked and cost no look at the machine. What takes
+long to read is said before it begins.
+"""
+
+from __future__ import annotations
+
+import bisect
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.clip import Visual
+from qvq_mlx.core.env import Env
+from qvq_mlx.core.errors import DoesNotFitError
+from qvq_mlx.core.events import Notice
+from qvq_mlx.core.machine import Machine
+from qvq_mlx.core.request import Request
+from qvq_mlx.memory.estimate import Estimate, Use, Verdict, estimate_for
+
+SMALL_BYTES = 2**30
+LONG_PREFILL_S = 60.0
+"""From here on, how long reading the prompt takes is said beforehand."""
+TEMPLATE_TOKENS = 64
+"""System message and chat template, beyond what is counted from their text."""
+BIG_SHARE = 0.25
+"""Of the working set: a model above it is loaded one at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What to say before the run, and whether no second model may be loaded beside it."""
+
+    notices: tuple[Notice, ...] = ()
+    alone: bool = False
+
+
+def check(
+    card: ModelCard,
+    request: Request,
+    pictures: Sequence[Visual],
+    env: Env,
+    draft: ModelCard | None = None,
+) -> Room:
+    """Room for `card`, and for `draft` beside it if the user named one.
+
+    Raises DoesNotFitError where it does not fit and the user does not force it.
+    """
+    if card.download_bytes < SMALL_BYTES:
+        return Room()
+    machine = env.machine()
+    found = _estimate(card, draft, request, _tokens(pictures), machine)
+    slow = _slow(found, pictures)
+    limit = machine.working_set_bytes
+    alone = bool(limit) and card.download_bytes > BIG_SHARE * (limit or 0)
+    match found.verdict:
+        case Verdict.NO if not request.force:
+            raise DoesNotFitError(
+                f"{card.name} does not fit: {found.reason}",
+                f"qvq fit {shlex.quote(card.folder or card.name)}",
+            )
+        case Verdict.NO:
+            text = f"{card.name} does not fit and --force was given: {found.reason}"
+            return Room((Notice("does-not-fit", text), *slow), alone)
+        case Verdict.TIGHT:
+            tight = Notice("tight", f"{card.name} is a tight fit: {found.reason}")
+            return Room((tight, *slow), alone)
+        case Verdict.YES | Verdict.UNKNOWN:
+            return Room(slow, alone)
+
+
+def leaves_room(
+    card: ModelCard, draft: ModelCard, request: Request, pictures: Sequence[Visual], env: Env
+) -> bool:
+    """Whether `draft` fits beside `card` without making it tight. Small models always do."""
+    if card.download_bytes < SMALL_BYTES:
+        return True
+    found = _estimate(card, draft, request, _tokens(pictures), env.machine())
+    return found.verdict in (Verdict.YES, Verdict.UNKNOWN)
+
+
+def most_image_tokens(
+    card: ModelCard, draft: ModelCard | None, request: Request, wanted: int, env: Env
+) -> int:
+    """How many image tokens fit in memory, up to `wanted`.
+
+    All of them where that is not known or not checked, and where the model does not fit even
+    without a picture: that is for `check` to say.
+    """
+    if card.download_bytes < SMALL_BYTES or request.force:
+        return wanted
+    machine = env.machine()
+
+    def refused(tokens: int) -> bool:
+        return _estimate(card, draft, request, tokens, machine).verdict is Verdict.NO
+
+    if refused(0):
+        return wanted
+    # a verdict never gets better with more tokens
+    return bisect.bisect_left(range(wanted + 1), True, key=refused) - 1
+
+
+def _estimate(
+    card: ModelCard,
+    draft: ModelCard | None,
+    request: Request,
+    image_tokens: int,
+    machine: Machine,
+) -> Estimate:
+    """Of one run; what a draft model needs is added to the weights, as is the KV cache of each
+    sample but the first.
+    """
+    use = Use(
+        image_tokens=image_tokens,
+        prompt_tokens=prompt_tokens(_text(request), request.system or card.system or ""),
+        budget_tokens=request.max_tokens or card.max_tokens,  # thinking and answer together
+        answer_tokens=0,
+    )
+    if draft is not None:
+        beside = estimate_for(draft, machine, use).needed_bytes
+        card = replace(card, download_bytes=card.download_bytes + beside)
+    if request.votes > 1:
+        more = (request.votes - 1) * (estimate_for(card, machine, use).kv_bytes or 0)
+        card = replace(card, download_bytes=card.download_bytes + more)
+    return estimate_for(card, machine, use)
+
+
+def room_for_rounds_bytes(
+    card: ModelCard, request: Request, pictures: Sequence[Visual]
+) -> int | None:
+    """What the text of earlier rounds may take of the context, at two bytes a token; None where
+    the context's length is not known.
+    """
+    if card.shape is None or not card.shape.context_tokens:
+        return None
+    taken = prompt_tokens(request.question, request.system or card.system or "")
+    taken += sum(picture.tokens for picture in pictures) + (request.max_tokens or card.max_tokens)
+    return 2 * (card.shape.context_tokens - taken)
+
+
+def _text(request: Request) -> str:
+    """What is asked, and what was asked and answered before."""
+    past = (f"{earlier.question}{earlier.answer}" for earlier in request.rounds)
+    return "".join((*past, request.question))
+
+
+def _tokens(pictures: Sequence[Visual]) -> int:
+    return sum(picture.tokens for picture in pictures)
+
+
+def _slow(found: Estimate, pictures: Sequence[Visual]) -> tuple[Notice, ...]:
+    """That reading the prompt will take long, where it will."""
+    if found.prefill_s is None or found.prefill_s < LONG_PREFILL_S:
+        return ()
+    text = (
+        f"{_tokens(pictures):,} image tokens: about {found.prefill_s / 60:.1f} min until the first"
+        " word on this machine (an estimate), less where they are cached"
+    )
+    return (Notice("slow-prefill", text),)
+
+
+def prompt_tokens(question: str, system: str) -> int:
+    """An upper estimate of a text's tokens without its tokenizer: one for two bytes."""
+    return len(question.encode()) // 2 + len(system.encode()) // 2 + TEMPLATE_TOKENS

@@ -1,0 +1,115 @@
+"""Which model to take where nobody named one, and what to take where one does not fit.
+
+Law: never picked by itself: a rank of 0 (the embedded models), a licence for research only, a model
+that does not see, less than 4 bits, a repository that no source confirms. Among the rest a
+comfortable fit goes before a tight one, then the higher rank, then the order of the cards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.machine import Machine
+from qvq_mlx.core.sizes import size
+from qvq_mlx.memory.estimate import Use, Verdict, estimate_for, typical
+from qvq_mlx.store.licence import licence_of
+
+_MIN_BUDGET_TOKENS = 256
+_MIN_IMAGE_TOKENS = 64
+_ORDER = {Verdict.YES: 0, Verdict.TIGHT: 1, Verdict.UNKNOWN: 2}
+
+
+def may_be_default(card: ModelCard) -> bool:
+    """Whether it may be picked by itself."""
+    if card.rank <= 0 or not card.sees or "repo" in card.unconfirmed:
+        return False
+    # 3 bit costs much: perplexity +19 % against +5 % with 4 bit (70B, llama.cpp's Q3_K_M, Q4_K_M)
+    return not licence_of(card.licence).research_only and not 0 < card.bits < 4
+
+
+def best(cards: Iterable[ModelCard], machine: Machine) -> ModelCard | None:
+    """The default among `cards`, in their order; None where none may be one and fits."""
+    found = None
+    for card in cards:
+        if not may_be_default(card):
+            continue
+        verdict = estimate_for(card, machine, typical(card)).verdict
+        if verdict is Verdict.NO:
+            continue
+        key = (_ORDER[verdict], -card.rank)
+        if found is None or key < found[0]:
+            found = (key, card)
+    return found[1] if found else None
+
+
+def sees_video(cards: Iterable[ModelCard], machine: Machine) -> ModelCard | None:
+    """The best of `cards` that takes a video; where none may be a default, the first that does."""
+    able = [card for card in cards if card.vision.video]
+    return best(able, machine) or next(iter(able), None)
+
+
+def instead(
+    card: ModelCard, cards: Iterable[ModelCard], machine: Machine, use: Use
+) -> tuple[tuple[str, str], ...]:
+    """What would fit where `card` does not or only just: (what, a command), best first.
+
+    A smaller quantization, a smaller budget, fewer image tokens, another model.
+    """
+    found: list[tuple[str, str]] = []
+    known = tuple(cards)
+    asked = f"--budget {use.budget_tokens}"
+    if smaller := _smaller(card, known, machine, use):
+        told = size(smaller.download_bytes)
+        found.append((f"{smaller.bits:g} bit, {told}", f"qvq fit {smaller.name} {asked}"))
+    if estimate_for(card, machine, use).verdict is Verdict.NO:
+        if tokens := _largest_budget(card, machine, use):
+            found.append(
+                (f"a budget of {tokens:,} tokens", f"qvq fit {card.name} --budget {tokens}")
+            )
+        if tokens := _largest_image(card, machine, use):
+            command = f"qvq fit {card.name} {asked} --detail {tokens}"
+            takes_it = card.vision.min_tokens <= tokens <= card.vision.own_max_tokens
+            found.append((f"an image of {tokens:,} tokens", command if takes_it else ""))
+    others = [other for other in known if (other.base or other.name) != (card.base or card.name)]
+    if other := best(others, machine):
+        found.append((f"another model, {size(other.download_bytes)}", f"qvq fit {other.name}"))
+    return tuple(found)
+
+
+def _smaller(
+    card: ModelCard, cards: tuple[ModelCard, ...], machine: Machine, use: Use
+) -> ModelCard | None:
+    """The largest smaller quantization of the same model that is a better fit."""
+    verdict = estimate_for(card, machine, use).verdict
+    same = [
+        other
+        for other in cards
+        if card.base and other.base == card.base and other.download_bytes < card.download_bytes
+    ]
+    for other in sorted(same, key=lambda other: -other.download_bytes):
+        theirs = estimate_for(other, machine, use).verdict
+        if theirs is Verdict.YES or (theirs is Verdict.TIGHT and verdict is Verdict.NO):
+            return other
+    return None
+
+
+def _largest_budget(card: ModelCard, machine: Machine, use: Use) -> int:
+    """In steps of 256 tokens; 0 where not even the smallest fits."""
+    for tokens in range(use.budget_tokens // 256 * 256, _MIN_BUDGET_TOKENS - 1, -256):
+        if _fits(card, machine, replace(use, budget_tokens=tokens)):
+            return tokens
+    return 0
+
+
+def _largest_image(card: ModelCard, machine: Machine, use: Use) -> int:
+    """In steps of 64 tokens; 0 where not even the smallest fits."""
+    for tokens in range(use.image_tokens // 64 * 64, _MIN_IMAGE_TOKENS - 1, -64):
+        if _fits(card, machine, replace(use, image_tokens=tokens)):
+            return tokens
+    return 0
+
+
+def _fits(card: ModelCard, machine: Machine, use: Use) -> bool:
+    return estimate_for(card, machine, use).verdict in (Verdict.YES, Verdict.TIGHT)

@@ -1,0 +1,277 @@
+"""Whether a model fits a machine: the memory of one run, as a formula.
+
+    needed = weights + KV cache + vision encoder + workspace                              [bytes]
+
+    weights    bytes of the weight files
+    KV cache   2 (K, V) x layers x kv_heads x head_dim x 2 B x tokens, tokens rounded up to 256
+               tokens = prompt + image + thinking budget + answer
+    vision     P = image tokens x merge^2 patches
+               P x (16 x hidden x 2 B + 6 x patch^2 x 4 B) + image tokens x model hidden x 2 B
+    workspace  512 x (8 x hidden + 3 x intermediate) x 2 B + vocab x 4 B
+               + prompt and image tokens x hidden x 2 B
+
+The KV cache grows by steps of 256 tokens (mlx-vlm's KVCache). The vision term counts what is live
+in one block: 8 arrays as wide as the encoder and two of four times that, in 16 bit, next to the
+pixels in 32 bit. Metal's fused attention (head sizes 64, 72, 80, 128) keeps no scores. A backend
+without it adds heads x P^2 x 6 B for the encoder and heads x 512 x tokens x 6 B for the prefill:
+4 B for a score and 2 B for its weight; that is within 15 % of the peaks of two blocks of width 1280
+on mlx's CPU backend (1646 MB at 4096 patches, 662 MB at 2304). 512 is the prefill chunk. All
+pictures count as one, which is an upper bound.
+
+    prefill    (2 x weights of the layers x T + 2 x layers x heads x head_dim x T^2
+               + depth x (24 x width^2 x P + 4 x width x P^2)) / (flop/s x PREFILL_SHARE)   [s]
+               T prompt and image tokens, P patches; an estimate, of a run with nothing cached
+
+The verdict: `no` above the working set, `tight` above 80 % of it, else `yes`; `unknown` where the
+working set or the weights are. The remaining fifth is for the allocator's cache, the display and
+other programs. Not covered: what other programs hold at this moment, Python itself (about 0.3 GB),
+a draft model (qvq_mlx/memory/admission.py adds it).
+
+Law: a verdict never gets better with more tokens and never worse with more memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from qvq_mlx.core.card import ModelCard, Shape
+from qvq_mlx.core.machine import Machine
+from qvq_mlx.core.sizes import size
+
+KV_STEP_TOKENS = 256
+CHUNK_TOKENS = 512
+PROMPT_TOKENS = 128
+"""A question, the system message and the chat template, where there is no question yet."""
+ANSWER_TOKENS = 1024
+"""What is kept for the answer, of the tokens that a run may write."""
+TIGHT_SHARE = 0.80
+ACHIEVED_SHARE = 0.80
+"""Of bandwidth / bytes. Others measured 79 to 86 % on Max chips, 70B models at 4 and 6 bit."""
+ULTRA_SHARE = 0.63
+"""Others measured 63 to 64 % on Ultra chips."""
+PREFILL_SHARE = 0.60
+"""Of the chip's 32-bit flop/s. Others measured 77 % with an 8B model on an M1 Max, 512 tokens."""
+_SCORE_BYTES = 6
+
+
+class Verdict(StrEnum):
+    """Whether it fits."""
+
+    YES = "yes"
+    TIGHT = "tight"
+    """It fits; little is left for other programs."""
+    NO = "no"
+    UNKNOWN = "unknown"
+    """The machine's memory or the model's size is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The parts of one run, in bytes, and the verdict. A part is None where it is not known."""
+
+    model: str
+    verdict: Verdict
+    weights_bytes: int | None
+    kv_bytes: int | None
+    vision_bytes: int | None
+    workspace_bytes: int | None
+    kv_bytes_per_token: int | None
+    tokens: int
+    working_set_bytes: int | None
+    working_set_source: str
+    prefill_s: float | None = None
+
+    @property
+    def needed_bytes(self) -> int:
+        """The sum of what is known."""
+        parts = (self.weights_bytes, self.kv_bytes, self.vision_bytes, self.workspace_bytes)
+        return sum(part or 0 for part in parts)
+
+    @property
+    def share(self) -> float | None:
+        """Of the working set that is needed; None where that is unknown."""
+        return self.needed_bytes / self.working_set_bytes if self.working_set_bytes else None
+
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """For people: name and value of each part, of the sum, and the verdict."""
+        rate = self.kv_bytes_per_token
+        kv = f" ({self.tokens:,} tokens x {rate / 1024:g} KiB)" if rate else ""
+        source = f" ({self.working_set_source})" if self.working_set_source else ""
+        return (
+            ("weights", _told(self.weights_bytes)),
+            ("KV cache", _told(self.kv_bytes) + kv),
+            ("vision encoder", _told(self.vision_bytes)),
+            ("workspace", _told(self.workspace_bytes)),
+            *((("prefill", f"about {_seconds(self.prefill_s)}"),) if self.prefill_s else ()),
+            ("needed", _told(self.needed_bytes)),
+            ("working set", _told(self.working_set_bytes) + source),
+            ("verdict", f"{self.verdict}: {self.reason}"),
+        )
+
+    def lines(self) -> tuple[str, ...]:
+        """`facts` as aligned lines."""
+        return tuple(f"{name:14}  {value}" for name, value in self.facts())
+
+    @property
+    def reason(self) -> str:
+        """The verdict's numbers in one line."""
+        if self.verdict is Verdict.UNKNOWN:
+            if not self.weights_bytes:
+                return "the size of the weights is not known"
+            return f"{size(self.needed_bytes)} needed; this machine's memory is not known"
+        assert self.working_set_bytes is not None
+        assert self.share is not None
+        needed, limit = size(self.needed_bytes), size(self.working_set_bytes)
+        if self.verdict is Verdict.NO:
+            return f"{needed} needed, {limit} is what the GPU may use"
+        return f"{needed} needed, {self.share * 100:.0f} % of the {limit} that the GPU may use"
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """The tokens of one run."""
+
+    image_tokens: int
+    prompt_tokens: int
+    budget_tokens: int
+    answer_tokens: int
+
+
+def typical(card: ModelCard) -> Use:
+    """One picture of the largest size, a short question, and the card's tokens to write."""
+    limits = card.vision
+    image = limits.max_tokens if card.sees else 0
+    answer = min(ANSWER_TOKENS, card.max_tokens)
+    return Use(image, PROMPT_TOKENS, card.max_tokens - answer, answer)
+
+
+def estimate_for(card: ModelCard, machine: Machine, use: Use) -> Estimate:
+    """`estimate`, with its tokens in one value."""
+    return estimate(
+        card,
+        machine,
+        use.image_tokens,
+        use.prompt_tokens,
+        use.budget_tokens,
+        use.answer_tokens,
+    )
+
+
+def estimate(
+    card: ModelCard,
+    machine: Machine,
+    image_tokens: int,
+    prompt_tokens: int,
+    budget_tokens: int,
+    answer_tokens: int,
+) -> Estimate:
+    """The memory of one run of `card` on `machine`. Pure; token counts are not negative."""
+    tokens = prompt_tokens + image_tokens + budget_tokens + answer_tokens
+    weights = card.download_bytes or None
+    kv = vision = workspace = per_token = None
+    if card.shape is not None:
+        per_token = kv_bytes_per_token(card.shape)
+        kv = per_token * -(-tokens // KV_STEP_TOKENS) * KV_STEP_TOKENS
+        vision = _vision_bytes(card.shape, image_tokens, machine.fused_attention)
+        workspace = _workspace_bytes(
+            card.shape, prompt_tokens + image_tokens, tokens, machine.fused_attention
+        )
+    needed = sum(part or 0 for part in (weights, kv, vision, workspace))
+    return Estimate(
+        model=card.name,
+        verdict=_verdict(needed if weights else None, machine.working_set_bytes),
+        weights_bytes=weights,
+        kv_bytes=kv,
+        vision_bytes=vision,
+        workspace_bytes=workspace,
+        kv_bytes_per_token=per_token,
+        tokens=tokens,
+        working_set_bytes=machine.working_set_bytes,
+        working_set_source=machine.working_set_source,
+        prefill_s=prefill_s(card, machine, image_tokens, prompt_tokens),
+    )
+
+
+def prefill_s(
+    card: ModelCard, machine: Machine, image_tokens: int, prompt_tokens: int
+) -> float | None:
+    """Seconds until the prompt is read, pictures encoded; None where the chip or shape is unknown.
+
+    All pictures count as one, which is an upper bound.
+    """
+    shape = card.shape
+    if shape is None or not machine.flops:
+        return None
+    tokens = prompt_tokens + image_tokens
+    head_width = shape.heads * shape.head_dim
+    a_layer = shape.hidden * (2 * head_width + 2 * shape.kv_heads * shape.head_dim)
+    a_layer += 3 * shape.hidden * shape.intermediate
+    work = shape.layers * (2 * a_layer * tokens + 2 * head_width * tokens**2)
+    if shape.vision is not None:
+        eyes = shape.vision
+        patches = image_tokens * eyes.merge**2
+        work += eyes.depth * (24 * eyes.hidden**2 * patches + 4 * eyes.hidden * patches**2)
+    return work / (machine.flops * PREFILL_SHARE)
+
+
+def kv_bytes_per_token(shape: Shape) -> int:
+    """Keys and values of all layers, 16 bit."""
+    return 2 * shape.layers * shape.kv_heads * shape.head_dim * 2
+
+
+def tokens_per_s(card: ModelCard, machine: Machine) -> float | None:
+    """Expected decode speed: every token reads all weights once, at a share of the limit.
+
+    None where the chip or the size is unknown.
+    """
+    if not machine.bandwidth_bytes_per_s or not card.download_bytes:
+        return None
+    return machine.bandwidth_bytes_per_s / card.download_bytes * achieved_share(machine.chip)
+
+
+def achieved_share(chip: str | None) -> float:
+    """The share of the limit that is reached."""
+    return ULTRA_SHARE if (chip or "").endswith("Ultra") else ACHIEVED_SHARE
+
+
+def working_set_of(memory_bytes: int) -> int:
+    """What macOS lets the GPU wire by default: 75 % from 36 GiB on, two thirds below.
+
+    An estimate: reports range from 66 % to 78 %.
+    """
+    if memory_bytes >= 36 * 2**30:
+        return memory_bytes * 3 // 4
+    return memory_bytes * 2 // 3
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _told(size_bytes: int | None) -> str:
+    return "unknown" if size_bytes is None else size(size_bytes)
+
+
+def _vision_bytes(shape: Shape, image_tokens: int, fused: bool) -> int:
+    eyes = shape.vision
+    if eyes is None or not image_tokens:
+        return 0
+    patches = image_tokens * eyes.merge**2
+    linear = patches * (16 * eyes.hidden * 2 + 6 * eyes.patch**2 * 4)
+    scores = 0 if fused else eyes.heads * patches**2 * _SCORE_BYTES
+    return linear + scores + image_tokens * shape.hidden * 2
+
+
+def _workspace_bytes(shape: Shape, prompt_tokens: int, tokens: int, fused: bool) -> int:
+    block = CHUNK_TOKENS * (8 * shape.hidden + 3 * shape.intermediate) * 2
+    scores = 0 if fused else shape.heads * CHUNK_TOKENS * tokens * _SCORE_BYTES
+    return block + scores + shape.vocab * 4 + prompt_tokens * shape.hidden * 2
+
+
+def _verdict(needed_bytes: int | None, working_set_bytes: int | None) -> Verdict:
+    if needed_bytes is None or not working_set_bytes:
+        return Verdict.UNKNOWN
+    if needed_bytes > working_set_bytes:
+        return Verdict.NO
+    return Verdict.TIGHT if needed_bytes > TIGHT_SHARE * working_set_bytes else Verdict.YES

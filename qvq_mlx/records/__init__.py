@@ -1,0 +1,1 @@
+"""Everything that is printed or saved as JSON, and read back."""

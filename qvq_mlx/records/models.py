@@ -1,0 +1,130 @@
+"""What `models`, `list`, `show`, `licence`, `fit` and `config` say with --json, as values.
+
+Law: a field is added, never renamed or given another meaning, while `version` stays. Sizes are in
+bytes; null is "not known" or "none".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.machine import Machine
+from qvq_mlx.memory.estimate import Estimate, Use, Verdict
+from qvq_mlx.records.runs import VERSION
+from qvq_mlx.store.licence import Licence
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """One model in one quantization. `unconfirmed`: fields of its card that no source confirms.
+
+    `needed_bytes` and `verdict` are of a typical run: the largest picture, all tokens of the card.
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    base: str
+    bits: float | None
+    summary: str
+    licence: str
+    repo: str | None
+    download_bytes: int
+    thinks: bool
+    sees: bool
+    takes_video: bool
+    on_disk: bool
+    verdict: Verdict
+    needed_bytes: int
+    tokens_per_s: float | None
+    unconfirmed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelsRecord:
+    """`qvq models --json`. `default`: the configured model."""
+
+    default: str | None
+    machine: Machine
+    models: tuple[ModelEntry, ...]
+    version: int = VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class DiskEntry:
+    """One model on this disk. `problem` says why it is not whole."""
+
+    name: str
+    repo: str | None
+    revision: str | None
+    size_bytes: int
+    whole: bool
+    problem: str | None
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListRecord:
+    """`qvq list --json`."""
+
+    models: tuple[DiskEntry, ...]
+    version: int = VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class ShowRecord:
+    """`qvq show MODEL --json`. `fit` is of a typical run; `path` null: not on this disk."""
+
+    card: ModelCard
+    path: str | None
+    fit: Estimate
+    version: int = VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class LicenceRecord:
+    """`qvq licence MODEL --json`. `path`: the licence's text on this disk."""
+
+    model: str
+    confirmed: bool
+    licence: Licence
+    path: str | None
+    version: int = VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Instead:
+    """What would fit, and a command that shows it, where there is one."""
+
+    what: str
+    command: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FitRecord:
+    """`qvq fit --json`. `needed_bytes` is the sum of the parts of `estimate`."""
+
+    model: str
+    verdict: Verdict
+    needed_bytes: int
+    use: Use
+    estimate: Estimate
+    instead: tuple[Instead, ...]
+    version: int = VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One key, its value as text (null: not set), and where that comes from."""
+
+    key: str
+    value: str | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigRecord:
+    """`qvq config list --json`."""
+
+    settings: tuple[Setting, ...]
+    version: int = VERSION

@@ -1,0 +1,358 @@
+"""Events and results as plain JSON values, and events back again.
+
+Law: `event_from_json(event_to_json(e)) == e`. A reader ignores keys that it does not know, and
+refuses a record of a newer `version`. Names are the dataclasses' own; an event's kind is in
+`type`. Pixels are never written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from qvq_mlx.answer.box import boxed
+from qvq_mlx.core.clip import Clip
+from qvq_mlx.core.events import (
+    AnswerDelta,
+    AnswerRetracted,
+    AnswerSource,
+    Done,
+    Event,
+    Notice,
+    Progress,
+    Stage,
+    Stats,
+    StopReason,
+    Tally,
+    ThinkingDelta,
+    Transcript,
+    Verification,
+    Vote,
+)
+from qvq_mlx.core.image_options import Region
+from qvq_mlx.core.places import Coordinates, PointedImage
+from qvq_mlx.core.request import Budget, Request, Sampling, SamplingOverrides
+from qvq_mlx.core.rounds import Round, Source
+
+if TYPE_CHECKING:  # what reads a run needs no card and no setup
+    from qvq_mlx.core.plan import Plan
+
+VERSION = 1
+
+Json = dict[str, Any]
+
+_TYPES: dict[str, type[Event]] = {
+    "progress": Progress,
+    "thinking": ThinkingDelta,
+    "answer": AnswerDelta,
+    "answer_retracted": AnswerRetracted,
+    "notice": Notice,
+    "done": Done,
+}
+_NAMES = {cls: name for name, cls in _TYPES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class VideoRecord:
+    """What was taken of a video: `frames` frames, `fps` of them a second, shown at `times_s`.
+
+    `duration_s` and `source_fps` are of the whole file; `start_s` and `end_s` are null where all
+    of it was asked for.
+    """
+
+    frames: int
+    fps: float
+    times_s: tuple[float, ...]
+    duration_s: float
+    source_fps: float
+    start_s: float | None
+    end_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """One picture as it was read. `path` is as the user gave it, `-` for standard input.
+
+    `page` is null where the file holds one picture, `crop` where all of it was shown. `cached`:
+    what the model computed of it was kept of an earlier run; null where that is not known yet.
+    `video` is null for a picture; else the other fields are of one frame, but for `tokens`, which
+    are of all.
+    """
+
+    path: str
+    source_width_px: int
+    source_height_px: int
+    width_px: int
+    height_px: int
+    tokens: int
+    sha256: str
+    page: int | None
+    crop: Region | None
+    cached: bool | None = None
+    video: VideoRecord | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the user set, apart from the model's own defaults; null: they set nothing.
+
+    `budget` with null tokens sets no bounds.
+    """
+
+    system: str | None = None
+    max_tokens: int | None = None
+    sampling: SamplingOverrides = SamplingOverrides()
+    budget: Budget | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """The head of a run: what was asked of whom. `max_tokens`, `budget_tokens` (null: no bounds)
+    and `sampling` as they were used.
+
+    `model_argument` is what `-m` takes to name the same model again. `schema` is the text that the
+    answer was held to. `given` is null in a run that was saved before it was kept.
+
+    `sources` are what the images come from; `rounds` the earlier questions and answers, oldest
+    first, and `follows` the id of the run that this one goes on from, or null.
+
+    `boxes` is what the numbers mean with which the model points at a place; null in a run that was
+    saved before it was kept.
+    """
+
+    version: int
+    type: str
+    question: str
+    model: str
+    images: tuple[ImageRecord, ...]
+    system: str | None
+    max_tokens: int
+    sampling: Sampling
+    model_argument: str = ""
+    budget_tokens: int | None = None
+    answer_tokens: int = 1024
+    votes: int = 1
+    verify: bool = False
+    lang: str = "auto"
+    schema: str | None = None
+    draft: str = "auto"
+    given: Given | None = None
+    sources: tuple[Source, ...] = ()
+    rounds: tuple[Round, ...] = ()
+    follows: str | None = None
+    boxes: Coordinates | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRecord:
+    """A whole run in one object, as `--json` prints it.
+
+    `answer` is null where there is none that is complete; what there is, is in `partial_answer`.
+    `boxed` is the content of the last box in `answer`. `pointing` is what the answer (or what there
+    is of it) points at, an entry per image; null where it points at nothing.
+    """
+
+    version: int
+    question: str
+    model: str
+    images: tuple[ImageRecord, ...]
+    system: str | None
+    max_tokens: int
+    sampling: Sampling
+    thinking: str
+    answer: str | None
+    partial_answer: str | None
+    boxed: str | None
+    answer_source: AnswerSource
+    stop_reason: StopReason
+    concluded: bool
+    notices: tuple[Notice, ...]
+    stats: Stats
+    vote: Vote | None
+    verification: Verification | None
+    pointing: tuple[PointedImage, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class BoxesRecord:
+    """What an answer points at, as `--boxes` prints it: an entry per image, in order.
+
+    `complete` is false where the answer was cut off; what there is of it, is here.
+    """
+
+    version: int
+    complete: bool
+    images: tuple[PointedImage, ...]
+
+
+def type_name(kind: type[Event]) -> str:
+    """What a record of this kind of event says in `type`."""
+    return _NAMES[kind]
+
+
+def event_to_json(event: Event) -> Json:
+    """`{"type": ..., field: value, ...}`."""
+    return {"type": type_name(type(event)), **asdict(event)}
+
+
+def event_from_json(record: Json) -> Event:
+    """The event of a record. Raises ValueError for a record that is none."""
+    try:
+        cls = _TYPES[record["type"]]
+        if cls is Done:
+            return _done(record)
+        values = {f.name: record[f.name] for f in fields(cls)}
+        if cls is Progress:
+            values["stage"] = Stage(values["stage"])
+        return cls(**values)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not an event: {record!r}") from error
+
+
+def _done(record: Json) -> Done:
+    """A run that was saved before a number was counted, or a vote taken, goes without it."""
+    vote, verification = record.get("vote"), record.get("verification")
+    stats = record["stats"]
+    return Done(
+        stop_reason=StopReason(record["stop_reason"]),
+        answer_source=AnswerSource(record["answer_source"]),
+        complete=record["complete"],
+        concluded=record["concluded"],
+        stats=Stats(**{f.name: stats[f.name] for f in fields(Stats) if f.name in stats}),
+        vote=None if vote is None else _vote(vote),
+        verification=None if verification is None else _verification(verification),
+        schema_met=record.get("schema_met"),
+    )
+
+
+def _vote(record: Json) -> Vote:
+    values = {f.name: record[f.name] for f in fields(Vote)}
+    values["tallies"] = tuple(
+        Tally(tally["answer"], tally["count"], tuple(tally["samples"]))
+        for tally in values["tallies"]
+    )
+    return Vote(**values)
+
+
+def _verification(record: Json) -> Verification:
+    values = {f.name: record[f.name] for f in fields(Verification)}
+    values["stop_reason"] = StopReason(values["stop_reason"])
+    return Verification(**values)
+
+
+def request_record(plan: Plan) -> RequestRecord:
+    """The head of a run that is about to start."""
+    asked = plan.request
+    return RequestRecord(
+        version=VERSION,
+        type="request",
+        question=plan.question,
+        model=plan.card.name,
+        images=tuple(
+            ImageRecord(
+                path=picture.name,
+                source_width_px=picture.source_width_px,
+                source_height_px=picture.source_height_px,
+                width_px=picture.width_px,
+                height_px=picture.height_px,
+                tokens=picture.tokens,
+                sha256=picture.sha256,
+                page=picture.page,
+                crop=picture.crop,
+                video=_video_record(picture) if isinstance(picture, Clip) else None,
+            )
+            for picture in plan.pictures
+        ),
+        system=plan.system,
+        max_tokens=plan.max_tokens,
+        sampling=plan.sampling,
+        # a card that was made for a folder is called by that folder, and no other name finds it
+        model_argument=plan.card.folder if plan.card.folder.startswith("/") else plan.card.name,
+        budget_tokens=plan.budget_tokens,
+        answer_tokens=plan.answer_tokens,
+        votes=plan.votes,
+        verify=plan.verify,
+        lang=asked.lang if asked else "auto",
+        schema=(asked.schema or None) if asked else None,
+        draft=asked.draft if asked else "auto",
+        given=_given(asked) if asked else None,
+        sources=plan.sources,
+        rounds=plan.rounds,
+        follows=plan.follows,
+        boxes=plan.card.boxes,
+    )
+
+
+def _video_record(clip: Clip) -> VideoRecord:
+    start_s, end_s = clip.span_s or (None, None)
+    return VideoRecord(
+        frames=len(clip.frames),
+        fps=clip.fps,
+        times_s=clip.times_s,
+        duration_s=clip.duration_s,
+        source_fps=clip.source_fps,
+        start_s=start_s,
+        end_s=end_s,
+    )
+
+
+def _given(asked: Request) -> Given:
+    return Given(asked.system, asked.max_tokens, asked.sampling, asked.budget)
+
+
+def pointed_at(request: RequestRecord, answer: str, *, asked: bool) -> tuple[PointedImage, ...]:
+    """What an answer to `request` points at; `asked`: the user asked for boxes."""
+    from qvq_mlx.pointing.on_pictures import report  # not before: most who read a run do not ask
+
+    coordinates = request.boxes or Coordinates.RELATIVE_1000
+    return report(answer, request.images, coordinates, asked=asked)
+
+
+def boxes_record(request: RequestRecord, answer: str, *, complete: bool) -> BoxesRecord:
+    """What the answer of a run points at, where someone asked for that."""
+    return BoxesRecord(VERSION, complete, pointed_at(request, answer, asked=True))
+
+
+def backgrounds_of(request: RequestRecord) -> tuple[str, ...]:
+    """What transparency lay on, picture by picture; white where that was not kept."""
+    found = [source.look.background for source in request.sources for _ in range(source.pictures)]
+    return tuple(found) if len(found) == len(request.images) else ("white",) * len(request.images)
+
+
+def places_of(request: RequestRecord) -> tuple[str, ...]:
+    """Where each image lies: its absolute path where one is known, else what the user gave."""
+    known = [source.path for source in request.sources for _ in range(source.pictures)]
+    known += [None] * (len(request.images) - len(known))
+    return tuple(place or image.path for place, image in zip(known, request.images, strict=True))
+
+
+def result_record(
+    request: RequestRecord, transcript: Transcript, notices: tuple[Notice, ...], done: Done
+) -> ResultRecord:
+    """The whole of a run that has ended."""
+    answer = transcript.answer
+    pointing = pointed_at(request, answer, asked=False)
+    return ResultRecord(
+        version=VERSION,
+        question=request.question,
+        model=request.model,
+        images=tuple(
+            replace(image, cached=index < done.stats.cached_images)
+            for index, image in enumerate(request.images)
+        ),
+        system=request.system,
+        max_tokens=request.max_tokens,
+        sampling=request.sampling,
+        thinking=transcript.thinking,
+        answer=answer if done.complete else None,
+        partial_answer=answer or None if not done.complete else None,
+        boxed=boxed(answer) if done.complete else None,
+        answer_source=done.answer_source,
+        stop_reason=done.stop_reason,
+        concluded=done.concluded,
+        notices=notices,
+        stats=done.stats,
+        vote=done.vote,
+        verification=done.verification,
+        pointing=pointing if any(image.said for image in pointing) else None,
+    )

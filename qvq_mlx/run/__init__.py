@@ -1,0 +1,1 @@
+"""Runs one request: plan, inputs, load, ask, vote, double check. It prints nothing."""

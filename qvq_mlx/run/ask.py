@@ -1,0 +1,105 @@
+"""The straight line: a plan becomes events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from qvq_mlx import history
+from qvq_mlx.core.env import Engine, Env
+from qvq_mlx.core.events import AnswerSource, Done, Event, Notice, Stats, StopReason
+from qvq_mlx.core.plan import Plan
+from qvq_mlx.core.setup import Checkpoint
+from qvq_mlx.core.tokens import Control, Generation
+from qvq_mlx.guards.language import Script
+from qvq_mlx.guards.supervise import Limits, supervise
+from qvq_mlx.history import attachments
+from qvq_mlx.memory.lock import BigModelLock
+from qvq_mlx.records.runs import request_record
+from qvq_mlx.run import double_check, rates, vote
+from qvq_mlx.run.ending import ended
+from qvq_mlx.run.resident import ResidentModel
+from qvq_mlx.run.timing import Pace, paced, timed
+from qvq_mlx.settings.config import Settings
+
+
+def ask(
+    plan: Plan, env: Env, settings: Settings, control: Control, loaded: ResidentModel | None = None
+) -> Iterator[Event]:
+    """Everything that happens from here to `Done`, measured and saved.
+
+    `loaded` holds the model from one question to the next; None: this run's own, for as long as
+    the run.
+    """
+    events = timed(ended(_events(plan, env, settings, control, loaded), control), env.clock)
+    if settings.save:
+        events = rates.remembered(events, settings.cache_folder, plan.folder, env.clock)
+        events = _keeping(events, plan, settings)
+        events = history.record(events, request_record(plan), settings.history_folder, env.now())
+    return events
+
+
+def answers(engine: Engine, plan: Plan, control: Control, pace: Pace = iter) -> Iterator[Event]:
+    """What a loaded model does with a plan: one run or a vote, and a second look at its answer."""
+    question, rounds = plan.posed(plan.question)
+    prompt = engine.prompt(question, plan.pictures, plan.system, rounds, labelled=plan.labelled)
+    scripts = (
+        frozenset(map(Script, plan.constraint.scripts))
+        if plan.constraint and plan.constraint.scripts
+        else None
+    )
+    limits = Limits(plan.budget_tokens, plan.answer_tokens, scripts)
+    if plan.votes > 1:
+        events = vote.voted(engine, prompt, plan, limits, control, pace)
+    else:
+        own = Control(control)  # what a guard asks of this run is not asked of a second look
+        closing = plan.card.thinking.closing
+        generation = Generation(plan.sampling, plan.max_tokens, closing, plan.constraint)
+        steps = pace(engine.generate(prompt, generation, own))
+        events = supervise(steps, plan.card.thinking, own, limits)
+    if plan.verify:
+        events = double_check.double_checked(events, engine, plan, control, pace)
+    return events
+
+
+def _keeping(events: Iterator[Event], plan: Plan, settings: Settings) -> Iterator[Event]:
+    """Keep what a follow-up could not read again. Failing to is a notice."""
+    folder = attachments.folder_in(settings.history_folder)
+    for attachment in plan.attachments:
+        try:
+            attachments.keep(attachment, folder)
+        except OSError as error:
+            yield Notice("keepsake", f"a follow-up cannot see this picture again: {error}")
+    yield from events
+
+
+def _events(
+    plan: Plan, env: Env, settings: Settings, control: Control, loaded: ResidentModel | None
+) -> Iterator[Event]:
+    """One big model at a time: the turn is taken before the load, and given back with the model."""
+    yield from plan.notices
+    holder = loaded or ResidentModel(
+        env.load_engine, BigModelLock(settings.cache_folder, env.sleep)
+    )
+    try:
+        if plan.alone and not (yield from holder.turn.take(control, wait=plan.wait)):
+            yield Done(StopReason.INTERRUPT, AnswerSource.NONE, False, False, Stats())
+            return
+        yield from _answered(plan, env, settings, control, holder)
+    finally:
+        holder.settle(Checkpoint(plan.card, plan.folder), alone=plan.alone)
+        if loaded is None:
+            holder.close()
+
+
+def _answered(
+    plan: Plan, env: Env, settings: Settings, control: Control, loaded: ResidentModel
+) -> Iterator[Event]:
+    engine = yield from loaded.load(Checkpoint(plan.card, plan.folder), plan.setup, control)
+    if engine is None:
+        yield Done(StopReason.INTERRUPT, AnswerSource.NONE, False, False, Stats())
+        return
+    pace: Pace = iter
+    if rate := settings.pace_tokens_per_s:
+        pace = partial(paced, tokens_per_s=rate, clock=env.clock, sleep=env.sleep)
+    yield from answers(engine, plan, control, pace)

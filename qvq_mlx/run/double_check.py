@@ -1,0 +1,131 @@
+"""`--verify` (experimental): the model looks at the picture again and checks its answer.
+
+Law: the second look is a run of its own over the same pictures, so its prompt begins with the
+prefix that the first one left in memory; it is short, and it changes nothing: the first answer
+stands, and `Done` says what the second look found. It is compared by canonical form. There is none
+where there is no whole answer, or the user asked for the answer at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+
+from qvq_mlx.answer.box import boxed
+from qvq_mlx.answer.canonical import canonical
+from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.env import Engine
+from qvq_mlx.core.errors import UsageError
+from qvq_mlx.core.events import (
+    AnswerDelta,
+    Done,
+    Event,
+    Notice,
+    Progress,
+    Stage,
+    ThinkingDelta,
+    Transcript,
+    Verification,
+)
+from qvq_mlx.core.plan import Plan
+from qvq_mlx.core.request import Request
+from qvq_mlx.core.tokens import Control, Generation
+from qvq_mlx.guards.supervise import Limits, supervise
+from qvq_mlx.run.timing import Pace
+
+THINKING_TOKENS = 512
+"""The most that the second look may think; less where the first one's budget is smaller."""
+_SHOWN_CHARS = 200
+
+
+def check_possible(request: Request, card: ModelCard) -> None:
+    """Raises UsageError where there is no picture to look at."""
+    if request.verify and not card.sees:
+        raise UsageError(
+            f"--verify looks at the picture again, and {card.name} reads text only",
+            f'qvq ask -m {card.name} "question"',
+        )
+
+
+def question_about(question: str, answer: str) -> str:
+    """What the second look is asked. The claimed answer is the boxed one, where there is a box."""
+    claimed = boxed(answer) or answer
+    return (
+        f"Check this answer against the picture and end with the right one: {claimed}\n\n{question}"
+    )
+
+
+def double_checked(
+    events: Iterator[Event],
+    engine: Engine,
+    plan: Plan,
+    control: Control,
+    pace: Pace,
+) -> Iterator[Event]:
+    """The same events; before `Done` a second look, and `Done` with what it found."""
+    transcript = Transcript()
+    for event in events:
+        transcript.add(event)
+        if not isinstance(event, Done) or not event.complete:
+            yield event
+        elif control.concluding or control.stopping:
+            yield Notice("check", "no second look: the answer was asked for early")
+            yield event
+        else:
+            found = yield from _look(transcript.answer, engine, plan, Control(control), pace)
+            yield Notice("check", said_of(found))
+            yield replace(event, verification=found)
+
+
+def said_of(found: Verification) -> str:
+    """`the second look agrees`."""
+    if found.agrees is None:
+        return f"the second look came to no answer ({found.stop_reason.value})"
+    if found.agrees:
+        return "the second look agrees"
+    answer = " ".join((boxed(found.answer or "") or found.answer or "").split())
+    shown = answer if len(answer) <= _SHOWN_CHARS else answer[:_SHOWN_CHARS] + "…"
+    return f"the second look differs: {shown}"
+
+
+def _look(
+    answer: str,
+    engine: Engine,
+    plan: Plan,
+    control: Control,
+    pace: Pace,
+) -> Generator[Progress, None, Verification]:
+    """Run it; only its length is shown while it runs."""
+    yield Progress(Stage.VERIFY, 0, 0)
+    budget = THINKING_TOKENS
+    if plan.budget_tokens is not None:
+        budget = min(budget, plan.budget_tokens)
+    # a model that cannot be told to conclude is held by this alone
+    most = min(plan.max_tokens, budget + plan.answer_tokens)
+    question, rounds = plan.posed(question_about(plan.question, answer))
+    prompt = engine.prompt(question, plan.pictures, plan.system, rounds, labelled=plan.labelled)
+    generation = Generation(plan.sampling, most, plan.card.thinking.closing)
+    steps = pace(engine.generate(prompt, generation, control))
+    look, written_tokens = Transcript(), 0
+    for event in supervise(steps, plan.card.thinking, control, Limits(budget, plan.answer_tokens)):
+        look.add(event)
+        if isinstance(event, ThinkingDelta | AnswerDelta):
+            written_tokens += event.tokens
+        if isinstance(event, Done):
+            return _found(answer, look, event)
+        yield Progress(Stage.VERIFY, written_tokens, 0)
+    raise AssertionError("the stream ended without Done")
+
+
+def _found(answer: str, look: Transcript, done: Done) -> Verification:
+    second = look.answer if done.complete and canonical(look.answer) else None
+    return Verification(
+        agrees=None if second is None else canonical(second) == canonical(answer),
+        answer=second,
+        thinking=look.thinking,
+        stop_reason=done.stop_reason,
+        prompt_tokens=done.stats.prompt_tokens,
+        cached_tokens=done.stats.cached_tokens,
+        generated_tokens=done.stats.generated_tokens,
+        thinking_tokens=done.stats.thinking_tokens,
+    )

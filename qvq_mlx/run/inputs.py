@@ -1,0 +1,162 @@
+"""What a question is about, read: the sources of earlier rounds again, then those that are new.
+
+Law: a follow-up is about the same bytes as the question that it follows, or it is refused: a
+source that changed, or that nobody kept, is one error that names it. The bytes of a source that
+cannot be read again go along, so that the run can keep them. All pictures together fit the context
+and the memory (`image_budget`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qvq_mlx import images
+from qvq_mlx.core.card import ModelCard, VisionLimits
+from qvq_mlx.core.clip import Clip, Visual
+from qvq_mlx.core.env import Env
+from qvq_mlx.core.errors import ImageChangedError, UsageError
+from qvq_mlx.core.events import Notice
+from qvq_mlx.core.image_options import Frames, ImageOptions
+from qvq_mlx.core.request import Request
+from qvq_mlx.core.rounds import Attachment, Shown, Source
+from qvq_mlx.images.paths import ASK, path_of, quoted
+from qvq_mlx.memory import admission
+from qvq_mlx.run import image_budget
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One source and how it is looked at. `shown`: an earlier question was about it."""
+
+    name: str
+    look: ImageOptions
+    shown: Shown | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """The pictures in the order of the prompt, what they come from, and what is to be kept."""
+
+    pictures: tuple[Visual, ...]
+    sources: tuple[Source, ...]
+    attachments: tuple[Attachment, ...]
+    notices: tuple[Notice, ...]
+
+
+def subjects_of(request: Request) -> tuple[Subject, ...]:
+    """What the request is about, patterns as the files that they stand for. Raises InputError."""
+    past = [Subject(shown.source.name, shown.source.look, shown) for shown in request.earlier]
+    new = [
+        Subject(name, request.look_at(index))
+        for index, given in enumerate(request.images)
+        for name in images.expanded(given)
+    ]
+    return (*past, *new)
+
+
+def load(
+    request: Request,
+    card: ModelCard,
+    draft: ModelCard | None,
+    env: Env,
+    image_sources: images.ImageSources,
+) -> Inputs:
+    """Everything that `request` is about. `draft` is a model that is loaded beside `card`.
+
+    Raises what `images.read` raises, and UsageError or DoesNotFitError where the pictures are more
+    than the context or the memory holds.
+    """
+    subjects = subjects_of(request)
+    question = admission.prompt_tokens(request.question, request.system or card.system or "")
+
+    def read(index: int, look: ImageOptions) -> tuple[Visual, ...]:
+        return _read(subjects[index], card.vision, image_sources, look)
+
+    def memory(wanted: int) -> int:
+        return admission.most_image_tokens(card, draft, request, wanted, env)
+
+    looks = [subject.look for subject in subjects]
+    found = image_budget.fit_images(card, looks, request.max_tokens, question, read, memory)
+    new = [visual for group in found.groups[len(request.earlier) :] for visual in group]
+    has_clip = any(isinstance(visual, Clip) for visual in new)
+    if not has_clip and any(look.frames != Frames() for look in request.looks):
+        raise UsageError(
+            "--fps, --frames and --span are for a video, and no new one is given",
+            'qvq ask VIDEO "question"',
+        )
+    return Inputs(
+        pictures=found.pictures,
+        sources=tuple(map(_source, subjects, found.groups)),
+        attachments=tuple(_attachments(subjects, found.groups, image_sources)),
+        notices=(*_unread_pages(subjects, found.groups), *found.notices),
+    )
+
+
+def _read(
+    subject: Subject, limits: VisionLimits, image_sources: images.ImageSources, look: ImageOptions
+) -> tuple[Visual, ...]:
+    shown = subject.shown
+    if shown is None:
+        return images.read(subject.name, limits, image_sources, look)
+    if shown.data is not None:
+        return images.pictures_in(subject.name, shown.data, limits, image_sources, look)
+    expected, place = shown.source.sha256, shown.source.path or subject.name
+    if not images.is_on_disk(place):
+        raise ImageChangedError(
+            f"{subject.name} cannot be read again, and its bytes (sha256 {expected[:8]}…) were not"
+            " kept",
+            'qvq ask IMAGE "question"',
+        )
+    data = images.bytes_of(place, image_sources)
+    now = hashlib.sha256(data).hexdigest()
+    if expected and now != expected:
+        raise ImageChangedError(
+            f"{subject.name} has changed since it was asked about"
+            f" (sha256 {expected[:8]}… then, {now[:8]}… now)",
+            ASK.format(quoted(path_of(place))),
+        )
+    return images.pictures_in(subject.name, data, limits, image_sources, look)
+
+
+def _source(subject: Subject, group: Sequence[Visual]) -> Source:
+    name = images.called(subject.name)
+    digest, count = group[0].sha256, len(group)
+    place = subject.shown.source.path if subject.shown is not None else None
+    return Source(name, subject.look, digest, count, place or _place(subject.name))
+
+
+def _place(source: str) -> str | None:
+    """Where a file lies, whatever the current folder is later."""
+    if not images.is_on_disk(source):
+        return None
+    return str(Path.cwd() / path_of(source))
+
+
+def _attachments(
+    subjects: Sequence[Subject],
+    groups: Sequence[Sequence[Visual]],
+    image_sources: images.ImageSources,
+) -> list[Attachment]:
+    """One for the same bytes, however often they were given."""
+    kept: dict[str, Attachment] = {}
+    for subject, group in zip(subjects, groups, strict=True):
+        digest = group[0].sha256
+        if images.is_on_disk(subject.name):
+            continue
+        if subject.shown is None:
+            kept[digest] = Attachment(digest, images.bytes_of(subject.name, image_sources))
+        elif subject.shown.data is not None:
+            kept[digest] = Attachment(digest, subject.shown.data)
+    return list(kept.values())
+
+
+def _unread_pages(subjects: Sequence[Subject], groups: Sequence[Sequence[Visual]]) -> list[Notice]:
+    """That a document has more pages than were asked for, where nobody chose."""
+    return [
+        Notice("pages", f"{first.name}: page {first.page} of {first.pages:,} is read (--page)")
+        for subject, (first, *_) in zip(subjects, groups, strict=True)
+        if first.pages > 1 and not subject.look.pages.ranges and subject.shown is None
+    ]

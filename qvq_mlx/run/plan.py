@@ -1,0 +1,220 @@
+"""A request becomes a plan: every name resolved, every picture read, every default filled in.
+
+Law: whatever can be refused is refused here, before anything heavy is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from qvq_mlx import images
+from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.clip import Visual
+from qvq_mlx.core.env import Env
+from qvq_mlx.core.errors import ModelError, NoVideoError, UsageError
+from qvq_mlx.core.events import Notice
+from qvq_mlx.core.plan import Plan
+from qvq_mlx.core.request import Request
+from qvq_mlx.core.rounds import RETOLD_BYTES, kept
+from qvq_mlx.core.setup import Checkpoint, Drafting, Setup
+from qvq_mlx.core.tokens import AnswerConstraint
+from qvq_mlx.guards.language import allowed_scripts
+from qvq_mlx.memory import admission
+from qvq_mlx.memory.choice import sees_video
+from qvq_mlx.run import double_check, inputs, rates, vote
+from qvq_mlx.settings.config import Settings
+from qvq_mlx.store import registry
+from qvq_mlx.store.inventory import is_here
+
+
+def make_plan(request: Request, env: Env, settings: Settings) -> Plan:
+    """Resolve every name and read every image. Raises a QvqError before anything heavy runs."""
+    card, folder = registry.resolve(request.model, settings.hub_cache, settings.cards_folder)
+    _check_images(request, card)
+    sampling, notices = vote.sampling_of(request, card)
+    setup = _setup(request, card, settings)
+    draft = setup.draft_model.card if setup.draft_model else None
+    named = draft if setup.drafting is Drafting.MODEL else None
+    try:
+        sight = inputs.load(request, card, named, env, image_sources_for(request, env, settings))
+    except NoVideoError as error:
+        text = f"{card.name} takes pictures only, and {error.message}"
+        raise NoVideoError(text, _with_video(env, settings)) from None
+    pictures = sight.pictures
+    if draft and setup.drafting is Drafting.AUTO:
+        # nobody asked for this one: it comes along only where there is room to spare
+        if not admission.leaves_room(card, draft, request, pictures, env):
+            setup = replace(setup, draft_model=None)
+        draft = None
+    room = admission.check(card, request, pictures, env, draft)
+    room_bytes = _room_bytes(request, card, pictures)
+    return Plan(
+        question=request.question,
+        card=card,
+        folder=folder,
+        pictures=pictures,
+        # an empty --system sends none, where the card has one
+        system=(card.system if request.system is None else request.system) or None,
+        sampling=sampling,
+        max_tokens=request.max_tokens or card.max_tokens,
+        constraint=_constraint(request, card),
+        setup=setup,
+        notices=(
+            *_piped(request),
+            *sight.notices,
+            *room.notices,
+            *notices,
+            *_said_of_rounds(request, card, room_bytes),
+        ),
+        alone=room.alone,
+        wait=request.wait,
+        budget_tokens=_budget_tokens(request, card),
+        answer_tokens=request.answer_tokens,
+        votes=request.votes,
+        verify=request.verify,
+        request=request,
+        rounds=request.rounds,
+        room_bytes=room_bytes,
+        sources=sight.sources,
+        attachments=sight.attachments,
+        follows=request.follows,
+        seen_pictures=request.seen_pictures,
+        rates=rates.known(settings.cache_folder, folder),
+    )
+
+
+def check_request(request: Request, settings: Settings) -> ModelCard:
+    """The model's card, once all was checked that needs no picture. Raises what `plan` raises."""
+    card, _ = registry.resolve(request.model, settings.hub_cache, settings.cards_folder)
+    vote.sampling_of(request, card)
+    _setup(request, card, settings)
+    _constraint(request, card)
+    _budget_tokens(request, card)
+    return card
+
+
+def image_sources_for(request: Request, env: Env, settings: Settings) -> images.ImageSources:
+    """Where pictures come from in this run."""
+    offline = "--offline" if request.offline else settings.offline
+    return images.ImageSources(env.stdin.buffer, env.environ.get("PATH"), offline)
+
+
+def _with_video(env: Env, settings: Settings) -> str:
+    """A command that leads to a model that takes videos: one that is here, else one to fetch."""
+    known = registry.cards(settings.cards_folder)
+    here = [other for other in known if other.vision.video and is_here(other, settings.hub_cache)]
+    if other := sees_video(here, env.machine()):
+        return f'qvq ask -m {other.name} VIDEO "question"'
+    offer = sees_video(known, env.machine())
+    return f"qvq pull {offer.name}" if offer else "qvq models"
+
+
+def _room_bytes(request: Request, card: ModelCard, pictures: Sequence[Visual]) -> int | None:
+    """What the text of earlier rounds may take; None: as much as it takes."""
+    room_bytes = admission.room_for_rounds_bytes(card, request, pictures)
+    return room_bytes if card.rounds else min(RETOLD_BYTES, room_bytes or RETOLD_BYTES)
+
+
+def _said_of_rounds(
+    request: Request, card: ModelCard, room_bytes: int | None
+) -> tuple[Notice, ...]:
+    """What to say of the earlier rounds, where the model does not get all of them as they were."""
+    if not request.rounds:
+        return ()
+    told, notices = len(kept(request.rounds, room_bytes)), []
+    if left := len(request.rounds) - told:
+        text = (
+            f"the oldest {left} of {len(request.rounds)} earlier questions are left out:"
+            f" there is room for {room_bytes or 0:,} bytes of them"
+        )
+        notices.append(Notice("rounds-left-out", text))
+    if not card.rounds:
+        last = f"{told} earlier questions and answers" if told > 1 else "the last one"
+        text = f"{card.name} knows one round only: it is asked anew, and told {last} in words"
+        notices.append(Notice("one-round", text))
+    return tuple(notices)
+
+
+def _piped(request: Request) -> tuple[Notice, ...]:
+    """The receipt for text that came through stdin."""
+    count = request.piped_characters
+    if not count:
+        return ()
+    role = "are the question" if count == len(request.question) else "follow the question"
+    return (Notice("stdin", f"{count:,} characters from stdin {role}"),)
+
+
+def _check_images(request: Request, card: ModelCard) -> None:
+    """Images for a model that sees, and for no other. Raises UsageError."""
+    named = (*(shown.source.name for shown in request.earlier), *request.images)
+    if card.sees and not named:
+        raise UsageError(
+            f"no image is given, and {card.name} is asked about images", 'qvq ask IMAGE "question"'
+        )
+    if named and not card.sees:
+        raise UsageError(
+            f"{card.name} reads text only, and {named[0]} is an image",
+            f'qvq ask -m {card.name} "question"',
+        )
+    double_check.check_possible(request, card)
+
+
+def _constraint(request: Request, card: ModelCard) -> AnswerConstraint | None:
+    """What the answer is held to; None for nothing. Raises UsageError."""
+    if request.schema and request.verify:
+        raise UsageError("--schema and --verify exclude each other", "qvq ask --help")
+    scripts = allowed_scripts(request.question, request.lang)
+    if not request.schema and scripts is None:
+        return None
+    return AnswerConstraint(card.thinking, request.schema, scripts)
+
+
+def _budget_tokens(request: Request, card: ModelCard) -> int | None:
+    """The thinking that the model may do; None: no bounds. Raises UsageError."""
+    if card.thinking.closing:
+        return card.thinking.budget_tokens if request.budget is None else request.budget.tokens
+    if request.budget is not None and request.budget.tokens is not None:
+        raise UsageError(
+            f"--budget bounds the thinking, and {card.name} cannot be told to conclude",
+            f'qvq ask -m {card.name} --budget none IMAGE "question"',
+        )
+    return None
+
+
+def _setup(request: Request, card: ModelCard, settings: Settings) -> Setup:
+    """Who drafts, and what may be kept. Raises a ModelError or UsageError for a draft model that
+    the user named; one that only the card names is left out where it does not serve.
+    """
+    drafting, name = Drafting.MODEL, request.draft
+    if request.draft in (Drafting.AUTO, Drafting.NONE, Drafting.LOOKUP):
+        drafting = Drafting(request.draft)
+        name = card.draft if drafting is Drafting.AUTO else ""
+    if request.votes > 1:
+        if drafting not in (Drafting.AUTO, Drafting.NONE):
+            raise UsageError("--vote and --draft exclude each other", "qvq ask --help")
+        drafting, name = Drafting.NONE, ""  # samples side by side are not drafted for
+    draft_model: Checkpoint | None = None
+    if name:
+        try:
+            draft_model = _draft_model(name, card, settings)
+        except (ModelError, UsageError):
+            if drafting is Drafting.MODEL:
+                raise
+    return Setup(
+        drafting=drafting,
+        draft_model=draft_model,
+        cache_folder=settings.cache_folder if request.use_cache else None,
+        cache_max_bytes=settings.cache_max_bytes,
+    )
+
+
+def _draft_model(name: str, card: ModelCard, settings: Settings) -> Checkpoint:
+    draft, folder = registry.resolve(name, settings.hub_cache, settings.cards_folder)
+    sees_less = card.vision.video and not draft.vision.video
+    if sees_less or (draft.sees, draft.vision.factor_px) != (card.sees, card.vision.factor_px):
+        raise UsageError(
+            f"{draft.name} cannot draft for {card.name}: it does not see the same image tokens",
+            "qvq ask --draft lookup ...",
+        )
+    return Checkpoint(draft, folder)

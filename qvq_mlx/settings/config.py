@@ -1,0 +1,336 @@
+"""What the user set outside of the command line: a config file and QVQ_ variables.
+
+Law: defaults < config file < environment < flags, and nothing else in the project reads an
+environment variable of qvq's or of the Hugging Face cache.
+
+    ~/.config/qvq/config.toml      model = "tiny"
+                                   thinking = "line"     # tail, full, line, none
+                                   save = false          # keep no history
+                                   plain = true          # lines that stay, for a screen reader
+
+    QVQ_MODEL QVQ_THINKING QVQ_SAVE QVQ_PLAIN QVQ_HOME QVQ_CACHE_MAX QVQ_DEBUG QVQ_PACE QVQ_STALL_S
+    QVQ_STDIN_S QVQ_OFFLINE HF_HUB_OFFLINE HF_HUB_CACHE HF_HOME HF_ENDPOINT HF_TOKEN HF_TOKEN_PATH
+
+QVQ_CACHE_MAX=2GiB caps the image-prefix cache (0: keep nothing). QVQ_PACE=8 holds a fast model to
+8 tokens/s, to see what the screen does with a slow one. QVQ_OFFLINE=1 or HF_HUB_OFFLINE=1: no
+model and no picture is fetched.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qvq_mlx.core.env import Env
+from qvq_mlx.core.errors import ConfigError, UsageError
+from qvq_mlx.core.request import ThinkingView
+from qvq_mlx.core.sizes import parse_size
+
+if TYPE_CHECKING:  # every command reads the settings, and few need these
+    from qvq_mlx.records.models import Setting
+    from qvq_mlx.store.download import HubAccess
+
+DEFAULT_CACHE_MAX = "4GiB"
+
+_ENDPOINT = "https://huggingface.co"
+_DEFAULTS: dict[str, str | None] = {
+    "model": None,
+    "thinking": None,
+    "save": "true",
+    "plain": "false",
+}
+KEYS = tuple(_DEFAULTS)
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"0", "false", "no", "off"}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that holds for every command. Paths are absolute and need not exist.
+
+    `pace_tokens_per_s` 0: as fast as it goes. `offline` names the variable that forbids the
+    network, '' where none does.
+    """
+
+    model: str | None
+    view: ThinkingView | None
+    save: bool
+    plain: bool
+    pace_tokens_per_s: float
+    history_folder: Path
+    hub_cache: Path
+    cache_folder: Path
+    cache_max_bytes: int
+    cards_folder: Path
+    offline: str = ""
+
+
+def read(env: Env) -> Settings:
+    """The settings in force. Raises ConfigError for a value or key that is not allowed."""
+    return _settings(env, _file(path_of(env)) | _variables(env))
+
+
+def defaults(env: Env) -> Settings:
+    """The defaults, in the user's places: for who has to go on where `read` raises."""
+    places = {
+        name: value
+        for name, value in env.environ.items()
+        if not name.startswith("QVQ_") or name == "QVQ_HOME"
+    }
+    return _settings(replace(env, environ=places), {})
+
+
+def _settings(env: Env, values: dict[str, Any]) -> Settings:
+    home = _path(env, "QVQ_HOME")
+    config_folder = path_of(env).parent
+    data_folder = home or _xdg(env, "XDG_DATA_HOME", ".local/share") / "qvq"
+    return Settings(
+        model=_model(values.get("model")),
+        view=_view(values.get("thinking")),
+        save=_flag("save", values.get("save", True)),
+        plain=_flag("plain", values.get("plain", False)),
+        pace_tokens_per_s=_number("QVQ_PACE", env.environ.get("QVQ_PACE", "") or "0"),
+        history_folder=data_folder / "history",
+        hub_cache=_hub_cache(env),
+        cache_folder=home / "cache" if home else _caches(env),
+        cache_max_bytes=_size("QVQ_CACHE_MAX", env.environ.get("QVQ_CACHE_MAX", "")),
+        cards_folder=config_folder / "models",
+        offline=_offline(env),
+    )
+
+
+def as_wished(env: Env) -> Env:
+    """The world with a terminal that is not drawn over, where the user wants plain lines.
+
+    Never raises: what is wrong with the config is for the command to say, which reads it.
+    """
+    try:
+        plain = read(env).plain
+    except ConfigError:
+        return env
+    return replace(env, environ={**env.environ, "TERM": "dumb"}) if plain else env
+
+
+def path_of(env: Env) -> Path:
+    """The config file. It need not exist."""
+    folder = _path(env, "QVQ_HOME") or _xdg(env, "XDG_CONFIG_HOME", ".config") / "qvq"
+    return folder / "config.toml"
+
+
+def described(env: Env) -> tuple[Setting, ...]:
+    """Every key with the value in force. Raises ConfigError as `read` does."""
+    from qvq_mlx.records.models import Setting
+
+    read(env)
+    path, variables = path_of(env), _variables(env)
+    values = _file(path)
+    found = []
+    for key in KEYS:
+        if key in variables:
+            found.append(Setting(key, variables[key], f"QVQ_{key.upper()}"))
+        elif key in values:
+            found.append(Setting(key, _text(values[key]), str(path)))
+        else:
+            found.append(Setting(key, _DEFAULTS[key], "default"))
+    return tuple(found)
+
+
+def checked(key: str, text: str) -> str | bool:
+    """The value that `text` means for `key`. Raises ConfigError for a key or value not allowed."""
+    match _known(key):
+        case "thinking":
+            view = _view(text)
+            assert view is not None
+            return str(view)
+        case "save" | "plain":
+            return _flag(key, text)
+        case _:
+            if not text.strip() or not text.isprintable():
+                raise ConfigError(f"{key} is {text!r}; it can be a model's name", "qvq models")
+            return text
+
+
+def _known(key: str) -> str:
+    if key not in KEYS:
+        raise ConfigError(f"unknown key {key!r}; known: {', '.join(KEYS)}", "qvq config list")
+    return key
+
+
+def store(env: Env, key: str, value: str | bool | None) -> Path:
+    """Set `key` in the config file, or remove it (None); the rest of the file stays.
+
+    The file is replaced in one step. Returns its path. Raises ConfigError.
+    """
+    from qvq_mlx.settings.toml_edit import with_value
+
+    _known(key)
+    path = path_of(env)
+    _file(path)  # a file that is wrong already is not made worse
+    place = path.resolve()  # a link to a file elsewhere stays a link
+    try:
+        text = place.read_text(encoding="utf-8") if place.exists() else ""
+        text = with_value(text, key, value)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        beside = place.with_name(f".{place.name}.{os.getpid()}")
+        try:
+            beside.write_text(text, encoding="utf-8")
+            beside.replace(place)
+        finally:
+            beside.unlink(missing_ok=True)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be changed: {error}", f"ls -l {path.parent}") from error
+    return path
+
+
+def hub(env: Env) -> HubAccess:
+    """Where models are downloaded from, and with which token. Raises ConfigError, and UsageError
+    where nothing may be fetched.
+    """
+    if _offline(env) == "QVQ_OFFLINE":  # huggingface_hub knows of its own variable
+        raise UsageError("QVQ_OFFLINE is set: nothing is fetched", "unset QVQ_OFFLINE")
+    from qvq_mlx.store.download import HubAccess
+
+    endpoint = env.environ.get("HF_ENDPOINT", "").rstrip("/") or _ENDPOINT
+    if not endpoint.startswith(("https://", "http://")):
+        raise ConfigError(f"HF_ENDPOINT is {endpoint!r}; it can be an http or https address")
+    stall_s = _number("QVQ_STALL_S", env.environ.get("QVQ_STALL_S", "") or "30", "seconds")
+    return HubAccess(endpoint, _token(env), stall_s or 30.0)
+
+
+def stdin_silence_s(env: Env) -> float:
+    """How long a pipe on stdin may say nothing. Raises ConfigError."""
+    return _number("QVQ_STDIN_S", env.environ.get("QVQ_STDIN_S", "") or "30", "seconds") or 30.0
+
+
+def licences_file(env: Env) -> Path:
+    """Which licences were accepted."""
+    home = _path(env, "QVQ_HOME")
+    return (home or _xdg(env, "XDG_DATA_HOME", ".local/share") / "qvq") / "licences.json"
+
+
+def debugging(env: Env) -> bool:
+    """Whether a bug shows its traceback. Never raises: it is asked when something went wrong."""
+    return env.environ.get("QVQ_DEBUG", "").strip().lower() in _TRUE
+
+
+def _file(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}", f"cat {path}") from error
+    import tomllib  # most people have no such file
+
+    try:
+        values = tomllib.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"{path} cannot be read: {error}", f"cat {path}") from error
+    for key in values:
+        if key not in KEYS:
+            raise ConfigError(f"{path}: unknown key {key!r}; known: {', '.join(KEYS)}")
+    return values
+
+
+def _variables(env: Env) -> dict[str, str]:
+    """The keys that the environment sets."""
+    named = {key: env.environ.get(f"QVQ_{key.upper()}") for key in KEYS}
+    return {key: value for key, value in named.items() if value is not None}
+
+
+def _model(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _view(value: object) -> ThinkingView | None:
+    if value is None:
+        return None
+    try:
+        return ThinkingView(str(value))
+    except ValueError:
+        known = ", ".join(ThinkingView)
+        raise ConfigError(f"thinking is {value!r}; it can be {known}") from None
+
+
+def _offline(env: Env) -> str:
+    """The variable that forbids the network, if one does. Both are read as huggingface_hub does."""
+    names = ("QVQ_OFFLINE", "HF_HUB_OFFLINE")
+    return next((name for name in names if env.environ.get(name, "").lower() in _TRUE), "")
+
+
+def _flag(name: str, value: object) -> bool:
+    text = str(value).strip().lower()
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    raise ConfigError(f"{name} is {value!r}; it can be 0 or 1")
+
+
+def _number(name: str, value: str, unit: str = "tokens/s") -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < math.inf:
+        raise ConfigError(f"{name} is {value!r}; it can be a number of {unit}, or 0")
+    return number
+
+
+def _size(name: str, value: str) -> int:
+    """Bytes. Raises ConfigError."""
+    found = parse_size(value or DEFAULT_CACHE_MAX)
+    if found is None:
+        raise ConfigError(f"{name} is {value!r}; it can be a size such as 4GiB, or 0")
+    return found
+
+
+def _token(env: Env) -> str:
+    """`HF_TOKEN`, or what `hf auth login` saved; empty where neither is there."""
+    if token := env.environ.get("HF_TOKEN", "").strip():
+        return token
+    saved = _path(env, "HF_TOKEN_PATH") or _hugging_face(env) / "token"
+    try:
+        return saved.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return ""
+
+
+def _hub_cache(env: Env) -> Path:
+    """Where Hugging Face tools keep snapshots. Source: huggingface_hub's constants."""
+    if cache := _path(env, "HF_HUB_CACHE"):
+        return cache
+    return _hugging_face(env) / "hub"
+
+
+def _hugging_face(env: Env) -> Path:
+    return _path(env, "HF_HOME") or _xdg(env, "XDG_CACHE_HOME", ".cache") / "huggingface"
+
+
+def _caches(env: Env) -> Path:
+    """Where this system keeps what may be lost."""
+    if sys.platform == "darwin":
+        return env.home / "Library" / "Caches" / "qvq"
+    return _xdg(env, "XDG_CACHE_HOME", ".cache") / "qvq"
+
+
+def _xdg(env: Env, name: str, default: str) -> Path:
+    return _path(env, name) or env.home / default
+
+
+def _path(env: Env, name: str) -> Path | None:
+    """The variable as an absolute path; None where it is unset or empty."""
+    value = env.environ.get(name, "")
+    if not value:
+        return None
+    if value == "~" or value.startswith("~/"):
+        return env.home / value[2:]
+    return Path(value).absolute()

@@ -1,0 +1,240 @@
+"""The memory formula, its verdicts, and what the documents say of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from qvq_mlx.core.errors import DoesNotFitError, ExitCode
+from qvq_mlx.core.machine import Machine
+from qvq_mlx.core.picture import Picture
+from qvq_mlx.core.request import Request
+from qvq_mlx.memory import admission
+from qvq_mlx.memory.choice import best, instead, may_be_default
+from qvq_mlx.memory.estimate import (
+    Use,
+    Verdict,
+    estimate,
+    estimate_for,
+    kv_bytes_per_token,
+    tokens_per_s,
+    typical,
+    working_set_of,
+)
+from qvq_mlx.memory.machine import hypothetical
+from qvq_mlx.store import registry
+from tests.conftest import ROOT, World
+from tools.memory import PHOTO_PX, photo_use
+
+Build = Callable[..., World]
+GIB = 2**30
+CARDS = registry.cards()
+BY_NAME = {model.name: model for model in CARDS}
+BADNESS = {Verdict.YES: 0, Verdict.TIGHT: 1, Verdict.NO: 2}
+tokens = st.integers(0, 100_000)
+memories = st.integers(GIB, 1024 * GIB)
+cards = st.sampled_from(CARDS).map(
+    lambda card: replace(card, download_bytes=card.download_bytes or 6_000_000)
+)
+
+
+def card(name: str = "qvq"):
+    return registry.find(name)
+
+
+def badness(model, machine: Machine, use: Use) -> int:
+    return BADNESS[estimate_for(model, machine, use).verdict]
+
+
+@pytest.mark.parametrize(
+    ("name", "kib"),
+    [
+        ("qvq", 320),
+        ("qwen2.5-vl-32b", 256),
+        ("qwq", 256),
+        ("qwen3-vl-8b-thinking", 144),
+        ("qwen3-vl-4b-thinking", 144),
+        ("qwen2-vl-7b", 56),
+        ("qwen2.5-vl-3b", 36),
+        ("qwen2-vl-2b", 28),
+    ],
+)
+def test_kv_bytes_per_token(name: str, kib: int) -> None:
+    shape = card(name).shape
+    assert shape is not None
+    assert kv_bytes_per_token(shape) == kib * 1024
+
+
+@pytest.mark.parametrize(
+    ("name", "memory_gib", "verdict"),
+    [
+        ("qvq", 48, "no"),
+        ("qvq", 64, "tight"),
+        ("qvq", 128, "yes"),
+        ("qvq-3bit", 48, "tight"),
+        ("qvq-6bit", 96, "tight"),
+        ("qvq-8bit", 96, "no"),
+        ("qvq-8bit", 128, "yes"),
+    ],
+)
+def test_which_quantization_fits_which_mac(name: str, memory_gib: int, verdict: str) -> None:
+    model = card(name)
+    assert estimate_for(model, hypothetical(memory_gib * GIB), typical(model)).verdict == verdict
+
+
+@given(cards, memories, memories, tokens, tokens, tokens, st.booleans())
+def test_more_memory_is_never_worse(
+    model, one: int, other: int, image: int, prompt: int, budget: int, fused: bool
+) -> None:
+    use = Use(image, prompt, budget, 0)
+    small, large = (replace(hypothetical(m), fused_attention=fused) for m in sorted((one, other)))
+    assert badness(model, large, use) <= badness(model, small, use)
+
+
+@given(cards, memories, tokens, tokens, tokens, tokens, st.booleans())
+def test_more_tokens_are_never_better(
+    model, memory: int, one: int, other: int, image: int, budget: int, fused: bool
+) -> None:
+    machine = replace(hypothetical(memory), fused_attention=fused)
+    less, more = sorted((one, other))
+    images = [badness(model, machine, Use(n, 100, budget, 0)) for n in (less, more)]
+    budgets = [badness(model, machine, Use(image, 100, n, 0)) for n in (less, more)]
+    answers = [badness(model, machine, Use(image, 100, budget, n)) for n in (less, more)]
+    for verdicts in (images, budgets, answers):
+        assert verdicts == sorted(verdicts)
+
+
+def test_what_is_not_known_is_not_judged() -> None:
+    model = card()
+    assert estimate(model, Machine(), 1, 1, 1, 1).verdict is Verdict.UNKNOWN
+    unknown = replace(model, download_bytes=0)
+    assert estimate(unknown, hypothetical(GIB), 1, 1, 1, 1).verdict is Verdict.UNKNOWN
+    shapeless = estimate(replace(model, shape=None), hypothetical(64 * GIB), 1, 1, 1, 1)
+    assert (shapeless.verdict, shapeless.kv_bytes) == (Verdict.TIGHT, None)
+    assert any("unknown" in line for line in shapeless.lines())
+
+
+def test_speed_is_bandwidth_over_bytes() -> None:
+    model = card()
+    machine = Machine(chip="Apple M2 Max", bandwidth_bytes_per_s=400e9)
+    assert tokens_per_s(model, machine) == pytest.approx(400e9 / 41.3e9 * 0.8)
+    ultra = Machine(chip="Apple M2 Ultra", bandwidth_bytes_per_s=800e9)
+    assert tokens_per_s(model, ultra) == pytest.approx(800e9 / 41.3e9 * 0.63)
+    assert tokens_per_s(model, Machine()) is None
+
+
+def test_the_default_is_never_research_only_embedded_unseeing_or_unconfirmed() -> None:
+    for model in CARDS:
+        if not model.rank or model.licence == "Qwen-Research" or not model.sees:
+            assert not may_be_default(model)
+        if "repo" in model.unconfirmed:
+            assert not may_be_default(model)
+
+
+@given(memories)
+def test_the_default_fits(memory: int) -> None:
+    machine = hypothetical(memory)
+    found = best(CARDS, machine)
+    if found is not None:
+        assert estimate_for(found, machine, typical(found)).verdict is not Verdict.NO
+
+
+def test_the_default_by_memory() -> None:
+    names = {
+        m: found.name for m in (8, 16, 64, 128) if (found := best(CARDS, hypothetical(m * GIB)))
+    }
+    assert names == {
+        8: "qwen2-vl-2b",
+        16: "qwen2.5-vl-7b",
+        64: "qwen3-vl-32b-thinking",
+        128: "qvq-72b-preview",
+    }
+
+
+@given(st.integers(8, 200), st.integers(0, 60_000))
+def test_what_is_offered_instead_fits(memory_gib: int, budget: int) -> None:
+    machine, model = hypothetical(memory_gib * GIB), BY_NAME["qvq-72b-preview"]
+    use = replace(typical(model), budget_tokens=budget)
+    for what, command in instead(model, CARDS, machine, use):
+        if "--budget" in command:
+            _, _, name, *options = command.split()
+            given = dict(zip(options[::2], map(int, options[1::2]), strict=True))
+            tokens = given.get("--detail", use.image_tokens)
+            other = replace(use, budget_tokens=given["--budget"], image_tokens=tokens)
+            assert estimate_for(BY_NAME[name], machine, other).verdict is not Verdict.NO, what
+
+
+def test_working_set_is_monotonic_at_its_step() -> None:
+    assert working_set_of(36 * GIB - 1) < working_set_of(36 * GIB) == 27 * GIB
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> str:
+    path = tmp_path / "photo.png"
+    Image.new("L", PHOTO_PX).save(path)
+    return str(path)
+
+
+@pytest.mark.parametrize("memory", ["48GiB", "64GiB", "128GiB"])
+@pytest.mark.parametrize("budget", [4096, 32768])
+def test_the_command_says_what_the_document_says(
+    world: Build, photo: str, memory: str, budget: int
+) -> None:
+    arguments = ("fit", "qvq", "--memory", memory, "--image", photo, "--budget", str(budget))
+    w = world()
+    code = w.run(*arguments, "--json")
+    document = json.loads(w.out)
+    needed = document["needed_bytes"] / GIB
+    limit = document["estimate"]["working_set_bytes"] / GIB
+    row = (
+        f"| {memory[:-3]} GiB | {budget:,} | {needed:.1f} GiB | {limit:.1f} GiB"
+        f" | {document['verdict']} |"
+    )
+    assert row in (ROOT / "docs/memory.md").read_text(encoding="utf-8")
+    assert code == (ExitCode.NO_MEMORY if document["verdict"] == "no" else ExitCode.OK)
+    assert document["use"]["image_tokens"] == photo_use(card(), budget).image_tokens
+    w = world()
+    assert w.run(*arguments) == code
+    assert f"verdict\t{document['verdict']}: " in w.out
+
+
+def test_without_a_name_it_is_the_best_that_fits(world: Build) -> None:
+    w = world()
+    assert w.run("fit", "--memory", "128 GB") == ExitCode.OK
+    assert w.out.startswith("model\tqvq-72b-preview\n")
+
+
+def test_a_size_that_is_none_is_refused(world: Build) -> None:
+    for text in ("much", "0", "-1GiB", "64XB", "1e9"):
+        w = world()
+        assert w.run("fit", "qvq", f"--memory={text}") == ExitCode.USAGE
+        assert "qvq fit --memory 64GiB" in w.err
+
+
+def test_fit_does_not_need_to_know_the_machine(world: Build) -> None:
+    w = world()
+    assert w.run("fit", "qvq") == ExitCode.OK
+    assert "needed; this machine's memory is not known" in w.out
+
+
+def test_every_sample_of_a_vote_has_a_kv_cache_of_its_own(world: Build) -> None:
+    model = card()
+    request = Request("What?", ("cat.heic",), model.name)
+    pictures = [Picture("cat.heic", 4000, 3000, 1148, 868, 1271, "", b"")]
+    needed = {}
+    for votes in (1, 2, 5):
+        # a Mac on which the model just does not fit tells its needs
+        env = replace(world([]).env, machine=lambda: replace(Machine(), working_set_bytes=GIB))
+        with pytest.raises(DoesNotFitError) as refused:
+            admission.check(model, replace(request, votes=votes), pictures, env)
+        needed[votes] = float(refused.value.message.split(": ")[1].split(" GiB")[0])
+    kv_gib = kv_bytes_per_token(model.shape) * 9728 / GIB  # 8,192 + 1,271 and the prompt, rounded
+    assert needed[2] - needed[1] == pytest.approx(kv_gib, abs=0.11)
+    assert needed[5] - needed[1] == pytest.approx(4 * kv_gib, abs=0.11)

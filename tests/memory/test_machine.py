@@ -1,0 +1,98 @@
+"""Facts of a computer, from what its commands print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qvq_mlx.memory.machine import Host, bandwidth_of, read_machine
+
+SYSCTL = (
+    "machdep.cpu.brand_string: Apple M4 Max\nhw.memsize: 68719476736\niogpu.wired_limit_mb: 0\n"
+)
+VM_STAT = """Mach Virtual Memory Statistics: (page size of 16384 bytes)
+Pages free:                               10.
+Pages active:                             99.
+Pages inactive:                           20.
+Pages speculative:                         3.
+Pages purgeable:                           4.
+"""
+
+
+def mac(**said: str) -> Host:
+    outputs = {
+        "sysctl": SYSCTL,
+        "vm_stat": VM_STAT,
+        "pmset": "Now drawing from 'Battery Power'\n",
+        "ioreg": '      "gpu-core-count" = 40\n',
+    } | said
+    return Host("darwin", lambda command: outputs[command[0]], _no_file, lambda _folder: 5)
+
+
+def _no_file(path: str) -> str:
+    raise FileNotFoundError(path)
+
+
+def test_a_mac() -> None:
+    machine = read_machine(Path("/nowhere/at/all"), mac())
+    assert machine.chip == "Apple M4 Max"
+    assert machine.memory_bytes == 64 * 2**30
+    assert machine.working_set_bytes == 48 * 2**30
+    assert machine.working_set_source == "estimated: 75 % of 64 GiB"
+    assert machine.available_bytes == 37 * 16384
+    assert (machine.power, machine.free_disk_bytes) == ("battery", 5)
+    assert machine.bandwidth_bytes_per_s == 546e9
+    assert machine.fused_attention
+
+
+def test_a_wired_limit_that_was_set() -> None:
+    said = SYSCTL.replace("limit_mb: 0", "limit_mb: 57344")
+    machine = read_machine(Path("/"), mac(sysctl=said, ioreg=""))
+    assert machine.working_set_bytes == machine.wired_limit_bytes == 56 * 2**30
+    assert machine.working_set_source == "iogpu.wired_limit_mb"
+    assert machine.bandwidth_bytes_per_s == 410e9
+
+
+@pytest.mark.parametrize("system", ["darwin", "linux"])
+def test_a_system_that_says_nothing(system: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> str:
+        raise OSError("no")
+
+    machine = read_machine(Path("/"), Host(system, fail, fail, fail))  # type: ignore[arg-type]
+    assert (machine.chip, machine.power, machine.free_disk_bytes) == (None, None, None)
+    nonsense = Host(system, lambda _command: "\x00: ?\n::", lambda _path: "MemTotal: much", fail)
+    assert read_machine(Path("/"), nonsense).chip is None  # type: ignore[arg-type]
+
+
+def test_linux_in_a_container() -> None:
+    files = {
+        "/proc/meminfo": "MemTotal:       33554432 kB\nMemAvailable:   1024 kB\n",
+        "/proc/cpuinfo": "processor\t: 0\nmodel name\t: Some CPU\n",
+        "/sys/fs/cgroup/memory.max": f"{2**34}\n",
+    }
+    host = Host("linux", lambda _command: "", files.__getitem__, lambda _folder: 5)
+    machine = read_machine(Path("/"), host)
+    assert (machine.chip, machine.memory_bytes) == ("Some CPU", 2**34)
+    assert machine.available_bytes == 2**20
+    assert not machine.fused_attention
+
+
+def test_this_computer() -> None:
+    machine = read_machine(Path("/nowhere"))
+    assert machine.memory_bytes
+    assert machine.free_disk_bytes
+
+
+@pytest.mark.parametrize(
+    ("chip", "cores", "rate"),
+    [
+        ("Apple M2 Max", None, 400e9),
+        ("Apple M4 Max", 32, 410e9),
+        ("Apple M5 Max", 40, 614e9),
+        ("Apple M9", 10, None),
+        (None, None, None),
+    ],
+)
+def test_bandwidth(chip: str | None, cores: int | None, rate: float | None) -> None:
+    assert bandwidth_of(chip, cores) == rate

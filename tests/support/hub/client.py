@@ -1,0 +1,51 @@
+"""One pull of the loopback hub, with patience that a test can afford.
+
+Imported by the processes that are killed, so it loads all that a pull needs at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx2  # noqa: F401
+import huggingface_hub.file_download  # noqa: F401
+
+from qvq_mlx.store import hub
+from qvq_mlx.store.download import HubAccess, Listing, PullEvent
+from qvq_mlx.store.layout import RepoFolder
+from tests.support.hub.server import REPO
+
+STALL_S = 0.08
+
+
+def access(endpoint: str, token: str = "", tries: int = 3) -> HubAccess:
+    return HubAccess(endpoint, token, stall_s=STALL_S, retry_s=0.001, tries=tries)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def listing(endpoint: str, token: str = "", revision: str = "main") -> Listing:
+    return hub.listing(REPO, revision, access(endpoint, token), hub.RealPace(), now)
+
+
+def pull(
+    endpoint: str,
+    cache: Path,
+    token: str = "",
+    disk: hub.Disk | None = None,
+    again: Collection[str] = (),
+    tries: int = 3,
+) -> Iterator[PullEvent]:
+    found = listing(endpoint, token)
+    where = RepoFolder(cache, REPO)
+    how = access(endpoint, token, tries)
+    return hub.pull(where, found, how, now, disk or hub.Disk(), again)
+
+
+def pull_all(endpoint: str, cache: str) -> None:
+    for _ in pull(endpoint, Path(cache)):
+        pass
