@@ -15,11 +15,14 @@ ignored. A relative path begins at the file's own folder.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import InputError, UsageError
+from qvq_mlx.images.folders import pictures_in
 
 _HINT = 'qvq batch IMAGE... -Q "question" -o out.jsonl'
 
@@ -31,6 +34,26 @@ class Item:
     images: tuple[str, ...]
     question: str
     id: str | int | None = None
+
+
+def read_items(
+    env: Env, paths: Sequence[str], questions: Sequence[str], lines: str | None
+) -> list[Item]:
+    """Every item of a command line, in the order of asking. `lines` names a JSON Lines file; `-`
+    is stdin.
+
+    Raises UsageError where there is nothing to ask, InputError for a file that cannot be read.
+    """
+    if any(not question.strip() for question in questions):
+        raise UsageError("the question is empty", _HINT)
+    found = from_paths(pictures_in(paths), questions)
+    if lines is not None:
+        name, text, folder = _read_lines(env, lines)
+        found += from_lines(name, text, folder, questions)
+    if not found:
+        what = "no image is given" if lines is None else f"{lines} has no line"
+        raise UsageError(what, _HINT)
+    return grouped(found)
 
 
 def from_paths(paths: Sequence[str], questions: Sequence[str]) -> list[Item]:
@@ -56,6 +79,22 @@ def grouped(items: Iterable[Item]) -> list[Item]:
     for item in items:
         groups.setdefault(item.images, []).append(item)
     return [item for group in groups.values() for item in group]
+
+
+def _read_lines(env: Env, given: str) -> tuple[str, str, Path]:
+    """The file's name for errors, its text, and the folder that its paths begin at."""
+    try:
+        if given == "-":
+            content, folder = env.stdin.buffer.read(), Path()
+        else:
+            path = Path(given).expanduser()
+            content, folder = path.read_bytes(), path.parent
+        return given, content.decode("utf-8-sig"), folder
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise InputError(f"{given} cannot be read: {why}", "qvq batch --help") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{given} is no UTF-8 text", f"file {shlex.quote(given)}") from error
 
 
 def _of_line(place: str, line: str, folder: Path, questions: Sequence[str]) -> list[Item]:

@@ -82,11 +82,13 @@ def batch(
     on where it was ended, by whatever. Exit code 0 where every item has an answer.
     """
     from qvq_mlx.batch import Batch
-    from qvq_mlx.cli.batching import Place, items_of, run
+    from qvq_mlx.batch.items import read_items
+    from qvq_mlx.batch.run import Target, failure, run, summary
     from qvq_mlx.cli.choose import model_for
     from qvq_mlx.cli.schema import read_schema
     from qvq_mlx.guards.budget import parse_budget
     from qvq_mlx.guards.language import parse_lang
+    from qvq_mlx.render.batched import BatchProgress
     from qvq_mlx.settings import config
 
     env: Env = context.obj
@@ -97,7 +99,7 @@ def batch(
             raise UsageError(f"{name} needs the file of -o", _HINT)
     if offline or settings.offline:
         env.forbid_network()
-    found = items_of(env, paths or [], questions or [], items)
+    found = read_items(env, paths or [], questions or [], items)
     look = ImageOptions(
         detail=Detail.AUTO if detail is None else parse_detail(detail),
         crop=None if crop is None else parse_crop(crop),
@@ -122,5 +124,12 @@ def batch(
         looks=(look,),
         offline=offline,
     )
-    place = Place(file, table, retry_errors=retry_errors)
-    return run(Batch(request, env, settings), found, place, env, quiet=quiet, verbose=verbose)
+    lines = verbose or (file is None and env.stdout.isatty())
+    screen = BatchProgress(env, len(found), quiet=quiet, lines=lines)
+    target = Target(file, table, retry_errors)
+    counts = run(Batch(request, env, settings), found, target, env, screen)
+    if file is not None:
+        screen.summed_up(summary(counts, file))
+    if (error := failure(counts, file)) is not None:
+        raise error
+    return 0

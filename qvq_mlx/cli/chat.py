@@ -146,7 +146,7 @@ class Talk:
 
     def _typed(self, read: Callable[[], str]) -> str:
         """A line; SIGTERM and SIGHUP end the process once the terminal is put back."""
-        from qvq_mlx.cli.interrupts import stoppable
+        from qvq_mlx.run.signals import stoppable
 
         with stoppable("what was typed is dropped", ""):
             return read()

@@ -20,12 +20,12 @@ def export(
     ] = "main",
 ) -> None:
     """Write a downloaded model into one file, with its hashes."""
-    from qvq_mlx.cli.interrupts import stoppable
     from qvq_mlx.cli.places import present
     from qvq_mlx.core.errors import ModelNotOnDiskError
     from qvq_mlx.core.sizes import size
     from qvq_mlx.render.clean import shown
     from qvq_mlx.render.transfers import Transfers
+    from qvq_mlx.run.signals import stoppable
     from qvq_mlx.store import archive
     from qvq_mlx.store.verify import links
 

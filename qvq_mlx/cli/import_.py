@@ -16,10 +16,10 @@ def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE.tar", help="What qvq export wrote.")],
 ) -> None:
     """Put an exported model into the cache, after every hash was checked."""
-    from qvq_mlx.cli.interrupts import stoppable
     from qvq_mlx.core.sizes import size
     from qvq_mlx.render.clean import clean_line
     from qvq_mlx.render.transfers import Transfers
+    from qvq_mlx.run.signals import stoppable
     from qvq_mlx.settings import config
     from qvq_mlx.store import archive
     from qvq_mlx.store.download import Listing

@@ -80,7 +80,7 @@ def show_run(env: Env, prefix: str | None, form: Form, *, play: bool | None) -> 
         from qvq_mlx.render.viewer import can_view, view
 
         if can_view(env):
-            from qvq_mlx.cli.interrupts import stoppable
+            from qvq_mlx.run.signals import stoppable
 
             with stoppable("nothing was changed", command):
                 view(_story(run), env)

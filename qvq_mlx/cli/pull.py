@@ -59,7 +59,7 @@ def pull(
 ) -> None:
     """Download a model; an interrupted download goes on where it stopped."""
     wish = Wish(model, revision, tuple(repair or ()), yes, dry_run, as_json)
-    from qvq_mlx.cli.interrupts import stoppable
+    from qvq_mlx.run.signals import stoppable
 
     with stoppable("what came is kept", wish.command):
         run(wish, context.obj)

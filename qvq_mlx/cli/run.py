@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from qvq_mlx import render
-from qvq_mlx.cli.interrupts import Interrupts, ending, handled
 from qvq_mlx.cli.pointed import Pointed
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ExitCode, NoAnswerError, SchemaError
@@ -23,6 +22,7 @@ from qvq_mlx.render.plain import Together
 from qvq_mlx.run.ask import ask
 from qvq_mlx.run.plan import make_plan
 from qvq_mlx.run.resident import ResidentModel
+from qvq_mlx.run.signals import Interrupts, ending, handled
 from qvq_mlx.settings.config import Settings
 
 

@@ -19,10 +19,10 @@ def verify(
     ] = None,
 ) -> None:
     """Rehash downloaded models, offline, and name what is damaged."""
-    from qvq_mlx.cli.interrupts import stoppable
     from qvq_mlx.cli.places import present
     from qvq_mlx.core.errors import DamagedError
     from qvq_mlx.render.clean import clean_line
+    from qvq_mlx.run.signals import stoppable
     from qvq_mlx.settings import config
     from qvq_mlx.store import layout
 

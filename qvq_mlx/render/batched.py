@@ -28,6 +28,7 @@ class BatchProgress:
 
     def __init__(self, env: Env, total: int, *, quiet: bool, lines: bool) -> None:
         self._env = env
+        self._quiet = quiet
         self._total = total
         self._lines = lines
         self._working = Working(env, quiet=quiet)
@@ -73,6 +74,11 @@ class BatchProgress:
     def close(self) -> None:
         """Wipe the status line. May be called again."""
         self._working.close()
+
+    def summed_up(self, line: str) -> None:
+        """Say, after `close`, how it ended: to a person, unless the batch is quiet."""
+        if self._env.stderr.isatty() and not self._quiet:
+            self._env.stderr.write(clean_line(line) + "\n")
 
     def _say(self, line: str) -> None:
         self._working.close()

@@ -12,7 +12,6 @@ from contextlib import nullcontext
 
 import pytest
 
-from qvq_mlx.cli.interrupts import Interrupts, handled, stoppable
 from qvq_mlx.core.errors import StoppedError
 from qvq_mlx.core.events import (
     AnswerDelta,
@@ -26,6 +25,7 @@ from qvq_mlx.core.events import (
     ThinkingDelta,
 )
 from qvq_mlx.core.tokens import Control
+from qvq_mlx.run.signals import Interrupts, handled, stoppable
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,191 @@
+"""Runs a batch: opens the output, asks what is not done, writes the table, and counts how it ended.
+
+Law: that the table can be written is known before the first item is asked. What a person sees is
+the screen's business; whether the batch succeeded is a value, `failure`.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from qvq_mlx.batch import Batch, Began, Ended
+from qvq_mlx.batch.awake import awake
+from qvq_mlx.batch.items import Item
+from qvq_mlx.batch.ledger import FileLedger, Ledger, StreamLedger, asked_of, is_error, open_ledger
+from qvq_mlx.batch.record import BatchRecord, Status
+from qvq_mlx.batch.table import as_csv
+from qvq_mlx.core.env import Env
+from qvq_mlx.core.errors import NoAnswerError, QvqError
+from qvq_mlx.core.events import Event
+from qvq_mlx.core.tokens import Control
+from qvq_mlx.records.runs import Json
+from qvq_mlx.render.sink import FileSink
+from qvq_mlx.run.signals import Interrupts, ending, handled
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where the records go, and the table of them; `retry_errors`: what failed is asked anew.
+
+    `file` None: stdout, and on a terminal nowhere.
+    """
+
+    file: Path | None = None
+    table: Path | None = None
+    retry_errors: bool = False
+
+
+class BatchScreen(Protocol):
+    """What shows a batch while it runs."""
+
+    def began(self, number: int, images: tuple[str, ...]) -> None:
+        """Item `number`, counted from 1, is taken up."""
+
+    def saw(self, event: Event) -> None:
+        """The item's run yielded this."""
+
+    def ended(self, number: int, outcome: str, *, answered: bool, took_s: float) -> None:
+        """The item is done; `outcome` is its answer, or what went wrong, in one line."""
+
+    def skipped(self, number: int) -> None:
+        """The item was done before."""
+
+    def close(self) -> None:
+        """Nothing more comes, also where an exception ended the batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How the items ended. `before`: those that an earlier run had done, counted in the others too.
+
+    `stopped`: by the user, or by the signal `ended_by`.
+    """
+
+    total: int
+    answered: int
+    unanswered: int
+    errors: int
+    before: int = 0
+    stopped: bool = False
+    ended_by: int = 0
+
+    @property
+    def done(self) -> int:
+        """Items that have a record."""
+        return self.answered + self.unanswered + self.errors
+
+
+def run(
+    work: Batch, items: Sequence[Item], target: Target, env: Env, screen: BatchScreen
+) -> Counts:
+    """Ask what is not done. Raises a QvqError that concerns every item."""
+    table = FileSink(target.table, "--csv") if target.table is not None else None
+    if table is not None:
+        table.open()
+    try:
+        ledger = _ledger(env, work, items, target)
+        try:
+            counts = _asked(work, items, ledger, screen, env)
+            if table is not None and isinstance(ledger, FileLedger):
+                table.write(as_csv(ledger.records()))
+                table.finish()
+        finally:
+            ledger.close()
+    finally:
+        if table is not None:
+            table.discard()
+    return counts
+
+
+def summary(counts: Counts, file: Path) -> str:
+    """`out.jsonl: 198 answered, 2 errors; 120 of them were done before`."""
+    parts = (
+        (counts.answered, "answered"),
+        (counts.unanswered, "without answer"),
+        (counts.errors, "errors"),
+    )
+    ends = [f"{count:,} {word}" for count, word in parts if count]
+    before = f"; {counts.before:,} of them were done before" if counts.before else ""
+    return f"{file}: {', '.join(ends) or 'nothing done'}{before}"
+
+
+def failure(counts: Counts, file: Path | None) -> QvqError | None:
+    """The error that says which items have no answer; None where every item has one."""
+    where = shlex.quote(str(file)) if file else ""
+    if counts.stopped and counts.done < counts.total:
+        again = f"qvq batch ... -o {where}" if where else ""
+        text = f"stopped; {counts.done:,} of {counts.total:,} items are done"
+        return ending(counts.ended_by, text, again)
+    if counts.answered == counts.total:
+        return None
+    why = ((counts.unanswered, "ended without one"), (counts.errors, "could not be asked"))
+    spelt = ", ".join(f"{count:,} {what}" for count, what in why if count)
+    return NoAnswerError(
+        f"{counts.total - counts.answered:,} of {counts.total:,} items have no answer: {spelt}",
+        f'grep -v \'"status": "answered"\' {where}' if where else "",
+    )
+
+
+def _ledger(env: Env, work: Batch, items: Sequence[Item], target: Target) -> Ledger:
+    """Open the output. An earlier error is asked anew where the picture has changed since."""
+    if target.file is None:
+        return StreamLedger(None if env.stdout.isatty() else env.stdout)
+    wanted = {(work.model, item.images, item.question): item for item in items}
+
+    def is_stale(record: Json) -> bool:
+        item = wanted.get(asked_of(record))
+        if item is None or not is_error(record):
+            return False
+        return target.retry_errors or work.key_for(item) != record["key"]
+
+    return open_ledger(target.file.expanduser(), is_stale)
+
+
+def _asked(
+    work: Batch, items: Sequence[Item], ledger: Ledger, screen: BatchScreen, env: Env
+) -> Counts:
+    """Ask all, and show how far it is."""
+    ended: Counter[Status] = Counter()
+    before, control = 0, Control()
+    interrupts = Interrupts(control, can_conclude=False)
+    try:
+        with handled(interrupts), awake(env.environ):
+            for step in work.ask_all(items, ledger, control):
+                match step:
+                    case Began(number, item):
+                        screen.began(number, item.images)
+                    case Ended(number, _, status, record, took_s):
+                        ended[status] += 1
+                        if record is None:
+                            before += 1
+                            screen.skipped(number)
+                        else:
+                            whole = status is Status.ANSWERED
+                            screen.ended(number, _outcome(record), answered=whole, took_s=took_s)
+                    case _:
+                        screen.saw(step)
+    finally:
+        screen.close()
+    return Counts(
+        total=len(items),
+        answered=ended[Status.ANSWERED],
+        unanswered=ended[Status.NO_ANSWER],
+        errors=ended[Status.ERROR],
+        before=before,
+        stopped=control.stopping,
+        ended_by=interrupts.ended_by,
+    )
+
+
+def _outcome(record: BatchRecord) -> str:
+    """The answer in a line, or why there is none."""
+    if record.error is not None:
+        return f"error[{record.error.code}]: {record.error.message}"
+    if record.answer is None:
+        return f"no answer ({record.stop_reason})"
+    return " ".join((record.boxed or record.answer).split())
