@@ -32,10 +32,10 @@ def ask_again(
 ) -> int:
     """Returns the exit code of the new run. Raises a QvqError where it has no whole answer."""
     from qvq_mlx import history
-    from qvq_mlx.cli.run import run as ask
     from qvq_mlx.history.exporting import result
     from qvq_mlx.render.beside import write_beside
     from qvq_mlx.render.clean import json_text
+    from qvq_mlx.run.show import run as ask
     from qvq_mlx.settings import config
 
     settings = config.read(env)
@@ -94,7 +94,7 @@ def _request(run: Run, history_folder: Path, model: str | None, *, changed: bool
 
 def _result(request: Request, env: Env, settings: Settings) -> tuple[Json | None, QvqError | None]:
     """The new run as `--json` prints it, and how it failed. It is watched on stderr meanwhile."""
-    from qvq_mlx.cli.run import run as ask
+    from qvq_mlx.run.show import run as ask
 
     document = io.StringIO()
     view = ThinkingView.TAIL if env.stderr.isatty() else None

@@ -31,8 +31,8 @@ from qvq_mlx.cli import (
     verify,
 )
 from qvq_mlx.cli import list as list_
-from qvq_mlx.cli.arguments import is_image
 from qvq_mlx.core.errors import UsageError
+from qvq_mlx.core.image_names import is_image
 
 app = typer.Typer(
     name="qvq",

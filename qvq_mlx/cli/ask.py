@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qvq_mlx.cli import options
-from qvq_mlx.cli.arguments import on_disk, sort
+from qvq_mlx.cli.arguments import sort
 from qvq_mlx.core.errors import UsageError
+from qvq_mlx.core.image_names import on_disk
 from qvq_mlx.core.image_options import ImageOptions, Pages, parse_pages
 from qvq_mlx.core.request import Output, OutputForm, Request, SamplingOverrides, ThinkingView
 
@@ -110,12 +111,12 @@ def ask(
     """
     from qvq_mlx.cli.choose import model_for
     from qvq_mlx.cli.piped import asked
-    from qvq_mlx.cli.run import run
     from qvq_mlx.cli.schema import read_schema
     from qvq_mlx.cli.span import parse_frames
     from qvq_mlx.core.image_options import looks_for
     from qvq_mlx.guards.budget import parse_budget
     from qvq_mlx.guards.language import parse_lang
+    from qvq_mlx.run.show import run
     from qvq_mlx.settings import config  # not before: `qvq --help` reads this module
 
     env: Env = context.obj

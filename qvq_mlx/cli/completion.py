@@ -88,7 +88,7 @@ def complete(words: Sequence[str], env: Env) -> Found:
     from typer.main import get_command
 
     from qvq_mlx.cli.app import app, with_command
-    from qvq_mlx.cli.arguments import on_disk
+    from qvq_mlx.core.image_names import on_disk
 
     root = get_command(app)
     assert isinstance(root, TyperGroup)
@@ -221,7 +221,7 @@ def _values(parameter: TyperOption | TyperArgument, current: str, env: Env) -> F
 
 
 def _images(_env: Env | None = None) -> Files:
-    from qvq_mlx.cli.arguments import EXTENSIONS
+    from qvq_mlx.core.image_names import EXTENSIONS
 
     return Files(EXTENSIONS)
 

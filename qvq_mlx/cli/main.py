@@ -80,8 +80,8 @@ def _dispatch(argv: list[str], env: Env) -> int:
     from typer.main import get_command
 
     from qvq_mlx.cli.app import app, with_command
-    from qvq_mlx.cli.arguments import on_disk
     from qvq_mlx.core.errors import UsageError
+    from qvq_mlx.core.image_names import on_disk
     from qvq_mlx.settings.config import as_wished
 
     try:

@@ -51,8 +51,8 @@ def show_last(env: Env, form: Form) -> None:
 def draw(env: Env, prefix: str | None, form: Form, path: Path) -> None:
     """`--annotate` for a saved run, the last one without a prefix."""
     from qvq_mlx import history
-    from qvq_mlx.cli.pointed import draw_again
     from qvq_mlx.render.clean import clean_line
+    from qvq_mlx.run.pointed import draw_again
     from qvq_mlx.settings import config
 
     if form is not Form.SCREEN:
@@ -133,8 +133,8 @@ def _data(run: Run, form: Form) -> str:
 
 
 def _boxes(run: Run, env: Env) -> str:
-    from qvq_mlx.cli.pointed import with_coordinates
     from qvq_mlx.render.documents import boxes_text
+    from qvq_mlx.run.pointed import with_coordinates
     from qvq_mlx.settings import config
 
     done = run.done

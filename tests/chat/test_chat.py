@@ -13,7 +13,7 @@ import pytest
 
 from qvq_mlx import history as saved_runs
 from qvq_mlx.chat.commands import USAGE, Command, Question, Verb, help_lines, parse
-from qvq_mlx.cli import chat as command
+from qvq_mlx.chat.loop import Talk
 from qvq_mlx.core.env import Engine
 from qvq_mlx.core.errors import ExitCode, InputError, UsageError
 from qvq_mlx.core.events import Progress
@@ -21,7 +21,7 @@ from qvq_mlx.core.image_options import Detail
 from qvq_mlx.core.request import Output, Request
 from qvq_mlx.core.rounds import Round
 from qvq_mlx.settings import config
-from tests.conftest import EXAMPLES, ScriptedEngine, World
+from tests.conftest import EXAMPLES, ROOT, ScriptedEngine, World
 
 SHAPES, CHART = str(EXAMPLES / "shapes.png"), str(EXAMPLES / "chart.png")
 ANSWER = ("I look.", "\n\n**Final Answer**\n\n", "two")
@@ -112,13 +112,13 @@ def chat(world: Callable[..., World], tmp_path: Path) -> Chat:
         start = w.env.now()
         w.env = replace(w.env, now=lambda: start + timedelta(seconds=next(seconds)))
         settings = replace(config.read(w.env), save=save)
-        talk = command.Talk(w.env, settings, Request("", (), model), Output())
+        talk = Talk(w.env, settings, Request("", (), model), Output())
         talk.begin(list(images))
         assert talk.talk(Lines(*lines).read) == ExitCode.OK
         return w
 
     (tmp_path / "qvq" / "models").mkdir(parents=True)
-    card = (Path(command.__file__).parents[2] / "models" / "qvq-tiny.toml").read_text()
+    card = (ROOT / "models" / "qvq-tiny.toml").read_text()
     card = card.replace("rounds = false", "rounds = true").replace("qvq-tiny", "several", 1)
     (tmp_path / "qvq" / "models" / "several.toml").write_text(card.replace('["tiny"]', "[]"))
     return hold

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qvq_mlx.cli.arguments import Sorted, looks_like_image, sort
-from qvq_mlx.cli.arguments import on_disk as real
+from qvq_mlx.cli.arguments import Sorted, sort
 from qvq_mlx.core.errors import ExitCode, UsageError
+from qvq_mlx.core.image_names import looks_like_image
+from qvq_mlx.core.image_names import on_disk as real
 
 
 def nothing(_path: str) -> bool:

@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from qvq_mlx import images
-from qvq_mlx.cli import pointed
 from qvq_mlx.core.errors import ExitCode, ImageChangedError, NoAnswerError, OutputError
 from qvq_mlx.core.image_options import Region
 from qvq_mlx.core.places import Box, Coordinates, Point, PointedImage
@@ -27,6 +26,7 @@ from qvq_mlx.images import annotate
 from qvq_mlx.images.originals import original
 from qvq_mlx.pointing.on_pictures import report
 from qvq_mlx.records.runs import ImageRecord, RequestRecord
+from qvq_mlx.run import pointed
 from qvq_mlx.settings import config
 from qvq_mlx.store import registry
 from tests.conftest import ROOT

@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from qvq_mlx import images
-from qvq_mlx.cli.arguments import looks_like_image
 from qvq_mlx.cli.span import parse_frames, parse_span
 from qvq_mlx.core.card import VisionLimits
 from qvq_mlx.core.clip import Clip
@@ -31,6 +30,7 @@ from qvq_mlx.core.errors import (
     UsageError,
 )
 from qvq_mlx.core.families import Family
+from qvq_mlx.core.image_names import looks_like_image
 from qvq_mlx.core.image_options import Crop, Detail, Frames, ImageOptions, Pages
 from qvq_mlx.images import video
 from qvq_mlx.images.footage import Footage, take, tokens_of

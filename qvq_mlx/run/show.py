@@ -11,18 +11,18 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from qvq_mlx import render
-from qvq_mlx.cli.pointed import Pointed
 from qvq_mlx.core.env import Env
-from qvq_mlx.core.errors import ExitCode, NoAnswerError, SchemaError
-from qvq_mlx.core.events import Done, Event, StopReason
-from qvq_mlx.core.plan import Plan
+from qvq_mlx.core.errors import ExitCode
+from qvq_mlx.core.events import Done, Event
 from qvq_mlx.core.request import Output, Request
 from qvq_mlx.core.tokens import Control
 from qvq_mlx.render.plain import Together
 from qvq_mlx.run.ask import ask
 from qvq_mlx.run.plan import make_plan
+from qvq_mlx.run.pointed import Pointed
 from qvq_mlx.run.resident import ResidentModel
 from qvq_mlx.run.signals import Interrupts, ending, handled
+from qvq_mlx.run.verdict import failure
 from qvq_mlx.settings.config import Settings
 
 
@@ -71,7 +71,10 @@ def run(
             raise
     assert done is not None, "the stream ended without Done"
     pointed.finish(done)
-    return _verdict(done, plan, settings, interrupts.ended_by)
+    failed = failure(done, plan, interrupts.ended_by, saved=settings.save)
+    if failed is not None:
+        raise failed
+    return ExitCode.OK
 
 
 def _pull_to_the_end(events: Iterator[Event], control: Control) -> None:
@@ -80,32 +83,3 @@ def _pull_to_the_end(events: Iterator[Event], control: Control) -> None:
     with suppress(Exception):  # the one that ended the run is the one to tell
         for _ in events:
             pass
-
-
-def _verdict(done: Done, plan: Plan, settings: Settings, ended_by: int) -> ExitCode:
-    """0 for a whole answer; otherwise the error that says why there is none."""
-    if done.complete:
-        return ExitCode.OK
-    generated = done.stats.generated_tokens
-    kept = "qvq last --thinking" if settings.save and generated else ""
-    if done.schema_met is False and done.stop_reason is not StopReason.INTERRUPT:
-        raise SchemaError("there is no answer that satisfies the schema (--schema)", kept)
-    match done.stop_reason:
-        case StopReason.INTERRUPT:
-            raise ending(ended_by, f"stopped after {generated:,} tokens", kept)
-        case StopReason.LENGTH:
-            raise NoAnswerError(
-                f"no final answer within {plan.max_tokens:,} tokens (--max-tokens)", kept
-            )
-        case StopReason.BUDGET:
-            raise NoAnswerError(
-                f"no whole answer within {plan.answer_tokens:,} tokens (--answer-tokens)"
-                f" after {plan.budget_tokens or 0:,} of thinking (--budget)",
-                kept,
-            )
-        case StopReason.LOOP:
-            raise NoAnswerError(
-                f"the model repeated itself and was stopped after {generated:,} tokens", kept
-            )
-        case StopReason.END:
-            raise NoAnswerError(f"the model ended after {generated:,} tokens with no answer", kept)
