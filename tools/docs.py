@@ -86,6 +86,7 @@ CATALOGUE: tuple[type[Any], ...] = (
     *(catalogue.ShowRecord, ModelCard, Thinking, Sampling, VisionLimits, Shape, VisionShape),
     *(catalogue.LicenceRecord, Licence),
     *(catalogue.FitRecord, Use, Estimate, catalogue.Instead),
+    *(catalogue.PullRecord, catalogue.PulledFile),
     *(catalogue.ConfigRecord, catalogue.Setting),
 )
 
@@ -211,7 +212,7 @@ def json_page() -> str:
             *(part for cls in (BatchRecord, ErrorRecord) for part in (_described(cls), "")),
             _fenced(json.dumps(dataclasses.asdict(_example_item(request, events)))),
             "",
-            "## `models`, `list`, `show`, `licence`, `fit` and `config list` with `--json`",
+            "## `models`, `list`, `show`, `licence`, `fit`, `pull` and `config list` with `--json`",
             "",
             *(part for cls in CATALOGUE for part in (_described(cls), "")),
             "## `doctor --json`",

@@ -109,13 +109,13 @@ def ask(
     -c goes on from the last run: its pictures, its model and what was said. Where the first
     argument is the id of a run, it goes on from that one. More images may be added.
     """
-    from qvq_mlx.cli.choose import model_for
     from qvq_mlx.cli.piped import asked
     from qvq_mlx.cli.schema import read_schema
     from qvq_mlx.cli.span import parse_frames
     from qvq_mlx.core.image_options import looks_for
     from qvq_mlx.guards.budget import parse_budget
     from qvq_mlx.guards.language import parse_lang
+    from qvq_mlx.run.choose import model_for
     from qvq_mlx.run.show import run
     from qvq_mlx.settings import config  # not before: `qvq --help` reads this module
 
@@ -180,7 +180,8 @@ def ask(
 
 def _pull(env: Env, card: ModelCard) -> None:
     """Fetch a model that a person said yes to, its licence included."""
-    from qvq_mlx.cli.pull import Wish, run
+    from qvq_mlx.cli.pull import run
+    from qvq_mlx.run.pull import Wish
 
     run(Wish(card.name, yes=True), env)
 

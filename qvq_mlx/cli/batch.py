@@ -84,11 +84,11 @@ def batch(
     from qvq_mlx.batch import Batch
     from qvq_mlx.batch.items import read_items
     from qvq_mlx.batch.run import Target, failure, run, summary
-    from qvq_mlx.cli.choose import model_for
     from qvq_mlx.cli.schema import read_schema
     from qvq_mlx.guards.budget import parse_budget
     from qvq_mlx.guards.language import parse_lang
     from qvq_mlx.render.batched import BatchProgress
+    from qvq_mlx.run.choose import model_for
     from qvq_mlx.settings import config
 
     env: Env = context.obj

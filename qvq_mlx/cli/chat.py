@@ -39,9 +39,9 @@ def chat(
     answer, Ctrl-D leaves. Every question is saved as a run of its own.
     """
     from qvq_mlx.chat.loop import Talk
-    from qvq_mlx.cli.choose import model_for
     from qvq_mlx.core.image_options import Detail, ImageOptions, parse_detail
     from qvq_mlx.guards.budget import parse_budget
+    from qvq_mlx.run.choose import model_for
     from qvq_mlx.settings import config  # not before: `qvq --help` reads this module
 
     env: Env = context.obj

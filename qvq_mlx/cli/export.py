@@ -20,32 +20,27 @@ def export(
     ] = "main",
 ) -> None:
     """Write a downloaded model into one file, with its hashes."""
-    from qvq_mlx.cli.places import present
     from qvq_mlx.core.errors import ModelNotOnDiskError
     from qvq_mlx.core.sizes import size
     from qvq_mlx.render.clean import shown
     from qvq_mlx.render.transfers import Transfers
     from qvq_mlx.run.signals import stoppable
+    from qvq_mlx.settings import config
     from qvq_mlx.store import archive
-    from qvq_mlx.store.verify import links
+    from qvq_mlx.store.places import present
+    from qvq_mlx.store.verify import snapshot_bytes
 
     env: Env = context.obj
-    _, folder = present(model, env)
+    settings = config.read(env)
+    _, folder = present(model, settings.cards_folder, settings.hub_cache)
     commit = folder.commit_of(revision)
     if commit is None:
         raise ModelNotOnDiskError(
             f"{folder.repo} at {revision} is not whole on this disk", f"qvq pull {model}"
         )
     target = file.expanduser()
-    names = {blob: path for path, blob in links(folder, commit)}
-    total = sum((folder.snapshot(commit) / path).stat().st_size for path in names.values())
-    screen = Transfers(env, total)
+    screen = Transfers(env, snapshot_bytes(folder, commit))
     with stoppable(f"{target} was not written", f"qvq export {model} {target}"):
-        try:
-            screen.begin()
-            for event in archive.export(folder, commit, target):
-                screen.feed(event)
-        finally:
-            screen.close()
+        screen.watch(archive.export(folder, commit, target))
     name = shown(str(target), env.stdout)
     env.stdout.write(f"{name} · {size(target.stat().st_size)}\n  try: qvq import {name}\n")

@@ -22,23 +22,13 @@ def import_(
     from qvq_mlx.run.signals import stoppable
     from qvq_mlx.settings import config
     from qvq_mlx.store import archive
-    from qvq_mlx.store.download import Listing
     from qvq_mlx.store.layout import free_bytes, size_of
 
     env: Env = context.obj
     source = file.expanduser()
     screen = Transfers(env, size_of(source) or 0)
-    found: Listing | None = None
     with stoppable("nothing was imported", f"qvq import {source}"):
-        try:
-            screen.begin()
-            for event in archive.import_(source, config.read(env).hub_cache, free_bytes):
-                if isinstance(event, Listing):
-                    found = event
-                else:
-                    screen.feed(event)
-        finally:
-            screen.close()
+        found = screen.watch(archive.import_(source, config.read(env).hub_cache, free_bytes))
     assert found is not None, "the listing comes last"
     env.stdout.write(f"{clean_line(found.repo)} · {size(found.size_bytes)} · every hash is right\n")
     env.stdout.write(f'  try: qvq ask -m {clean_line(found.repo)} IMAGE "question"\n')

@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from qvq_mlx.core.env import Env
-    from qvq_mlx.store.garbage import Garbage
 
 _YES = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]
 
@@ -25,28 +22,27 @@ def rm(
     yes: _YES = False,
 ) -> None:
     """Delete a downloaded model."""
-    from qvq_mlx.cli.places import present
     from qvq_mlx.core.errors import BusyError, ModelNotOnDiskError
+    from qvq_mlx.run.delete import delete
+    from qvq_mlx.settings import config
     from qvq_mlx.store import garbage, layout
+    from qvq_mlx.store.places import present
 
     env: Env = context.obj
-    _, folder = present(model, env)
+    settings = config.read(env)
+    _, folder = present(model, settings.cards_folder, settings.hub_cache)
+    hint = f"qvq rm {model} -y"
     with layout.locked(folder) as mine:
         if not mine:
-            raise BusyError(
-                f"{layout.lock_holder(folder) or 'another process'} is pulling {folder.repo}",
-                f"qvq rm {model} -y",
+            holder = layout.lock_holder(folder) or "another process"
+            raise BusyError(f"{holder} is pulling {folder.repo}", hint)
+        commit = None if revision is None else folder.commit_of(revision)
+        if revision is not None and commit is None:
+            raise ModelNotOnDiskError(
+                f"{folder.repo} has no revision {revision} on this disk", hint
             )
-        if revision is None:
-            found = garbage.model(folder)
-        else:
-            commit = folder.commit_of(revision)
-            if commit is None:
-                raise ModelNotOnDiskError(
-                    f"{folder.repo} has no revision {revision} on this disk", f"qvq rm {model} -y"
-                )
-            found = garbage.revision(folder, commit)
-        _delete((found,), env, yes=yes, hint=f"qvq rm {model} -y")
+        found = garbage.model(folder) if commit is None else garbage.revision(folder, commit)
+        delete((found,), env, yes=yes, hint=hint)
 
 
 def prune(
@@ -55,51 +51,15 @@ def prune(
     yes: _YES = False,
 ) -> None:
     """Delete what no model needs: old revisions, unused files, stale partial files."""
-    from contextlib import ExitStack
-
+    from qvq_mlx.run.delete import delete, list_garbage
     from qvq_mlx.settings import config
-    from qvq_mlx.store import garbage, layout
+    from qvq_mlx.store import garbage
 
     env: Env = context.obj
-    hub_cache = config.read(env).hub_cache
-    now_s = env.now().timestamp()
-    with ExitStack() as stack:
-        found = list(garbage.stagings(hub_cache, now_s))
-        for folder in layout.repo_folders(hub_cache):
-            if layout.is_ours(folder) and stack.enter_context(layout.locked(folder)):
-                found += garbage.leftovers(folder, now_s)
+    with garbage.everywhere(config.read(env).hub_cache, env.now().timestamp()) as found:
         if not found:
             env.stdout.write("nothing to prune\n")
         elif dry_run:
-            _list(found, env)
+            list_garbage(found, env)
         else:
-            _delete(found, env, yes=yes, hint="qvq prune -y")
-
-
-def _list(found: Sequence[Garbage], env: Env) -> None:
-    from qvq_mlx.core.sizes import size
-    from qvq_mlx.render.clean import clean_line
-
-    for garbage in found:
-        env.stdout.write(f"{clean_line(garbage.what)} · {size(garbage.freed_bytes)}\n")
-
-
-def _delete(found: Sequence[Garbage], env: Env, *, yes: bool, hint: str) -> None:
-    """Delete after a yes. Raises UsageError where nobody can be asked, StoppedError after a no."""
-    from qvq_mlx.cli.places import confirmed
-    from qvq_mlx.core.errors import ModelError, StoppedError, UsageError
-    from qvq_mlx.core.sizes import size
-    from qvq_mlx.store import garbage
-
-    _list(found, env)
-    if not yes:
-        env.stdout.flush()
-        if not (env.stdin.isatty() and env.stdout.isatty() and env.stderr.isatty()):
-            raise UsageError("nothing is deleted without a yes, and nobody is here to say it", hint)
-        if not confirmed("Delete?", env):
-            raise StoppedError("nothing was deleted")
-    try:
-        freed = garbage.remove(found)
-    except OSError as error:
-        raise ModelError(f"{error.filename} cannot be deleted: {error.strerror}", hint) from error
-    env.stdout.write(f"freed {freed:,} bytes ({size(freed)})\n")
+            delete(found, env, yes=yes, hint="qvq prune -y")

@@ -1,4 +1,4 @@
-"""What `models`, `list`, `show`, `licence`, `fit` and `config` say with --json, as values.
+"""What `models`, `list`, `show`, `licence`, `fit`, `pull` and `config` say with --json, as values.
 
 Law: a field is added, never renamed or given another meaning, while `version` stays. Sizes are in
 bytes; null is "not known" or "none".
@@ -111,6 +111,33 @@ class FitRecord:
     estimate: Estimate
     instead: tuple[Instead, ...]
     version: int = VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class PulledFile:
+    """One file. `hash`: its sha256, or git's sha1; `have_bytes` of it were here before."""
+
+    path: str
+    hash: str
+    size_bytes: int
+    have_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PullRecord:
+    """`qvq pull MODEL --json`. `snapshot`: the folder; null after a dry run."""
+
+    version: int
+    repo: str
+    revision: str
+    commit: str
+    licence: str | None
+    fit: str | None
+    size_bytes: int
+    fetch_bytes: int
+    free_bytes: int
+    snapshot: str | None
+    files: tuple[PulledFile, ...]
 
 
 @dataclass(frozen=True, slots=True)

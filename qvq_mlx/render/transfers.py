@@ -12,6 +12,7 @@ end is what a log would say, and no bar.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from qvq_mlx.core.env import Env
@@ -28,6 +29,7 @@ from qvq_mlx.store.download import (
     FileDone,
     FileStarted,
     Idle,
+    Listing,
     PullDone,
     PullEvent,
     Retrying,
@@ -81,6 +83,23 @@ class Transfers:
         """Take the terminal, where there is one."""
         if self._drawn:
             self._terminal.take()
+
+    def watch(self, events: Iterable[PullEvent | CheckEvent | Listing]) -> Listing | None:
+        """Show all of `events`, and leave a clean screen also after an error.
+
+        Returns the listing that is among the events of an import.
+        """
+        listing: Listing | None = None
+        try:
+            self.begin()
+            for event in events:
+                if isinstance(event, Listing):
+                    listing = event
+                else:
+                    self.feed(event)
+        finally:
+            self.close()
+        return listing
 
     def feed(self, event: PullEvent | CheckEvent) -> None:
         """Show what has happened."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,6 +84,19 @@ def leftovers(folder: layout.RepoFolder, now_s: float) -> Iterator[Garbage]:
         yield Garbage(f"{folder.repo}: files that no revision uses", tuple(loose))
     if parts:
         yield Garbage(f"{folder.repo}: stale partial files", tuple(parts))
+
+
+@contextmanager
+def everywhere(hub_cache: Path, now_s: float) -> Iterator[tuple[Garbage, ...]]:
+    """What the whole cache holds for nothing. Its models are locked until the block ends; one that
+    another process is pulling is left out.
+    """
+    with ExitStack() as stack:
+        found = list(stagings(hub_cache, now_s))
+        for folder in layout.repo_folders(hub_cache):
+            if layout.is_ours(folder) and stack.enter_context(layout.locked(folder)):
+                found += leftovers(folder, now_s)
+        yield tuple(found)
 
 
 def stagings(hub_cache: Path, now_s: float) -> Iterator[Garbage]:

@@ -37,6 +37,12 @@ def total_bytes(folder: layout.RepoFolder) -> int:
     return sum(sizes.values())
 
 
+def snapshot_bytes(folder: layout.RepoFolder, commit: str) -> int:
+    """The sizes of a snapshot's files, each blob once."""
+    names = {blob: path for path, blob in links(folder, commit)}
+    return sum((folder.snapshot(commit) / path).stat().st_size for path in names.values())
+
+
 def links(folder: layout.RepoFolder, commit: str) -> Iterator[tuple[str, str]]:
     """The files of a snapshot with the names of their blobs, ordered by path."""
     root = folder.snapshot(commit)

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from qvq_mlx.cli.choose import model_for
 from qvq_mlx.core.card import Shape
 from qvq_mlx.core.errors import ConfigError, ExitCode, ModelNotOnDiskError
 from qvq_mlx.memory.machine import hypothetical
 from qvq_mlx.render.rows import cells
+from qvq_mlx.run.choose import model_for
 from qvq_mlx.settings import config
 from qvq_mlx.settings.toml_edit import with_value
 from qvq_mlx.store import registry

@@ -12,6 +12,8 @@ from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ModelNotOnDiskError
 from qvq_mlx.core.sizes import size
 from qvq_mlx.memory.choice import best
+from qvq_mlx.render.clean import clean_line
+from qvq_mlx.render.prompt import confirmed, watched
 from qvq_mlx.settings.config import Settings
 from qvq_mlx.store import registry
 from qvq_mlx.store.inventory import is_here
@@ -39,7 +41,7 @@ def model_for(env: Env, settings: Settings, given: str | None, pull: Pull | None
             "no model is on this disk, and none in the catalogue fits this machine", "qvq models"
         )
     facts = f"{offer.name}, {size(offer.download_bytes)}, licence {offer.licence}"
-    if pull and _watched(env) and _accepted(env, facts, offer):
+    if pull and watched(env) and _accepted(env, facts, offer):
         pull(offer)
         return offer.name
     raise ModelNotOnDiskError(
@@ -47,17 +49,9 @@ def model_for(env: Env, settings: Settings, given: str | None, pull: Pull | None
     )
 
 
-def _watched(env: Env) -> bool:
-    return env.stdin.isatty() and env.stdout.isatty() and env.stderr.isatty()
-
-
 def _accepted(env: Env, facts: str, offer: ModelCard) -> bool:
-    from qvq_mlx.render.clean import clean_line
-
     facts = clean_line(facts)
     env.stderr.write(f"No model is on this disk. The best fit: {facts}.\n")
     for duty in licence_of(offer.licence).duties:
         env.stderr.write(f"  {duty}\n")
-    env.stderr.write("Pull it now? [y/N] ")
-    env.stderr.flush()
-    return env.stdin.readline().strip().casefold() in ("y", "yes")
+    return confirmed("Pull it now?", env)

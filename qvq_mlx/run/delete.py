@@ -1,0 +1,38 @@
+"""Deletes files of models after a person said yes, and says how much room that gave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qvq_mlx.core.env import Env
+from qvq_mlx.core.errors import ModelError, StoppedError, UsageError
+from qvq_mlx.core.sizes import size
+from qvq_mlx.render.clean import clean_line
+from qvq_mlx.render.prompt import confirmed, watched
+from qvq_mlx.store import garbage
+from qvq_mlx.store.garbage import Garbage
+
+
+def list_garbage(found: Sequence[Garbage], env: Env) -> None:
+    """Print what would go, and how many bytes that frees."""
+    for one in found:
+        env.stdout.write(f"{clean_line(one.what)} · {size(one.freed_bytes)}\n")
+
+
+def delete(found: Sequence[Garbage], env: Env, *, yes: bool, hint: str) -> None:
+    """Delete after a yes. Raises UsageError where nobody can be asked, StoppedError after a no.
+
+    `hint`: the command that needs no yes.
+    """
+    list_garbage(found, env)
+    if not yes:
+        env.stdout.flush()
+        if not watched(env):
+            raise UsageError("nothing is deleted without a yes, and nobody is here to say it", hint)
+        if not confirmed("Delete?", env):
+            raise StoppedError("nothing was deleted")
+    try:
+        freed = garbage.remove(found)
+    except OSError as error:
+        raise ModelError(f"{error.filename} cannot be deleted: {error.strerror}", hint) from error
+    env.stdout.write(f"freed {freed:,} bytes ({size(freed)})\n")

@@ -1,0 +1,74 @@
+"""Rehashes downloaded models, shows how far it is, and says what has to be repaired."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.env import Env
+from qvq_mlx.core.errors import ModelError
+from qvq_mlx.core.sizes import size
+from qvq_mlx.render.clean import clean_line
+from qvq_mlx.render.transfers import Transfers
+from qvq_mlx.store import local
+from qvq_mlx.store.download import Damaged, Verified
+from qvq_mlx.store.layout import RepoFolder
+from qvq_mlx.store.verify import total_bytes, verify
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What has to be pulled again: one file, or with `path` empty what is missing.
+
+    `revision` is empty where it is the one that `main` names.
+    """
+
+    repo: str
+    path: str = ""
+    revision: str = ""
+
+
+def verify_models(folders: Iterable[RepoFolder], env: Env) -> tuple[Repair, ...]:
+    """Check each folder and print what was found. Nothing is changed on the disk."""
+    return tuple(repair for folder in folders for repair in _verified(folder, env))
+
+
+def _verified(folder: RepoFolder, env: Env) -> list[Repair]:
+    """The repairs that one model needs; none where all is well."""
+    total = total_bytes(folder)
+    screen = Transfers(env, total)
+    damaged: list[Damaged] = []
+    whole = 0
+    try:
+        screen.begin()
+        for event in verify(folder):
+            screen.feed(event)
+            if isinstance(event, Damaged):
+                damaged.append(event)
+            whole += isinstance(event, Verified)
+    finally:
+        screen.close()
+    files = f"{whole} file" if whole == 1 else f"{whole} files"
+    tail = f"; {len(damaged)} not" if damaged else ""
+    env.stdout.write(f"{clean_line(folder.repo)}: {files} whole{tail} · {size(total)} read\n")
+    for found in damaged:
+        line = f"{found.path} {found.reason} (revision {found.commit[:12]})"
+        env.stdout.write(f"  {clean_line(line)}\n")
+    main = folder.references().get("main")
+    repairs = [
+        Repair(folder.repo, found.path, "" if found.commit == main else found.commit)
+        for found in damaged
+    ]
+    return repairs or _incomplete(folder, env)
+
+
+def _incomplete(folder: RepoFolder, env: Env) -> list[Repair]:
+    """Every link is right; whether all that the model needs is linked is another question."""
+    card = ModelCard(folder.repo, "", "", "", repo=folder.repo)
+    try:
+        local.snapshot(card, folder.hub_cache)
+    except ModelError as error:
+        env.stdout.write(f"  {clean_line(error.message)}\n")
+        return [Repair(folder.repo)]
+    return []
