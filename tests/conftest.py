@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from qvq_mlx.cli.main import main
+from qvq_mlx.cli.spelling import CommandLine
 from qvq_mlx.core.env import Engine, Env
 from qvq_mlx.core.events import Progress, Stage, StopReason
 from qvq_mlx.core.picture import Picture
@@ -182,6 +183,7 @@ def world(tmp_path: Path) -> Callable[..., World]:
             stdin=Stream(stdin),
             stdout=stdout,
             stderr=stderr,
+            spelling=CommandLine(),
             environ={"TERM": "xterm", "QVQ_HOME": str(tmp_path / "qvq"), **(environ or {})},
             home=tmp_path,
             clock=lambda: next(ticks) / 100,

@@ -30,6 +30,7 @@ from qvq_mlx.batch.items import Item
 from qvq_mlx.batch.record import BatchRecord, ErrorRecord, answered
 from qvq_mlx.cli.app import COMMANDS, app
 from qvq_mlx.cli.main import main
+from qvq_mlx.cli.spelling import CommandLine
 from qvq_mlx.cli.world import real_env
 from qvq_mlx.core import network, places
 from qvq_mlx.core.card import ModelCard, Shape, Thinking, VisionLimits, VisionShape
@@ -147,7 +148,10 @@ def commands_table() -> str:
 
 def exit_codes_table() -> str:
     """The exit codes from the enum that the program returns."""
-    return _table(("code", "meaning"), [(str(int(code)), code.meaning) for code in ExitCode])
+    return _table(
+        ("code", "meaning"),
+        [(str(int(code)), CommandLine().sentence(code.meaning)) for code in ExitCode],
+    )
 
 
 def commands_page() -> str:

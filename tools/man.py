@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from typer import Context
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
+from qvq_mlx.cli.spelling import CommandLine
 from qvq_mlx.core.errors import ExitCode
 
 VARIABLES = {
@@ -88,7 +89,10 @@ def page(version: str, commands: Mapping[str, TyperCommand | TyperGroup]) -> str
         *_section("KEYS AND SIGNALS", [_flowing(_SIGNALS)]),
         ".SH COMMANDS",
         *(line for name, command in commands.items() for line in _command(name, command)),
-        *_listed("EXIT STATUS", {str(int(c)): c.meaning.replace("`", "") for c in ExitCode}),
+        *_listed(
+            "EXIT STATUS",
+            {str(int(c)): CommandLine().sentence(c.meaning).replace("`", "") for c in ExitCode},
+        ),
         *_listed("ENVIRONMENT", VARIABLES),
         *_listed("FILES", _FILES),
         *_section("EXAMPLES", [_EXAMPLES]),

@@ -25,6 +25,7 @@ from qvq_mlx.core.errors import (
     QvqError,
 )
 from qvq_mlx.core.events import Done, Event, Notice, StopReason, Transcript
+from qvq_mlx.core.remedies import Show
 from qvq_mlx.core.request import Request
 from qvq_mlx.core.tokens import Control
 from qvq_mlx.images.paths import path_of
@@ -109,12 +110,13 @@ class Batch:
         except QvqError as error:
             if _concerns_all(error, asked=loaded.holds):
                 raise
-            return failed(key, item, self.model, error)
+            return failed(key, item, self.model, error, self._env.spelling)
         except Exception as error:  # a bug, and a night's work must not end of it
             if debugging(self._env):
                 raise
             bug = f"{type(error).__name__}: {error} (this is a bug)"
-            return failed(key, item, self.model, QvqError(bug, "QVQ_DEBUG=1 qvq ..."))
+            shown = QvqError(bug, Show.TRACEBACK)
+            return failed(key, item, self.model, shown, self._env.spelling)
         return None if result is None else answered(key, item, result)
 
     def _asked(

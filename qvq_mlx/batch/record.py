@@ -10,6 +10,7 @@ from enum import StrEnum
 from qvq_mlx.batch.items import Item
 from qvq_mlx.core.errors import QvqError
 from qvq_mlx.core.events import AnswerSource, Notice, Stats, StopReason, Verification, Vote
+from qvq_mlx.core.remedies import Spelling
 from qvq_mlx.core.request import Request
 from qvq_mlx.records.runs import VERSION, ImageRecord, ResultRecord
 
@@ -93,9 +94,10 @@ def answered(key: str, item: Item, result: ResultRecord) -> BatchRecord:
     )
 
 
-def failed(key: str, item: Item, model: str, error: QvqError) -> BatchRecord:
+def failed(key: str, item: Item, model: str, error: QvqError, spelling: Spelling) -> BatchRecord:
     """The record of an item that could not be asked."""
-    what = ErrorRecord(error.code, error.message, error.hint, int(error.exit_code))
+    message, hint = spelling.sentence(error.parts), spelling.remedy(error.remedy)
+    what = ErrorRecord(error.code, message, hint, int(error.exit_code))
     return BatchRecord(
         VERSION, "item", key, item.id, item.images, item.question, model, Status.ERROR, what
     )

@@ -184,7 +184,7 @@ class Talk:
     def _complain(self, error: QvqError) -> None:
         """One line: the hint of a command line is of no use here."""
         label = "" if isinstance(error, StoppedError) else f"error[{error.code}]: "
-        self._say(label + error.message)
+        self._say(label + self._env.spelling.sentence(error.parts))
 
 
 def parse_view(word: str) -> ThinkingView:

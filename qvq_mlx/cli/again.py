@@ -60,7 +60,7 @@ def ask_again(
 
 def _changed(error: ImageChangedError, run: Run) -> ImageChangedError:
     """The same facts; what helps is to say that they may differ."""
-    return ImageChangedError(error.message, f"qvq log rerun {run.id} --changed")
+    return ImageChangedError(error.parts, f"qvq log rerun {run.id} --changed")
 
 
 def _request(run: Run, history_folder: Path, model: str | None, *, changed: bool) -> Request:

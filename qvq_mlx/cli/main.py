@@ -115,9 +115,9 @@ def _report(env: Env, error: QvqError) -> None:
 
     from qvq_mlx.render.clean import clean_line, writable
 
-    lines = [f"error[{error.code}]: {clean_line(error.message)}"]
-    if error.hint:
-        lines.append(f"  try: {clean_line(error.hint)}")
+    lines = [f"error[{error.code}]: {clean_line(env.spelling.sentence(error.parts))}"]
+    if hint := env.spelling.remedy(error.remedy):
+        lines.append(f"  try: {clean_line(hint)}")
     if env.stderr.isatty():
         from qvq_mlx.render.rows import wrap
 

@@ -51,13 +51,13 @@ def run(wish: Wish, env: Env, advise: Adviser | None = None) -> None:
     try:
         pull_model(wish, env, config.read(env), advise, ask)
     except LicenceError as error:
-        raise LicenceError(error.message, f"{again} -y") from error
+        raise LicenceError(error.parts, f"{again} -y") from error
     except GatedError as error:
-        raise GatedError(error.message, f"HF_TOKEN=YOUR_TOKEN {again}") from error
+        raise GatedError(error.parts, f"HF_TOKEN=YOUR_TOKEN {again}") from error
     except NetworkError as error:
-        raise NetworkError(error.message, error.hint or again) from error
+        raise NetworkError(error.parts, error.remedy or again) from error
     except DamagedError as error:
-        raise DamagedError(error.message, error.hint or again) from error
+        raise DamagedError(error.parts, error.remedy or again) from error
 
 
 def command_of(wish: Wish) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qvq_mlx.cli.spelling import CommandLine
 from qvq_mlx.core.env import Env
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def real_env() -> Env:
         stdin=sys.stdin,
         stdout=sys.stdout,
         stderr=sys.stderr,
+        spelling=CommandLine(),
         environ=os.environ,
         home=Path.home(),
         clock=time.monotonic,

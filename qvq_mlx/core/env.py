@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # names in annotations: `qvq --version` does not wait for the
     from qvq_mlx.core.events import Progress
     from qvq_mlx.core.machine import Machine
     from qvq_mlx.core.network import Network
+    from qvq_mlx.core.remedies import Spelling
     from qvq_mlx.core.rounds import Round
     from qvq_mlx.core.setup import Checkpoint, Setup
     from qvq_mlx.core.tokens import Control, Generation, Prompt, Step
@@ -75,6 +76,7 @@ def _unwatched() -> Callable[[], Network]:
 class Env:
     """Streams, variables, places, clocks, and what runs models.
 
+    `spelling` says fields and remedies in the words of the front end;
     `clock` counts seconds from an arbitrary start; `now` is the time of day with its zone;
     `terminal_size` gives columns and lines of the terminal that a person watches;
     `forbid_network` makes every further connection of this process fail; `machine` gives the facts
@@ -85,6 +87,7 @@ class Env:
     stdin: TextIO
     stdout: TextIO
     stderr: TextIO
+    spelling: Spelling
     environ: Mapping[str, str]
     home: Path
     clock: Callable[[], float]

@@ -1,13 +1,20 @@
 """Every way to fail, as one tree of exceptions.
 
-Law: an error carries facts with numbers (`message`), one command to run next (`hint`), a stable
+Law: an error carries facts with numbers (`message`), one thing to do next (`remedy`), a stable
 `code` that scripts may key on, and the exit code of the process. It is raised where the fact is
-known, caught once, in `cli.main`, and printed there; nothing else prints it.
+known and speaks no command line: fields and remedies are values, which a front end spells. It is
+caught once, in `cli.main`, and printed there; nothing else prints it.
 """
 
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from qvq_mlx.core.remedies import Field, Typed
+
+if TYPE_CHECKING:
+    from qvq_mlx.core.remedies import Message, Remedy
 
 
 class ExitCode(IntEnum):
@@ -28,20 +35,24 @@ class ExitCode(IntEnum):
     TERMINATED = 143
 
     @property
-    def meaning(self) -> str:
-        """One line for the README and `qvq --help`."""
+    def meaning(self) -> Message:
+        """One line for the manuals."""
         return _MEANINGS[self]
 
 
-_MEANINGS = {
+_MEANINGS: dict[ExitCode, Message] = {
     ExitCode.OK: "an answer was produced",
     ExitCode.INTERNAL: "internal error (a bug; `QVQ_DEBUG=1` shows the traceback)",
     ExitCode.USAGE: "usage: the command line asks for what does not exist or clashes",
     ExitCode.NO_ANSWER: "no final answer: length or a loop ended it; what there is, is saved",
     ExitCode.NO_MODEL: "the model is not available: unknown name, not on disk, incomplete",
-    ExitCode.NO_MEMORY: "the model does not fit in memory, or another one is loaded (`--no-wait`)",
+    ExitCode.NO_MEMORY: (
+        "the model does not fit in memory, or another one is loaded (`",
+        Field.NO_WAIT,
+        "`)",
+    ),
     ExitCode.BAD_INPUT: "an input cannot be read",
-    ExitCode.BAD_SCHEMA: "there is no answer that satisfies `--schema`",
+    ExitCode.BAD_SCHEMA: ("there is no answer that satisfies `", Field.SCHEMA, "`"),
     ExitCode.TRY_AGAIN: "temporary network failure; run again to resume",
     ExitCode.HUNG_UP: "the terminal went away (SIGHUP); what there is, is saved",
     ExitCode.INTERRUPTED: "interrupted; what there is, is saved",
@@ -53,16 +64,19 @@ _MEANINGS = {
 class QvqError(Exception):
     """The root: a failure that the user can understand and act on.
 
-    `message` states facts in one line; `hint` is one command that leads on, or empty.
+    `parts` state facts in one line, each `Field` in them is spelled by the front end; `message` has
+    them with neutral names. `remedy` is one thing to do next, None where nothing helps.
     """
 
     exit_code = ExitCode.INTERNAL
     code = "internal"
 
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+    def __init__(self, message: Message, remedy: Remedy | str | None = None) -> None:
+        self.parts: tuple[str, ...] = (message,) if isinstance(message, str) else message
+        # a front end that raises an error has spelt its line already
+        self.remedy = Typed(remedy) if isinstance(remedy, str) and remedy else remedy or None
+        self.message = "".join(self.parts)
+        super().__init__(self.message)
 
 
 class UsageError(QvqError):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from qvq_mlx.core.errors import UsageError
+from qvq_mlx.core.remedies import Ask, Field, Show
 
 
 class Detail(StrEnum):
@@ -113,6 +114,8 @@ class ImageOptions:
     frames: Frames = Frames()
 
 
+_MIDDLE = Ask(settings=((Field.CROP, "25%,25%,50%,50%"),))
+"""A part that every picture has."""
 _RANGE = re.compile(r"\s*([0-9]{1,6})\s*(?:(-)\s*([0-9]{1,6})?\s*)?")
 
 
@@ -127,8 +130,8 @@ def parse_pages(text: str) -> Pages:
             last = int(found[3]) if found[3] else None
         if first == 0 or (last is not None and last < first):
             raise UsageError(
-                f"--page is {text[:40]!r}; it can be numbers and ranges from 1 on",
-                'qvq ask --page 2-4,7 IMAGE "question"',
+                (Field.PAGE, f" is {text[:40]!r}; it can be numbers and ranges from 1 on"),
+                Ask(settings=((Field.PAGE, "2-4,7"),)),
             )
         ranges.append((first, last))
     return Pages(tuple(ranges))
@@ -142,8 +145,11 @@ def parse_detail(text: str) -> Detail | int:
     if re.fullmatch(r"[0-9]{1,9}", word) and int(word):
         return int(word)
     raise UsageError(
-        f"--detail is {text[:40]!r}; it can be low, auto, high, max or a number of image tokens",
-        'qvq ask --detail high IMAGE "question"',
+        (
+            Field.DETAIL,
+            f" is {text[:40]!r}; it can be low, auto, high, max or a number of image tokens",
+        ),
+        Ask(settings=((Field.DETAIL, Detail.HIGH),)),
     )
 
 
@@ -171,12 +177,15 @@ def looks_for(
     """The looks of `images`, one after the other, from options that were given never, once for
     all, or once per image; the rest as in `plain`. Raises UsageError.
     """
-    for name, given in (("--detail", details), ("--crop", crops)):
+    for field, given in ((Field.DETAIL, details), (Field.CROP, crops)):
         if len(given) not in (0, 1, len(images)) or (given and not images):
             raise UsageError(
-                f"{name} is given {_times(len(given))}, and there {_images(len(images))};"
-                " it can be given once for all, or once per image",
-                "qvq ask --help",
+                (
+                    field,
+                    f" is given {_times(len(given))}, and there {_images(len(images))};",
+                    " it can be given once for all, or once per image",
+                ),
+                Show.ASK_HELP,
             )
     found_details = [parse_detail(text) for text in details] or [plain.detail]
     found_crops: list[Crop | None] = [parse_crop(text) for text in crops]
@@ -215,9 +224,13 @@ def region_of(crop: Crop, width_px: int, height_px: int, name: str) -> Region:
         right, bottom = max(right, x + 1), max(bottom, y + 1)
     if right > width_px or bottom > height_px:
         raise UsageError(
-            f"{name}: --crop reaches to {right:.0f},{bottom:.0f}, and the picture has"
-            f" {width_px}×{height_px} pixels",
-            'qvq ask --crop 25%,25%,50%,50% IMAGE "question"',
+            (
+                f"{name}: ",
+                Field.CROP,
+                f" reaches to {right:.0f},{bottom:.0f}, and the picture has",
+                f" {width_px}×{height_px} pixels",
+            ),
+            _MIDDLE,
         )
     return Region(int(x), int(y), int(right - x), int(bottom - y))
 
@@ -227,6 +240,4 @@ def _edge(percent: float, side_px: int) -> int:
 
 
 def _no_crop(text: str, why: str) -> UsageError:
-    return UsageError(
-        f"--crop is {text[:60]!r}; {why}", 'qvq ask --crop 25%,25%,50%,50% IMAGE "question"'
-    )
+    return UsageError((Field.CROP, f" is {text[:60]!r}; {why}"), _MIDDLE)

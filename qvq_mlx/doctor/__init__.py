@@ -22,6 +22,7 @@ from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ExitCode, QvqError
 from qvq_mlx.core.events import Done, Stats, Transcript
+from qvq_mlx.core.remedies import Spelling
 from qvq_mlx.core.request import Request
 from qvq_mlx.core.tokens import Control
 from qvq_mlx.doctor.verdicts import judged
@@ -115,7 +116,8 @@ def _attempt(ask: Callable[[], T], env: Env) -> tuple[T | None, Fault | None]:
     try:
         return ask(), None
     except QvqError as error:
-        return None, Fault(error.message, error.hint, int(error.exit_code))
+        message, hint = env.spelling.sentence(error.parts), env.spelling.remedy(error.remedy)
+        return None, Fault(message, hint, int(error.exit_code))
     except Exception as error:  # a library that does not load may raise anything
         if config.debugging(env):
             raise
@@ -201,21 +203,21 @@ def _models(
         )
     return Models(
         cache=_place(settings.hub_cache),
-        held=tuple(_held(model) for model in held),
+        held=tuple(_held(model, env.spelling) for model in held),
         cards_fault=cards_fault,
         chosen=chosen,
         chosen_fault=chosen_fault,
     )
 
 
-def _held(model: Downloaded) -> HeldModel:
+def _held(model: Downloaded, spelling: Spelling) -> HeldModel:
     return HeldModel(
         name=model.name,
         repo=model.repo or None,
         revision=model.revision or None,
         size_bytes=model.size_bytes,
         problem=model.problem or None,
-        hint=model.hint,
+        hint=spelling.remedy(model.remedy),
         begun=bool(model.problem) and not model.revision and bool(model.repo),
     )
 

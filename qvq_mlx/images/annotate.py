@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING
 
 from qvq_mlx.core.errors import InputError, OutputError
 from qvq_mlx.core.places import Box, PointedImage
-from qvq_mlx.images.paths import path_of, quoted
+from qvq_mlx.core.remedies import AskAgain, Field, Run
+from qvq_mlx.images.paths import operand, path_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -97,21 +98,20 @@ class Target:
 
     def check(self, inputs: Sequence[str]) -> None:
         """Raises OutputError where it cannot be written, or is one of the `inputs`."""
-        name = str(self._path)
+        given = self._given
         if self._target.suffix.lower() not in FORMATS:
             raise OutputError(
-                f"--annotate {name}: the name says no format; {', '.join(FORMATS)} are written",
-                "qvq ask ... --annotate annotated.png",
+                (*given, f": the name says no format; {', '.join(FORMATS)} are written"),
+                _elsewhere("annotated.png"),
             )
         if self._target.is_dir():
             raise OutputError(
-                f"--annotate {name} is a folder",
-                f"qvq ask ... --annotate {quoted(self._path / 'annotated.png')}",
+                (*given, " is a folder"), _elsewhere(operand(self._path / "annotated.png"))
             )
         folder = self._target.parent
         if not folder.is_dir():
             raise OutputError(
-                f"--annotate {name}: there is no folder {folder}", f"mkdir -p {quoted(folder)}"
+                (*given, f": there is no folder {folder}"), Run(("mkdir", "-p", operand(folder)))
             )
         for source in inputs:
             try:
@@ -120,8 +120,8 @@ class Target:
                 continue
             if same:
                 raise OutputError(
-                    f"--annotate {name} is a picture that is asked about; it stays as it is",
-                    "qvq ask ... --annotate annotated.png",
+                    (*given, " is a picture that is asked about; it stays as it is"),
+                    _elsewhere("annotated.png"),
                 )
         try:
             if self._target.exists() and not os.access(self._target, os.W_OK):
@@ -145,13 +145,22 @@ class Target:
             raise self._failed(error) from error
 
     @property
+    def _given(self) -> tuple[str, ...]:
+        """How messages name it: the field with its value."""
+        return Field.ANNOTATE, f" {self._path}"
+
+    @property
     def _temporary(self) -> Path:
         return self._target.parent / f".{self._target.name}.{os.getpid()}.part"
 
     def _failed(self, error: OSError | ValueError) -> OutputError:
         reason = (getattr(error, "strerror", None) or str(error)).lower()
-        hint = f"ls -ld {quoted(self._target.parent)}"
-        return OutputError(f"--annotate {self._path} cannot be written: {reason}", hint)
+        listing = Run(("ls", "-ld", operand(self._target.parent)))
+        return OutputError((*self._given, f" cannot be written: {reason}"), listing)
+
+
+def _elsewhere(path: str) -> AskAgain:
+    return AskAgain(((Field.ANNOTATE, path),))
 
 
 class _Colours:

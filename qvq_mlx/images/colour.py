@@ -23,6 +23,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from qvq_mlx.core.errors import UsageError
+from qvq_mlx.core.remedies import Ask, Field
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -58,8 +59,8 @@ def background_of(name: str) -> Colour:
         colour = (0, 0, 0, 0)
     if len(colour) != 3:
         raise UsageError(
-            f"--background is {name[:40]!r}; it can be a colour's name or #rrggbb",
-            'qvq ask --background "#808080" IMAGE "question"',
+            (Field.BACKGROUND, f" is {name[:40]!r}; it can be a colour's name or #rrggbb"),
+            Ask(settings=((Field.BACKGROUND, "#808080"),)),
         )
     return colour
 

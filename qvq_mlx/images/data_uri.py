@@ -10,10 +10,12 @@ import binascii
 from urllib.parse import unquote_to_bytes
 
 from qvq_mlx.core.errors import ImageSizeError, ImageUnreadableError
-from qvq_mlx.images.paths import ASK, called
+from qvq_mlx.core.remedies import Ask, Run
+from qvq_mlx.images.paths import called
 
 MAX_CHARACTERS = 64 * 2**20
-_HINT = "pbpaste | sed 's/^.*,//' | base64 -d | " + ASK.format("-")
+_DECODE = (Run(("pbpaste",)), Run(("sed", "s/^.*,//")), Run(("base64", "-d")))
+_DECODED = Ask(("-",), piped=_DECODE)
 
 
 def from_data(source: str) -> bytes:
@@ -22,11 +24,11 @@ def from_data(source: str) -> bytes:
     if len(source) > MAX_CHARACTERS:
         raise ImageSizeError(
             f"{name}: {len(source):,} characters are too many; the limit is {MAX_CHARACTERS:,}",
-            ASK.format("-") + " < image.png",
+            Ask(("-",), stdin="image.png"),
         )
     head, comma, text = source.partition(",")
     if not comma:
-        raise ImageUnreadableError(f"{name}: the data URI has no comma, so no data", _HINT)
+        raise ImageUnreadableError(f"{name}: the data URI has no comma, so no data", _DECODED)
     data = unquote_to_bytes(text)
     if head.lower().endswith(";base64"):
         plain = b"".join(data.split()).rstrip(b"=")
@@ -34,8 +36,8 @@ def from_data(source: str) -> bytes:
             data = base64.b64decode(plain + b"=" * (-len(plain) % 4), validate=True)
         except binascii.Error as error:
             raise ImageUnreadableError(
-                f"{name}: its base64 is cut off or damaged", _HINT
+                f"{name}: its base64 is cut off or damaged", _DECODED
             ) from error
     if not data:
-        raise ImageUnreadableError(f"{name}: the data URI holds no bytes", _HINT)
+        raise ImageUnreadableError(f"{name}: the data URI holds no bytes", _DECODED)
     return data

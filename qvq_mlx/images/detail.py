@@ -15,6 +15,7 @@ from typing import assert_never
 from qvq_mlx.core.card import VisionLimits
 from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.image_options import Detail
+from qvq_mlx.core.remedies import Ask, Field
 
 LOW_TOKENS = 256
 HIGH_TOKENS = 2560
@@ -45,9 +46,12 @@ def _tokens(limits: VisionLimits, detail: Detail | int) -> int | None:
         case int():
             if not limits.min_tokens <= detail <= limits.own_max_tokens:
                 raise UsageError(
-                    f"--detail {detail:,}: this model takes {limits.min_tokens:,} to"
-                    f" {limits.own_max_tokens:,} image tokens for a picture",
-                    'qvq ask --detail max IMAGE "question"',
+                    (
+                        Field.DETAIL,
+                        f" {detail:,}: this model takes {limits.min_tokens:,} to",
+                        f" {limits.own_max_tokens:,} image tokens for a picture",
+                    ),
+                    Ask(settings=((Field.DETAIL, Detail.MAX),)),
                 )
             return detail
         case _:

@@ -1,17 +1,18 @@
-"""What is wrong with bytes that are no picture, and which command helps."""
+"""What is wrong with bytes that are no picture, and which program helps."""
 
 from __future__ import annotations
 
 import codecs
 import re
-import shlex
 
 from qvq_mlx.core.errors import ImageSizeError, ImageUnreadableError
+from qvq_mlx.core.remedies import Run
 from qvq_mlx.images.containers import is_avif, is_heif
 from qvq_mlx.images.paths import is_web, names_of
 
 _READS = "qvq reads PNG, JPEG, WebP, GIF, BMP, TIFF, HEIC, AVIF and PDF"
-_SIPS = "sips -s format png {name} --out {out}"  # part of macOS
+_NAME, _OUT = "{name}", "{out}"  # where a program's arguments get the file and a new one
+_SIPS = ("sips", "-s", "format", "png", _NAME, "--out", _OUT)  # part of macOS
 
 # (offset, first bytes, what it is): the formats' signatures, so that damage is told from bytes
 # that are no picture at all
@@ -20,35 +21,34 @@ _OURS = (
     *((0, b"BM", "BMP"), (8, b"WEBP", "WebP"), (0, b"II*\0", "TIFF"), (0, b"MM\0*", "TIFF")),
     (0, b"%PDF-", "PDF"),
 )
-# the same for what others read: (offset, first bytes, what it is, the command to run)
+# the same for what others read: (offset, first bytes, what it is, the program to run)
 _OTHERS = (
-    (4, b"ftyp", "a video", "file {name}"),
+    (4, b"ftyp", "a video", ("file", _NAME)),
     (4, b"jP  \r\n", "a JPEG 2000 picture", _SIPS),
     (0, b"\0\0\1\0", "an icon (ICO)", _SIPS),
     (0, b"8BPS", "a Photoshop picture", _SIPS),
-    (0, b"PK\3\4", "a ZIP archive", "unzip -l {name}"),
+    (0, b"PK\3\4", "a ZIP archive", ("unzip", "-l", _NAME)),
 )
 
 
 def unreadable(source: str, data: bytes, error: Exception) -> ImageUnreadableError:
     """Say what the bytes are, as far as that can be told from their beginning."""
     name, out = names_of(source)
-    ask = f"curl -IL {shlex.quote(source)}" if is_web(source) else f"file {name}"
+    ask = Run(("curl", "-IL", source) if is_web(source) else ("file", name))
     ours = next((kind for at, magic, kind in _OURS if data.startswith(magic, at)), "")
     if kind := "HEIC" if is_heif(data) else "AVIF" if is_avif(data) else ours:
         return ImageUnreadableError(
             f"{source}: the {kind} is cut off or damaged ({_reason(error)})", ask
         )
-    for offset, magic, kind, command in _OTHERS:
+    for offset, magic, kind, program in _OTHERS:
         if data.startswith(magic, offset):
-            return ImageUnreadableError(
-                f"{source}: is {kind}; {_READS}", command.format(name=name, out=out)
-            )
+            words = tuple({_NAME: name, _OUT: out}.get(word, word) for word in program)
+            return ImageUnreadableError(f"{source}: is {kind}; {_READS}", Run(words))
     head = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if b"<svg" in head and head.startswith(b"<"):
         return ImageUnreadableError(
             f"{source}: is an SVG drawing; {_READS} (rsvg-convert is in Homebrew's librsvg)",
-            f"rsvg-convert -o {out} {name}",
+            Run(("rsvg-convert", "-o", out, name)),
         )
     if head.startswith((b"<!doctype html", b"<html")):
         return ImageUnreadableError(f"{source}: is a web page (HTML); {_READS}", ask)
@@ -67,10 +67,11 @@ def is_picture(head: bytes) -> bool:
 
 
 def too_large(source: str, size: str, limit: str) -> ImageSizeError:
-    """`size` and `limit` in words, with the command that makes the picture smaller."""
+    """`size` and `limit` in words, with the program that makes the picture smaller."""
     name, out = names_of(source)
     return ImageSizeError(
-        f"{source}: {size} is too large; the limit is {limit}", f"sips -Z 4000 {name} --out {out}"
+        f"{source}: {size} is too large; the limit is {limit}",
+        Run(("sips", "-Z", "4000", name, "--out", out)),
     )
 
 

@@ -10,9 +10,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from qvq_mlx.core.errors import ImageNotFoundError, ImageUnreadableError
+from qvq_mlx.core.remedies import Run
 from qvq_mlx.images.diagnosis import is_picture
 from qvq_mlx.images.globs import expanded, natural
-from qvq_mlx.images.paths import quoted
+from qvq_mlx.images.paths import operand
 
 _HEAD_BYTES = 64
 
@@ -31,14 +32,14 @@ def pictures_in(sources: Iterable[str]) -> list[str]:
 
 
 def _inside(source: str, folder: Path) -> list[str]:
-    hint = f"ls -l {quoted(folder)}"
+    listing = Run(("ls", "-l", operand(folder)))
     try:
         files = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
     except OSError as error:
-        raise ImageNotFoundError(f"{source}: {(error.strerror or '').lower()}", hint) from error
+        raise ImageNotFoundError(f"{source}: {(error.strerror or '').lower()}", listing) from error
     names = [str(file) for file in files if file.is_file() and _is_picture(file)]
     if not names:
-        raise ImageUnreadableError(f"{source}: is a folder, and no picture lies in it", hint)
+        raise ImageUnreadableError(f"{source}: is a folder, and no picture lies in it", listing)
     return sorted(names, key=natural)
 
 

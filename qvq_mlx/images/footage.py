@@ -23,6 +23,7 @@ from qvq_mlx.core.card import VisionLimits
 from qvq_mlx.core.clip import FRAMES_PER_STEP
 from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.image_options import Detail, Frames
+from qvq_mlx.core.remedies import AskAgain, Field
 from qvq_mlx.images.resize import smart_resize
 
 FPS = 2.0
@@ -76,7 +77,7 @@ def tokens_of(detail: Detail | int) -> int:
             if detail > MAX_CLIP_TOKENS:
                 raise UsageError(
                     f"{detail:,} tokens are too many for a video; the limit is {MAX_CLIP_TOKENS:,}",
-                    f"qvq ask --detail {MAX_CLIP_TOKENS} ...",
+                    AskAgain(((Field.DETAIL, str(MAX_CLIP_TOKENS)),)),
                 )
             return detail
         case _:
@@ -115,9 +116,12 @@ def _range(footage: Footage, span_s: tuple[float, float | None] | None) -> tuple
         last = min(math.floor(min(end_s, footage.duration_s) * footage.fps), last)
     if first > last:
         raise UsageError(
-            f"{footage.name}: no frame lies in that --span; the video is"
-            f" {footage.duration_s:.1f} s long",
-            f"qvq ask --span 0s-{footage.duration_s:.1f}s ...",
+            (
+                f"{footage.name}: no frame lies in that ",
+                Field.SPAN,
+                f"; the video is {footage.duration_s:.1f} s long",
+            ),
+            AskAgain(((Field.SPAN, f"0s-{footage.duration_s:.1f}s"),)),
         )
     return first, last
 
@@ -130,7 +134,7 @@ def _most_frames(footage: Footage, budget_tokens: int, limits: VisionLimits) -> 
         raise UsageError(
             f"{footage.name}: {budget_tokens:,} tokens have no room for a frame, which takes"
             f" {tokens:,} at least",
-            f"qvq ask --detail {tokens} ...",
+            AskAgain(((Field.DETAIL, str(tokens)),)),
         )
     return budget_tokens // tokens * FRAMES_PER_STEP
 
@@ -140,33 +144,47 @@ def _count(footage: Footage, there: int, frames: Frames, room: int) -> int:
     if frames.count is not None:
         if frames.count > there:
             raise UsageError(
-                f"{footage.name}: {there} frames are there, and --frames asks for {frames.count}",
-                f"qvq ask --frames {there} ...",
+                (
+                    f"{footage.name}: {there} frames are there, and ",
+                    Field.FRAMES,
+                    f" asks for {frames.count}",
+                ),
+                AskAgain(((Field.FRAMES, str(there)),)),
             )
-        _check_room(footage, frames.count, "--frames", room)
+        _check_room(footage, frames.count, Field.FRAMES, room)
         return frames.count
     if frames.fps is not None and frames.fps > footage.fps:
         raise UsageError(
-            f"{footage.name}: {footage.fps:g} frames a second are there, and --fps asks for"
-            f" {frames.fps:g}",
-            f"qvq ask --fps {math.floor(footage.fps * 100) / 100:g} ...",
+            (
+                f"{footage.name}: {footage.fps:g} frames a second are there, and ",
+                Field.FPS,
+                f" asks for {frames.fps:g}",
+            ),
+            AskAgain(((Field.FPS, f"{math.floor(footage.fps * 100) / 100:g}"),)),
         )
     if there < FRAMES_PER_STEP:
         return there
     wanted = max(there / footage.fps * (frames.fps or FPS), MIN_FRAMES)
     if frames.fps is not None:
-        _check_room(footage, math.floor(wanted), "--fps", room)
+        _check_room(footage, math.floor(wanted), Field.FPS, room)
     count = math.floor(min(wanted, there, room, MAX_FRAMES))
     return count // FRAMES_PER_STEP * FRAMES_PER_STEP
 
 
-def _check_room(footage: Footage, count: int, option: str, room: int) -> None:
+def _check_room(footage: Footage, count: int, asked_by: Field, room: int) -> None:
     most = min(room, MAX_FRAMES)
     if count > most:
         raise UsageError(
-            f"{footage.name}: {option} asks for {count} frames, and {most} have room"
-            f" (--detail gives more, --span takes less)",
-            f"qvq ask --frames {most} ...",
+            (
+                f"{footage.name}: ",
+                asked_by,
+                f" asks for {count} frames, and {most} have room (",
+                Field.DETAIL,
+                " gives more, ",
+                Field.SPAN,
+                " takes less)",
+            ),
+            AskAgain(((Field.FRAMES, str(most)),)),
         )
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from qvq_mlx.core.errors import ImageNotFoundError, ImageSizeError
 from qvq_mlx.core.image_options import MAX_PICTURES
-from qvq_mlx.images.paths import ASK, is_file, path_of, quoted
+from qvq_mlx.core.remedies import Ask, Run
+from qvq_mlx.images.paths import is_file, operand, path_of
 
 _NUMBERS = re.compile(r"([0-9]+)")
 
@@ -32,11 +33,13 @@ def expanded(source: str, most: int | None = MAX_PICTURES) -> tuple[str, ...]:
     matches = glob.iglob(str(path), recursive=True)  # noqa: PTH207  (it may be absolute)
     files = list(islice((name for name in matches if not Path(name).is_dir()), most and most + 1))
     if not files:
-        raise ImageNotFoundError(f"{source}: no file matches", f"ls -l {quoted(_folder(path))}")
+        raise ImageNotFoundError(
+            f"{source}: no file matches", Run(("ls", "-l", operand(_folder(path))))
+        )
     if most is not None and len(files) > most:
         raise ImageSizeError(
             f"{source}: more than {most} files match, and a question takes no more",
-            ASK.format(quoted(Path(min(files, key=natural)))),
+            Ask((operand(Path(min(files, key=natural))),)),
         )
     return tuple(sorted(files, key=natural))
 

@@ -41,8 +41,8 @@ class ImageSources:
     """What is at hand: stdin, other programs, and the web where it is allowed.
 
     `path` is where programs are looked for, as in PATH; None: where this process looks. `offline`
-    says what forbids the web, `--offline` or a variable's name; '': an address that the user typed
-    is fetched.
+    says what forbids the web, `Field.OFFLINE` or a variable's name; '': an address that the user
+    typed is fetched.
     """
 
     stdin: BinaryIO

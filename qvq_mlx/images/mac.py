@@ -10,11 +10,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from qvq_mlx.core.errors import ImageUnreadableError, StoppedError
-from qvq_mlx.images.paths import ASK
+from qvq_mlx.core.remedies import Ask, Run
 from qvq_mlx.images.programs import found, run
 
-_SCREEN_SETTINGS = (
-    "open 'x-apple.systempreferences:com.apple.preference.security?Privacy_ScreenCapture'"
+_SCREEN_SETTINGS = Run(
+    ("open", "x-apple.systempreferences:com.apple.preference.security?Privacy_ScreenCapture")
 )
 # A file that was copied in the Finder comes first: beside it lies a picture of its icon.
 _PASTEBOARD = """
@@ -40,9 +40,7 @@ def screenshot(path: str | None, max_bytes: int) -> bytes:
     """
     tool = found("screencapture", path)
     if tool is None:
-        raise ImageUnreadableError(
-            "screen: screencapture, a part of macOS, is not here", ASK.format("IMAGE")
-        )
+        raise ImageUnreadableError("screen: screencapture, a part of macOS, is not here", Ask())
     with TemporaryDirectory(prefix="qvq-") as folder:
         out = Path(folder) / "screen.png"
         # nobody is hurried: the user may look for the right window first
@@ -51,7 +49,7 @@ def screenshot(path: str | None, max_bytes: int) -> bytes:
             return data
     if ran.said:
         raise ImageUnreadableError(f"screen: screencapture says: {ran.said}", _SCREEN_SETTINGS)
-    raise StoppedError("screen: no part of the screen was marked", ASK.format("screen"))
+    raise StoppedError("screen: no part of the screen was marked", Ask(("screen",)))
 
 
 def pasteboard(tool: str, max_bytes: int) -> bytes | str:
@@ -64,7 +62,7 @@ def pasteboard(tool: str, max_bytes: int) -> bytes | str:
         ran = run([tool, "-l", "JavaScript", "-e", _PASTEBOARD, str(out)], 2**16)
         if ran.code or ran.late:
             reason = ran.said or f"it ended with {ran.code}"
-            raise ImageUnreadableError(f"clip: osascript says: {reason}", ASK.format("IMAGE"))
+            raise ImageUnreadableError(f"clip: osascript says: {reason}", Ask())
         link = ran.output.decode(errors="surrogateescape").removesuffix("\n")
         return link or _read(out, max_bytes)
 

@@ -17,9 +17,10 @@ from qvq_mlx.core.errors import ImageChangedError
 from qvq_mlx.core.image_options import Detail, ImageOptions, Pages
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.places import PointedImage
+from qvq_mlx.core.remedies import Run
 from qvq_mlx.images import ImageSources, read
 from qvq_mlx.images.annotate import drawn
-from qvq_mlx.images.paths import path_of, quoted
+from qvq_mlx.images.paths import operand, path_of
 from qvq_mlx.images.sources import from_file
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def original(
     if hashlib.sha256(data).hexdigest() != sha256:
         raise ImageChangedError(
             f"{source}: has changed since the model saw it; nothing is drawn on another picture",
-            f"ls -l {quoted(path_of(source))}",
+            Run(("ls", "-l", operand(path_of(source)))),
         )
     pages = Pages() if page is None else Pages(((page, page),))
     look = replace(ImageOptions(), detail=Detail.MAX, pages=pages, background=background)

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from qvq_mlx.core.errors import ImageSizeError, ImageUnreadableError
 from qvq_mlx.core.image_options import MAX_PICTURES, Pages
+from qvq_mlx.core.remedies import Ask, Field
 from qvq_mlx.images import pdf
 from qvq_mlx.images.diagnosis import too_large, unreadable
 from qvq_mlx.images.frames import MAX_COUNT, Frames, frames
-from qvq_mlx.images.paths import typed
+from qvq_mlx.images.paths import askable
 from qvq_mlx.images.quiet import quiet
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def pages_of(
         raise ImageSizeError(
             f"{source}: {walked:,} pixels come before page {numbers[-1]};"
             f" the limit is {MAX_WALKED_PIXELS:,}",
-            f'qvq ask --page 1 {typed(source)} "question"',
+            Ask((askable(source),), ((Field.PAGE, "1"),)),
         )
     for number, index in zip(numbers, indexes, strict=True):
         yield Frame(number if count > 1 else None, count, index, data)
@@ -95,20 +96,28 @@ def _chosen(source: str, wanted: Pages, count: int, main: int) -> tuple[int, ...
     if not wanted.ranges:
         return (main,)
     numbers = wanted.within(min(count, MAX_COUNT))
-    again = "qvq ask --page {} " + typed(source) + ' "question"'
+
+    def again(pages: str) -> Ask:
+        return Ask((askable(source),), ((Field.PAGE, pages),))
+
     if numbers is None and count == 1:
         raise ImageUnreadableError(
-            f"{source}: holds one picture, and --page asks for {wanted}", again.format(1)
+            (f"{source}: holds one picture, and ", Field.PAGE, f" asks for {wanted}"), again("1")
         )
     if numbers is None:
         held = f"{count:,} pages" + (" or more" if count >= MAX_COUNT else "")
         raise ImageUnreadableError(
-            f"{source}: holds {held}, and --page asks for {wanted}", again.format(f"1-{count}")
+            (f"{source}: holds {held}, and ", Field.PAGE, f" asks for {wanted}"),
+            again(f"1-{count}"),
         )
     if len(numbers) > MAX_PICTURES:
         raise ImageSizeError(
-            f"{source}: --page names {len(numbers):,} pages, and a question takes"
-            f" {MAX_PICTURES} pictures at most",
-            again.format(f"{numbers[0]}-{numbers[0] + MAX_PICTURES - 1}"),
+            (
+                f"{source}: ",
+                Field.PAGE,
+                f" names {len(numbers):,} pages, and a question takes",
+                f" {MAX_PICTURES} pictures at most",
+            ),
+            again(f"{numbers[0]}-{numbers[0] + MAX_PICTURES - 1}"),
         )
     return numbers

@@ -1,17 +1,15 @@
-"""What kind of source a text names, where it lies on disk, and how to write it in a command."""
+"""What kind of source a text names, where it lies on disk, and how to name it to a program."""
 
 from __future__ import annotations
 
 import re
-import shlex
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from qvq_mlx.core.errors import ImageUnreadableError
+from qvq_mlx.core.remedies import Ask, Run
 from qvq_mlx.images.image_sources import WORDS
-
-ASK = 'qvq ask {} "question"'
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _SHOWN = 32  # characters of a data URI
@@ -49,28 +47,30 @@ def path_of(source: str) -> Path:
         parts = urlsplit(source)
         if parts.scheme == "file" and parts.netloc in ("", "localhost"):
             return Path(unquote(parts.path))
-    hint = f"curl -LO {shlex.quote(source)}" if scheme[1].lower() == "ftp" else ASK.format("IMAGE")
-    raise ImageUnreadableError(f"{source}: qvq reads files and https:// addresses", hint)
+    remedy = Run(("curl", "-LO", source)) if scheme[1].lower() == "ftp" else Ask()
+    raise ImageUnreadableError(f"{source}: qvq reads files and https:// addresses", remedy)
 
 
 def names_of(source: str) -> tuple[str, str]:
-    """For a command: the quoted file, and a new PNG in the current folder that replaces nothing."""
+    """For a program: the file, and a new PNG in the current folder that replaces nothing."""
     if not is_file(source):  # the command needs a file; this one stands for what was taken
         return "image", "image.png"
     path = path_of(source)
     stem = path.stem[:40]  # a longer one might be no legal name with a number behind it
     names = (Path(f"{stem}{number}.png") for number in ("", *range(-2, -100, -1)))
-    return quoted(path), quoted(next(out for out in names if not out.exists()))
+    return operand(path), operand(next(out for out in names if not out.exists()))
 
 
-def quoted(path: Path) -> str:
-    """`path` for a shell; never taken for an option, nor for the clipboard or the screen."""
+def operand(path: Path) -> str:
+    """`path` as a source and as a program's argument: never taken for an option, nor for the
+    clipboard or the screen.
+    """
     name = str(path)
-    return shlex.quote(f"./{name}" if name.startswith("-") or name in WORDS else name)
+    return f"./{name}" if name.startswith("-") or name in WORDS else name
 
 
-def typed(source: str) -> str:
-    """`source` for a shell, as `qvq ask` takes it; a data URI becomes the word IMAGE."""
+def askable(source: str) -> str:
+    """`source` as a question names it; a data URI becomes the word IMAGE."""
     if is_data(source):
         return "IMAGE"
-    return shlex.quote(source) if not is_file(source) else quoted(Path(source))
+    return source if not is_file(source) else operand(Path(source))

@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
 from qvq_mlx.core.errors import ImageSizeError, ImageUnreadableError, InputError
+from qvq_mlx.core.remedies import Run
 from qvq_mlx.images import pdf_process
 from qvq_mlx.images.diagnosis import unreadable
 from qvq_mlx.images.paths import names_of
@@ -73,13 +74,13 @@ class Document:
             raise ImageUnreadableError(
                 f"{source}: the PDF is encrypted, and opens with a password only"
                 " (qpdf is in Homebrew)",
-                f"qpdf --decrypt --password=PASSWORD {name} unlocked.pdf",
+                Run(("qpdf", "--decrypt", "--password=PASSWORD", name, "unlocked.pdf")),
             )
         if isinstance(error, str):
             raise unreadable(source, data, ValueError(error))
         self.count = _number(head, "count")
         if self.count < 1:
-            raise ImageUnreadableError(f"{source}: the PDF has no pages", f"file {name}")
+            raise ImageUnreadableError(f"{source}: the PDF has no pages", Run(("file", name)))
 
     def drawn(self, index: int, max_pixels: int = MAX_PIXELS) -> Image:
         """Page `index`, counted from 0, as RGB on white.
@@ -92,7 +93,8 @@ class Document:
         head, rows = self._answer(where, f"{index} {max_pixels} {DPI}\n".encode())
         if "error" in head:
             raise ImageUnreadableError(
-                f"{where} cannot be drawn: {head['error']}", f"file {names_of(self._source)[0]}"
+                f"{where} cannot be drawn: {head['error']}",
+                Run(("file", names_of(self._source)[0])),
             )
         size = _number(head, "width"), _number(head, "height")
         return Image.frombuffer("RGB", size, rows, "raw", "RGB", _number(head, "stride"), 1)
@@ -125,14 +127,14 @@ class Document:
 
     def _ended(self, where: str, *, late: bool) -> InputError:
         name = names_of(self._source)[0]
-        hint = f"pdftoppm -png -r 100 {name} page"
+        draw = Run(("pdftoppm", "-png", "-r", "100", name, "page"))
         if late:
-            return ImageUnreadableError(f"{where} takes longer than {DRAW_S:g} s", hint)
+            return ImageUnreadableError(f"{where} takes longer than {DRAW_S:g} s", draw)
         code = self._process.wait()
         if code == pdf_process.TOO_MUCH_MEMORY:
             limit = f"{MAX_MEMORY_BYTES / 2**20:,.0f} MiB"
-            return ImageSizeError(f"{where} takes more than {limit} of memory", hint)
-        return ImageUnreadableError(f"{where} cannot be drawn: PDFium ended with {code}", hint)
+            return ImageSizeError(f"{where} takes more than {limit} of memory", draw)
+        return ImageUnreadableError(f"{where} cannot be drawn: PDFium ended with {code}", draw)
 
 
 def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:

@@ -6,12 +6,11 @@ the profile that is left to apply. Nothing outside of a crop enters its pixels.
 
 from __future__ import annotations
 
-import shlex
-
 from qvq_mlx.core.card import VisionLimits
 from qvq_mlx.core.errors import ImageSizeError, UsageError
 from qvq_mlx.core.image_options import ImageOptions, Region, region_of
 from qvq_mlx.core.picture import Picture
+from qvq_mlx.core.remedies import Ask, Field, Run
 from qvq_mlx.images.colour import Upright, applied
 from qvq_mlx.images.detail import limited
 from qvq_mlx.images.resize import smart_resize
@@ -61,26 +60,31 @@ def _region(look: ImageOptions, width_px: int, height_px: int, name: str) -> Reg
     region = region_of(look.crop, width_px, height_px, name)
     if min(region.width_px, region.height_px) < min(MIN_SIDE_PX, width_px, height_px):
         raise UsageError(
-            f"{name}: --crop leaves {region.width_px}×{region.height_px} of {width_px}×{height_px}"
-            " pixels: too small to show anything",
-            'qvq ask --crop 25%,25%,50%,50% IMAGE "question"',
+            (
+                f"{name}: ",
+                Field.CROP,
+                f" leaves {region.width_px}×{region.height_px} of {width_px}×{height_px} pixels:",
+                " too small to show anything",
+            ),
+            Ask(settings=((Field.CROP, "25%,25%,50%,50%"),)),
         )
     return None if (region.width_px, region.height_px) == (width_px, height_px) else region
 
 
 def _size(name: str, width_px: int, height_px: int, limits: VisionLimits) -> tuple[int, int]:
     """(width, height) for the model. Raises ImageSizeError."""
-    word = shlex.quote(f"./{name}" if name.startswith("-") and name != "-" else name)
+    source = f"./{name}" if name.startswith("-") and name != "-" else name
     if min(width_px, height_px) < MIN_SIDE_PX:
+        file = source if name != "-" else "image"
         raise ImageSizeError(
             f"{name}: {width_px}×{height_px} pixels: too small to show anything",
-            f"sips -g pixelWidth -g pixelHeight {word if name != '-' else 'image'}",
+            Run(("sips", "-g", "pixelWidth", "-g", "pixelHeight", file)),
         )
     try:
         to_height_px, to_width_px = smart_resize(height_px, width_px, limits)
     except ImageSizeError as error:
         longest = min(width_px, height_px) * limits.max_aspect
         crop = f"0,0,{min(width_px, longest)},{min(height_px, longest)}"
-        hint = f'qvq ask --crop {crop} {word} "question"'
-        raise ImageSizeError(f"{name}: {error.message}", hint) from None
+        remedy = Ask((source,), ((Field.CROP, crop),))
+        raise ImageSizeError((f"{name}: ", *error.parts), remedy) from None
     return to_width_px, to_height_px

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import shlex
 import stat
 from contextlib import suppress
 from itertools import islice
@@ -21,12 +20,14 @@ from qvq_mlx.core.errors import (
     ImageUnreadableError,
     UsageError,
 )
+from qvq_mlx.core.remedies import Ask, Field, Run
 from qvq_mlx.images.data_uri import from_data
 from qvq_mlx.images.diagnosis import too_large
 from qvq_mlx.images.image_sources import CLIP, SCREEN, ImageSources
-from qvq_mlx.images.paths import ASK, is_data, is_file, is_web, path_of, quoted
+from qvq_mlx.images.paths import is_data, is_file, is_web, operand, path_of
 
 MAX_FILE_BYTES = 512 * 2**20
+_PIPE_IN = Ask(("-",), stdin="image.png")
 
 _SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
@@ -36,7 +37,7 @@ _SHELLS_PIPE = re.compile(r"/(?:dev|proc/self)/fd/[0-9]+")
 
 
 def bytes_of(source: str, image_sources: ImageSources) -> bytes:
-    """What lies behind `source`, whole. What is no file is taken once, and kept on the image_sources.
+    """What lies behind `source`, whole. What is no file is taken once, and kept on the sources.
 
     Raises an InputError, a NetworkError, a UsageError where the web is forbidden, or a StoppedError
     where the user gave up marking the screen.
@@ -50,20 +51,19 @@ def bytes_of(source: str, image_sources: ImageSources) -> bytes:
 
 def from_stdin(stdin: BinaryIO) -> bytes:
     """All bytes of stdin, which must be no terminal."""
-    hint = ASK.format("-") + " < image.png"
     if stdin.isatty():
-        raise ImageUnreadableError("-: stdin is a terminal, no picture is piped in", hint)
-    return _from_stream("-", "stdin", stdin, hint)
+        raise ImageUnreadableError("-: stdin is a terminal, no picture is piped in", _PIPE_IN)
+    return _from_stream("-", "stdin", stdin)
 
 
 def from_file(source: str, path: Path) -> bytes:
     """All bytes of a regular file, its size checked first."""
-    listing = f"ls -l {quoted(path)}"
+    listing = Run(("ls", "-l", operand(path)))
     try:
         facts = path.stat()
         if stat.S_ISFIFO(facts.st_mode) and _SHELLS_PIPE.fullmatch(source):
             with path.open("rb") as pipe:
-                return _from_stream(source, "the pipe", pipe, ASK.format("-") + " < image.png")
+                return _from_stream(source, "the pipe", pipe)
         if not stat.S_ISREG(facts.st_mode):
             raise _not_a_file(source, path, facts.st_mode)
         if facts.st_size > MAX_FILE_BYTES:
@@ -101,27 +101,31 @@ def _taken(source: str, image_sources: ImageSources) -> bytes:
     return from_file(source, path_of(source))
 
 
-def _from_stream(source: str, kind: str, stream: BinaryIO, hint: str) -> bytes:
+def _from_stream(source: str, kind: str, stream: BinaryIO) -> bytes:
     try:
         data = stream.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         reason = error.strerror or error
-        raise ImageUnreadableError(f"{source}: {kind} cannot be read ({reason})", hint) from error
+        raise ImageUnreadableError(
+            f"{source}: {kind} cannot be read ({reason})", _PIPE_IN
+        ) from error
     if not data:
-        raise ImageUnreadableError(f"{source}: {kind} holds no bytes, or was read already", hint)
+        raise ImageUnreadableError(
+            f"{source}: {kind} holds no bytes, or was read already", _PIPE_IN
+        )
     if len(data) > MAX_FILE_BYTES:
         limit = f"{MAX_FILE_BYTES / 2**20:.0f} MiB"
-        raise ImageSizeError(f"{source}: {kind} holds more than {limit}", hint)
+        raise ImageSizeError(f"{source}: {kind} holds more than {limit}", _PIPE_IN)
     return data
 
 
 def _from_web(source: str, image_sources: ImageSources) -> bytes:
     """An address that the user typed is the permission to fetch it, unless something forbids it."""
     if image_sources.offline:
-        what = "given" if image_sources.offline.startswith("-") else "set"
+        what = "given" if image_sources.offline is Field.OFFLINE else "set"
         raise UsageError(
-            f"{source}: {image_sources.offline} is {what}: nothing is fetched",
-            f"curl -LO {shlex.quote(source)}",
+            (f"{source}: ", image_sources.offline, f" is {what}: nothing is fetched"),
+            Run(("curl", "-LO", source)),
         )
     from qvq_mlx.images.web import fetched
 
@@ -137,22 +141,22 @@ def _not_found(source: str, path: Path) -> ImageNotFoundError:
         close = difflib.get_close_matches(path.name, _names(folder), n=1, cutoff=0.7)
     if close:
         return ImageNotFoundError(
-            f"{source}: no such file; {close[0]} is there", ASK.format(quoted(folder / close[0]))
+            f"{source}: no such file; {close[0]} is there", Ask((operand(folder / close[0]),))
         )
-    return ImageNotFoundError(f"{source}: no such file", f"ls -l {quoted(folder)}")
+    return ImageNotFoundError(f"{source}: no such file", Run(("ls", "-l", operand(folder))))
 
 
 def _not_a_file(source: str, path: Path, mode: int) -> ImageUnreadableError:
     if not stat.S_ISDIR(mode):
-        hint = f"{ASK.format('-')} < {quoted(path)}"
-        return ImageUnreadableError(f"{source}: is a pipe, socket or device, not a file", hint)
+        remedy = Ask(("-",), stdin=operand(path))
+        return ImageUnreadableError(f"{source}: is a pipe, socket or device, not a file", remedy)
     pictures = sorted(name for name in _names(path) if name.lower().endswith(_SUFFIXES))
     if not pictures:
         return ImageUnreadableError(
-            f"{source}: is a folder, and no picture lies in it", f"ls -l {quoted(path)}"
+            f"{source}: is a folder, and no picture lies in it", Run(("ls", "-l", operand(path)))
         )
-    hint = ASK.format(quoted(path / pictures[0]))
-    return ImageUnreadableError(f"{source}: is a folder, not a picture", hint)
+    remedy = Ask((operand(path / pictures[0]),))
+    return ImageUnreadableError(f"{source}: is a folder, not a picture", remedy)
 
 
 def _names(folder: Path) -> list[str]:

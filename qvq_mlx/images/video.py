@@ -32,6 +32,7 @@ from qvq_mlx.core.errors import (
     UsageError,
 )
 from qvq_mlx.core.image_options import ImageOptions
+from qvq_mlx.core.remedies import AskAgain, Field, Run, Show
 from qvq_mlx.images.footage import Footage, Taken, take, tokens_of
 from qvq_mlx.images.paths import names_of
 from qvq_mlx.images.quiet import muted
@@ -76,10 +77,10 @@ def read_clip(source: str, data: bytes, limits: VisionLimits, look: ImageOptions
     ImageSizeError, and UsageError for a `look` that it cannot be looked at with.
     """
     if not limits.video:
-        raise NoVideoError(f"{source} is a video", "qvq models")
+        raise NoVideoError(f"{source} is a video", Show.MODELS)
     if look.crop is not None or look.pages.ranges:
-        option = "--crop" if look.crop is not None else "--page"
-        raise UsageError(f"{option} is for pictures, and {source} is a video", "qvq ask --help")
+        field = Field.CROP if look.crop is not None else Field.PAGE
+        raise UsageError((field, f" is for pictures, and {source} is a video"), Show.ASK_HELP)
     budget_tokens = tokens_of(look.detail)
     with _on_disk(data) as path, muted():
         deadline = time.monotonic() + MAX_DECODE_S
@@ -178,7 +179,7 @@ def _stated(source: str, capture: VideoCapture) -> Footage:
         raise ImageSizeError(
             f"{source}: frames of {width_px}×{height_px} pixels are too large; the limit is"
             f" {MAX_FRAME_PIXELS:,} pixels",
-            f"file {names_of(source)[0]}",
+            Run(("file", names_of(source)[0])),
         )
     if not 0 < fps < math.inf:
         raise _unreadable(source, "it states no frame rate")
@@ -210,7 +211,7 @@ def _counted(stated: Footage, path: Path, deadline: float) -> Footage:
     raise ImageUnreadableError(
         f"{stated.name}: the video is cut off or damaged: {frames:,} of {stated.frames:,} frames"
         " can be decoded",
-        f"qvq ask --span 0s-{max(end_s - 0.1, 0.1):.1f}s ...",
+        AskAgain(((Field.SPAN, f"0s-{max(end_s - 0.1, 0.1):.1f}s"),)),
     )
 
 
@@ -259,14 +260,15 @@ def _check_time(footage: Footage, deadline: float, frames: int) -> None:
     if time.monotonic() > deadline:
         raise _unreadable(
             footage.name,
-            f"after {MAX_DECODE_S:.0f} s no more than {frames:,} frames of it are decoded; --span"
+            f"after {MAX_DECODE_S:.0f} s no more than {frames:,} frames of it are decoded; ",
+            Field.SPAN,
             " takes a part",
         )
 
 
-def _unreadable(source: str, reason: str) -> ImageUnreadableError:
+def _unreadable(source: str, *reason: str) -> ImageUnreadableError:
     return ImageUnreadableError(
-        f"{source}: is a video, and {reason}", f"file {names_of(source)[0]}"
+        (f"{source}: is a video, and ", *reason), Run(("file", names_of(source)[0]))
     )
 
 

@@ -13,7 +13,6 @@ Not covered: the look-up of a name takes as long as the system lets it.
 from __future__ import annotations
 
 import io
-import shlex
 import socket
 import ssl
 from contextlib import suppress
@@ -25,9 +24,9 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from qvq_mlx import __version__
 from qvq_mlx.core.errors import ImageSizeError, ImageUnreadableError, NetworkError, QvqError
+from qvq_mlx.core.remedies import Ask, Run
 from qvq_mlx.images.addresses import is_public, resolved
 from qvq_mlx.images.image_sources import Web
-from qvq_mlx.images.paths import ASK
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
@@ -203,7 +202,7 @@ class _Hop:
             secure = parts._replace(scheme="https").geturl()
             raise ImageUnreadableError(
                 f"{self.source}: {host} would be asked without encryption; qvq asks https only",
-                ASK.format(shlex.quote(secure)),
+                Ask((secure,)),
             )
         path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=~-._")
         query = quote(parts.query, safe="/%:@!$&'()*+,;=~-._?")
@@ -267,7 +266,7 @@ class _Hop:
         limit = f"{self.web.max_bytes / 2**20:,.0f} MiB"
         return ImageSizeError(
             f"{self.source}: {size} is too large; the limit for a fetch is {limit}",
-            f"curl -LO {shlex.quote(self.source)}",
+            Run(("curl", "-LO", self.source)),
         )
 
     @property
@@ -275,8 +274,8 @@ class _Hop:
         return urlsplit(self.url).hostname or ""
 
     @property
-    def _again(self) -> str:
-        return ASK.format(shlex.quote(self.source))
+    def _again(self) -> Ask:
+        return Ask((self.source,))
 
 
 def _left(stall_s: float, deadline: float) -> float:
@@ -288,4 +287,4 @@ def _left(stall_s: float, deadline: float) -> float:
 
 
 def _refused(source: str, why: str) -> ImageUnreadableError:
-    return ImageUnreadableError(f"{source}: {why}", f"curl -IL {shlex.quote(source)}")
+    return ImageUnreadableError(f"{source}: {why}", Run(("curl", "-IL", source)))

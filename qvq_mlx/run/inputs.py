@@ -20,9 +20,10 @@ from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ImageChangedError, UsageError
 from qvq_mlx.core.events import Notice
 from qvq_mlx.core.image_options import Frames, ImageOptions
+from qvq_mlx.core.remedies import Ask, Field
 from qvq_mlx.core.request import Request
 from qvq_mlx.core.rounds import Attachment, Shown, Source
-from qvq_mlx.images.paths import ASK, path_of, quoted
+from qvq_mlx.images.paths import operand, path_of
 from qvq_mlx.memory import admission
 from qvq_mlx.run import image_budget
 
@@ -84,8 +85,11 @@ def load(
     has_clip = any(isinstance(visual, Clip) for visual in new)
     if not has_clip and any(look.frames != Frames() for look in request.looks):
         raise UsageError(
-            "--fps, --frames and --span are for a video, and no new one is given",
-            'qvq ask VIDEO "question"',
+            (
+                *(Field.FPS, ", ", Field.FRAMES, " and ", Field.SPAN),
+                " are for a video, and no new one is given",
+            ),
+            Ask(("VIDEO",)),
         )
     return Inputs(
         pictures=found.pictures,
@@ -108,7 +112,7 @@ def _read(
         raise ImageChangedError(
             f"{subject.name} cannot be read again, and its bytes (sha256 {expected[:8]}…) were not"
             " kept",
-            'qvq ask IMAGE "question"',
+            Ask(),
         )
     data = images.bytes_of(place, image_sources)
     now = hashlib.sha256(data).hexdigest()
@@ -116,7 +120,7 @@ def _read(
         raise ImageChangedError(
             f"{subject.name} has changed since it was asked about"
             f" (sha256 {expected[:8]}… then, {now[:8]}… now)",
-            ASK.format(quoted(path_of(place))),
+            Ask((operand(path_of(place)),)),
         )
     return images.pictures_in(subject.name, data, limits, image_sources, look)
 

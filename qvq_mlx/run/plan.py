@@ -15,6 +15,7 @@ from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ModelError, NoVideoError, UsageError
 from qvq_mlx.core.events import Notice
 from qvq_mlx.core.plan import Plan
+from qvq_mlx.core.remedies import Ask, AskAgain, Field, PullModel, Remedy, Show
 from qvq_mlx.core.request import Request
 from qvq_mlx.core.rounds import RETOLD_BYTES, kept
 from qvq_mlx.core.setup import Checkpoint, Drafting, Setup
@@ -39,7 +40,7 @@ def make_plan(request: Request, env: Env, settings: Settings) -> Plan:
     try:
         sight = inputs.load(request, card, named, env, image_sources_for(request, env, settings))
     except NoVideoError as error:
-        text = f"{card.name} takes pictures only, and {error.message}"
+        text = (f"{card.name} takes pictures only, and ", *error.parts)
         raise NoVideoError(text, _with_video(env, settings)) from None
     pictures = sight.pictures
     if draft and setup.drafting is Drafting.AUTO:
@@ -96,18 +97,18 @@ def check_request(request: Request, settings: Settings) -> ModelCard:
 
 def image_sources_for(request: Request, env: Env, settings: Settings) -> images.ImageSources:
     """Where pictures come from in this run."""
-    offline = "--offline" if request.offline else settings.offline
+    offline = Field.OFFLINE if request.offline else settings.offline
     return images.ImageSources(env.stdin.buffer, env.environ.get("PATH"), offline)
 
 
-def _with_video(env: Env, settings: Settings) -> str:
-    """A command that leads to a model that takes videos: one that is here, else one to fetch."""
+def _with_video(env: Env, settings: Settings) -> Remedy:
+    """What leads to a model that takes videos: one that is here, else one to fetch."""
     known = registry.cards(settings.cards_folder)
     here = [other for other in known if other.vision.video and is_here(other, settings.hub_cache)]
     if other := sees_video(here, env.machine()):
-        return f'qvq ask -m {other.name} VIDEO "question"'
+        return Ask(("VIDEO",), ((Field.MODEL, other.name),))
     offer = sees_video(known, env.machine())
-    return f"qvq pull {offer.name}" if offer else "qvq models"
+    return PullModel(offer.name) if offer else Show.MODELS
 
 
 def _room_bytes(request: Request, card: ModelCard, pictures: Sequence[Visual]) -> int | None:
@@ -149,13 +150,11 @@ def _check_images(request: Request, card: ModelCard) -> None:
     """Images for a model that sees, and for no other. Raises UsageError."""
     named = (*(shown.source.name for shown in request.earlier), *request.images)
     if card.sees and not named:
-        raise UsageError(
-            f"no image is given, and {card.name} is asked about images", 'qvq ask IMAGE "question"'
-        )
+        raise UsageError(f"no image is given, and {card.name} is asked about images", Ask())
     if named and not card.sees:
         raise UsageError(
             f"{card.name} reads text only, and {named[0]} is an image",
-            f'qvq ask -m {card.name} "question"',
+            Ask((), ((Field.MODEL, card.name),)),
         )
     double_check.check_possible(request, card)
 
@@ -163,7 +162,8 @@ def _check_images(request: Request, card: ModelCard) -> None:
 def _constraint(request: Request, card: ModelCard) -> AnswerConstraint | None:
     """What the answer is held to; None for nothing. Raises UsageError."""
     if request.schema and request.verify:
-        raise UsageError("--schema and --verify exclude each other", "qvq ask --help")
+        text = (Field.SCHEMA, " and ", Field.DOUBLE_CHECK, " exclude each other")
+        raise UsageError(text, Show.ASK_HELP)
     scripts = allowed_scripts(request.question, request.lang)
     if not request.schema and scripts is None:
         return None
@@ -176,8 +176,8 @@ def _budget_tokens(request: Request, card: ModelCard) -> int | None:
         return card.thinking.budget_tokens if request.budget is None else request.budget.tokens
     if request.budget is not None and request.budget.tokens is not None:
         raise UsageError(
-            f"--budget bounds the thinking, and {card.name} cannot be told to conclude",
-            f'qvq ask -m {card.name} --budget none IMAGE "question"',
+            (Field.BUDGET, f" bounds the thinking, and {card.name} cannot be told to conclude"),
+            Ask(settings=((Field.MODEL, card.name), (Field.BUDGET, "none"))),
         )
     return None
 
@@ -192,7 +192,8 @@ def _setup(request: Request, card: ModelCard, settings: Settings) -> Setup:
         name = card.draft if drafting is Drafting.AUTO else ""
     if request.votes > 1:
         if drafting not in (Drafting.AUTO, Drafting.NONE):
-            raise UsageError("--vote and --draft exclude each other", "qvq ask --help")
+            text = (Field.VOTE, " and ", Field.DRAFT, " exclude each other")
+            raise UsageError(text, Show.ASK_HELP)
         drafting, name = Drafting.NONE, ""  # samples side by side are not drafted for
     draft_model: Checkpoint | None = None
     if name:
@@ -215,6 +216,6 @@ def _draft_model(name: str, card: ModelCard, settings: Settings) -> Checkpoint:
     if sees_less or (draft.sees, draft.vision.factor_px) != (card.sees, card.vision.factor_px):
         raise UsageError(
             f"{draft.name} cannot draft for {card.name}: it does not see the same image tokens",
-            "qvq ask --draft lookup ...",
+            AskAgain(((Field.DRAFT, Drafting.LOOKUP),)),
         )
     return Checkpoint(draft, folder)

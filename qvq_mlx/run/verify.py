@@ -69,6 +69,6 @@ def _incomplete(folder: RepoFolder, env: Env) -> list[Repair]:
     try:
         local.snapshot(card, folder.hub_cache)
     except ModelError as error:
-        env.stdout.write(f"  {clean_line(error.message)}\n")
+        env.stdout.write(f"  {clean_line(env.spelling.sentence(error.parts))}\n")
         return [Repair(folder.repo)]
     return []

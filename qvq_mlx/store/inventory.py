@@ -7,7 +7,6 @@ repository that no card knows is listed where its architecture is one of the car
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.errors import ModelError
+from qvq_mlx.core.remedies import Remedy, Run
 from qvq_mlx.store import local, registry
 
 
@@ -22,7 +22,7 @@ from qvq_mlx.store import local, registry
 class Downloaded:
     """One model on this disk. `problem` is empty where it is whole; `revision` may be.
 
-    `hint` is a command that mends it; empty where nothing is to be mended.
+    `remedy` mends it; None where nothing is to be mended.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Downloaded:
     revision: str
     size_bytes: int
     problem: str
-    hint: str = ""
+    remedy: Remedy | None = None
 
 
 def inventory(cards: Sequence[ModelCard], hub_cache: Path) -> tuple[Downloaded, ...]:
@@ -68,20 +68,20 @@ def _of_card(card: ModelCard, hub_cache: Path) -> Downloaded | None:
 
 
 def _entry(card: ModelCard, root: Path, folder: Path | None) -> Downloaded:
-    problem = hint = ""
+    problem, remedy = "", None
     try:
         if folder:
             local.check(folder, card)
         else:
             problem = "no snapshot"
-            local.snapshot(card, root.parent)  # raises, with the command that gets one
+            local.snapshot(card, root.parent)  # raises, with the remedy that gets one
     except ModelError as error:
-        problem, hint = problem or error.message, error.hint
+        problem, remedy = problem or error.message, error.remedy
     except OSError as error:
-        problem, hint = problem or str(error), f"ls -l {shlex.quote(str(folder or root))}"
+        problem, remedy = problem or str(error), Run(("ls", "-l", str(folder or root)))
     size = sum(_size(path) for path in (folder or root).rglob("*"))
     revision = folder.name if folder and folder.parent.name == "snapshots" else ""
-    return Downloaded(card.name, card.repo, folder or root, revision, size, problem, hint)
+    return Downloaded(card.name, card.repo, folder or root, revision, size, problem, remedy)
 
 
 def _snapshot(root: Path) -> Path | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.errors import BrokenModelError, ModelNotOnDiskError
+from qvq_mlx.core.remedies import PullModel, Run, VerifyModel
 from qvq_mlx.store import layout
 
 _REQUIRED = ("config.json", "tokenizer.json")
@@ -37,14 +38,19 @@ def snapshot(card: ModelCard, hub_cache: Path) -> Path:
 
 def check(folder: Path, card: ModelCard) -> None:
     """Raise BrokenModelError where a file that is needed is missing, empty, cut or wrong."""
-    hint = f"qvq pull {card.repo}" if card.repo else f"ls -l {folder}"
+    listing = Run(("ls", "-l", str(folder)))
     wanted = (*_REQUIRED, *_weights(folder))
     missing = [name for name in wanted if not layout.size_of(folder / name)]
     if missing:
         more = f" and {len(missing) - 1} more are" if len(missing) > 1 else " is"
-        raise BrokenModelError(f"{missing[0]}{more} missing in {folder}", hint)
+        raise BrokenModelError(
+            f"{missing[0]}{more} missing in {folder}",
+            PullModel(card.repo) if card.repo else listing,
+        )
     for fault in _faults(folder):
-        raise BrokenModelError(f"{fault} in {folder}", hint.replace("qvq pull", "qvq verify"))
+        raise BrokenModelError(
+            f"{fault} in {folder}", VerifyModel(card.repo) if card.repo else listing
+        )
 
 
 def _faults(folder: Path) -> Iterator[str]:
@@ -115,14 +121,14 @@ def _index(folder: Path) -> dict[str, str] | None:
 
 def _absent(card: ModelCard, repo: layout.RepoFolder) -> ModelNotOnDiskError:
     """Nothing, or the beginning of it."""
-    hint = f"qvq pull {card.repo}"
+    pull = PullModel(card.repo)
     begun = layout.unfinished(repo)
     if begun is None:
         size = (
             f" ({card.download_bytes / 2**30:.1f} GiB to download)" if card.download_bytes else ""
         )
         return ModelNotOnDiskError(
-            f"{card.name} is not on this disk{size}; nothing lies in {repo.root}", hint
+            f"{card.name} is not on this disk{size}; nothing lies in {repo.root}", pull
         )
     files = {file.blob: file for file in begun.files}.values()
     here = sum(
@@ -133,5 +139,5 @@ def _absent(card: ModelCard, repo: layout.RepoFolder) -> ModelNotOnDiskError:
     return ModelNotOnDiskError(
         f"{card.name} is only partly on this disk: {here:,} of {total:,} bytes; pulling it again"
         " goes on from there",
-        hint,
+        pull,
     )

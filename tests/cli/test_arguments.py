@@ -13,6 +13,7 @@ from qvq_mlx.cli.arguments import Sorted, sort
 from qvq_mlx.core.errors import ExitCode, UsageError
 from qvq_mlx.core.image_names import looks_like_image
 from qvq_mlx.core.image_names import on_disk as real
+from tests.support.spelling import hint_of
 
 
 def nothing(_path: str) -> bool:
@@ -134,21 +135,21 @@ def test_a_second_question_is_refused_with_the_right_command() -> None:
     assert caught.value.message == (
         "'How' and 'many' are two questions; quote a question of several words"
     )
-    assert caught.value.hint == "qvq ask cat.png 'How many cats are there'"
+    assert hint_of(caught.value) == "qvq ask cat.png 'How many cats are there'"
     assert caught.value.exit_code is ExitCode.USAGE
 
 
 def test_the_hint_quotes_the_names_too() -> None:
     with pytest.raises(UsageError) as caught:
         sort(["my cat.png", "it's", "what"], nothing)
-    assert shlex.split(caught.value.hint) == ["qvq", "ask", "my cat.png", "it's what"]
+    assert shlex.split(hint_of(caught.value)) == ["qvq", "ask", "my cat.png", "it's what"]
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\n\t", "\u3000"])
 def test_a_blank_argument_is_refused_although_the_empty_path_exists(blank: str) -> None:
     with pytest.raises(UsageError, match="the question is empty") as caught:
         sort(["cat.png", blank], lambda _path: True)
-    assert caught.value.hint == "qvq ask cat.png 'question'"
+    assert hint_of(caught.value) == "qvq ask cat.png 'question'"
 
 
 @pytest.mark.parametrize("question", ["why " * 2000, "nul\0", "~nobody-at-all", "\udcff"])
@@ -168,7 +169,7 @@ def test_nothing_is_lost_and_nothing_else_is_raised(arguments: list[str], exists
     try:
         found = sort(arguments, exists)  # type: ignore[arg-type]
     except UsageError as error:
-        hint = shlex.split(error.hint)
+        hint = shlex.split(hint_of(error))
     else:
         hint = []
     if hint:

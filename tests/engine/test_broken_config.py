@@ -14,6 +14,7 @@ import pytest
 from qvq_mlx.core.errors import BrokenModelError, QvqError
 from qvq_mlx.core.families import Family
 from tests.engine.families import SEEING, Checkpoint, last_logits, opened, started
+from tests.support.spelling import hint_of
 
 Checkpoints = Callable[[Family], Checkpoint]
 
@@ -44,7 +45,7 @@ def outcome(checkpoint: Checkpoint, folder: Path) -> str:
     try:
         session = opened(folder, checkpoint.family)
     except QvqError as error:
-        clean = "\n" not in error.message and len(error.message) < 400 and error.hint
+        clean = "\n" not in error.message and len(error.message) < 400 and hint_of(error)
         return error.code if clean else f"an unclear line: {error.message}"
     last_logits(started(session, checkpoint, "one" if checkpoint.family in SEEING else "text"))
     return "loads"
@@ -108,4 +109,4 @@ def test_the_line_names_the_key(
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(BrokenModelError, match=what) as caught:
         opened(folder, Family.QWEN2_VL)
-    assert caught.value.hint == f"python3 -m json.tool {folder / 'config.json'}"
+    assert hint_of(caught.value) == f"python3 -m json.tool {folder / 'config.json'}"

@@ -17,6 +17,7 @@ from qvq_mlx.engine import loaded
 from qvq_mlx.engine.session import Session
 from qvq_mlx.store import registry
 from tests.engine.conftest import GOLDEN_PICTURE, returned
+from tests.support.spelling import hint_of
 from tools.make_checkpoint import Options, make_checkpoint
 
 
@@ -102,4 +103,4 @@ def test_damaged_weights_are_one_clear_error(tmp_path: Path, damage: str) -> Non
     with pytest.raises(BrokenModelError) as caught:
         session_of(checkpoint)
     assert "\n" not in caught.value.message
-    assert caught.value.hint
+    assert hint_of(caught.value)

@@ -23,6 +23,7 @@ from qvq_mlx.engine.session import Session
 from qvq_mlx.engine.vocabulary import Vocabulary
 from qvq_mlx.guards.language import ALWAYS, Script, allowed_scripts
 from tests.engine.conftest import goldens, ids_of, text_of
+from tests.support.spelling import telling
 
 COUNT = {
     "type": "object",
@@ -164,7 +165,7 @@ def test_an_answer_that_is_cut_off_does_not_satisfy(
 def test_a_schema_that_cannot_be_enforced_is_one_line(
     schema: str, tiny: Session, card: ModelCard
 ) -> None:
-    with pytest.raises(UsageError, match="--schema cannot be enforced") as caught:
+    with pytest.raises(UsageError, check=telling("--schema cannot be enforced")) as caught:
         AnswerMask(
             AnswerConstraint(card.thinking, schema), tiny.parts.vocabulary, tiny.parts.model.eos_ids
         )

@@ -28,6 +28,7 @@ from qvq_mlx.guards.budget import parse_budget
 from qvq_mlx.guards.language import Script, allowed_scripts, parse_lang, scripts, strays
 from qvq_mlx.guards.pushed import PushedRun
 from qvq_mlx.guards.supervise import Limits, supervise
+from tests.support.spelling import telling
 
 MARKER = Thinking(
     ThinkingStyle.MARKER,
@@ -263,7 +264,7 @@ def test_budgets_have_names_and_numbers(text: str, tokens: int | None) -> None:
 
 @pytest.mark.parametrize("text", ["", "-1", "some", "1.5", "²"])
 def test_other_budgets_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="--budget"):
+    with pytest.raises(UsageError, check=telling("--budget")):
         parse_budget(text)
 
 
@@ -302,7 +303,7 @@ def test_lang_takes_codes_with_a_region_and_refuses_others() -> None:
     assert [parse_lang(text) for text in ("auto", "OFF", "zh-CN", "en_GB")] == [
         *("auto", "off", "zh", "en")
     ]
-    with pytest.raises(UsageError, match="--lang"):
+    with pytest.raises(UsageError, check=telling("--lang")):
         parse_lang("klingon")
 
 

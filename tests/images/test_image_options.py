@@ -25,6 +25,7 @@ from qvq_mlx.images.colour import background_of
 from qvq_mlx.images.detail import limited
 from qvq_mlx.images.resize import smart_resize
 from qvq_mlx.run.image_budget import share
+from tests.support.spelling import telling
 
 sides = st.integers(4, 20_000)
 
@@ -42,7 +43,7 @@ def test_detail(text: str, detail: Detail | int) -> None:
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "1,280", "medium", "1e3", "٣", "9" * 10])
 def test_no_detail(text: str) -> None:
-    with pytest.raises(UsageError, match="--detail is .*low, auto, high, max or a number"):
+    with pytest.raises(UsageError, check=telling("--detail is .*low, auto, high, max or a number")):
         parse_detail(text)
 
 
@@ -67,7 +68,7 @@ def test_crop(text: str, crop: Crop) -> None:
     ],
 )
 def test_no_crop(text: str) -> None:
-    with pytest.raises(UsageError, match="--crop is "):
+    with pytest.raises(UsageError, check=telling("--crop is ")):
         parse_crop(text)
 
 
@@ -88,7 +89,9 @@ def test_pixels_are_taken_as_they_are(width: int, height: int, data: st.DataObje
     if x + w <= width and y + h <= height:
         assert region_of(crop, width, height, "a.png") == Region(x, y, w, h)
         return
-    with pytest.raises(UsageError, match=f"a.png: --crop reaches to .* {width}×{height} pixels"):
+    with pytest.raises(
+        UsageError, check=telling(f"a.png: --crop reaches to .* {width}×{height} pixels")
+    ):
         region_of(crop, width, height, "a.png")
 
 
@@ -122,7 +125,7 @@ def test_looks_go_to_the_images_one_after_the_other() -> None:
 
 
 @pytest.mark.parametrize(
-    ("images", "details", "crops", "says"),
+    ("images", "details", "crops", "told"),
     [
         (1, ["low", "high"], [], "--detail is given 2 times, and there is 1 image"),
         (3, ["low"], ["0,0,1,1"] * 2, "--crop is given 2 times, and there are 3 images"),
@@ -130,9 +133,9 @@ def test_looks_go_to_the_images_one_after_the_other() -> None:
     ],
 )
 def test_an_option_too_many_is_refused(
-    images: int, details: list[str], crops: list[str], says: str
+    images: int, details: list[str], crops: list[str], told: str
 ) -> None:
-    with pytest.raises(UsageError, match=says):
+    with pytest.raises(UsageError, check=telling(told)):
         looks_for(["a.png"] * images, details, crops, ImageOptions())
 
 
@@ -162,7 +165,9 @@ def test_a_model_of_few_tokens_gives_no_more() -> None:
     for detail in Detail:
         assert limited(tiny, detail).max_tokens == 25
     for number in (15, 26):
-        with pytest.raises(UsageError, match=f"--detail {number}: this model takes 16 to 25"):
+        with pytest.raises(
+            UsageError, check=telling(f"--detail {number}: this model takes 16 to 25")
+        ):
             limited(tiny, number)
     assert limited(tiny, 16).max_pixels == 12544
 

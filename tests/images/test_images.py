@@ -34,6 +34,7 @@ from qvq_mlx.core.errors import (
 )
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.images import sources
+from tests.support.spelling import hint_of
 
 DEFAULT = VisionLimits()
 TINY = VisionLimits(min_pixels=12544, max_pixels=19600)
@@ -272,28 +273,28 @@ def test_not_found(tmp_path: Path) -> None:
     put(tmp_path, "my cat.png", PNG)
     error = refused(f"{tmp_path}/my cta.png", ImageNotFoundError)
     assert error.message == f"{tmp_path}/my cta.png: no such file; my cat.png is there"
-    assert error.hint == f"qvq ask '{tmp_path}/my cat.png' \"question\""
-    assert refused(f"{tmp_path}/zebra.jpg", ImageNotFoundError).hint == f"ls -l {tmp_path}"
-    assert refused(f"{tmp_path}/no/such/a.png", ImageNotFoundError).hint == f"ls -l {tmp_path}"
-    assert refused(f"{tmp_path}/my cat.png/a", ImageNotFoundError).hint == f"ls -l {tmp_path}"
-    assert refused("~nobody-at-all/a.png", ImageNotFoundError).hint == "ls -l ."
+    assert hint_of(error) == f"qvq ask '{tmp_path}/my cat.png' \"question\""
+    assert hint_of(refused(f"{tmp_path}/zebra.jpg", ImageNotFoundError)) == f"ls -l {tmp_path}"
+    assert hint_of(refused(f"{tmp_path}/no/such/a.png", ImageNotFoundError)) == f"ls -l {tmp_path}"
+    assert hint_of(refused(f"{tmp_path}/my cat.png/a", ImageNotFoundError)) == f"ls -l {tmp_path}"
+    assert hint_of(refused("~nobody-at-all/a.png", ImageNotFoundError)) == "ls -l ."
 
 
 def test_not_a_file(tmp_path: Path) -> None:
     error = refused(str(tmp_path), ImageUnreadableError)
-    assert (error.message, error.hint) == (
+    assert (error.message, hint_of(error)) == (
         f"{tmp_path}: is a folder, and no picture lies in it",
         f"ls -l {tmp_path}",
     )
     put(tmp_path, "b.png", PNG)
     put(tmp_path, "a.txt", b"")
     error = refused(str(tmp_path), ImageUnreadableError)
-    assert error.hint == f'qvq ask {tmp_path}/b.png "question"'
+    assert hint_of(error) == f'qvq ask {tmp_path}/b.png "question"'
     os.mkfifo(tmp_path / "pipe")
     for path in (f"{tmp_path}/pipe", "/dev/null"):
         error = refused(path, ImageUnreadableError)
         assert error.message == f"{path}: is a pipe, socket or device, not a file"
-        assert error.hint == f'qvq ask - "question" < {path}'
+        assert hint_of(error) == f'qvq ask - "question" < {path}'
 
 
 def test_bad_names() -> None:
@@ -309,7 +310,7 @@ def test_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Path, "open", deny)  # root may read everything
     error = refused(source, ImageUnreadableError)
-    assert (error.message, error.hint) == (f"{source}: permission denied", f"ls -l {source}")
+    assert (error.message, hint_of(error)) == (f"{source}: permission denied", f"ls -l {source}")
 
 
 def test_empty(tmp_path: Path) -> None:
@@ -317,7 +318,7 @@ def test_empty(tmp_path: Path) -> None:
     assert refused(source, ImageUnreadableError).message == f"{source}: the file is empty (0 bytes)"
     error = refused("-", ImageUnreadableError)
     assert error.message == "-: stdin holds no bytes, or was read already"
-    assert error.hint == 'qvq ask - "question" < image.png'
+    assert hint_of(error) == 'qvq ask - "question" < image.png'
 
 
 def test_stdin_that_is_a_terminal_or_broken() -> None:
@@ -341,7 +342,7 @@ def test_too_many_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         file.truncate(100 * 2**30)  # a hole: nothing is written
     error = refused(str(path), ImageSizeError)
     assert error.message == f"{path}: 102,400 MiB is too large; the limit is 512 MiB"
-    assert error.hint == f"sips -Z 4000 {path} --out big.png"
+    assert hint_of(error) == f"sips -Z 4000 {path} --out big.png"
     monkeypatch.setattr(sources, "MAX_FILE_BYTES", 2**20)
     assert "more than 1 MiB" in refused("-", ImageSizeError, bytes(2**20 + 1)).message
 
@@ -376,15 +377,15 @@ def test_too_small_and_too_narrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     put(tmp_path, "dot.png", encoded(Image.new("L", (1, 1)), "PNG"))
     error = refused("dot.png", ImageSizeError)
     assert error.message == "dot.png: 1×1 pixels: too small to show anything"
-    assert error.hint == "sips -g pixelWidth -g pixelHeight dot.png"
+    assert hint_of(error) == "sips -g pixelWidth -g pixelHeight dot.png"
     put(tmp_path, "line.png", encoded(Image.new("L", (2010, 10)), "PNG"))
     error = refused("line.png", ImageSizeError)
     assert error.message == (
         "line.png: 2010×10 pixels is 201 to 1, and the model sees at most 200 to 1"
     )
-    assert error.hint == 'qvq ask --crop 0,0,2000,10 line.png "question"'
+    assert hint_of(error) == 'qvq ask --crop 0,0,2000,10 line.png "question"'
     put(tmp_path, "tall.png", encoded(Image.new("L", (4, 801)), "PNG"))
-    assert refused("tall.png", ImageSizeError).hint.startswith("qvq ask --crop 0,0,4,800 ")
+    assert hint_of(refused("tall.png", ImageSizeError)).startswith("qvq ask --crop 0,0,4,800 ")
     assert read(encoded(Image.new("L", (800, 4)), "PNG"), DEFAULT).tokens
 
 
@@ -416,7 +417,7 @@ def test_what_it_is_instead(
     put(tmp_path, "a.png", data)
     error = refused("a.png", ImageUnreadableError)
     assert error.message.startswith(f"a.png: {says}")
-    assert error.hint.startswith(hint)
+    assert hint_of(error).startswith(hint)
     assert refused("-", ImageUnreadableError, data).message.startswith(f"-: {says}")
 
 
@@ -427,13 +428,13 @@ def test_the_hint_quotes_the_name_and_overwrites_nothing(
     put(tmp_path, "it's a cat.psd", b"8BPS\0\1")
     put(tmp_path, "-x.psd", b"8BPS\0\1")
     put(tmp_path, "clip", b"8BPS\0\1")
-    words = shlex.split(refused("it's a cat.psd", ImageUnreadableError).hint)
+    words = shlex.split(hint_of(refused("it's a cat.psd", ImageUnreadableError)))
     assert words == ["sips", "-s", "format", "png", "it's a cat.psd", "--out", "it's a cat.png"]
     put(tmp_path, "it's a cat.png", PNG)
-    words = shlex.split(refused("it's a cat.psd", ImageUnreadableError).hint)
+    words = shlex.split(hint_of(refused("it's a cat.psd", ImageUnreadableError)))
     assert words[-1] == "it's a cat-2.png"
-    assert shlex.split(refused("-x.psd", ImageUnreadableError).hint)[4] == "./-x.psd"
-    assert shlex.split(refused("./clip", ImageUnreadableError).hint)[4] == "./clip"
+    assert shlex.split(hint_of(refused("-x.psd", ImageUnreadableError)))[4] == "./-x.psd"
+    assert shlex.split(hint_of(refused("./clip", ImageUnreadableError)))[4] == "./clip"
 
 
 @pytest.mark.parametrize(
@@ -448,7 +449,7 @@ def test_the_hint_quotes_the_name_and_overwrites_nothing(
 def test_urls(source: str, says: str, hint: str) -> None:
     error = refused(source, ImageUnreadableError)
     assert says in error.message
-    assert error.hint.startswith(hint)
+    assert hint_of(error).startswith(hint)
 
 
 def test_a_cut_jpeg_says_why() -> None:
@@ -569,7 +570,7 @@ def test_a_closed_stderr_and_an_open_one_are_left_as_they_were(
     code = (
         "import os, sys, io; from qvq_mlx import images;"
         "from qvq_mlx.core.card import VisionLimits;"
-        "os.close(2); desk = images.Desk(io.BytesIO(bytes.fromhex(sys.argv[1])));"
+        "os.close(2); desk = images.ImageSources(io.BytesIO(bytes.fromhex(sys.argv[1])));"
         "images.read('-', VisionLimits(), desk)"
     )
     argv = [sys.executable, "-c", code, real(14).hex()]

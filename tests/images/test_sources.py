@@ -48,6 +48,7 @@ from qvq_mlx.run.inputs import subjects_of
 from tests.conftest import EXAMPLES, World
 from tests.support.pdfs import BLUE, RED, encrypted, nested_forms, stream
 from tests.support.pdfs import pdf as written
+from tests.support.spelling import hint_of, sentence_of, telling
 
 LARGE = bool(os.environ.get("QVQ_TEST_LARGE"))
 EXACT = VisionLimits(min_pixels=1, max_pixels=2**40)
@@ -204,7 +205,7 @@ def test_a_pattern_that_names_nothing_or_too_much(
         with pytest.raises(ImageNotFoundError) as caught:
             expanded(pattern)
         assert caught.value.message == f"{pattern}: no file matches"
-        assert (caught.value.exit_code, caught.value.hint) == (6, f"ls -l {folder}")
+        assert (caught.value.exit_code, hint_of(caught.value)) == (6, f"ls -l {folder}")
     for number in range(MAX_PICTURES + 1):
         (tmp_path / "shots" / f"{number}.png").write_bytes(b"")
     with pytest.raises(ImageSizeError, match="more than 128 files match"):
@@ -248,7 +249,7 @@ def test_a_pipe_that_the_shell_made_is_read(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(PNG)
     code = (
         "import io, sys\nfrom qvq_mlx import images\nfrom qvq_mlx.core.card import VisionLimits\n"
-        "picture, = images.read(sys.argv[1], VisionLimits(), images.Desk(io.BytesIO()))\n"
+        "picture, = images.read(sys.argv[1], VisionLimits(), images.ImageSources(io.BytesIO()))\n"
         "print(sys.argv[1] == picture.name, picture.source_width_px)"
     )
     command = f"{sys.executable} -c {shlex.quote(code)} <(cat {tmp_path}/a.png)"
@@ -321,7 +322,7 @@ def test_a_screenshot_that_is_not_allowed(tools: Callable[[str, str], str]) -> N
     path = tools("screencapture", "echo 'could not create image\n from rect' >&2; exit 1")
     error = failed("screen", path, ImageUnreadableError)
     assert error.message == "screen: screencapture says: could not create image from rect"
-    assert error.hint.startswith("open 'x-apple.systempreferences:")
+    assert hint_of(error).startswith("open 'x-apple.systempreferences:")
 
 
 def test_no_tool_is_here(tmp_path: Path) -> None:
@@ -333,7 +334,7 @@ def test_no_tool_is_here(tmp_path: Path) -> None:
     assert error.message == (
         "clip: none of osascript, wl-paste and xclip is here to ask the clipboard"
     )
-    assert error.hint == 'qvq ask - "question" < image.png'
+    assert hint_of(error) == 'qvq ask - "question" < image.png'
 
 
 def test_the_clipboard_of_macos(tools: Callable[[str, str], str], tmp_path: Path) -> None:
@@ -370,7 +371,7 @@ def test_the_clipboards_of_linux(tools: Callable[[str, str], str]) -> None:
     path = tools("wl-paste", 'case "$*" in *--list-types*) echo text/plain;; esac')
     error = failed("clip", path, ImageUnreadableError)
     assert error.message == "clip: no picture is on the clipboard"
-    assert error.hint.endswith("/wl-paste --list-types")
+    assert hint_of(error).endswith("/wl-paste --list-types")
     script = 'case "$*" in *--list-types*) echo image/tiff;; *) echo gone >&2; exit 1;; esac'
     error = failed("clip", tools("wl-paste", script), ImageUnreadableError)
     assert error.message == "clip: the clipboard's picture did not come (gone)"
@@ -485,7 +486,7 @@ def test_sips_serves_where_the_plugin_is_missing(
     assert error.message.endswith(
         "is a HEIC picture, and neither pillow-heif nor sips is here to read it"
     )
-    assert error.hint == "pip install pillow-heif"
+    assert hint_of(error) == "pip install pillow-heif"
     path = tools("sips", 'echo "$@" > $LOG; for last; do :; done; cp $PICTURE "$last"')
     (picture,) = read(source, path=path)
     assert colour(picture) == "red"  # what the stand-in made of it
@@ -531,7 +532,7 @@ def test_a_giant_page_is_drawn_at_fewer_dpi() -> None:
 def test_a_pdf_with_a_password() -> None:
     error = refused("-", ImageUnreadableError, stdin=encrypted())
     assert error.message.startswith("-: the PDF is encrypted, and opens with a password only")
-    assert error.hint == "qpdf --decrypt --password=PASSWORD image unlocked.pdf"
+    assert hint_of(error) == "qpdf --decrypt --password=PASSWORD image unlocked.pdf"
 
 
 @pytest.mark.parametrize("content", [b"%PDF-1.7\n", written(RED)[:150], written()])
@@ -638,8 +639,8 @@ def test_frames_and_pages(form: str, look: str, expected: list[int]) -> None:
 def test_a_page_that_is_not_there(form: str, look: str) -> None:
     content = written(RED, BLUE, RED) if form == "PDF" else encoded(COLOURS[:3], form)
     error = refused("-", ImageUnreadableError, look, content)
-    assert error.message == f"-: holds 3 pages, and --page asks for {look}"
-    assert error.hint == 'qvq ask --page 1-3 - "question"'
+    assert sentence_of(error) == f"-: holds 3 pages, and --page asks for {look}"
+    assert hint_of(error) == 'qvq ask --page 1-3 - "question"'
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PDF"])
@@ -647,7 +648,7 @@ def test_pages_of_a_single_picture(form: str) -> None:
     out = io.BytesIO()
     Image.new("RGB", (56, 28), "red").save(out, form)
     error = refused("-", ImageUnreadableError, "2-3", out.getvalue())
-    assert error.message == "-: holds one picture, and --page asks for 2-3"
+    assert sentence_of(error) == "-: holds one picture, and --page asks for 2-3"
     assert [p.page for p in read("-", "1", out.getvalue())] == [None]
     assert [p.page for p in read("-", "1-", out.getvalue())] == [None]
 
@@ -777,7 +778,7 @@ def test_what_pages_look_like(text: str, ranges: tuple[tuple[int, int | None], .
     ],
 )
 def test_what_pages_do_not_look_like(text: str) -> None:
-    with pytest.raises(UsageError, match="--page is") as caught:
+    with pytest.raises(UsageError, check=telling("--page is")) as caught:
         parse_pages(text)
     assert caught.value.exit_code is ExitCode.USAGE
 

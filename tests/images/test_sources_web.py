@@ -29,6 +29,7 @@ from qvq_mlx.core.picture import Picture
 from qvq_mlx.images.addresses import is_public
 from qvq_mlx.images.image_sources import Web
 from tests.conftest import World
+from tests.support.spelling import hint_of
 from tests.support.web_server import Says, WebServer
 
 
@@ -63,7 +64,7 @@ def fails(url: str, kind: type[QvqError], web: Web = QUICK) -> QvqError:
     assert type(error) is kind, error.message
     assert error.message.startswith(f"{url}: ")
     assert "\n" not in error.message
-    assert error.hint
+    assert hint_of(error)
     codes = {NetworkError: ExitCode.TRY_AGAIN, UsageError: ExitCode.USAGE}
     assert error.exit_code is codes.get(kind, ExitCode.BAD_INPUT)
     return error
@@ -106,7 +107,7 @@ def test_the_type_is_that_of_the_bytes(server: WebServer) -> None:
     server.routes["/page.png"] = Says(b"<!DOCTYPE html><p>log in", headers=(IMAGE,))
     error = fails(server.url("/page.png"), ImageUnreadableError)
     assert "is a web page (HTML)" in error.message
-    assert error.hint == f"curl -IL {server.url('/page.png')}"
+    assert hint_of(error) == f"curl -IL {server.url('/page.png')}"
     server.routes["/text"] = Says(b"no picture", headers=(IMAGE,))
     assert "is text, not a picture" in fails(server.url("/text"), ImageUnreadableError).message
     server.routes["/cut.png"] = Says(PNG[:50])
@@ -268,7 +269,7 @@ def test_addresses_that_are_not_asked(url: str, says: str) -> None:
     error = fails(url, ImageUnreadableError, Web(resolve=resolve))
     assert says in error.message
     if "encryption" in says:
-        assert error.hint.startswith("qvq ask https://example.org")
+        assert hint_of(error).startswith("qvq ask https://example.org")
 
 
 @pytest.mark.parametrize(
@@ -346,7 +347,7 @@ def test_drips_and_silence(server: WebServer, says: Says, why: str) -> None:
     )
     assert why in error.message
     assert time.monotonic() - begun < 2.0
-    assert error.hint == f'qvq ask {server.url("/slow")} "question"'
+    assert hint_of(error) == f'qvq ask {server.url("/slow")} "question"'
 
 
 def test_the_time_is_that_of_all_redirects_together(server: WebServer) -> None:
@@ -511,7 +512,7 @@ def test_a_file_loads_no_network_code_and_an_address_does(tmp_path: Path) -> Non
         "import io, sys\nfrom qvq_mlx import images\n"
         "from qvq_mlx.core.card import VisionLimits\n"
         "from qvq_mlx.core.errors import QvqError\n"
-        "desk = images.Desk(io.BytesIO(), offline=sys.argv[2])\n"
+        "desk = images.ImageSources(io.BytesIO(), offline=sys.argv[2])\n"
         "try:\n    images.read(sys.argv[1], VisionLimits(), desk)\n"
         "except QvqError as error:\n    print(error.message)\n"
         "print('@@', sorted({'http.client', 'ssl', 'socket'} & set(sys.modules)))"

@@ -39,6 +39,7 @@ from qvq_mlx.records.typed import typed
 from qvq_mlx.store import registry
 from qvq_mlx.store.stated import stated
 from tests.conftest import ROOT, World
+from tests.support.spelling import hint_of, telling
 
 LARGE = bool(os.environ.get("QVQ_TEST_LARGE"))
 TAKES = VisionLimits(video=True)
@@ -202,7 +203,7 @@ def test_the_whole_part_of_a_cut_off_video_can_be_asked_about(
     path.write_bytes(data[: len(data) * 2 // 3])
     with pytest.raises(ImageUnreadableError) as raised:
         read(path)
-    span = parse_span(raised.value.hint.split("--span ")[1].split()[0])
+    span = parse_span(hint_of(raised.value).split("--span ")[1].split()[0])
     clip = read(path, ImageOptions(frames=Frames(span_s=span)))
     assert 0.5 < clip.times_s[-1] < 2.0
 
@@ -266,7 +267,7 @@ def test_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:
 
 def test_decoding_ends_in_time(videos: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(video, "MAX_DECODE_S", -1.0)
-    with pytest.raises(ImageUnreadableError, match="--span"):
+    with pytest.raises(ImageUnreadableError, check=telling("--span")):
         read(videos["mp4"])
 
 
@@ -360,12 +361,12 @@ def test_what_is_asked_for_by_number_is_given_or_refused() -> None:
             take(footage, frames, tokens, TAKES)
         return raised.value
 
-    assert refusal(Frames(count=4000)).hint == "qvq ask --frames 3600 ..."
-    assert refusal(Frames(count=100)).hint == "qvq ask --frames 56 ..."
-    assert refusal(Frames(fps=2)).hint == "qvq ask --frames 56 ..."
-    assert refusal(Frames(fps=31)).hint == "qvq ask --fps 30 ..."
-    assert refusal(Frames(span_s=(121, None))).hint == "qvq ask --span 0s-120.0s ..."
-    assert refusal(Frames(), tokens=100).hint == "qvq ask --detail 144 ..."
+    assert hint_of(refusal(Frames(count=4000))) == "qvq ask --frames 3600 ..."
+    assert hint_of(refusal(Frames(count=100))) == "qvq ask --frames 56 ..."
+    assert hint_of(refusal(Frames(fps=2))) == "qvq ask --frames 56 ..."
+    assert hint_of(refusal(Frames(fps=31))) == "qvq ask --fps 30 ..."
+    assert hint_of(refusal(Frames(span_s=(121, None)))) == "qvq ask --span 0s-120.0s ..."
+    assert hint_of(refusal(Frames(), tokens=100)) == "qvq ask --detail 144 ..."
     for count in (1, 2, 5, 56):
         assert len(take(footage, Frames(count=count), 4096, TAKES).indices) == count
     assert len(take(footage, Frames(), 4096, TAKES).indices) == 56
@@ -399,7 +400,7 @@ def test_no_span_is_guessed(text: str) -> None:
 
 
 def test_fps_and_frames_exclude_each_other() -> None:
-    with pytest.raises(UsageError, match="--fps and --frames"):
+    with pytest.raises(UsageError, check=telling("--fps and --frames")):
         parse_frames(1.0, 4, None)
     with pytest.raises(UsageError, match="above 0"):
         parse_frames(0.0, None, None)

@@ -14,6 +14,7 @@ import pyte
 import pytest
 
 from qvq_mlx import render
+from qvq_mlx.cli.spelling import CommandLine
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.events import (
@@ -118,6 +119,7 @@ class World:
             stdin=self.stdin,
             stdout=self.stdout,
             stderr=self.stderr,
+            spelling=CommandLine(),
             environ=self.environ,
             home=self.home,
             clock=lambda: self.now,

@@ -20,6 +20,7 @@ from qvq_mlx.core.events import (
 from qvq_mlx.core.request import Output, OutputForm, ThinkingView
 from qvq_mlx.records.runs import event_from_json
 from tests.render.conftest import ANSWER, RECORDED, STAGES, THINKING, done, plan
+from tests.support.spelling import hint_of, telling
 
 CUT = [*RECORDED[:-1], done(complete=False, reason=StopReason.LENGTH)]
 
@@ -119,9 +120,9 @@ def test_a_tail_is_drawn_on_the_terminal_that_is_there(world) -> None:
 @pytest.mark.parametrize("form", OutputForm)
 def test_a_tail_without_a_terminal_is_refused(world, form) -> None:
     w = world(out=False, err=False)
-    with pytest.raises(UsageError, match="--thinking tail needs a terminal") as caught:
+    with pytest.raises(UsageError, check=telling("--thinking tail needs a terminal")) as caught:
         w.start(Output(form=form, view=ThinkingView.TAIL))
-    assert caught.value.hint == "qvq ask ... --thinking full"
+    assert hint_of(caught.value) == "qvq ask ... --thinking full"
 
 
 @pytest.mark.parametrize("out", [True, False])
@@ -179,7 +180,7 @@ def test_a_status_line_does_not_tear_jsonl_on_the_same_terminal(world) -> None:
     w.play(RECORDED, Output(form=OutputForm.JSONL))
     assert w.stderr.getvalue() == ""
     w.play(RECORDED, Output(form=OutputForm.JSONL, view=ThinkingView.FULL))
-    with pytest.raises(UsageError, match="--thinking tail and --jsonl"):
+    with pytest.raises(UsageError, check=telling("--thinking tail and --jsonl")):
         w.start(Output(form=OutputForm.JSONL, view=ThinkingView.TAIL))
 
 
@@ -228,7 +229,7 @@ def test_o_fails_before_any_work(world, tmp_path: Path) -> None:
     w = world(out=False, err=False)
     with pytest.raises(OutputError, match="there is no folder") as caught:
         w.start(Output(file=tmp_path / "none" / "a.txt"))
-    assert caught.value.hint == f"mkdir -p {tmp_path / 'none'}"
+    assert hint_of(caught.value) == f"mkdir -p {tmp_path / 'none'}"
     with pytest.raises(OutputError, match="is a folder"):
         w.start(Output(file=tmp_path))
     with pytest.raises(OutputError, match="cannot be written"):

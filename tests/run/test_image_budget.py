@@ -24,6 +24,7 @@ from qvq_mlx.memory.machine import flops_of
 from qvq_mlx.run import image_budget
 from qvq_mlx.store import registry
 from tests.conftest import EXAMPLES, World
+from tests.support.spelling import hint_of
 
 Build = Callable[..., World]
 GIB = 2**30
@@ -97,7 +98,7 @@ def test_a_detail_that_was_given_is_kept_or_refused() -> None:
     assert [index for index, _ in asked] == [0, 1, 1]
     with pytest.raises(UsageError, match="image tokens, and .* fit the context") as caught:
         shared(card(context=4096), Request("?", sources, "", max_tokens=100, looks=looks[:1]))
-    assert caught.value.hint == 'qvq ask --detail auto IMAGE "question"'
+    assert hint_of(caught.value) == 'qvq ask --detail auto IMAGE "question"'
 
 
 def test_too_many_pictures_are_refused_with_the_number_that_fits() -> None:

@@ -15,6 +15,7 @@ from qvq_mlx.run.double_check import check_possible, question_about
 from qvq_mlx.run.vote import count, said_of
 from qvq_mlx.store import registry
 from tests.conftest import EXAMPLES, ScriptedEngine, World
+from tests.support.spelling import telling
 
 Build = Callable[..., World]
 IMAGE = str(EXAMPLES / "shapes.png")
@@ -268,7 +269,7 @@ def test_an_answer_that_was_asked_for_early_is_not_looked_at(world: Build) -> No
 
 def test_a_model_that_reads_text_only_cannot_verify() -> None:
     card = registry.find("qwq-32b")
-    with pytest.raises(UsageError, match="--verify"):
+    with pytest.raises(UsageError, check=telling("--verify")):
         check_possible(Request("How many?", (), card.name, verify=True), card)
     check_possible(Request("How many?", (), card.name), card)
 

@@ -23,6 +23,7 @@ from tests.conftest import EXAMPLES, ROOT, Stream, World
 from tests.house.test_imports import NETWORK, loaded_after
 from tests.house.test_offline import watched
 from tests.support.hub.server import REPO, Hub, folder_files
+from tests.support.spelling import hint_of
 
 Make = Callable[..., World]
 TINY = folder_files(ROOT / "models" / "qvq-tiny")
@@ -235,7 +236,7 @@ class TestLicence:
         place = self.place(world, served, cache, err_tty=True, stdin=b"y\n")
         with pytest.raises(LicenceError, match="Strict") as caught:
             self.pull(place)
-        assert caught.value.hint == f"qvq pull {REPO} -y"
+        assert hint_of(caught.value) == f"qvq pull {REPO} -y"
         assert caught.value.exit_code == 4
         assert "Strict: no weapons" in place.err
         assert served.served == 0

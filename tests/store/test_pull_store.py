@@ -26,6 +26,7 @@ from qvq_mlx.store.verify import verify
 from tests.store.test_store import safetensors
 from tests.support.hub import client
 from tests.support.hub.server import REPO, Fault, Hub, blob_of
+from tests.support.spelling import hint_of
 
 FILES = {
     "config.json": b'{"model_type": "qwen2_vl"}',
@@ -124,7 +125,7 @@ def test_a_snapshot_that_is_not_what_its_headers_say(
     damage(folder.snapshot(commit) / "model.safetensors")
     with pytest.raises(BrokenModelError, match=words) as caught:
         registry.folder_of(registry.find(REPO), folder.hub_cache)
-    assert caught.value.hint == f"qvq verify {REPO}"
+    assert hint_of(caught.value) == f"qvq verify {REPO}"
 
 
 def test_half_a_model_is_told_from_none(served: Hub, tmp_path: Path) -> None:
@@ -142,7 +143,7 @@ def test_half_a_model_is_told_from_none(served: Hub, tmp_path: Path) -> None:
     here = total - len(FILES["model.safetensors"]) + 50
     with pytest.raises(ModelNotOnDiskError, match=f"{here} of {total} bytes") as caught:
         local.snapshot(card, tmp_path)
-    assert caught.value.hint == f"qvq pull {REPO}"
+    assert hint_of(caught.value) == f"qvq pull {REPO}"
 
 
 def test_rm_frees_what_it_says(folder: layout.RepoFolder) -> None:

@@ -12,6 +12,7 @@ from qvq_mlx.core.errors import BrokenModelError, QvqError, UnsupportedModelErro
 from qvq_mlx.core.families import Family
 from qvq_mlx.store.stated import stated
 from tests.conftest import ROOT
+from tests.support.spelling import hint_of
 
 SAVED = ROOT / "tests" / "data" / "families"
 BARE = ModelCard(name="someone/something", summary="", family="", licence="")
@@ -116,7 +117,7 @@ def test_a_processor_file_with_a_wrong_type_is_one_clear_error(
     with pytest.raises(BrokenModelError) as caught:
         stated(BARE, tmp_path)
     assert "\n" not in caught.value.message
-    assert str(tmp_path / "preprocessor_config.json") in caught.value.hint
+    assert str(tmp_path / "preprocessor_config.json") in hint_of(caught.value)
 
 
 @pytest.mark.parametrize("model_type", [None, 3, ["qwen2_vl"], {"a": 1}, "QWEN2_VL"])

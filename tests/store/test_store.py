@@ -12,6 +12,7 @@ from qvq_mlx.core.card import ModelCard, ThinkingStyle, VisionLimits
 from qvq_mlx.core.errors import BrokenModelError, ModelNotOnDiskError, UnknownModelError
 from qvq_mlx.store import registry
 from tests.conftest import ROOT
+from tests.support.spelling import hint_of
 
 
 def safetensors(*names: str) -> bytes:
@@ -70,7 +71,7 @@ def test_another_quantization_has_the_voice_of_its_model() -> None:
 def test_an_unknown_name_names_the_known_ones() -> None:
     with pytest.raises(UnknownModelError, match="qvq-72b-preview") as caught:
         registry.find("qvq-tyni")
-    assert caught.value.hint == 'qvq ask -m qvq-tiny IMAGE "question"'
+    assert hint_of(caught.value) == 'qvq ask -m qvq-tiny IMAGE "question"'
 
 
 def test_a_snapshot_is_found_in_the_cache(tmp_path: Path) -> None:
@@ -81,7 +82,7 @@ def test_a_snapshot_is_found_in_the_cache(tmp_path: Path) -> None:
 def test_a_model_that_is_not_on_disk_says_how_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(ModelNotOnDiskError, match="38.5 GiB") as caught:
         registry.folder_of(registry.find("qvq"), tmp_path)
-    assert caught.value.hint == "qvq pull mlx-community/QVQ-72B-Preview-4bit"
+    assert hint_of(caught.value) == "qvq pull mlx-community/QVQ-72B-Preview-4bit"
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors"])
@@ -147,7 +148,7 @@ def test_a_folder_without_config_is_one_clear_error(tmp_path: Path) -> None:
     card = registry.find(str(tmp_path))
     with pytest.raises(BrokenModelError, match="config.json and 2 more are missing") as caught:
         registry.folder_of(card, tmp_path)
-    assert caught.value.hint == f"ls -l {tmp_path}"
+    assert hint_of(caught.value) == f"ls -l {tmp_path}"
 
 
 def test_a_card_with_an_unknown_key_is_refused(tmp_path: Path) -> None:

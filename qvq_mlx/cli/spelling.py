@@ -1,0 +1,126 @@
+"""Spells the fields and remedies of errors as options and commands of `qvq`.
+
+Law: every word that came from outside is quoted, so that a remedy can be pasted into a shell
+whatever a model, a file or an address is called. The words of this module are not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from qvq_mlx.core.remedies import (
+    Ask,
+    AskAgain,
+    AskMany,
+    BatchAgain,
+    EstimateModel,
+    Field,
+    PullModel,
+    Run,
+    Show,
+    Typed,
+    VerifyModel,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from qvq_mlx.core.remedies import Message, Remedy, Settings
+
+_OPTIONS = {
+    Field.DOUBLE_CHECK: "--verify",
+    Field.MODEL: "-m",
+    Field.OUTPUT: "-o",
+    Field.QUESTION: "-Q",
+    Field.TEMPERATURE: "--temp",
+}
+"""Where an option is called otherwise than its field."""
+_OF_OUTPUT = (Field.ANNOTATE, Field.CSV, Field.JSONL, Field.OUTPUT, Field.THINKING)
+"""They stand behind what is asked, as people type them."""
+_SHOWN = {
+    Show.MODELS: "qvq models",
+    Show.DOWNLOADED_MODELS: "qvq list",
+    Show.RUNS: "qvq log list",
+    Show.ALL_RUNS: "qvq log list -n 0",
+    Show.SETTINGS: "qvq config list",
+    Show.SOCKETS: "qvq doctor --offline --json",
+    Show.LAST_THINKING: "qvq last --thinking",
+    Show.TRACEBACK: "QVQ_DEBUG=1 qvq ...",
+    Show.ASK_HELP: "qvq ask --help",
+    Show.CONVERT_HELP: "qvq convert --help",
+}
+
+
+class CommandLine:
+    """The `Spelling` of a person at a shell."""
+
+    def sentence(self, message: Message) -> str:
+        """`message` with each field as its option."""
+        parts = (message,) if isinstance(message, str) else message
+        return "".join(option(part) if isinstance(part, Field) else part for part in parts)
+
+    def remedy(self, remedy: Remedy | None) -> str:
+        """A command to run, on one line; '' for None."""
+        match remedy:
+            case None:
+                return ""
+            case Run(words):
+                return _quoted(words)
+            case Ask():
+                return _ask(remedy)
+            case AskAgain(settings):
+                before = tuple(given for given in settings if given[0] not in _OF_OUTPUT)
+                after = tuple(given for given in settings if given[0] in _OF_OUTPUT)
+                return _joined("qvq ask", _given(before), "...", _given(after))
+            case AskMany():
+                return 'qvq batch IMAGE... -Q "question" -o out.jsonl'
+            case BatchAgain(output, piped):
+                return f"qvq batch ... {'>' if piped else '-o'} {_quoted([output])}"
+            case PullModel(name):
+                return _joined("qvq pull", _operand(name))
+            case VerifyModel(name):
+                return _joined("qvq verify", _operand(name))
+            case EstimateModel(name, settings):
+                return _joined("qvq fit", _operand(name), _given(settings))
+            case Typed(line):
+                return line
+            case Show():
+                return _SHOWN[remedy]
+            case _:
+                assert_never(remedy)
+
+
+def option(field: Field) -> str:
+    """The option that gives `field`."""
+    return _OPTIONS.get(field) or f"--{field.replace('_', '-')}"
+
+
+def _ask(remedy: Ask) -> str:
+    programs = (_quoted(run.words) for run in remedy.piped)
+    asked = _joined("qvq ask", _given(remedy.settings), _quoted(remedy.images), '"question"')
+    if remedy.stdin:
+        asked += f" < {_quoted([remedy.stdin])}"
+    return " | ".join((*programs, asked))
+
+
+def _given(settings: Settings) -> str:
+    return " ".join(_joined(option(field), value and _quoted([value])) for field, value in settings)
+
+
+def _operand(name: str) -> str:
+    """`name` behind a command, and never taken for an option."""
+    return f"-- {_quoted([name])}" if name.startswith("-") else _quoted([name])
+
+
+def _quoted(words: Iterable[str]) -> str:
+    """Words for a shell. `~/` stays what it expands."""
+    import shlex
+
+    return " ".join(
+        f"~/{shlex.quote(word[2:])}" if word.startswith("~/") and word[2:] else shlex.quote(word)
+        for word in words
+    )
+
+
+def _joined(*words: str) -> str:
+    return " ".join(word for word in words if word)

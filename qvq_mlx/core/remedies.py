@@ -1,0 +1,160 @@
+"""What an error says to do next, and which settings it speaks of, as values.
+
+Law: nothing here is a command line. A front end spells a `Field` in its own words (an option, a
+key of a JSON body) and a `Remedy` as something its user can do (a command, a request), and quotes
+each word that came from outside. A remedy holds such words as they are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
+from typing import Protocol
+
+
+class Field(StrEnum):
+    """A setting that a user can give. The value is its neutral name."""
+
+    ANNOTATE = "annotate"
+    BACKGROUND = "background"
+    BUDGET = "budget"
+    CROP = "crop"
+    CSV = "csv"
+    DETAIL = "detail"
+    DOUBLE_CHECK = "double_check"
+    DRAFT = "draft"
+    FORCE = "force"
+    FPS = "fps"
+    FRAMES = "frames"
+    JSONL = "jsonl"
+    LANG = "lang"
+    MAX_TOKENS = "max_tokens"
+    MODEL = "model"
+    NO_WAIT = "no_wait"
+    OFFLINE = "offline"
+    OUTPUT = "output"
+    PAGE = "page"
+    QUESTION = "question"
+    SCHEMA = "schema"
+    SPAN = "span"
+    TEMPERATURE = "temperature"
+    THINKING = "thinking"
+    TOP_K = "top_k"
+    VOTE = "vote"
+
+
+Message = str | tuple[str, ...]
+"""One sentence. In a tuple each `Field` stands for its name, which the front end spells."""
+
+Settings = tuple[tuple[Field, str], ...]
+"""Fields with the value to give each; '' for a field that takes none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Run another program, such as `df -h`. `words` are the program and its arguments."""
+
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask a question about these images, with these settings.
+
+    `images` are sources as a request names them; the words IMAGE and VIDEO stand for one that the
+    user has. `stdin` is a file to pipe in, `piped` are programs that do it.
+    """
+
+    images: tuple[str, ...] = ("IMAGE",)
+    settings: Settings = ()
+    stdin: str = ""
+    piped: tuple[Run, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AskAgain:
+    """Ask the same thing again, with these settings changed."""
+
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class AskMany:
+    """Ask about many images in a batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchAgain:
+    """Run the same batch again and write the records to another file, as a stream if `piped`."""
+
+    output: str
+    piped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PullModel:
+    """Download a model, or the rest of it."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyModel:
+    """Compare a model's files with their hashes."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class EstimateModel:
+    """Estimate whether a model fits in memory, with these settings."""
+
+    name: str
+    settings: Settings = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """A line that the front end which raises the error spelt itself, quoted already."""
+
+    line: str
+
+
+class Show(Enum):
+    """Look at what is there."""
+
+    MODELS = auto()
+    DOWNLOADED_MODELS = auto()
+    RUNS = auto()
+    ALL_RUNS = auto()
+    SETTINGS = auto()
+    SOCKETS = auto()
+    LAST_THINKING = auto()
+    TRACEBACK = auto()
+    ASK_HELP = auto()
+    CONVERT_HELP = auto()
+
+
+Remedy = (
+    Run
+    | Ask
+    | AskAgain
+    | AskMany
+    | BatchAgain
+    | PullModel
+    | VerifyModel
+    | EstimateModel
+    | Typed
+    | Show
+)
+"""What to do next."""
+
+
+class Spelling(Protocol):
+    """How a front end spells fields and remedies."""
+
+    def sentence(self, message: Message) -> str:
+        """`message` with each field under the name that the user knows it by."""
+
+    def remedy(self, remedy: Remedy | None) -> str:
+        """What the user can do, on one line; '' for None."""
