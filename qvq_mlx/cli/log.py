@@ -137,10 +137,10 @@ def prune(
 ) -> None:
     """Erase old runs."""
     from qvq_mlx.cli.past_list import age_of
-    from qvq_mlx.render.prompt import confirmed
     from qvq_mlx.core.errors import StoppedError, UsageError
     from qvq_mlx.core.sizes import size
     from qvq_mlx.history import erasing, files
+    from qvq_mlx.render.prompt import confirmed
 
     env: Env = context.obj
     if (older_than is None) == (keep is None):

@@ -20,15 +20,16 @@ from mlx.utils import tree_flatten
 
 from qvq_mlx.core.errors import BrokenModelError, QvqError
 from qvq_mlx.core.events import Progress, Stage
-from qvq_mlx.core.families import Family, PatchLayout
 from qvq_mlx.core.tokens import Control
-from qvq_mlx.engine.architecture import Architecture, Values, read_architecture
+from qvq_mlx.engine.architecture import Architecture, read_architecture
 from qvq_mlx.engine.features import Embedded, Features, embedded
 from qvq_mlx.engine.language import Language
 from qvq_mlx.engine.library import family_package
 from qvq_mlx.engine.patches import Patches
 from qvq_mlx.engine.sequence import KVSequence
 from qvq_mlx.engine.weights import HEAD, install, read_weights
+from qvq_mlx.families import Family
+from qvq_mlx.families.family import PatchLayout, Values
 
 
 class Model:
@@ -41,11 +42,13 @@ class Model:
     def __init__(self, model: Any, architecture: Architecture) -> None:
         vision = architecture.vision
         self._model = model
-        self._language = Language(model.language_model, architecture.family)
+        self._language = Language(
+            model.language_model, architecture.family.call, architecture.caches
+        )
         self.family: Family = architecture.family
         self.eos_ids: frozenset[int] = architecture.eos_ids
-        self.image_token_id: int | None = vision.image_token_id if vision else None
-        self.video_token_id: int | None = vision.video_token_id if vision else None
+        self.image_token_id: int | None = vision.token_ids.image if vision else None
+        self.video_token_id: int | None = vision.token_ids.video if vision else None
         self.tokens_per_s: float = vision.tokens_per_s if vision else 0.0
         self.layout: PatchLayout | None = vision.layout if vision else None
 
@@ -58,7 +61,8 @@ class Model:
         tower = self._model.vision_tower
         pixels = mx.array(patches).astype(tower.patch_embed.proj.weight.dtype)
         output = tower(pixels, mx.array([[1, *grid]]))
-        rows, deepstack = output if self.family is Family.QWEN3_VL else (output, ())
+        vision = self.family.vision
+        rows, deepstack = output if vision and vision.returns_deepstack else (output, ())
         return Features(rows, tuple(deepstack))
 
     def embed(self, ids: Sequence[int], features: Sequence[Features]) -> Embedded:
@@ -104,7 +108,7 @@ def _lazy_model(folder: Path, architecture: Architecture) -> Any:
     if mx.metal.is_available():
         # macOS may otherwise page weights out between two tokens
         mx.set_wired_limit(int(mx.device_info()["max_recommended_working_set_size"]))
-    weights = read_weights(folder)
+    weights = read_weights(folder, architecture.family)
     tied = architecture.tied
     if tied is None:
         tied = not any(name.startswith(HEAD) for name in weights)
@@ -119,17 +123,17 @@ def _lazy_model(folder: Path, architecture: Architecture) -> Any:
 
 def _bare_model(architecture: Architecture, text: Values) -> Any:
     """mlx-vlm's model of the family, its weights not yet set."""
-    package = family_package(architecture.family)
+    package = family_package(architecture.family.package)
     vision = architecture.vision
     if vision is None:
         return package.Model(package.ModelConfig(**text))
     config = package.ModelConfig(
         text_config=package.TextConfig(**text),
         vision_config=package.VisionConfig(**vision.values),
-        model_type=str(architecture.family),
-        image_token_id=vision.image_token_id,
-        video_token_id=vision.video_token_id,
-        vision_start_token_id=vision.vision_start_token_id,
+        model_type=str(architecture.family.model_type),
+        image_token_id=vision.token_ids.image,
+        video_token_id=vision.token_ids.video,
+        vision_start_token_id=vision.token_ids.vision_start,
         vocab_size=text["vocab_size"],
     )
     return package.Model(config)

@@ -68,7 +68,8 @@ class Conversion:
         self._source = source
         self._recipe = recipe
         self._config = read_json(source / "config.json")
-        weights = read_weights(source)
+        self._family = architecture.family
+        weights = read_weights(source, architecture.family)
         has_head = any(name.startswith(HEAD) for name in weights)
         self._tied = not has_head if architecture.tied is None else architecture.tied
         self._groups = [
@@ -85,7 +86,9 @@ class Conversion:
             for path in self._source.glob(pattern):
                 if path.is_file():
                     shutil.copyfile(path, folder / path.name)
-        config = flat(self._config, tied=self._tied) | {"torch_dtype": str(self._recipe.dtype)}
+        config = flat(self._config, self._family, tied=self._tied) | {
+            "torch_dtype": str(self._recipe.dtype)
+        }
         if self._recipe.bits:
             quantization = {
                 "group_size": self._recipe.group_size,

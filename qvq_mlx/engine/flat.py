@@ -1,30 +1,29 @@
 """A config.json in the layout that mlx-vlm's own loader reads.
 
-Law: Qwen2-VL and Qwen2.5-VL become flat (text values at the top, as they were published), the
-other families keep their layout; everywhere `rope_parameters` becomes `rope_theta` and
-`rope_scaling`. No value changes, and what was flat already stays as it is.
+Law: a family whose config is not nested (`Family.nested_config`) becomes flat (text values at the
+top, as it was published), the others keep their layout; everywhere `rope_parameters` becomes
+`rope_theta` and `rope_scaling`. No value changes, and what was flat already stays as it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-_FLAT = ("qwen2_vl", "qwen2_5_vl")
+from qvq_mlx.families import Family
+from qvq_mlx.families.family import Values
+
 _STALE = ("quantization_config", "transformers_version", "dtype", "auto_map")
 
-Values = dict[str, object]
 
-
-def flat(config: Mapping[str, object], *, tied: bool) -> Values:
+def flat(config: Mapping[str, object], family: Family, *, tied: bool) -> Values:
     """The same model in the older layout. `tied`: it has no head of its own, whatever it states."""
     values = {name: value for name, value in config.items() if name not in _STALE}
-    family = values.get("model_type")
     text = values.get("text_config")
     if isinstance(text, dict):
         text = _without_rope_parameters(
             {name: value for name, value in text.items() if name not in _STALE}
         )
-        if family in _FLAT:
+        if not family.nested_config:
             del values["text_config"]
             # the whole model's own values win: model_type, the token ids, tying
             stated = {name: value for name, value in values.items() if value is not None}
@@ -35,7 +34,7 @@ def flat(config: Mapping[str, object], *, tied: bool) -> Values:
     if isinstance(vision, dict):
         values["vision_config"] = {
             **{name: value for name, value in vision.items() if name not in _STALE},
-            "model_type": family,
+            "model_type": str(family.model_type),
         }
     return _without_rope_parameters(values) | {"tie_word_embeddings": tied}
 

@@ -13,21 +13,25 @@ from typing import Any
 
 import mlx.core as mx
 
-from qvq_mlx.core.families import Family
 from qvq_mlx.engine.features import Embedded
 from qvq_mlx.engine.library import new_cache
+from qvq_mlx.families.family import CallNames, LayerCache
 
 
 class Language:
-    """The language model of a checkpoint."""
+    """The language model of a checkpoint.
 
-    def __init__(self, model: Any, family: Family) -> None:
+    `names` are its parameters, `caches` has a member per layer.
+    """
+
+    def __init__(self, model: Any, names: CallNames, caches: Sequence[LayerCache]) -> None:
         self._model = model
-        self._family = family
+        self._names = names
+        self._caches = caches
 
     def new_cache(self) -> list[Any]:
-        """An empty cache: keys and values per layer."""
-        return new_cache(self._model)
+        """An empty cache, layer by layer."""
+        return new_cache(self._caches)
 
     def embed(self, ids: Sequence[int]) -> mx.array:
         """Embeddings (1, tokens, hidden) of text."""
@@ -36,31 +40,22 @@ class Language:
 
     def extend(self, tokens: Embedded, positions: mx.array, cache: list[Any]) -> None:
         """Run tokens at (3, 1, tokens) positions for what they leave in the cache."""
-        match self._family:
-            case Family.QWEN2:
-                self._model.model(None, cache=cache, input_embeddings=tokens.rows)
-            case Family.QWEN3_VL:
-                self._model.model(
-                    None,
-                    inputs_embeds=tokens.rows,
-                    cache=cache,
-                    position_ids=positions,
-                    visual_pos_masks=mx.array(tokens.image[None]),
-                    deepstack_visual_embeds=list(tokens.deepstack) if tokens.image.any() else None,
-                )
-            case _:
-                self._model.model(
-                    None, inputs_embeds=tokens.rows, cache=cache, position_ids=positions
-                )
+        names = self._names
+        arguments = {names.embeddings: tokens.rows, **self._positioned(positions)}
+        if names.image_mask is not None:
+            arguments[names.image_mask] = mx.array(tokens.image[None])
+        if names.deepstack is not None:
+            arguments[names.deepstack] = list(tokens.deepstack) if tokens.image.any() else None
+        self._model.model(None, cache=cache, **arguments)
 
     def logits(self, ids: mx.array, positions: mx.array, cache: list[Any]) -> mx.array:
         """Logits (rows, tokens, vocab) after each of `ids` (rows, tokens) of text.
 
         `positions` is (3, rows, tokens).
         """
-        if self._family is Family.QWEN2:
-            output = self._model(ids, cache=cache)
-        else:
-            output = self._model(ids, cache=cache, position_ids=positions)
-        logits: mx.array = output.logits
+        logits: mx.array = self._model(ids, cache=cache, **self._positioned(positions)).logits
         return logits
+
+    def _positioned(self, positions: mx.array) -> dict[str, Any]:
+        """The argument that holds the positions, of a model that is given any."""
+        return {} if self._names.positions is None else {self._names.positions: positions}

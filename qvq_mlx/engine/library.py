@@ -20,28 +20,38 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any
+from typing import Any, assert_never
 
 import mlx.core as mx
+
+from qvq_mlx.families.family import LayerCache
 
 _PACKAGE = "mlx_vlm"
 _LOCK = threading.Lock()
 _copy: dict[str, ModuleType] = {}  # what sys.modules holds of mlx_vlm while a part is imported
 
 
-def family_package(family: str) -> Any:
-    """`mlx_vlm.models.<family>`: its Model, ModelConfig and so forth."""
-    return _part(f"{_PACKAGE}.models.{family}")
+def family_package(name: str) -> Any:
+    """`mlx_vlm.models.<name>`: its Model, ModelConfig and so forth."""
+    return _part(f"{_PACKAGE}.models.{name}")
 
 
-def new_cache(language: Any) -> list[Any]:
-    """An empty KV cache for a language model of one of the families."""
-    return list(_part(f"{_PACKAGE}.models.cache").make_prompt_cache(language))
+def new_cache(layers: Sequence[LayerCache]) -> list[Any]:
+    """An empty cache for each layer of a language model."""
+    return [_layer_cache(layer) for layer in layers]
 
 
 def versions() -> str:
     """Of mlx and mlx-vlm. Not from the installed distributions: reading those loads sockets."""
     return f"mlx {mx.__version__}, mlx-vlm {_part(f'{_PACKAGE}.version').__version__}"  # type: ignore[attr-defined]
+
+
+def _layer_cache(layer: LayerCache) -> Any:
+    match layer:
+        case LayerCache.KEYS_VALUES:
+            return _part(f"{_PACKAGE}.models.cache").KVCache()
+        case _:
+            assert_never(layer)
 
 
 def _part(name: str) -> Any:

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from qvq_mlx.core.clip import Clip, Visual
-from qvq_mlx.core.families import PatchLayout
 from qvq_mlx.core.picture import Picture
-from qvq_mlx.store.checkpoint import Fields, read_json
+from qvq_mlx.families.family import PatchLayout
+from qvq_mlx.families.fields import Fields
+from qvq_mlx.store.checkpoint import read_json
 
 Patches = npt.NDArray[np.float32]
 

@@ -15,7 +15,6 @@ import mlx.core as mx
 
 from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.events import Progress, Stage
-from qvq_mlx.core.families import PatchLayout
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.tokens import Control, Prompt
 from qvq_mlx.engine.adapter import Model
@@ -26,6 +25,7 @@ from qvq_mlx.engine.patches import Patches, patches, step_patches
 from qvq_mlx.engine.prefix import PrefixCache, boundaries
 from qvq_mlx.engine.prompt import positions
 from qvq_mlx.engine.vocabulary import Vocabulary
+from qvq_mlx.families.family import PatchLayout
 
 PREFILL_CHUNK_TOKENS = 512
 """A chunk cannot be interrupted. On a 72B model at about 65 tokens/s this is some 8 s."""

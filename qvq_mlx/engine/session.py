@@ -12,11 +12,10 @@ from pathlib import Path
 
 import mlx.core as mx
 
-from qvq_mlx.core.card import ModelCard, Thinking, ThinkingStyle
+from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.clip import FRAMES_PER_STEP, Visual
 from qvq_mlx.core.errors import BrokenModelError, UsageError
 from qvq_mlx.core.events import Progress, StopReason
-from qvq_mlx.core.families import Family, PatchLayout
 from qvq_mlx.core.rounds import Round
 from qvq_mlx.core.setup import Checkpoint, Drafting, Setup
 from qvq_mlx.core.tokens import Control, Effort, Finished, Generation, Peaks, Prompt, Step
@@ -31,6 +30,7 @@ from qvq_mlx.engine.prefix import PrefixCache, fingerprint
 from qvq_mlx.engine.prompt import Spelling, build
 from qvq_mlx.engine.speculation import Speculation
 from qvq_mlx.engine.vocabulary import Vocabulary
+from qvq_mlx.families.family import PatchLayout
 
 
 class Session:
@@ -64,7 +64,8 @@ class Session:
     ) -> Prompt:
         """Earlier rounds, then the images, then the question."""
         parts = self.parts
-        timestamps = parts.model.family is Family.QWEN3_VL
+        vision = parts.model.family.vision
+        timestamps = vision is not None and vision.timestamps
         spelling = Spelling(parts.opened, timestamps, labelled)
         return build(parts.vocabulary, question, pictures, system, rounds, spelling)
 
@@ -150,7 +151,7 @@ def load_session(
         draft = yield from _load_reader(setup.draft_model, setup, control)
         if draft is None:
             return None
-        _check_same_tokenizer(reader.parts, draft.parts)
+        _check_reads_alike(reader.parts, draft.parts)
     return Session(reader, Drafts(setup.drafting, draft, book, setup.draft_tokens))
 
 
@@ -177,7 +178,7 @@ def _load_reader(
         vocabulary=vocabulary,
         layout=_layout(model, vocabulary, card, folder),
         fingerprint=fingerprint(folder),
-        opened=_opened(card.thinking),
+        opened=model.family.opening(card.thinking),
         load_peak_bytes=mx.get_peak_memory(),
     )
     files = None
@@ -210,15 +211,18 @@ def _layout(model: Model, vocabulary: Vocabulary, card: ModelCard, folder: Path)
     return layout
 
 
-def _opened(thinking: Thinking) -> str:
-    """What a template that opens the thinking ends in."""
-    return f"{thinking.open_tag}\n" if thinking.style is ThinkingStyle.PREOPENED else ""
+def _check_reads_alike(target: Parts, draft: Parts) -> None:
+    """A draft is a list of ids: they must mean the same to both. Padding rows may differ.
 
-
-def _check_same_tokenizer(target: Parts, draft: Parts) -> None:
-    """A draft is a list of ids: they must mean the same to both. Padding rows may differ."""
+    Raises UsageError.
+    """
+    ours, theirs = target.model.family.vision, draft.model.family.vision
     if target.vocabulary.pieces != draft.vocabulary.pieces:
-        raise UsageError(
-            f"{draft.name} cannot draft for {target.name}: their tokenizers differ",
-            "qvq ask --draft lookup ...",
-        )
+        reason = "their tokenizers differ"
+    elif ours and theirs and ours.timestamps is not theirs.timestamps:
+        reason = "their prompts spell the time in a clip differently"
+    else:
+        return
+    raise UsageError(
+        f"{draft.name} cannot draft for {target.name}: {reason}", "qvq ask --draft lookup ..."
+    )

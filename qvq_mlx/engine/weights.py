@@ -1,9 +1,7 @@
 """A checkpoint's weights under the names of mlx-vlm's modules.
 
-Law: every naming that has been published means the same weight: transformers' old names
-(`model.layers`, `visual.blocks`), its names since 4.52 (`model.language_model.layers`,
-`model.visual.blocks`) and MLX's own (`language_model.model.layers`, `vision_tower.blocks`). Data
-are mapped, not read.
+Law: the family says which stored weight becomes which (`Family.placements`). Data are mapped, not
+read.
 """
 
 from __future__ import annotations
@@ -17,33 +15,26 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from qvq_mlx.core.errors import BrokenModelError
+from qvq_mlx.families import Family
+from qvq_mlx.families.family import Placement
 
 _INDEX = "model.safetensors.index.json"
-_RENAMED = (  # the first that fits
-    ("model.language_model.", "language_model.model."),
-    ("model.visual.", "vision_tower."),
-    ("visual.", "vision_tower."),
-    ("model.", "language_model.model."),
-    ("lm_head.", "language_model.lm_head."),
-)
-_COMPUTED = ("rotary_emb.inv_freq", "position_ids")
-"""Buffers that old checkpoints store and that follow from the config."""
-_PATCHES = "vision_tower.patch_embed.proj.weight"
 HEAD = "language_model.lm_head."
 
 
-def read_weights(folder: Path) -> dict[str, mx.array]:
-    """Every weight of the folder's safetensors files. Raises BrokenModelError, OSError, ..."""
-    weights: dict[str, mx.array] = {}
+def read_weights(folder: Path, family: Family) -> dict[str, mx.array]:
+    """Every weight of the model, from the folder's safetensors files.
+
+    Raises BrokenModelError, OSError, ...
+    """
+    stored: dict[str, mx.array] = {}
     for path in _files(folder):
-        for name, array in cast("dict[str, mx.array]", mx.load(str(path))).items():
-            if not name.endswith(_COMPUTED):
-                weights[mlx_name(name)] = array
-    patches = weights.get(_PATCHES)
-    if patches is not None and patches.ndim == 5 and patches.shape[-1] != 3:
-        # torch has (out, rgb, frames, height, width), mlx the colours last
-        weights[_PATCHES] = patches.transpose(0, 2, 3, 4, 1)
-    return weights
+        stored |= cast("dict[str, mx.array]", mx.load(str(path)))
+    shapes = {name: array.shape for name, array in stored.items()}
+    return {
+        placement.name: _placed(stored[placement.source], placement)
+        for placement in family.placements(shapes)
+    }
 
 
 def install(
@@ -73,12 +64,8 @@ def install(
     model.eval()
 
 
-def mlx_name(name: str) -> str:
-    """The name of a weight in mlx-vlm."""
-    for theirs, ours in _RENAMED:
-        if name.startswith(theirs):
-            return ours + name.removeprefix(theirs)
-    return name
+def _placed(array: mx.array, placement: Placement) -> mx.array:
+    return array.transpose(*placement.axes) if placement.axes else array
 
 
 def _files(folder: Path) -> list[Path]:

@@ -29,7 +29,6 @@ from qvq_mlx.core.card import (
     VisionShape,
 )
 from qvq_mlx.core.errors import ConfigError
-from qvq_mlx.core.families import coordinates_of
 from qvq_mlx.core.places import Coordinates
 from qvq_mlx.core.request import Sampling
 
@@ -70,8 +69,12 @@ def _model(values: dict[str, Any]) -> ModelCard:
     }
     if shape:
         parts["shape"] = _build(Shape, shape)
-    stated = values.get("boxes", coordinates_of(values.get("family")))
-    parts["boxes"] = Coordinates(stated)
+    if "boxes" in values:
+        parts["boxes"] = Coordinates(values["boxes"])
+    elif values.get("sees", True):
+        from qvq_mlx.families import coordinates_of  # no shipped card needs it
+
+        parts["boxes"] = coordinates_of(values.get("family"))
     return _build(ModelCard, values | parts)
 
 

@@ -12,8 +12,13 @@ from pathlib import Path
 
 from qvq_mlx.core.card import ModelCard, Thinking, ThinkingStyle, VisionLimits
 from qvq_mlx.core.errors import BrokenModelError
-from qvq_mlx.core.families import FACTS, MAX_IMAGE_TOKENS, Family, PatchLayout, family_of
-from qvq_mlx.store.checkpoint import Fields, read_json
+from qvq_mlx.families import Family, family_of
+from qvq_mlx.families.family import Vision
+from qvq_mlx.families.fields import Fields
+from qvq_mlx.store.checkpoint import read_json
+
+MAX_IMAGE_TOKENS = 1280
+"""Per picture, where no card says otherwise: checkpoints allow 16,384, minutes of prefill."""
 
 _NEWLINE = r"(?:\n|\\n)"  # a template's text, or a string within it
 _SYSTEM = re.compile(rf"<\|im_start\|>system{_NEWLINE}([^{{}}<'\"\\]+)<\|im_end\|>")
@@ -28,22 +33,21 @@ def stated(card: ModelCard, folder: Path) -> ModelCard:
     path = folder / "config.json"
     config = Fields(path, read_json(path))
     family = family_of(config.values.get("model_type"), folder)
-    layout = FACTS[family].layout
     template = _template(folder)
-    return replace(
+    card = replace(
         card,
-        family=str(family),
-        sees=layout is not None,
+        family=str(family.model_type),
+        sees=family.vision is not None,
         system=_system(template, family),
         thinking=_thinking(template),
-        vision=(
-            replace(
-                _limits(config, family, layout, folder), video=_takes_video(card.name, template)
-            )
-            if layout
-            else VisionLimits()
-        ),
-        boxes=FACTS[family].boxes,
+    )
+    if family.vision is None:
+        return card
+    limits = _limits(config, family.vision, folder)
+    return replace(
+        card,
+        vision=replace(limits, video=_takes_video(card.name, template)),
+        boxes=family.vision.boxes,
     )
 
 
@@ -60,17 +64,18 @@ def _most_pixels(processor: Fields, default: int) -> int:
     return processor.whole("max_pixels", processor.inside("size").whole("longest_edge", default))
 
 
-def _limits(config: Fields, family: Family, layout: PatchLayout, folder: Path) -> VisionLimits:
+def _limits(config: Fields, vision: Vision, folder: Path) -> VisionLimits:
     """The upper limit is capped: checkpoints allow 16,384 image tokens, minutes of prefill."""
     path = folder / "preprocessor_config.json"
     processor = Fields(path, read_json(path, missing_ok=True))
+    layout = vision.layout
     size, eyes = processor.inside("size"), config.inside("vision_config")
     patch_px = processor.whole("patch_size", eyes.whole("patch_size", layout.patch_px))
     merge = processor.whole("merge_size", eyes.whole("spatial_merge_size", layout.merge))
     factor_px = patch_px * merge
     cap = MAX_IMAGE_TOKENS * factor_px**2
     lower = processor.whole(
-        "min_pixels", size.whole("shortest_edge", FACTS[family].min_pixels, least=0), least=0
+        "min_pixels", size.whole("shortest_edge", vision.min_pixels, least=0), least=0
     )
     upper = _most_pixels(processor, cap)
     return VisionLimits(factor_px, min(lower, cap), min(upper, cap))
@@ -84,7 +89,7 @@ def _takes_video(name: str, template: str) -> bool:
 def _system(template: str, family: Family) -> str | None:
     """What the template puts in where no system message is given."""
     if not template:
-        return FACTS[family].system
+        return family.system
     found = _SYSTEM.search(template)
     return found[1] if found else None
 

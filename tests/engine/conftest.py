@@ -12,13 +12,13 @@ import pytest
 
 from qvq_mlx import images
 from qvq_mlx.core.card import ModelCard
-from qvq_mlx.core.families import Family
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.request import Sampling
 from qvq_mlx.core.tokens import Control, Finished, Generation, Prompt, Step, Token
 from qvq_mlx.engine import loaded
 from qvq_mlx.engine.session import Session
 from qvq_mlx.engine.vocabulary import Vocabulary
+from qvq_mlx.families import ModelType
 from qvq_mlx.store import registry
 
 if TYPE_CHECKING:
@@ -113,13 +113,13 @@ def run(tiny: Session, card: ModelCard) -> Callable[..., list[Step]]:
 
 
 @pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Family], Checkpoint]:
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[ModelType], Checkpoint]:
     """A family's tiny checkpoint, loaded once."""
     from tests.engine import families  # it needs this module
 
-    made: dict[Family, Checkpoint] = {}
+    made: dict[ModelType, Checkpoint] = {}
 
-    def checkpoint_of(family: Family) -> Checkpoint:
+    def checkpoint_of(family: ModelType) -> Checkpoint:
         if family not in made:
             made[family] = families.made(family, tmp_path_factory.mktemp(family) / "weights")
         return made[family]

@@ -16,7 +16,6 @@ from typing import Any, cast
 import numpy as np
 
 from qvq_mlx.core.card import ModelCard, Thinking, ThinkingStyle, VisionLimits
-from qvq_mlx.core.families import FACTS, Family
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.tokens import Control
 from qvq_mlx.engine import loaded
@@ -24,6 +23,8 @@ from qvq_mlx.engine.decode import Start
 from qvq_mlx.engine.patches import patches
 from qvq_mlx.engine.prompt import positions
 from qvq_mlx.engine.session import Session
+from qvq_mlx.families import ModelType, family_named
+from qvq_mlx.families.family import PatchLayout
 from tests.conftest import ROOT
 from tests.engine.conftest import returned
 from tools.families import drawn
@@ -33,8 +34,8 @@ SYSTEM = "You are a careful reader."
 QUESTION = "How many red circles are there, and which bar is the tallest of all?"
 TOKEN_GRIDS = ((6, 5), (3, 7), (2, 2))
 PICTURES = {"text": 0, "one": 1, "two": 2, "three": 3}
-SEEING = [family for family in Family if FACTS[family].layout]
-CASES = [(family, case) for family in SEEING for case in PICTURES] + [(Family.QWEN2, "text")]
+SEEING = [family for family in ModelType if family_named(family).vision]
+CASES = [(family, case) for family in SEEING for case in PICTURES] + [(ModelType.QWEN2, "text")]
 CHUNKS = (7, 32, 512)
 BOUND = 1e-4
 
@@ -43,13 +44,13 @@ BOUND = 1e-4
 class Checkpoint:
     """A loaded family and what transformers says of it."""
 
-    family: Family
+    family: ModelType
     folder: Path
     session: Session
     golden: Mapping[str, Any]
 
     def pictures(self, count: int) -> list[Picture]:
-        layout = FACTS[self.family].layout
+        layout = layout_of(self.family)
         side = layout.factor_px if layout else 0
         return [
             picture_of(drawn.picture(rows * side, columns * side, number), rows * columns)
@@ -57,14 +58,19 @@ class Checkpoint:
         ]
 
 
+def layout_of(family: ModelType) -> PatchLayout | None:
+    vision = family_named(family).vision
+    return vision.layout if vision else None
+
+
 def picture_of(pixels: np.ndarray, tokens: int) -> Picture:
     height, width, _ = pixels.shape
     return Picture("drawn", width, height, width, height, tokens, "", pixels.tobytes())
 
 
-def card_of(family: Family, folder: Path) -> ModelCard:
-    layout = FACTS[family].layout
-    opens = family in (Family.QWEN2, Family.QWEN3_VL)
+def card_of(family: ModelType, folder: Path) -> ModelCard:
+    layout = layout_of(family)
+    opens = family in (ModelType.QWEN2, ModelType.QWEN3_VL)
     return ModelCard(
         name=f"drawn-{family}",
         summary="",
@@ -77,7 +83,7 @@ def card_of(family: Family, folder: Path) -> ModelCard:
     )
 
 
-def write(family: Family, folder: Path) -> Path:
+def write(family: ModelType, folder: Path) -> Path:
     """The checkpoint as transformers 5 saves it, its weights drawn."""
     import mlx.core as mx
 
@@ -90,14 +96,14 @@ def write(family: Family, folder: Path) -> Path:
     return folder
 
 
-def made(family: Family, folder: Path) -> Checkpoint:
+def made(family: ModelType, folder: Path) -> Checkpoint:
     """Written into `folder`, and loaded."""
     write(family, folder)
     golden = np.load(DATA / family / "goldens.npz")
     return Checkpoint(family, folder, opened(folder, family), golden)
 
 
-def opened(folder: Path, family: Family) -> Session:
+def opened(folder: Path, family: ModelType) -> Session:
     return cast("Session", loaded(card_of(family, folder), folder))
 
 
@@ -117,9 +123,9 @@ def all_logits(checkpoint: Checkpoint, case: str) -> np.ndarray:
     language = model._language._model
     embedded = model.embed(prompt.ids, features)
     arguments: dict[str, Any] = {}
-    if checkpoint.family is not Family.QWEN2:
+    if checkpoint.family is not ModelType.QWEN2:
         arguments["position_ids"] = mx.array(where)[:, None]
-    if checkpoint.family is Family.QWEN3_VL and features:
+    if checkpoint.family is ModelType.QWEN3_VL and features:
         arguments["visual_pos_masks"] = mx.array(embedded.image[None])
         arguments["deepstack_visual_embeds"] = list(embedded.deepstack)
     output = language(mx.array([prompt.ids]), inputs_embeds=embedded.rows, **arguments)

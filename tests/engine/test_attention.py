@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qvq_mlx.core.families import Family
+from qvq_mlx.families import ModelType
 from tests.engine.families import SEEING, Checkpoint
 
 GRIDS = ((32, 16), (32, 32))
 """512 patches, and twice as many: long enough for the scores to be most of the memory."""
 
 
-def tower_of(family: Family) -> Any:
+def tower_of(family: ModelType) -> Any:
     """A vision encoder of one block, narrow; every patch attends to all."""
     import mlx.core as mx
 
@@ -24,9 +24,9 @@ def tower_of(family: Family) -> Any:
     package = importlib.import_module(f"mlx_vlm.models.{family}")
     widths = {"hidden_size": 32, "intermediate_size": 32, "out_hidden_size": 32}
     own: dict[str, Any] = {
-        Family.QWEN2_VL: {"embed_dim": 32, "hidden_size": 32},
-        Family.QWEN2_5_VL: {**widths, "fullatt_block_indexes": [0]},
-        Family.QWEN3_VL: {**widths, "deepstack_visual_indexes": [0]},
+        ModelType.QWEN2_VL: {"embed_dim": 32, "hidden_size": 32},
+        ModelType.QWEN2_5_VL: {**widths, "fullatt_block_indexes": [0]},
+        ModelType.QWEN3_VL: {**widths, "deepstack_visual_indexes": [0]},
     }[family]
     tower = package.VisionModel(package.VisionConfig(depth=1, num_heads=8, **own))
     mx.eval(tower.parameters())
@@ -56,7 +56,7 @@ def peak(tower: Any, grid: tuple[int, int]) -> int:
 
 
 @pytest.mark.parametrize("family", SEEING)
-def test_twice_the_patches_take_about_twice_the_memory(family: Family) -> None:
+def test_twice_the_patches_take_about_twice_the_memory(family: ModelType) -> None:
     import mlx.core as mx
 
     from qvq_mlx.engine.attention import bound_memory
@@ -78,7 +78,7 @@ def test_twice_the_patches_take_about_twice_the_memory(family: Family) -> None:
 
 @pytest.mark.parametrize("family", SEEING)
 def test_a_loaded_model_is_bounded_and_counts_all_its_weights(
-    checkpoint: Callable[[Family], Checkpoint], family: Family
+    checkpoint: Callable[[ModelType], Checkpoint], family: ModelType
 ) -> None:
     import mlx.core as mx
     from mlx.utils import tree_flatten

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from qvq_mlx.core.errors import BrokenModelError, QvqError
-from qvq_mlx.core.families import Family
+from qvq_mlx.families import ModelType
 from tests.engine.families import SEEING, Checkpoint, last_logits, opened, started
 from tests.support.spelling import hint_of
 
-Checkpoints = Callable[[Family], Checkpoint]
+Checkpoints = Callable[[ModelType], Checkpoint]
 
 WRONG: tuple[Any, ...] = ("x", -1, 0, 3, 10**12, 2.5, None, True, [], ["x"], {}, {"a": 1})
 
@@ -51,10 +51,10 @@ def outcome(checkpoint: Checkpoint, folder: Path) -> str:
     return "loads"
 
 
-@pytest.mark.parametrize("family", list(Family))
+@pytest.mark.parametrize("family", list(ModelType))
 @pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json"])
 def test_any_key_may_be_missing(
-    checkpoint: Checkpoints, family: Family, name: str, tmp_path: Path
+    checkpoint: Checkpoints, family: ModelType, name: str, tmp_path: Path
 ) -> None:
     made = checkpoint(family)
     folder = shutil.copytree(made.folder, tmp_path / "broken")
@@ -63,17 +63,17 @@ def test_any_key_may_be_missing(
     config = json.loads((folder / name).read_text())
     outcomes = set()
     # every other key; the families share most of them
-    for path in list(places(config))[list(Family).index(family) % 2 :: 2]:
+    for path in list(places(config))[list(ModelType).index(family) % 2 :: 2]:
         (folder / name).write_text(changed(config, path, lambda within, key: within.pop(key)))
         outcomes.add(outcome(made, folder))
     assert "loads" in outcomes
     assert outcomes <= {"loads", "model-broken", "model-unsupported"}
 
 
-@pytest.mark.parametrize("family", list(Family))
+@pytest.mark.parametrize("family", list(ModelType))
 @pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json"])
 def test_any_value_may_be_of_a_wrong_type(
-    checkpoint: Checkpoints, family: Family, name: str, tmp_path: Path
+    checkpoint: Checkpoints, family: ModelType, name: str, tmp_path: Path
 ) -> None:
     made = checkpoint(family)
     folder = shutil.copytree(made.folder, tmp_path / "broken")
@@ -82,7 +82,7 @@ def test_any_value_may_be_of_a_wrong_type(
     config = json.loads((folder / name).read_text())
     outcomes = set()
     for number, path in enumerate(places(config)):
-        shift = list(Family).index(family) * 3 + number
+        shift = list(ModelType).index(family) * 3 + number
         for wrong in WRONG[shift % 12 :: 12]:  # every kind of value, over keys and families
             (folder / name).write_text(
                 changed(config, path, lambda within, key, to=wrong: within.update({key: to}))
@@ -102,11 +102,11 @@ def test_any_value_may_be_of_a_wrong_type(
 def test_the_line_names_the_key(
     checkpoint: Checkpoints, tmp_path: Path, key: str, value: object, what: str
 ) -> None:
-    made = checkpoint(Family.QWEN2_VL)
+    made = checkpoint(ModelType.QWEN2_VL)
     folder = shutil.copytree(made.folder, tmp_path / "broken")
     config = json.loads((folder / "config.json").read_text())
     config["text_config"][key] = value
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(BrokenModelError, match=what) as caught:
-        opened(folder, Family.QWEN2_VL)
+        opened(folder, ModelType.QWEN2_VL)
     assert hint_of(caught.value) == f"python3 -m json.tool {folder / 'config.json'}"

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 
 from qvq_mlx.core.card import ModelCard, Thinking, ThinkingStyle
 from qvq_mlx.core.errors import OutputError, UsageError
-from qvq_mlx.core.families import Family
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.request import Sampling
 from qvq_mlx.engine.convert import Conversion
 from qvq_mlx.engine.flat import flat
 from qvq_mlx.engine.recipe import Dtype, Recipe
+from qvq_mlx.families import ModelType, family_named
 from qvq_mlx.store import registry, staging
 from qvq_mlx.store.card_text import card_text
 from tests.conftest import EXAMPLES, ROOT, World
@@ -32,7 +32,7 @@ TINY = ROOT / "models" / "qvq-tiny"
 FAMILIES = ROOT / "tests" / "data" / "families"
 LOSSLESS = Recipe(bits=0, dtype=Dtype.FLOAT32)
 
-TIED = {family: family in (Family.QWEN2_VL, Family.QWEN3_VL) for family in Family}
+TIED = {family: family in (ModelType.QWEN2_VL, ModelType.QWEN3_VL) for family in ModelType}
 
 # Bits, type, and bounds of mean and largest |difference| over the logits' standard deviation.
 # Measured: 0.007 0.05, 0.007 0.04, 0.022 0.18, 0.13 0.72.
@@ -98,7 +98,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def family_source(family: Family, folder: Path) -> Path:
+def family_source(family: ModelType, folder: Path) -> Path:
     """A checkpoint of the family as transformers 5 saves it."""
     shutil.copytree(FAMILIES / family, folder)
     shutil.copy(TINY / "tokenizer.json", folder)
@@ -146,8 +146,10 @@ def test_the_weights_are_those_of_mlx_vlms_convert(
     same(arrays(ours), arrays(tmp_path / "theirs"))
 
 
-@pytest.mark.parametrize("family", list(Family))
-def test_every_family_gets_the_weights_that_mlx_vlm_makes(tmp_path: Path, family: Family) -> None:
+@pytest.mark.parametrize("family", list(ModelType))
+def test_every_family_gets_the_weights_that_mlx_vlm_makes(
+    tmp_path: Path, family: ModelType
+) -> None:
     from mlx.utils import tree_flatten, tree_map
     from mlx_vlm.quant_utils import quantize_model
     from mlx_vlm.utils import load_model, skip_multimodal_module
@@ -160,11 +162,13 @@ def test_every_family_gets_the_weights_that_mlx_vlm_makes(tmp_path: Path, family
         name.replace("model.language_model.", "model.").replace("model.visual.", "visual."): array
         for name, array in arrays(theirs).items()
     }
-    if family is Family.QWEN3_VL:
+    if family is ModelType.QWEN3_VL:
         renamed = arrays(theirs)
     mx.eval(renamed)
     mx.save_safetensors(str(theirs / "model.safetensors"), renamed)
-    (theirs / "config.json").write_text(json.dumps(flat(config, tied=TIED[family])))
+    (theirs / "config.json").write_text(
+        json.dumps(flat(config, family_named(family), tied=TIED[family]))
+    )
     model = load_model(theirs)
     model.update(tree_map(lambda array: array.astype(mx.bfloat16), model.parameters()))
     model, _ = quantize_model(

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from qvq_mlx.core.families import Family
 from qvq_mlx.core.request import Sampling
 from qvq_mlx.core.setup import Drafting
 from qvq_mlx.core.tokens import Control, Finished, Generation, Prompt, Step, Token
@@ -16,10 +15,11 @@ from qvq_mlx.engine.drafting import Drafts
 from qvq_mlx.engine.prefill import Reader
 from qvq_mlx.engine.prefix import PrefixCache
 from qvq_mlx.engine.session import Session
+from qvq_mlx.families import ModelType
 from tests.engine.conftest import ids_of
 from tests.engine.families import QUESTION, SEEING, SYSTEM, Checkpoint
 
-Load = Callable[[Family], Checkpoint]
+Load = Callable[[ModelType], Checkpoint]
 GREEDY, WARM = Sampling(), Sampling(0.8, seed=5)
 CLOSING = "\n\nSo the answer is "
 TOKENS = 24
@@ -52,7 +52,7 @@ def drafters(made: Checkpoint) -> list[Drafts]:
 
 @pytest.mark.parametrize("family", SEEING)
 def test_another_question_after_a_restart_equals_a_cold_run(
-    checkpoint: Load, family: Family, tmp_path: Path
+    checkpoint: Load, family: ModelType, tmp_path: Path
 ) -> None:
     made = checkpoint(family)
     kept = KeptFiles(tmp_path, 2**30)
@@ -70,9 +70,9 @@ def test_another_question_after_a_restart_equals_a_cold_run(
 
 
 @pytest.mark.parametrize("sampling", [GREEDY, WARM], ids=["greedy", "warm"])
-@pytest.mark.parametrize("family", list(Family))
+@pytest.mark.parametrize("family", list(ModelType))
 def test_a_drafter_never_changes_the_text(
-    checkpoint: Load, family: Family, sampling: Sampling
+    checkpoint: Load, family: ModelType, sampling: Sampling
 ) -> None:
     made = checkpoint(family)
     prompt = asked(made)
@@ -81,9 +81,9 @@ def test_a_drafter_never_changes_the_text(
         assert ids_of(run(made.session.drafted_by(drafts), prompt, sampling)) == plain
 
 
-@pytest.mark.parametrize("family", list(Family))
+@pytest.mark.parametrize("family", list(ModelType))
 def test_steering_gives_the_same_text_with_and_without_drafts(
-    checkpoint: Load, family: Family
+    checkpoint: Load, family: ModelType
 ) -> None:
     made = checkpoint(family)
     prompt = asked(made)
@@ -96,8 +96,8 @@ def test_steering_gives_the_same_text_with_and_without_drafts(
             assert ids_of(steered) == plain
 
 
-@pytest.mark.parametrize("family", list(Family))
-def test_rows_equal_single_runs(checkpoint: Load, family: Family) -> None:
+@pytest.mark.parametrize("family", list(ModelType))
+def test_rows_equal_single_runs(checkpoint: Load, family: ModelType) -> None:
     made = checkpoint(family)
     prompt = asked(made)
     samplings = [Sampling(0.9, seed=seed) for seed in range(3)]

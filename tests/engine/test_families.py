@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qvq_mlx.core.families import Family
 from qvq_mlx.engine.patches import patches, read_layout
 from qvq_mlx.engine.prompt import positions
+from qvq_mlx.families import ModelType
 from tests.engine.families import (
     BOUND,
     CASES,
@@ -32,7 +33,7 @@ from tests.engine.families import (
 
 @pytest.mark.parametrize(("family", "case"), CASES)
 def test_prompt_and_positions_equal_the_reference(
-    checkpoint: Callable[[Family], Checkpoint], family: Family, case: str
+    checkpoint: Callable[[ModelType], Checkpoint], family: ModelType, case: str
 ) -> None:
     made = checkpoint(family)
     prompt = made.session.prompt(QUESTION, made.pictures(PICTURES[case]), SYSTEM, labelled=False)
@@ -47,7 +48,7 @@ def test_prompt_and_positions_equal_the_reference(
 
 @pytest.mark.parametrize(("family", "case"), CASES)
 def test_logits_equal_transformers(
-    checkpoint: Callable[[Family], Checkpoint], family: Family, case: str
+    checkpoint: Callable[[ModelType], Checkpoint], family: ModelType, case: str
 ) -> None:
     made = checkpoint(family)
     logits = all_logits(made, case)
@@ -60,16 +61,16 @@ def test_logits_equal_transformers(
 @pytest.mark.parametrize("chunk_tokens", CHUNKS)
 @pytest.mark.parametrize(("family", "case"), CASES)
 def test_prefill_in_chunks_equals_transformers(
-    checkpoint: Callable[[Family], Checkpoint], family: Family, case: str, chunk_tokens: int
+    checkpoint: Callable[[ModelType], Checkpoint], family: ModelType, case: str, chunk_tokens: int
 ) -> None:
     made = checkpoint(family)
     start = started(made.session.in_chunks_of(chunk_tokens), made, case)
     assert np.abs(last_logits(start) - made.golden[f"{case}.logits"][-1]).max() <= BOUND
 
 
-@pytest.mark.parametrize("family", list(Family))
+@pytest.mark.parametrize("family", list(ModelType))
 def test_120_greedy_tokens_equal_transformers(
-    checkpoint: Callable[[Family], Checkpoint], family: Family
+    checkpoint: Callable[[ModelType], Checkpoint], family: ModelType
 ) -> None:
     made = checkpoint(family)
     start = started(made.session, made, "one" if family in SEEING else "text")
@@ -78,7 +79,7 @@ def test_120_greedy_tokens_equal_transformers(
 
 @pytest.mark.parametrize("family", SEEING)
 def test_patches_equal_the_image_processor(
-    checkpoint: Callable[[Family], Checkpoint], family: Family
+    checkpoint: Callable[[ModelType], Checkpoint], family: ModelType
 ) -> None:
     made = checkpoint(family)
     ours = patches(made.pictures(3)[2], made.session.parts.layout)
@@ -87,7 +88,7 @@ def test_patches_equal_the_image_processor(
 
 @pytest.mark.parametrize("family", SEEING)
 def test_without_a_processor_file_the_familys_own_values_hold(
-    checkpoint: Callable[[Family], Checkpoint], family: Family, tmp_path: Path
+    checkpoint: Callable[[ModelType], Checkpoint], family: ModelType, tmp_path: Path
 ) -> None:
     made = checkpoint(family)
     folder = shutil.copytree(made.folder, tmp_path / "bare")
@@ -98,7 +99,7 @@ def test_without_a_processor_file_the_familys_own_values_hold(
 
 @pytest.mark.parametrize("family", SEEING)
 def test_the_end_of_a_prompt_embeds_alone(
-    checkpoint: Callable[[Family], Checkpoint], family: Family
+    checkpoint: Callable[[ModelType], Checkpoint], family: ModelType
 ) -> None:
     """With the features of only its own pictures; and a slice of a slice is a slice."""
     made = checkpoint(family)
@@ -109,7 +110,7 @@ def test_the_end_of_a_prompt_embeds_alone(
     cut = prompt.ids.index(model.image_token_id) + features[0].tokens  # after the first picture
     end, expected = model.embed(prompt.ids[cut:], features[1:]), whole[cut : len(whole)]
     assert len(end) == len(prompt.ids) - cut
-    assert len(end.deepstack) == (2 if family is Family.QWEN3_VL else 0)
+    assert len(end.deepstack) == (2 if family is ModelType.QWEN3_VL else 0)
     inner = whole[cut - 7 : len(whole)][7 : len(whole)]
     for part in (end, inner):
         assert np.array_equal(part.image, expected.image)
@@ -118,9 +119,9 @@ def test_the_end_of_a_prompt_embeds_alone(
             assert np.array_equal(np.array(ours), np.array(theirs))
 
 
-@pytest.mark.parametrize("family", list(Family))
+@pytest.mark.parametrize("family", list(ModelType))
 def test_rows_of_a_lane_and_a_block_of_tokens_equal_one_by_one(
-    checkpoint: Callable[[Family], Checkpoint], family: Family
+    checkpoint: Callable[[ModelType], Checkpoint], family: ModelType
 ) -> None:
     import mlx.core as mx
 
@@ -135,3 +136,26 @@ def test_rows_of_a_lane_and_a_block_of_tokens_equal_one_by_one(
     start.sequence.trim(4)  # back to the last prompt token
     again = np.array(mx.argmax(start.sequence.forward(block[:, 1:], start.position + 1), axis=-1))
     assert again.tolist() == drawn[:, 1:].tolist()
+
+
+@pytest.mark.parametrize("family", list(ModelType))
+def test_the_language_model_knows_every_name_that_it_is_called_with(
+    checkpoint: Callable[[ModelType], Checkpoint], family: ModelType
+) -> None:
+    """mlx-vlm swallows unknown keyword arguments: a wrong name would be ignored in silence."""
+    model = checkpoint(family).session.parts.model
+    call = model.family.call
+    names = {call.embeddings, call.positions, call.image_mask, call.deepstack} - {None}
+    known = inspect.signature(type(model._language._model.model).__call__).parameters
+    assert names <= set(known)
+
+
+@pytest.mark.parametrize("family", list(ModelType))
+def test_the_caches_are_those_that_mlx_vlm_would_make(
+    checkpoint: Callable[[ModelType], Checkpoint], family: ModelType
+) -> None:
+    from mlx_vlm.models.cache import make_prompt_cache
+
+    language = checkpoint(family).session.parts.model._language
+    theirs = [type(layer).__name__ for layer in make_prompt_cache(language._model)]
+    assert [type(layer).__name__ for layer in language.new_cache()] == theirs

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from qvq_mlx.core.errors import UnsupportedModelError
-from qvq_mlx.core.families import Family
+from qvq_mlx.engine.architecture import read_architecture
+from qvq_mlx.families import ModelType
 from tests.engine.families import BOUND, SEEING, Checkpoint, last_logits, opened, started
 
-Checkpoints = Callable[[Family], Checkpoint]
+Checkpoints = Callable[[ModelType], Checkpoint]
 
 
 def copied(checkpoint: Checkpoint, folder: Path) -> Path:
@@ -52,8 +53,8 @@ def assert_unchanged(checkpoint: Checkpoint, folder: Path) -> None:
     assert np.abs(logits - checkpoint.golden[f"{case}.logits"][-1]).max() <= BOUND
 
 
-@pytest.mark.parametrize("family", list(Family))
-def test_the_flat_layout(checkpoint: Checkpoints, family: Family, tmp_path: Path) -> None:
+@pytest.mark.parametrize("family", list(ModelType))
+def test_the_flat_layout(checkpoint: Checkpoints, family: ModelType, tmp_path: Path) -> None:
     folder = copied(checkpoint(family), tmp_path / "flat")
     (folder / "config.json").write_text(json.dumps(flat(config_of(folder))))
     for name in ("generation_config.json", "preprocessor_config.json"):
@@ -64,16 +65,16 @@ def test_the_flat_layout(checkpoint: Checkpoints, family: Family, tmp_path: Path
 
 
 def test_an_empty_text_config_counts_as_none(checkpoint: Checkpoints, tmp_path: Path) -> None:
-    folder = copied(checkpoint(Family.QWEN2_VL), tmp_path / "half")
+    folder = copied(checkpoint(ModelType.QWEN2_VL), tmp_path / "half")
     config = flat(config_of(folder)) | {"text_config": {}, "audio_config": {}}
     (folder / "config.json").write_text(json.dumps(config))
-    assert_unchanged(checkpoint(Family.QWEN2_VL), folder)
+    assert_unchanged(checkpoint(ModelType.QWEN2_VL), folder)
 
 
-@pytest.mark.parametrize("family", list(Family))
+@pytest.mark.parametrize("family", list(ModelType))
 @pytest.mark.parametrize("naming", ["hub", "nested", "mlx"])
 def test_the_names_of_the_weights(
-    checkpoint: Checkpoints, family: Family, naming: str, tmp_path: Path
+    checkpoint: Checkpoints, family: ModelType, naming: str, tmp_path: Path
 ) -> None:
     import mlx.core as mx
     from mlx.utils import tree_flatten
@@ -107,10 +108,10 @@ def renamed(weights: dict[str, Any], *, nested: bool) -> dict[str, Any]:
     return named
 
 
-@pytest.mark.parametrize("family", list(Family))
+@pytest.mark.parametrize("family", list(ModelType))
 @pytest.mark.parametrize("vision_too", [True, False])
 def test_a_quantized_checkpoint_is_what_was_quantized(
-    checkpoint: Checkpoints, family: Family, vision_too: bool, tmp_path: Path
+    checkpoint: Checkpoints, family: ModelType, vision_too: bool, tmp_path: Path
 ) -> None:
     """With a 4-bit vision encoder, as conversions of December 2024 have it, and without."""
     import mlx.core as mx
@@ -132,7 +133,7 @@ def test_a_quantized_checkpoint_is_what_was_quantized(
     )
     weights = dict(tree_flatten(session.parts.model._model.parameters()))
     mx.save_safetensors(str(folder / "model.safetensors"), weights)
-    config = flat(config_of(folder)) if family is not Family.QWEN3_VL else config_of(folder)
+    config = flat(config_of(folder)) if family is not ModelType.QWEN3_VL else config_of(folder)
     config["quantization"] = {"group_size": 32, "bits": 4}
     if family in SEEING:
         config["vision_config"]["skip_vision"] = not vision_too
@@ -148,11 +149,11 @@ def test_a_quantized_checkpoint_is_what_was_quantized(
 def test_foreign_quantization_is_refused(
     checkpoint: Checkpoints, tmp_path: Path, method: str
 ) -> None:
-    folder = copied(checkpoint(Family.QWEN2_VL), tmp_path / "foreign")
+    folder = copied(checkpoint(ModelType.QWEN2_VL), tmp_path / "foreign")
     config = config_of(folder) | {"quantization_config": {"quant_method": method, "bits": 4}}
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(UnsupportedModelError, match=f"quantized by '{method}'"):
-        opened(folder, Family.QWEN2_VL)
+        opened(folder, ModelType.QWEN2_VL)
 
 
 @pytest.mark.parametrize(
@@ -165,9 +166,27 @@ def test_foreign_quantization_is_refused(
 def test_what_only_transformers_runs_is_refused(
     checkpoint: Checkpoints, tmp_path: Path, change: dict[str, Any], what: str
 ) -> None:
-    folder = copied(checkpoint(Family.QWEN2_VL), tmp_path / "other")
+    folder = copied(checkpoint(ModelType.QWEN2_VL), tmp_path / "other")
     config = config_of(folder)
     config["text_config"] |= change
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(UnsupportedModelError, match=what):
-        opened(folder, Family.QWEN2_VL)
+        opened(folder, ModelType.QWEN2_VL)
+
+
+@pytest.mark.parametrize("family", list(ModelType))
+@pytest.mark.parametrize("naming", ["model.language_model.", "language_model.model.", "model."])
+def test_settings_of_one_module_are_found_under_any_naming(
+    checkpoint: Checkpoints, family: ModelType, naming: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    own = {"group_size": 32, "bits": 4, "mode": "mxfp4"}
+    module = f"{naming}layers.0.mlp.down_proj"
+    config = config_of(checkpoint(family).folder)
+    config["quantization"] = {"group_size": 64, "bits": 8, module: own, f"{naming}norm": False}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "generation_config.json").write_text('{"eos_token_id": 7}')
+    read = read_architecture(folder).quantization
+    assert read["language_model.model.layers.0.mlp.down_proj"] == own
+    assert (read["group_size"], read["bits"], read["mode"]) == (64, 8, "affine")

@@ -12,7 +12,6 @@ import pytest
 
 from qvq_mlx.core.clip import Clip, Visual
 from qvq_mlx.core.errors import BrokenModelError
-from qvq_mlx.core.families import FACTS, Family
 from qvq_mlx.core.request import Sampling
 from qvq_mlx.core.setup import Drafting
 from qvq_mlx.core.tokens import Control, Finished, Generation, Prompt
@@ -25,11 +24,21 @@ from qvq_mlx.engine.prefill import Reader
 from qvq_mlx.engine.prefix import PrefixCache, boundaries
 from qvq_mlx.engine.prompt import positions
 from qvq_mlx.engine.session import Session, _layout
+from qvq_mlx.families import ModelType, family_named
 from tests.engine.conftest import ids_of, returned
-from tests.engine.families import BOUND, QUESTION, SEEING, SYSTEM, Checkpoint, card_of, greedy
+from tests.engine.families import (
+    BOUND,
+    QUESTION,
+    SEEING,
+    SYSTEM,
+    Checkpoint,
+    card_of,
+    greedy,
+    layout_of,
+)
 from tools.families import drawn
 
-Load = Callable[[Family], Checkpoint]
+Load = Callable[[ModelType], Checkpoint]
 
 TOKEN_GRID = (5, 6)
 FPS = 3.0
@@ -37,9 +46,9 @@ FRAMES = {"clip": 5, "mixed": 5, "long": 20}
 CASES = [(family, case) for family in SEEING for case in FRAMES]
 
 
-def clip_of(family: Family, count: int, fps: float = FPS) -> Clip:
+def clip_of(family: ModelType, count: int, fps: float = FPS) -> Clip:
     """The frames that were given to transformers (tools/families/goldens.py)."""
-    layout = FACTS[family].layout
+    layout = layout_of(family)
     assert layout is not None
     side = layout.factor_px
     rows, columns = TOKEN_GRID
@@ -100,7 +109,7 @@ def written(session: Session, prompt: Prompt, tokens: int = 24) -> tuple[list[in
 
 @pytest.mark.parametrize(("family", "case"), CASES)
 def test_prompt_and_positions_equal_the_reference(
-    checkpoint: Load, family: Family, case: str
+    checkpoint: Load, family: ModelType, case: str
 ) -> None:
     made = checkpoint(family)
     prompt = asked(made, case)
@@ -111,7 +120,7 @@ def test_prompt_and_positions_equal_the_reference(
 @pytest.mark.parametrize("chunk_tokens", [7, 32, 512])
 @pytest.mark.parametrize(("family", "case"), CASES)
 def test_logits_equal_transformers(
-    checkpoint: Load, family: Family, case: str, chunk_tokens: int
+    checkpoint: Load, family: ModelType, case: str, chunk_tokens: int
 ) -> None:
     """After the last token, prefilled in chunks; the row hangs on all that come before it."""
     import mlx.core as mx
@@ -126,7 +135,7 @@ def test_logits_equal_transformers(
 
 
 @pytest.mark.parametrize(("family", "case"), CASES)
-def test_all_logits_equal_transformers(checkpoint: Load, family: Family, case: str) -> None:
+def test_all_logits_equal_transformers(checkpoint: Load, family: ModelType, case: str) -> None:
     """After every token of the prompt, in one pass: also those of the clip itself."""
     import mlx.core as mx
 
@@ -142,7 +151,7 @@ def test_all_logits_equal_transformers(checkpoint: Load, family: Family, case: s
         features += [model.encode(part, layout.grid(visual)) for part in parts]
     embedded = model.embed(prompt.ids, features)
     arguments: dict[str, Any] = {"position_ids": mx.array(where(made.session, prompt))[:, None]}
-    if family is Family.QWEN3_VL:
+    if family is ModelType.QWEN3_VL:
         arguments["visual_pos_masks"] = mx.array(embedded.image[None])
         arguments["deepstack_visual_embeds"] = list(embedded.deepstack)
     output = model._language._model(
@@ -155,14 +164,14 @@ def test_all_logits_equal_transformers(checkpoint: Load, family: Family, case: s
 
 
 @pytest.mark.parametrize("family", SEEING)
-def test_120_greedy_tokens_equal_transformers(checkpoint: Load, family: Family) -> None:
+def test_120_greedy_tokens_equal_transformers(checkpoint: Load, family: ModelType) -> None:
     made = checkpoint(family)
     start = started(made.session, asked(made, "clip"))
     assert list(greedy(start, 120)) == made.golden["clip.greedy"].tolist()
 
 
 @pytest.mark.parametrize("family", SEEING)
-def test_patches_equal_the_processor(checkpoint: Load, family: Family) -> None:
+def test_patches_equal_the_processor(checkpoint: Load, family: ModelType) -> None:
     made = checkpoint(family)
     clip, layout = clip_of(family, 5), made.session.parts.layout
     ours = np.concatenate([step_patches(clip, layout, step) for step in range(clip.steps)])
@@ -170,7 +179,7 @@ def test_patches_equal_the_processor(checkpoint: Load, family: Family) -> None:
 
 
 @pytest.mark.parametrize("family", SEEING)
-def test_step_by_step_is_the_whole_clip(checkpoint: Load, family: Family) -> None:
+def test_step_by_step_is_the_whole_clip(checkpoint: Load, family: ModelType) -> None:
     """One pass of the vision encoder over all steps gives the rows of a pass for each."""
     import mlx.core as mx
 
@@ -181,7 +190,7 @@ def test_step_by_step_is_the_whole_clip(checkpoint: Load, family: Family) -> Non
     tower = model._model.vision_tower
     grid = mx.array([[clip.steps, *layout.grid(clip)]])
     whole = tower(mx.array(np.concatenate(parts)), grid)
-    rows, deepstack = whole if family is Family.QWEN3_VL else (whole, ())
+    rows, deepstack = whole if family is ModelType.QWEN3_VL else (whole, ())
     features = [model.encode(part, layout.grid(clip)) for part in parts]
     ours = mx.concatenate([part.rows for part in features])
     assert np.abs(np.array(ours) - np.array(rows)).max() < 1e-5
@@ -192,7 +201,7 @@ def test_step_by_step_is_the_whole_clip(checkpoint: Load, family: Family) -> Non
 
 @pytest.mark.parametrize("family", SEEING)
 def test_another_question_about_a_clip_is_read_from_the_cache(
-    checkpoint: Load, family: Family, tmp_path: Path
+    checkpoint: Load, family: ModelType, tmp_path: Path
 ) -> None:
     made = checkpoint(family)
     kept = KeptFiles(tmp_path, 2**30)
@@ -209,7 +218,7 @@ def test_another_question_about_a_clip_is_read_from_the_cache(
 
 
 def test_a_key_hangs_on_frames_and_pace(checkpoint: Load) -> None:
-    made = checkpoint(Family.QWEN2_5_VL)
+    made = checkpoint(ModelType.QWEN2_5_VL)
     model = made.session.parts.model
 
     def keys(clip: Clip) -> list[str]:
@@ -217,10 +226,10 @@ def test_a_key_hangs_on_frames_and_pace(checkpoint: Load) -> None:
         ends = boundaries(prompt, model.image_token_id, "model", model.video_token_id)
         return [end.key for end in ends]
 
-    clip = clip_of(Family.QWEN2_5_VL, 6)
+    clip = clip_of(ModelType.QWEN2_5_VL, 6)
     turned = replace(clip, frames=clip.frames[::-1])
     renamed = replace(clip, name="other.mp4", sha256="1")
-    slower = clip_of(Family.QWEN2_5_VL, 6, fps=1.0)
+    slower = clip_of(ModelType.QWEN2_5_VL, 6, fps=1.0)
     shorter = replace(clip, frames=clip.frames[:-1])  # as many tokens: the last is shown twice
     assert keys(renamed) == keys(clip)
     different = [keys(other)[0] for other in (clip, turned, slower, shorter)]
@@ -228,7 +237,7 @@ def test_a_key_hangs_on_frames_and_pace(checkpoint: Load) -> None:
 
 
 @pytest.mark.parametrize("family", SEEING)
-def test_a_clip_ends_once(checkpoint: Load, family: Family) -> None:
+def test_a_clip_ends_once(checkpoint: Load, family: ModelType) -> None:
     """Behind its last mark, also where its steps stand apart."""
     made = checkpoint(family)
     model, vocabulary = made.session.parts.model, made.session.parts.vocabulary
@@ -242,7 +251,7 @@ def test_a_clip_ends_once(checkpoint: Load, family: Family) -> None:
 
 
 @pytest.mark.parametrize("family", SEEING)
-def test_a_clip_can_be_stopped_between_two_steps(checkpoint: Load, family: Family) -> None:
+def test_a_clip_can_be_stopped_between_two_steps(checkpoint: Load, family: ModelType) -> None:
     made = checkpoint(family)
     control = Control()
     seen: list[int] = []
@@ -255,7 +264,7 @@ def test_a_clip_can_be_stopped_between_two_steps(checkpoint: Load, family: Famil
 
 
 def test_drafting_does_not_change_what_is_said_of_a_clip(checkpoint: Load) -> None:
-    made = checkpoint(Family.QWEN2_5_VL)
+    made = checkpoint(ModelType.QWEN2_5_VL)
     prompt = asked(made, "mixed")
     plain, _ = written(made.session, prompt)
     drafts = Drafts(Drafting.MODEL, made.session.reader, always=3)
@@ -276,16 +285,16 @@ def test_drafting_does_not_change_what_is_said_of_a_clip(checkpoint: Load) -> No
 def test_positions_of_qwen2_5_follow_the_clock(
     fps: float, tokens_per_s: float, times: Sequence[int]
 ) -> None:
-    layout = FACTS[Family.QWEN2_5_VL].layout
+    layout = layout_of(ModelType.QWEN2_5_VL)
     assert layout is not None
-    clip = clip_of(Family.QWEN2_5_VL, 6, fps)
-    [block] = blocks(clip, layout, Family.QWEN2_5_VL, tokens_per_s)
+    clip = clip_of(ModelType.QWEN2_5_VL, 6, fps)
+    [block] = blocks(clip, layout, family_named(ModelType.QWEN2_5_VL), tokens_per_s)
     assert block == Block(5, 6, tuple(times))
 
 
 def test_a_model_that_takes_videos_must_have_their_token(checkpoint: Load) -> None:
-    made = checkpoint(Family.QWEN2_VL)
-    card = card_of(Family.QWEN2_VL, made.folder)
+    made = checkpoint(ModelType.QWEN2_VL)
+    card = card_of(ModelType.QWEN2_VL, made.folder)
     card = replace(card, vision=replace(card.vision, video=True))
     model, vocabulary = made.session.parts.model, made.session.parts.vocabulary
     assert _layout(model, vocabulary, card, made.folder) == made.session.parts.layout

@@ -10,8 +10,8 @@ import pytest
 
 from qvq_mlx import images
 from qvq_mlx.core.card import VisionLimits
-from qvq_mlx.core.families import FACTS, Family
 from qvq_mlx.engine.patches import patches
+from qvq_mlx.families import ModelType, family_named
 from tests.support.corpus import encoded
 from tools.pictures.goldens import CASES, DATA, LAYOUTS, picks, picture
 
@@ -25,8 +25,9 @@ def goldens() -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("family", LAYOUTS)
 @pytest.mark.parametrize("name", CASES)
 def test_patches(family: str, name: str) -> None:
-    layout = FACTS[Family(family)].layout
-    assert layout is not None
+    vision = family_named(ModelType(family)).vision
+    assert vision is not None
+    layout = vision.layout
     stated = LAYOUTS[family]
     assert layout.patch_px == stated["patch_size"]
     limits = VisionLimits(layout.factor_px, stated["min_pixels"], stated["max_pixels"])

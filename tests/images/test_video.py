@@ -29,9 +29,9 @@ from qvq_mlx.core.errors import (
     NoVideoError,
     UsageError,
 )
-from qvq_mlx.core.families import Family
 from qvq_mlx.core.image_names import looks_like_image
 from qvq_mlx.core.image_options import Crop, Detail, Frames, ImageOptions, Pages
+from qvq_mlx.families import ModelType
 from qvq_mlx.images import video
 from qvq_mlx.images.footage import Footage, take, tokens_of
 from qvq_mlx.images.quiet import muted
@@ -450,7 +450,7 @@ def test_a_folder_that_no_card_knows_takes_what_its_template_has(
 ) -> None:
     from qvq_mlx.core.card import ModelCard
 
-    config = {"model_type": str(Family.QWEN2_VL), "vision_config": {}}
+    config = {"model_type": str(ModelType.QWEN2_VL), "vision_config": {}}
     (tmp_path / "config.json").write_text(json.dumps(config))
     if template is not None:
         (tmp_path / "chat_template.jinja").write_text(template)
@@ -485,7 +485,7 @@ def test_a_clip_among_pictures_is_asked_and_recorded(
 ) -> None:
     from tests.engine.families import write
 
-    folder = write(Family.QWEN2_5_VL, tmp_path / "model")
+    folder = write(ModelType.QWEN2_5_VL, tmp_path / "model")
     picture = tmp_path / "small.png"
     Image.new("RGB", (56, 56), "red").save(picture)
     w = world()

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qvq_mlx.core.families import Family, coordinates_of
 from qvq_mlx.core.image_options import Region
 from qvq_mlx.core.places import Box, Coordinates, Point, PointedImage
+from qvq_mlx.families import ModelType, coordinates_of
 from qvq_mlx.pointing.in_text import found, readable
 from qvq_mlx.pointing.lenient_json import Row, Table, Value, outermost
 from qvq_mlx.pointing.on_pictures import report
@@ -426,7 +426,7 @@ def test_how_the_text_is_cut_does_not_matter(text: str, data) -> None:
 def test_every_card_that_sees_says_how_it_points() -> None:
     for card in registry.cards():
         assert card.boxes is coordinates_of(card.family), card.name
-        assert (card.boxes is PIXELS) == (card.family == Family.QWEN2_5_VL)
+        assert (card.boxes is PIXELS) == (card.family == ModelType.QWEN2_5_VL)
 
 
 def test_a_card_that_does_not_say_points_as_its_family_does(tmp_path: Path) -> None:

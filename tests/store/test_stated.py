@@ -9,7 +9,7 @@ import pytest
 
 from qvq_mlx.core.card import ModelCard, ThinkingStyle, VisionLimits
 from qvq_mlx.core.errors import BrokenModelError, QvqError, UnsupportedModelError
-from qvq_mlx.core.families import Family
+from qvq_mlx.families import ModelType
 from qvq_mlx.store.stated import stated
 from tests.conftest import ROOT
 from tests.support.spelling import hint_of
@@ -44,16 +44,16 @@ def folder_with(folder: Path, config: object, **files: object) -> Path:
 @pytest.mark.parametrize(
     ("family", "sees", "factor_px", "min_pixels", "max_pixels"),
     [
-        (Family.QWEN2_VL, True, 28, 3136, 1280 * 28 * 28),
-        (Family.QWEN2_5_VL, True, 28, 3136, 1280 * 28 * 28),
-        (Family.QWEN2, False, 28, 3136, 1280 * 28 * 28),
-        (Family.QWEN3_VL, True, 32, 65536, 1280 * 32 * 32),
+        (ModelType.QWEN2_VL, True, 28, 3136, 1280 * 28 * 28),
+        (ModelType.QWEN2_5_VL, True, 28, 3136, 1280 * 28 * 28),
+        (ModelType.QWEN2, False, 28, 3136, 1280 * 28 * 28),
+        (ModelType.QWEN3_VL, True, 32, 65536, 1280 * 32 * 32),
     ],
 )
 @pytest.mark.parametrize("processor", [True, False])
 def test_a_folder_that_transformers_saved(
     tmp_path: Path,
-    family: Family,
+    family: ModelType,
     sees: bool,
     factor_px: int,
     min_pixels: int,
