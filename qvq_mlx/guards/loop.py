@@ -6,14 +6,17 @@ between is a recap and not a loop, however long it is: recaps, tables, code and 
 runs, and only a loop repeats all of it.
 
     pieces   a word, at most 24 characters of it; one Chinese or Japanese character. White space
-             does not count, but 800 characters of nothing else are a loop.
+             does not count; `BlankRun` finds text that ends in nothing else.
     weight   a piece with a letter counts one word. In a period of at least 8 different pieces
              every other piece does so, too; in a plainer one it counts len/5 words where it has
-             a digit, and 1/2 or 1 where it has none: rows of a table of zeros are cheap.
+             a digit, and 1/2 or 1 where it has none: rows of a table of zeros are cheap. In a
+             period without white space a piece of 24 characters counts 6.
     hard     period >= 30 words: the 30th word of its third repetition has been written.
              period < 30 words: 90 words in all; but of fewer than 8 different pieces 400 with
-             digits or code's characters, 250 of symbols alone, and 120 of 3 or fewer words.
+             digits or code's characters, 160 with a formula's or of symbols alone, and 120 of 3 or
+             fewer words.
     soft     a run of 30 words came a second time, and at least 30 words lie between.
+    stale    hardly anything of the last part was said for the first time (guards/news.py).
 
 One dictionary step for each piece: a match is followed piece by piece, and looked up anew, as the
 latest place of the last four pieces, where it breaks. Findings depend on the text alone, not on
@@ -33,6 +36,8 @@ from enum import StrEnum
 from itertools import count, islice
 from operator import attrgetter
 
+from qvq_mlx.guards.news import NewsMeter
+
 WORDS = 30
 _HISTORY_PIECES = 16_384
 _VOCABULARY = 131_072  # different pieces; more are not remembered
@@ -44,7 +49,8 @@ _MANY_PIECES = 8
 _FEW_PIECES = 4
 _SHORT_PERIOD_WORDS = 90
 _CHANT_WORDS = 120
-_SYMBOLS_WORDS = 250
+_SYMBOLS_WORDS = 160
+_FORMULA_WORDS = 160
 _CODE_WORDS = 400
 _DIGITS_WORDS = 400
 _LONGEST_PIECE = 24
@@ -57,6 +63,7 @@ _UNSPACED_CHARACTER = re.compile(f"[{_UNSPACED}]")
 _BLANK = re.compile(rf"\s{{{_BLANK_CHARS}}}")
 _LETTER = re.compile(r"[^\W\d_]")
 _DIGIT = re.compile(r"\d")
+_FORMULA = re.compile(r"[=\\$]")
 _CODE = re.compile(r"[\d\[\]{}()<>=_\\|`\"'+*/&^$#@-]")
 
 
@@ -64,6 +71,8 @@ class Severity(StrEnum):
     """How sure it is."""
 
     SOFT = "soft"
+    STALE = "stale"
+    """The text goes in circles, in other words or in another order: `period_chars` is 0."""
     HARD = "hard"
 
 
@@ -88,8 +97,8 @@ class LoopDetector:
     def __init__(self) -> None:
         self._chars = 0  # taken so far, but for what is held
         self._held = ""  # the last piece: it may go on
-        self._blank = 0  # how much white space the text ends in
         self._softened = False
+        self._staled = False
         self.spent = False
         self._forget()
 
@@ -98,17 +107,7 @@ class LoopDetector:
         if self.spent:
             self._chars += len(text)
             return []
-        text = self._held + text
-        blank_at = self._blank_in(text)
-        if blank_at < 0:
-            return self._add(text)
-        found = self._add(text[:blank_at])
-        if not self.spent:
-            found.append(Repetition(Severity.HARD, self._chars, 1))
-            self._forget()
-            self.spent = True
-        self._chars += len(text) - blank_at
-        return found
+        return self._add(self._held + text)
 
     def close(self) -> list[Repetition]:
         """The findings of the last piece, now that nothing follows."""
@@ -119,7 +118,7 @@ class LoopDetector:
         """Forget what was written; positions go on."""
         self._chars += len(self._held)
         self._held = ""
-        self._blank = 0
+        self._staled = False
         self._forget()
 
     def _forget(self) -> None:
@@ -136,17 +135,7 @@ class LoopDetector:
         self._match = -1  # the place that is equal to the next piece, if the run goes on
         self._run = 0
         self._target = 0  # the run at which the next look is worth it
-
-    def _blank_in(self, text: str) -> int:
-        """Where in `text` white space has gone on for too long; -1 where it has not."""
-        before = self._blank
-        body = text.strip()
-        leading = len(text) - len(text.lstrip()) if body else len(text)
-        self._blank = len(text) - len(text.rstrip()) if body else before + len(text)
-        if before + leading >= _BLANK_CHARS:
-            return _BLANK_CHARS - before
-        inside = _BLANK.search(text) if len(text) >= _BLANK_CHARS else None
-        return inside.end() if inside else -1
+        self._news = NewsMeter()
 
     def _add(self, text: str) -> list[Repetition]:
         pieces = _pieces(text)
@@ -164,6 +153,7 @@ class LoopDetector:
         found: list[Repetition] = []
         words, latest, base = self._words, self._latest, self._base
         latest_place, older_place = latest.get, self._older.get
+        is_new = self._news.fresh.append
         start = len(words)
         self._texts += pieces
         self._chunks.append(_Chunk(base + start, self._chars, text))
@@ -181,6 +171,7 @@ class LoopDetector:
                     if finding is not None:
                         found.append(finding)
                         if finding.severity is Severity.HARD:
+                            found[-1:-1] = self._stale(index)
                             self._forget()
                             self.spent = True
                             return found
@@ -188,9 +179,12 @@ class LoopDetector:
                 place = latest_place(gram)
                 match = (older_place(gram, -1) if place is None else place) - base
                 run, target = 0, WORDS
+                if match < 0:
+                    is_new(index)
             latest[gram] = index
         self._gram = gram
         self._match, self._run, self._target = match, run, target
+        found += self._stale(base + len(words))
         if len(words) > 2 * _HISTORY_PIECES:
             self._prune()
         return found
@@ -205,6 +199,7 @@ class LoopDetector:
         cut = self._chunks[first].first - self._base
         self._base += cut
         del self._chunks[:first], self._words[:cut], self._texts[:cut]
+        self._news.forget_before(self._base)
         self._match = max(self._match - cut, -1)
         self._latest, self._older = {}, self._latest
 
@@ -231,6 +226,16 @@ class LoopDetector:
         self._softened = True
         return self._finding(Severity.SOFT, end, period), run, hard
 
+    def _stale(self, end: int) -> list[Repetition]:
+        """The finding that the text says nothing new, once, up to the place `end`."""
+        if self._staled:
+            return []
+        place = self._news.stale_at(end, self._texts, self._base, _LETTER.search)
+        if place is None:
+            return []
+        self._staled = True
+        return [Repetition(Severity.STALE, self._end_of(place - 1 - self._base), 0)]
+
     def _finding(self, severity: Severity, end: int, period: int) -> Repetition:
         at = self._end_of(end - 1)
         chars = at - self._end_of(end - 1 - period)
@@ -242,6 +247,23 @@ class LoopDetector:
         chunk = self._chunks[bisect_right(self._chunks, index, key=attrgetter("first")) - 1]
         piece = next(islice(_PIECE.finditer(chunk.text), index - chunk.first, None))
         return chunk.start + piece.end()
+
+
+class BlankRun:
+    """Finds white space that goes on for _BLANK_CHARS characters."""
+
+    def __init__(self) -> None:
+        self._blank = 0  # how much white space the text ends in
+
+    def feed(self, text: str) -> bool:
+        """Take more of the text; True where white space has just gone on for too long."""
+        body = text.strip()
+        leading = len(text) - len(text.lstrip()) if body else len(text)
+        before = self._blank
+        self._blank = len(text) - len(text.rstrip()) if body else before + len(text)
+        if before < _BLANK_CHARS <= before + leading:
+            return True
+        return len(text) >= _BLANK_CHARS and _BLANK.search(body) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +299,10 @@ class _Measure:
     def __init__(self, period: Sequence[str]) -> None:
         kinds = set(period)
         varied = len(kinds) >= _MANY_PIECES
-        weights = {kind: 1.0 if varied else _weight(kind) for kind in kinds}
+        unbroken = all(len(kind) == _LONGEST_PIECE for kind in kinds)
+        weights = {
+            kind: len(kind) / 4 if unbroken else 1.0 if varied else _weight(kind) for kind in kinds
+        }
         total = 0.0
         self.after_words: int | None = None
         for index, piece in enumerate(period):
@@ -303,6 +328,8 @@ def _loop_words(kinds: set[str]) -> int:
     text = "".join(kinds)
     if not _LETTER.search(text):
         return _DIGITS_WORDS if _DIGIT.search(text) else _SYMBOLS_WORDS
+    if _FORMULA.search(text):
+        return _FORMULA_WORDS
     if _CODE.search(text):
         return _CODE_WORDS
     return _CHANT_WORDS if len(kinds) < _FEW_PIECES else _SHORT_PERIOD_WORDS

@@ -9,13 +9,17 @@ of the step before it has passed. So a budget of N forces the closing text after
 of thinking, whatever the splitter still holds back and however many tokens were drafted.
 
 - Budget: after `budget_tokens` of thinking the answer is asked for; `answer_tokens` may follow.
-- Loop: the first one within the thinking asks for the answer. The next one, and one within an
-  answer, stops the run with what there is. A boxed answer block that comes again word for word
-  stops it too.
+- Loop: one within the thinking asks for the answer, as does thinking that says nothing new. After
+  that a loop in the answer stops the run, as does one behind a closed box, and a boxed answer block
+  that comes again word for word.
+- Any other repetition in an answer may be the picture's own (a log, a receipt, a chorus, a
+  timetable), so it ends nothing until LONGEST_REPETITION_CHARS of it stand on end, or white space
+  without end. An answer that the length ends within a loop has `loop` as its reason. An answer that
+  is held to a schema is never stopped for its repetition.
 - Language: strays are counted at the end. Nothing that was shown is taken away.
 
 A guard that does not act passes the same stream through. Every action is a Notice with a stable
-code: `budget`, `answer-tokens`, `repetition`, `loop`, `loop-stop`, `language-thinking`,
+code: `budget`, `answer-tokens`, `repetition`, `no-news`, `loop`, `loop-stop`, `language-thinking`,
 `language-answer`.
 """
 
@@ -23,6 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import assert_never
 
 from qvq_mlx.answer.box import boxed
 from qvq_mlx.answer.thinking import split
@@ -39,19 +44,25 @@ from qvq_mlx.core.events import (
 )
 from qvq_mlx.core.tokens import Control, Step, Token
 from qvq_mlx.guards.language import Script, strays
-from qvq_mlx.guards.loop import LoopDetector, Repetition, Severity
+from qvq_mlx.guards.loop import BlankRun, LoopDetector, Repetition, Severity
+
+LONGEST_REPETITION_CHARS = 12_000
+"""More than a picture of 16,384 image tokens shows of one line that repeats."""
+_STILL_LOOPING_CHARS = 2_000  # an answer that ends so soon after a finding ends within the loop
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What a run is held to. `budget_tokens` None: thinking may take as long as it takes.
 
-    `scripts` are those that the answer may be written in; None holds it to nothing.
+    `scripts` are those that the answer may be written in; None holds it to nothing. `has_schema`:
+    the answer is held to a JSON schema, which may ask for repetition.
     """
 
     budget_tokens: int | None = None
     answer_tokens: int = 1024
     scripts: frozenset[Script] | None = None
+    has_schema: bool = False
 
 
 def supervise(
@@ -63,22 +74,28 @@ def supervise(
 
 
 class Watch:
-    """One run's guards. `loop` is the first loop that was found; `answering` says whether an answer
-    has begun.
+    """One run's guards.
+
+    `loop` is the first loop that was acted on, `stale` where the thinking first said nothing new;
+    `answering` is True once an answer has begun.
     """
 
     def __init__(self, control: Control, limits: Limits, *, can_conclude: bool) -> None:
         self.loop: Repetition | None = None
+        self.stale: Repetition | None = None
         self._control = control
         self._limits = limits
         self._can_conclude = can_conclude
         self._detector = LoopDetector()
+        self._answer_detector = LoopDetector()
+        self._answer_loop: Repetition | None = None  # the last one in the answer that stands
+        self._answer_loop_begin = 0  # where it began, in characters of the answer
+        self._blanks = BlankRun()
         self._notices: list[Notice] = []
         self._chars = 0
         self._thinking_tokens = 0
         self._after_tokens = 0  # committed since a guard asked for the answer
         self.answering = False
-        self._forced = False  # the closing text has begun
         self._thinking: list[str] = []
         self._answer: list[str] = []
         self._answer_chars = 0
@@ -103,10 +120,8 @@ class Watch:
 
     def _commit(self, token: Token) -> None:
         self._chars += len(token.text)
-        if token.forced and not self._forced:
-            self._forced = True
-            self._detector.restart()  # the answer is judged afresh
-        self._found(self._detector.feed(token.text))
+        if self._blanks.feed(token.text):
+            self._looped(Repetition(Severity.HARD, self._chars, 1), "nothing but white space")
         if token.forced:
             return
         if self._control.conclusion is not None:
@@ -132,12 +147,26 @@ class Watch:
             self._say("answer-tokens", f"the answer did not end within {tokens:,} tokens")
 
     def _found(self, findings: list[Repetition]) -> None:
+        """Act on what was found in the thinking."""
         for finding in findings:
             where = f"at character {finding.at_char:,}, period {finding.period_chars:,}"
-            if finding.severity is Severity.HARD:
-                self._looped(finding, where)
-            elif not self.answering:
-                self._say("repetition", f"the thinking repeats a passage ({where})")
+            match finding.severity:
+                case Severity.HARD:
+                    self._looped(finding, where)
+                case Severity.STALE:
+                    self._went_stale(finding)
+                case Severity.SOFT:
+                    self._say("repetition", f"the thinking repeats a passage ({where})")
+                case _:
+                    assert_never(finding.severity)
+
+    def _went_stale(self, finding: Repetition) -> None:
+        self.stale = self.stale or finding
+        if not self._can_conclude or self._control.concluding or self._control.stopping:
+            return
+        self._control.conclude(StopReason.LOOP)
+        text = f"the thinking says nothing new (at character {finding.at_char:,})"
+        self._say("no-news", f"{text}: asked for the answer")
 
     def _looped(self, finding: Repetition, where: str) -> None:
         self.loop = self.loop or finding
@@ -150,14 +179,36 @@ class Watch:
             self._control.stop(StopReason.LOOP)
             self._say("loop-stop", f"the text goes in circles ({where}): stopped")
 
+    def _repeated(self, findings: list[Repetition]) -> None:
+        """Note a loop in the answer; stop where it is longer than any picture's own."""
+        for finding in findings:
+            if finding.severity is not Severity.HARD:
+                continue
+            self._answer_detector.restart()
+            last = self._answer_loop
+            if last is None or finding.at_char - last.at_char > _longest_step(finding):
+                self._answer_loop_begin = finding.at_char - 2 * finding.period_chars
+            self._answer_loop = finding
+            before = "".join(self._answer)[: max(0, self._answer_loop_begin)]
+            if self._control.conclusion is StopReason.LOOP or boxed(before) is not None:
+                # the thinking was no better, or the answer was there before
+                self._looped(finding, f"{finding.period_chars:,} characters of the answer")
+            chars = finding.at_char - self._answer_loop_begin
+            if chars >= LONGEST_REPETITION_CHARS and not self._limits.has_schema:
+                self._looped(finding, f"the last {chars:,} characters of the answer")
+
     def _see(self, event: Event) -> None:
         match event:
             case ThinkingDelta(text=text):
                 self._thinking.append(text)
+                self._found(self._detector.feed(text))
             case AnswerDelta(text=text):
+                if not self.answering:
+                    self._found(self._detector.close())
                 self.answering = True
                 self._answer.append(text)
                 self._answer_chars += len(text)
+                self._repeated(self._answer_detector.feed(text))
                 if self._previous and self._answer_chars == len(self._previous):
                     self._judge_block()
             case AnswerRetracted(text=text):
@@ -165,6 +216,8 @@ class Watch:
                 self._previous = block if boxed(block) is not None else ""
                 self._thinking.append(text)
                 self._answer, self._answer_chars = [], 0
+                self._answer_detector, self._answer_loop = LoopDetector(), None
+                self._found(self._detector.feed(text))
             case _:
                 pass
 
@@ -178,6 +231,11 @@ class Watch:
         for finding in self._detector.close():  # too late to act
             if finding.severity is Severity.HARD:
                 self.loop = self.loop or finding
+        if self._ends_in_a_loop() and done.stop_reason is StopReason.LENGTH:
+            assert self._answer_loop is not None, "an answer that ends in a loop has one"
+            self.loop = self.loop or self._answer_loop
+            done = replace(done, stop_reason=StopReason.LOOP)
+            self._say("loop-stop", "the answer repeats itself to its last token")
         thinking, answer = "".join(self._thinking), "".join(self._answer)
         if done.answer_source is AnswerSource.WHOLE:
             thinking, answer = "", thinking + answer
@@ -191,9 +249,18 @@ class Watch:
             return replace(done, stop_reason=conclusion)
         return done
 
+    def _ends_in_a_loop(self) -> bool:
+        loop = self._answer_loop
+        return loop is not None and self._answer_chars - loop.at_char <= _longest_step(loop)
+
     def _say(self, code: str, text: str) -> None:
         self._notices.append(Notice(code, text))
 
     def _told(self) -> Iterator[Notice]:
         told, self._notices = self._notices, []
         yield from told
+
+
+def _longest_step(loop: Repetition) -> int:
+    """The most characters between two findings of one loop that goes on."""
+    return max(_STILL_LOOPING_CHARS, 4 * loop.period_chars)

@@ -27,7 +27,7 @@ from qvq_mlx.core.tokens import Control, Finished, Step, Token
 from qvq_mlx.guards.budget import parse_budget
 from qvq_mlx.guards.language import Script, allowed_scripts, parse_lang, scripts, strays
 from qvq_mlx.guards.pushed import PushedRun
-from qvq_mlx.guards.supervise import Limits, supervise
+from qvq_mlx.guards.supervise import LONGEST_REPETITION_CHARS, Limits, supervise
 from tests.support.spelling import telling
 
 MARKER = Thinking(
@@ -154,10 +154,27 @@ def test_the_second_loop_stops_with_what_there_is() -> None:
     assert (done.stop_reason, done.complete) == (StopReason.LOOP, False)
 
 
-def test_a_loop_within_an_answer_stops_and_the_thinking_is_not_asked_again() -> None:
+def test_repetition_in_an_answer_may_be_the_pictures_own() -> None:
     events, done = run(["<think>", "Hm.", "</think>", *LOOPING], Limits(), TAG)
+    assert codes(events) == []
+    assert (done.stop_reason, done.complete) == (StopReason.END, True)
+
+
+def test_an_answer_that_the_length_ends_within_a_loop_says_so() -> None:
+    steps = [Token(0, word) for word in ["<think>", "Hm.", "</think>", *LOOPING]]
+    end = Finished(StopReason.LENGTH, "", 0, 0, 0, False)
+    events = list(supervise([*steps, end], TAG, Control(), Limits()))
     assert codes(events) == ["loop-stop"]
-    assert (done.stop_reason, done.complete) == (StopReason.LOOP, False)
+    assert events[-1].stop_reason is StopReason.LOOP
+
+
+def test_an_answer_longer_than_any_pictures_repetition_is_stopped_unless_a_schema_asks() -> None:
+    words = ["<think>", "Hm.", "</think>", *(["The lamp is on. "] * 2000)]
+    events, done = run(words, Limits(), TAG)
+    assert (codes(events), done.stop_reason) == (["loop-stop"], StopReason.LOOP)
+    assert LONGEST_REPETITION_CHARS <= len(fold(events).answer) < LONGEST_REPETITION_CHARS + 3000
+    events, done = run(words, Limits(has_schema=True), TAG)
+    assert (codes(events), done.stop_reason) == ([], StopReason.END)
 
 
 def test_an_answer_that_was_whole_before_the_loop_stands() -> None:
