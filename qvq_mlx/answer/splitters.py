@@ -5,11 +5,13 @@ and every character lands in the thinking, in the answer, or is the marker betwe
 
 - MARKER: a marker line (`core/markers.py`) begins an answer. A later one takes an earlier answer
   back; of several blocks the last whole one is the answer. A block is whole where the model ended
-  after it, where its box is closed, or where the model wrote it twice. No marker: the whole text
-  is the answer if the model ended by itself, and thinking if something else ended it.
+  after it, where its box is closed, or where the model wrote it twice. No marker: if the model
+  ended by itself, the whole text is the answer, or its concluding paragraph where it began by
+  thinking aloud (answer/conclusion.py); it is thinking if something else ended it.
 - TAG: an output that starts with the open tag thinks until the close tag. One that does not is an
   answer as a whole, until a close tag comes after all. PREOPENED: the same, with the open tag
-  written by the chat template. The text after the last close tag is the answer.
+  written by the chat template. The text after the last close tag is the answer. Thinking
+  aloud that the model ended by itself without a close tag has its conclusion as the answer.
 - NONE: everything is the answer.
 """
 
@@ -20,6 +22,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from qvq_mlx.answer.box import boxed, through_box
+from qvq_mlx.answer.conclusion import concluding_paragraph, thinks_aloud
 from qvq_mlx.answer.markers import Markers
 from qvq_mlx.core.card import Thinking, ThinkingStyle
 from qvq_mlx.core.events import (
@@ -42,6 +45,9 @@ class Splitter(Protocol):
 
     def feed(self, text: str) -> Iterator[Event]:
         """What the next piece of text makes certain. Deltas carry no token counts."""
+
+    def conclude(self) -> None:
+        """Drop the beginning of a marker that is held back: the closing text replaces it."""
 
     def close(self, reason: StopReason) -> Iterator[Event]:
         """The rest, now that nothing more comes."""
@@ -70,6 +76,9 @@ class _WholeSplitter:
             yield AnswerDelta(text, 0)
         if text.strip():
             self.source = AnswerSource.WHOLE
+
+    def conclude(self) -> None:
+        """Nothing is held back."""
 
     def close(self, reason: StopReason) -> Iterator[Event]:
         self.complete = self.source is AnswerSource.WHOLE and reason is StopReason.END
@@ -133,15 +142,28 @@ class _Parts:
     def __init__(self) -> None:
         self.thinking = _Trimmed()
         self.answer: _Answer | None = None
+        self._thought: list[str] = []  # all of the thinking until an answer begins
 
     def emit(self, text: str) -> Iterator[Event]:
         if self.answer is not None:
             yield from self.answer.feed(text)
         elif body := self.thinking.take(text):
+            self._thought.append(body)
             yield ThinkingDelta(body, 0)
+
+    def unmarked(self) -> tuple[AnswerSource, Iterator[Event]]:
+        """The answer of a text that ended by itself and never said where its answer begins."""
+        thought = "".join(self._thought)
+        if not thought:
+            return AnswerSource.NONE, iter(())
+        conclusion = concluding_paragraph(thought) if thinks_aloud(thought) else ""
+        if not conclusion:
+            return AnswerSource.WHOLE, iter(())
+        return AnswerSource.CONCLUSION, iter((AnswerDelta(conclusion, 0),))
 
     def begin_answer(self, opening: str) -> Iterator[Event]:
         """An answer begins; an earlier one goes back into the thinking."""
+        self._thought.clear()
         if self.answer is not None and self.answer.started:
             raw = self.answer.raw
             body = raw.rstrip()
@@ -193,13 +215,18 @@ class _MarkerSplitter:
         if plain:
             yield from self._parts.emit("".join(plain))
 
+    def conclude(self) -> None:
+        self._line = ""
+
     def close(self, reason: StopReason) -> Iterator[Event]:
         if self._line:
             yield from self._judge(ended=True)
         answer = self._parts.answer
         if answer is None:
-            if self._parts.thinking.started and reason is StopReason.END:
-                self.source, self.complete = AnswerSource.WHOLE, True
+            if reason is StopReason.END:
+                self.source, events = self._parts.unmarked()
+                self.complete = self.source is not AnswerSource.NONE
+                yield from events
             return
         text = answer.text
         whole = self._whole(text, reason)
@@ -267,6 +294,9 @@ class _TagSplitter:
             return
         yield from self._begin(head)
 
+    def conclude(self) -> None:
+        self._held = ""
+
     def close(self, reason: StopReason) -> Iterator[Event]:
         if self._head is not None:
             yield from self._begin(self._head.strip())
@@ -274,6 +304,12 @@ class _TagSplitter:
         if held not in self._tags:
             yield from self._parts.emit(held)
         answer = self._parts.answer
+        if answer is None and reason is StopReason.END:
+            source, events = self._parts.unmarked()
+            if source is AnswerSource.CONCLUSION:
+                self.source, self.complete = source, True
+                yield from events
+            return
         if answer is None or not answer.started:
             return
         settled = reason in _STOPPED and boxed(answer.text) is not None

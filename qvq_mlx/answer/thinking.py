@@ -31,11 +31,15 @@ def split(steps: Iterable[Step], thinking: Thinking) -> Iterator[Event]:
     """
     rules = splitter(thinking)
     counts = _Counts()
+    concluding = False
     for step in steps:
         match step:
             case Progress():
                 yield step
             case Token():
+                if step.forced and not concluding:
+                    concluding = True
+                    rules.conclude()
                 counts.pending += 1
                 yield from counts.counted(rules.feed(step.text))
             case Finished():

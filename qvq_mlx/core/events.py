@@ -52,6 +52,8 @@ class AnswerSource(StrEnum):
     """After the last `</think>`."""
     WHOLE = "whole"
     """There was neither: the whole text is the answer, and there is no thinking."""
+    CONCLUSION = "conclusion"
+    """There was neither, and the text thinks aloud: its concluding paragraph is the answer."""
     NONE = "none"
     """There is no answer."""
 
@@ -220,7 +222,8 @@ class Transcript:
     """The fold of a stream: what was thought and what was answered.
 
     Law: the one place that knows how deltas, a retraction and `Done` add up to two texts. For
-    AnswerSource.WHOLE the deltas came as thinking, and `Done` moves them. An event costs the
+    AnswerSource.WHOLE the deltas came as thinking, and `Done` moves them; for CONCLUSION the answer
+    repeats the end of the thinking, and `Done` takes it from there. An event costs the
     same however much was said before it; a text is put together when it is asked for.
     """
 
@@ -264,6 +267,8 @@ class Transcript:
             case Done(answer_source=AnswerSource.WHOLE):
                 self._answer = [(self.thinking + self.answer).strip()]
                 self._thinking = []
+            case Done(answer_source=AnswerSource.CONCLUSION):
+                self._thinking = [self.thinking.removesuffix(self.answer).rstrip()]
             case Done():
                 self._answer = [self.answer.rstrip()]
             case Progress() | Notice():

@@ -2,8 +2,10 @@
 
 Law: what `supervise` would have found while the text was written is found here; nothing is
 stopped. A saved text does not say how it ended, so that is told from the text: it was cut where
-a tag or a box is left open, or where its last line is prose without an end. A cut text
-without a marker is thinking and no answer; a finished one is an answer as a whole.
+a box or a formula is left open, where it ends within a loop, where its last line is prose without
+an end, or where the text of a model with tags thinks aloud and never closed them. A cut text
+without a marker is thinking and no answer; a finished one is an answer as a whole, or by its
+concluding paragraph (answer/conclusion.py).
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from qvq_mlx.answer.box import boxed
+from qvq_mlx.answer.conclusion import thinks_aloud
 from qvq_mlx.answer.thinking import split
-from qvq_mlx.core.card import Thinking
+from qvq_mlx.core.card import Thinking, ThinkingStyle
 from qvq_mlx.core.events import (
     AnswerDelta,
     AnswerRetracted,
@@ -29,10 +32,13 @@ from qvq_mlx.core.events import (
 )
 from qvq_mlx.core.tokens import Control, Finished, Step, Token
 from qvq_mlx.guards.language import Script, scripts
-from qvq_mlx.guards.loop import Repetition
+from qvq_mlx.guards.loop import LoopDetector, Repetition, Severity
 from qvq_mlx.guards.supervise import Limits, Watch
 
-_OF_THE_TEXT = ("repetition",)  # the other notices say what was done about it: nothing, here
+_OF_THE_TEXT = (
+    "repetition",
+    "no-news",
+)  # the others say what was done
 _CHUNK_CHARS = 8_192
 _TAIL_CHARS = 4_096
 _PROSE_CHARS = 200  # a shorter text is an answer, with or without a full stop
@@ -41,6 +47,9 @@ _UNSPACED_CHARS = 12
 _ANNOUNCES = (":", "：", ",", "，", ":**", "：**")
 _ITEM = re.compile(r"\s*(?:[-*+•·]|\(?\d+[.)])\s")
 _ENDS = tuple(".!?。！？…．\"'”’»)]}）】」』`|$>*_~")
+# a display formula that is not closed in its paragraph; a command that begins like \\boxed
+_OPEN_FORMULA = re.compile(r"\\\[(?:(?!\\\]).)*\Z", re.DOTALL)
+_HALF_COMMAND = re.compile(r"\\(?:b(?:o(?:x(?:ed?)?)?)?)?\Z")
 _THINKING_HEAD = re.compile(
     r"\s*(?:(?:so|okay|ok|alright|all right|hm+|let's|let me|let us|well|first|wait|now|i need|"
     r"i have|i'm|i've|i see|looking|got it)\b|to (?:solve|find|determine|figure)\b|"
@@ -63,13 +72,15 @@ class Examined:
 
 def examine(text: str, thinking: Thinking) -> Examined:
     """Split `text` and look for loops."""
+    if _is_separated(text, thinking):
+        thinking = Thinking()
     watch = Watch(Control(), Limits(), can_conclude=bool(thinking.closing))
-    events = watch.events(split(watch.steps(_steps(text, watch)), thinking))
+    events = watch.events(split(watch.steps(_steps(text, watch, thinking)), thinking))
     transcript, done, notices = _folded(events)
     return Examined(
         transcript=transcript,
         done=done,
-        loop=watch.loop,
+        loop=watch.loop or watch.answer_loop,
         notices=notices,
         thinking_scripts=scripts(transcript.thinking),
         answer_scripts=scripts(transcript.answer),
@@ -82,6 +93,8 @@ def was_cut(text: str, *, answering: bool) -> bool:
     tail = body[-_TAIL_CHARS:]
     box = tail.rfind("\\boxed")
     if box >= 0 and boxed(tail[box:]) is None:
+        return True
+    if _OPEN_FORMULA.search(tail.rpartition("\n\n")[2]) or _HALF_COMMAND.search(body):
         return True
     if body.endswith(_ANNOUNCES):
         return True
@@ -102,13 +115,40 @@ def _is_prose(line: str) -> bool:
     return len(line.split()) >= _PROSE_WORDS or (not line.isascii() and len(line) > _UNSPACED_CHARS)
 
 
-def _steps(text: str, watch: Watch) -> Iterator[Step]:
+def _steps(text: str, watch: Watch, thinking: Thinking) -> Iterator[Step]:
     for start in range(0, len(text), _CHUNK_CHARS):
         yield Token(0, text[start : start + _CHUNK_CHARS])
     reason = StopReason.END
-    if was_cut(text, answering=watch.answering):
+    if not watch.answering and _circles_to_the_end(text, watch):
+        reason = StopReason.LOOP
+    elif was_cut(text, answering=watch.answering) or _never_closed(text, thinking):
         reason = StopReason.LOOP if watch.loop else StopReason.LENGTH
     yield Finished(reason, "", 0, 0, 0, concluded=False)
+
+
+def _circles_to_the_end(text: str, watch: Watch) -> bool:
+    """True if the thinking goes in circles and the text ends there, whatever its last sign is."""
+    if watch.stale is not None:
+        return True
+    if watch.loop is None:
+        return False
+    tail = LoopDetector()
+    return any(
+        finding.severity is Severity.HARD
+        for finding in tail.feed(text[-(4 * watch.loop.period_chars + _TAIL_CHARS) :])
+    )
+
+
+def _is_separated(text: str, thinking: Thinking) -> bool:
+    """True for an answer alone: its thinking was kept apart by whoever served the model."""
+    is_preopened = thinking.style is ThinkingStyle.PREOPENED
+    return is_preopened and thinking.close_tag not in text and not thinks_aloud(text)
+
+
+def _never_closed(text: str, thinking: Thinking) -> bool:
+    """True if a model that closes its thinking with a tag thinks aloud and wrote no such tag."""
+    has_tags = thinking.style in (ThinkingStyle.TAG, ThinkingStyle.PREOPENED)
+    return has_tags and thinking.close_tag not in text and thinks_aloud(text)
 
 
 def _folded(events: Iterable[Event]) -> tuple[Transcript, Done, tuple[Notice, ...]]:

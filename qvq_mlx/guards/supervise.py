@@ -88,9 +88,10 @@ class Watch:
         self._can_conclude = can_conclude
         self._detector = LoopDetector()
         self._answer_detector = LoopDetector()
-        self._answer_loop: Repetition | None = None  # the last one in the answer that stands
+        self.answer_loop: Repetition | None = None  # the last one in the answer that stands
         self._answer_loop_begin = 0  # where it began, in characters of the answer
         self._blanks = BlankRun()
+        self._has_retracted = False
         self._notices: list[Notice] = []
         self._chars = 0
         self._thinking_tokens = 0
@@ -185,10 +186,10 @@ class Watch:
             if finding.severity is not Severity.HARD:
                 continue
             self._answer_detector.restart()
-            last = self._answer_loop
+            last = self.answer_loop
             if last is None or finding.at_char - last.at_char > _longest_step(finding):
                 self._answer_loop_begin = finding.at_char - 2 * finding.period_chars
-            self._answer_loop = finding
+            self.answer_loop = finding
             before = "".join(self._answer)[: max(0, self._answer_loop_begin)]
             if self._control.conclusion is StopReason.LOOP or boxed(before) is not None:
                 # the thinking was no better, or the answer was there before
@@ -206,6 +207,9 @@ class Watch:
                 if not self.answering:
                     self._found(self._detector.close())
                 self.answering = True
+                blocks = self._detector.feed(text)
+                if self._has_retracted:  # the same blocks again and again, markers between them
+                    self._found(blocks)
                 self._answer.append(text)
                 self._answer_chars += len(text)
                 self._repeated(self._answer_detector.feed(text))
@@ -216,8 +220,8 @@ class Watch:
                 self._previous = block if boxed(block) is not None else ""
                 self._thinking.append(text)
                 self._answer, self._answer_chars = [], 0
-                self._answer_detector, self._answer_loop = LoopDetector(), None
-                self._found(self._detector.feed(text))
+                self._answer_detector, self.answer_loop = LoopDetector(), None
+                self._has_retracted = True
             case _:
                 pass
 
@@ -232,13 +236,15 @@ class Watch:
             if finding.severity is Severity.HARD:
                 self.loop = self.loop or finding
         if self._ends_in_a_loop() and done.stop_reason is StopReason.LENGTH:
-            assert self._answer_loop is not None, "an answer that ends in a loop has one"
-            self.loop = self.loop or self._answer_loop
+            assert self.answer_loop is not None, "an answer that ends in a loop has one"
+            self.loop = self.loop or self.answer_loop
             done = replace(done, stop_reason=StopReason.LOOP)
             self._say("loop-stop", "the answer repeats itself to its last token")
         thinking, answer = "".join(self._thinking), "".join(self._answer)
         if done.answer_source is AnswerSource.WHOLE:
             thinking, answer = "", thinking + answer
+        elif done.answer_source is AnswerSource.CONCLUSION:
+            thinking = thinking.removesuffix(answer)
         for code, text in (("language-thinking", thinking), ("language-answer", answer)):
             if found := strays(text, self._limits.scripts):
                 part = code.partition("-")[2]
@@ -250,7 +256,7 @@ class Watch:
         return done
 
     def _ends_in_a_loop(self) -> bool:
-        loop = self._answer_loop
+        loop = self.answer_loop
         return loop is not None and self._answer_chars - loop.at_char <= _longest_step(loop)
 
     def _say(self, code: str, text: str) -> None:

@@ -48,7 +48,8 @@ def answers(engine: Engine, plan: Plan, control: Control, pace: Pace = iter) -> 
         if plan.constraint and plan.constraint.scripts
         else None
     )
-    limits = Limits(plan.budget_tokens, plan.answer_tokens, scripts)
+    has_schema = plan.constraint is not None and bool(plan.constraint.schema)
+    limits = Limits(plan.budget_tokens, plan.answer_tokens, scripts, has_schema)
     if plan.votes > 1:
         events = vote.voted(engine, prompt, plan, limits, control, pace)
     else:

@@ -110,7 +110,7 @@ def test_a_budget_forces_the_answer_after_exactly_that_many_tokens(budget: int, 
 def test_tokens_that_the_split_holds_back_count() -> None:
     words = ["So\n", "**", "Final ", "hour", "** ", "and ", "more "]
     events, _ = run(words, Limits(3))
-    assert fold(events).thinking == "So\n**Final"
+    assert fold(events).thinking == "So"
 
 
 def test_a_budget_that_is_not_reached_does_nothing() -> None:
