@@ -1,15 +1,14 @@
 # `make` alone explains itself. Every target sets up what it needs, in .venv.
-PYTHON ?= python3
 BIN := .venv/bin
 # An image, then a question that the embedded model can answer.
 # No stdin: a pipe that a CI system leaves open would be waited for.
 ASK := </dev/null $(BIN)/qvq ask -m tiny
 
-.PHONY: help demo test check fix docs evaluate bench clean
+.PHONY: help demo test test-slow fuzz check fix docs evaluate bench clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
 
 demo: .venv/installed ## Ask the embedded model about three pictures
 	@echo '$$ qvq ask -m tiny examples/shapes.png "How many red circles are there?"'
@@ -21,8 +20,14 @@ demo: .venv/installed ## Ask the embedded model about three pictures
 	@echo '$$ qvq ask -m tiny examples/sum.png "What is the result?"'
 	@$(ASK) examples/sum.png "What is the result?"
 
-test: .venv/developing ## Run the whole test suite
+test: .venv/developing ## Run the test suite: the same today and tomorrow
 	$(BIN)/python -m pytest -n auto
+
+test-slow: .venv/developing ## Run what takes minutes or gigabytes: the wheel, large checkpoints
+	$(BIN)/python -m pytest -m slow
+
+fuzz: .venv/developing ## Run the random tests with new seeds for FUZZ_SECONDS=60 seconds
+	$(BIN)/python -m tools.fuzz $(or $(FUZZ_SECONDS),60) $(FUZZ_SEED)
 
 check: .venv/developing ## Lint, types, import contracts, generated docs, spelling
 	$(BIN)/ruff check .
@@ -46,10 +51,22 @@ bench: .venv/developing ## Measure the speed ratios (a quarter of an hour)
 clean: ## Remove the environment and everything that was built
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
+# A Python that is named and is another one than that of .venv makes .venv anew.
+ifdef PYTHON
+version_named := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
+version_here := $(shell sed -n 's/^version = //p' .venv/pyvenv.cfg 2>/dev/null)
+ifneq ($(version_named),$(version_here))
+.venv/bin/python: another
+endif
+else
+PYTHON := python3
+endif
+.PHONY: another
+
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "qvq needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 1; }
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv --clear .venv
 
 .venv/installed: .venv/bin/python pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .

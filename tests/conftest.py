@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from qvq_mlx.cli.main import main
 from qvq_mlx.cli.spelling import CommandLine
@@ -23,6 +24,14 @@ from qvq_mlx.core.setup import Checkpoint, Setup
 from qvq_mlx.core.tokens import Control, Finished, Generation, Prompt, Step, Token
 
 ROOT = Path(__file__).parents[1]
+
+# The suite finds the same today and tomorrow, on a busy machine as on a quiet one: examples follow
+# from the test itself, and no clock ends one. `make fuzz` draws others: --hypothesis-profile=fuzz.
+settings.register_profile(
+    "fuzz", deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("suite", settings.get_profile("fuzz"), derandomize=True)
+settings.load_profile("suite")
 
 # A signal that whoever started the suite ignores (nohup, a script's `&`) stays ignored in qvq and
 # in what it starts; the tests are about the others.

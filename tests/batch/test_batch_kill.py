@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from tests.conftest import ROOT
+from tests.support import seeds
 
 PICTURES, KILLS = 200, 20
 
 
+@pytest.mark.seeded
 def test_killed_twenty_times_it_ends_whole(tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()
@@ -35,7 +37,7 @@ def test_killed_twenty_times_it_ends_whole(tmp_path: Path) -> None:
     ]
     command += ["-Q", "How many?", "-o", str(out)]
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "QVQ_HOME": str(tmp_path / "home")}
-    seeded = random.Random(7)
+    seeded = seeds.dice("kills")
     killed, kept = 0, b""
     for _ in range(KILLS):
         with subprocess.Popen(command, env=environ, cwd=ROOT, stderr=subprocess.PIPE) as process:

@@ -1,8 +1,8 @@
 """Seeded runs on a real pseudo-terminal: keys, resizes, signals and unplugged ends at every stage.
 
 Every fifth run is the whole program with the embedded model, held to 30 tokens/s; the others run
-the same `qvq_mlx.cli.run` with an engine that needs no model (`tests/pseudo/program.py`), so that
-every stage lasts. The suite runs a share; QVQ_TEST_LARGE=1 runs all of them and prints a table.
+the same `qvq_mlx.cli.run` with an engine that needs no model (`tests.support.pseudo.program`), so
+that every stage lasts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import signal
 import sys
 import termios
 import time
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,12 +28,12 @@ import pytest
 
 from qvq_mlx.history.files import PART
 from tests.conftest import EXAMPLES, ROOT
+from tests.support import seeds
 from tests.support.pseudo.terminal import Terminal
 
 QUESTION = "How many red circles are there?"
-LARGE = bool(os.environ.get("QVQ_TEST_LARGE"))
-SEEDS = range(240) if LARGE else range(0, 240, 17)  # every plug and stage, real and scripted
-AT_ONCE = 4 if LARGE else 3
+SEEDS = seeds.numbers(15, 17)  # every plug and stage, real and scripted
+AT_ONCE = 3
 PATIENCE_S = 60.0
 
 STAGES = {
@@ -215,11 +214,10 @@ def _differing(before: str, after: str) -> frozenset[str]:
     return frozenset(names | {f"field {n}" for n in range(7) if n != 3 and old[n] != new[n]})
 
 
+@pytest.mark.seeded
 def test_whatever_happens_the_terminal_is_whole_and_the_exit_code_says_what(tmp_path: Path) -> None:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         outcomes = list(pool.map(lambda seed: run(seed, tmp_path / str(seed)), SEEDS))
-    if LARGE:
-        _report(outcomes)
     wrong = {seed: one for seed, one in zip(SEEDS, outcomes, strict=True) if one.faults}
     assert not wrong, "\n".join(f"{seed}: {one}" for seed, one in wrong.items())
     assert {one.modes_left for one in outcomes if one.code != 137} == {frozenset()}
@@ -253,7 +251,7 @@ STARTS = {
 }
 
 
-@pytest.mark.parametrize("shell", STARTS if LARGE else ["bash"])
+@pytest.mark.parametrize("shell", STARTS)
 def test_the_next_prompt_restores_what_kill_9_left(tmp_path: Path, shell: str) -> None:
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not here")
@@ -297,17 +295,3 @@ def _read_until(terminal: int, what: bytes) -> bytes:
         if select.select([terminal], [], [], 0.1)[0]:
             seen += os.read(terminal, 4096)
     return seen
-
-
-def _report(outcomes: list[Outcome]) -> None:
-    for real in (True, False):
-        mine = [one for one in outcomes if one.real is real]
-        print(f"\n{len(mine)} runs, {'the embedded model' if real else 'the scripted engine'}")
-        for name in PLUGS:
-            codes = Counter(str(one.code) for one in mine if one.plug == name)
-            if codes:
-                print(f"  {name}: {dict(sorted(codes.items()))}")
-    slowest = max(outcomes, key=lambda one: one.seconds)
-    print(f"slowest: {slowest.seconds:.1f} s ({slowest.plug}, {slowest.stage})")
-    left = {tuple(sorted(one.modes_left)) for one in outcomes if one.code == 137}
-    print(f"modes left after KILL: {left}")

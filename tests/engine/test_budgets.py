@@ -85,7 +85,7 @@ def test_a_budget_gives_the_same_text_with_and_without_drafts(
         assert done.stop_reason is StopReason.BUDGET
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, suppress_health_check=list(HealthCheck))
 @given(budget=st.integers(0, 80), name=st.sampled_from(["lookup", "model"]))
 def test_steering_at_any_index_gives_the_same_text(
     drafted: dict[str, Session], plan: Plan, budget: int, name: str

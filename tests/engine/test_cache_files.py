@@ -96,7 +96,8 @@ def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
 
 def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
     script = (
-        "import sys, time; from pathlib import Path; from qvq_mlx.engine.cache_files import KeptFiles\n"
+        "import sys, time; from pathlib import Path\n"
+        "from qvq_mlx.engine.cache_files import KeptFiles\n"
         "def write(path):\n"
         "    path.write_bytes(b'half'); print('writing', flush=True); time.sleep(60)\n"
         "KeptFiles(Path(sys.argv[1]), 100).put('a', 10, write)\n"
@@ -120,7 +121,7 @@ def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
     assert not left.exists()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.sampled_from("abcdefg"), st.integers(1, 60)), max_size=25))
 def test_the_cap_always_holds(
     tmp_path_factory: pytest.TempPathFactory, puts: list[tuple[str, int]]

@@ -11,7 +11,7 @@ from typing import Any, cast
 import mlx.core as mx
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qvq_mlx.core.card import ModelCard, Thinking, ThinkingStyle
@@ -260,7 +260,6 @@ def test_a_folders_own_card_comes_before_its_name(tmp_path: Path, source: Path) 
 texts = st.text(st.characters(codec="utf-8"))
 
 
-@settings(deadline=None)  # it writes files
 @given(
     st.builds(
         ModelCard,

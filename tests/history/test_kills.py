@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import stat
 import subprocess
@@ -21,8 +20,9 @@ from qvq_mlx.core.events import AnswerDelta, Done, Event, ThinkingDelta, fold
 from qvq_mlx.history.erasing import erase
 from qvq_mlx.history.searching import entries
 from tests.history import writer
+from tests.support import seeds
 
-KILLS = 512 if os.environ.get("QVQ_TEST_LARGE") else 24
+KILLS = 24
 LINES = 5000
 """More lines than RUNS runs execute, so that some processes live."""
 
@@ -85,9 +85,10 @@ def after_the_next_run(folder: Path, before: int) -> None:
     assert len(whole) == before + 1
 
 
+@pytest.mark.seeded
 @pytest.mark.parametrize("part", range(4))
 def test_killed_at_any_line(tmp_path: Path, part: int) -> None:
-    draw = random.Random(part)
+    draw = seeds.dice(f"a line {part}")
     died = 0
     for number in range(KILLS // 8):
         folder = tmp_path / str(number)
@@ -99,10 +100,11 @@ def test_killed_at_any_line(tmp_path: Path, part: int) -> None:
     assert died
 
 
+@pytest.mark.seeded
 @pytest.mark.parametrize("part", range(2))
 def test_killed_at_any_time(tmp_path: Path, part: int) -> None:
     """All into one folder, several at once; the moment is the machine's."""
-    draw = random.Random(100 + part)
+    draw = seeds.dice(f"a time {part}")
     for number in range(KILLS // 8):
         pair = [start(tmp_path, 1000 * part + 2 * number + each) for each in range(2)]
         first = pair[0].stdout

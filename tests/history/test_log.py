@@ -45,9 +45,8 @@ Build = Callable[..., World]
 WORDS = ["I ", "see.\n\n", "**Final ", "Answer**\n\n", "It is ", "\\boxed{2}"]
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 SLOW = settings(  # a folder may serve several examples; and a machine may be busy
-    deadline=None,
     max_examples=60,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 DONE = Done(
     StopReason.END,

@@ -30,6 +30,7 @@ from qvq_mlx.run import pointed
 from qvq_mlx.settings import config
 from qvq_mlx.store import registry
 from tests.conftest import ROOT
+from tests.support import seeds
 
 FILL = (250, 200, 10)
 FAMILIES = ("qvq-72b-preview", "qwen2-vl-7b", "qwen2.5-vl-7b", "qwen3-vl-8b-thinking")
@@ -118,10 +119,11 @@ def folder_of(tmp_path: Path):
     return make
 
 
+@pytest.mark.seeded
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("orientation", STORED)
 def test_a_box_lands_on_its_object(world, tmp_path, folder_of, name, orientation) -> None:
-    rng = random.Random(f"{name} {orientation}")
+    rng = seeds.dice(f"{name} {orientation}")
     width, height = rng.randrange(300, 900), rng.randrange(300, 900)
     x1, y1 = rng.randrange(40, width // 2), rng.randrange(40, height // 2)
     box = (x1, y1, rng.randrange(x1 + 60, width), rng.randrange(y1 + 60, height))
@@ -151,9 +153,10 @@ def test_a_box_lands_on_its_object(world, tmp_path, folder_of, name, orientation
     assert image["problems"] == []
 
 
+@pytest.mark.seeded
 @pytest.mark.parametrize("coordinates", Coordinates)
 def test_a_box_in_a_crop_lands_on_the_whole_original(tmp_path: Path, coordinates) -> None:
-    rng = random.Random(7)
+    rng = seeds.dice("crop")
     for number in range(6):
         width, height = rng.randrange(500, 1400), rng.randrange(500, 1400)
         crop = Region(rng.randrange(100), rng.randrange(100), 350, 300)
@@ -410,7 +413,7 @@ LABELS = st.one_of(
 EDGES = st.integers(0, 119)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(LABELS, EDGES, EDGES, st.integers(1, 60), st.integers(1, 60)), max_size=12),
     st.lists(st.tuples(LABELS, EDGES, EDGES), max_size=4),

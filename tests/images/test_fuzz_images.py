@@ -2,13 +2,12 @@
 
 Children read them, with an address space of ADDRESS_BYTES and a timer that kills after FILE_S
 seconds of work on a file, or HANG_S of waiting, whatever C code runs. Seeded: a failure names the
-file's seed. With QVQ_TEST_LARGE=1 it is ten times as many, of other seeds.
+file's number.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import random
 import resource
 import struct
@@ -23,6 +22,7 @@ import pytest
 
 from qvq_mlx.core.errors import ImageSizeError
 from tests.images.test_images import read, survives
+from tests.support import seeds
 from tests.support.corpus import MAKERS, case, encoded, of, scene
 
 FILES = 5_200
@@ -142,13 +142,12 @@ def child(first: int, last: int, log: str) -> None:
     print(json.dumps({"read": was_read, "refused": last - first - was_read, "peak_kib": peak_kib}))
 
 
+@pytest.mark.seeded
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS holds on Linux only")
 def test_mutated_files(tmp_path: Path) -> None:
-    files = FILES * 10 if os.environ.get("QVQ_TEST_LARGE") else FILES
-    begin = FILES * 10 if os.environ.get("QVQ_TEST_LARGE") else 0
-    bounds = [begin + files * part // CHILDREN for part in range(CHILDREN + 1)]
-    code = "import sys; from tests import test_fuzz_images as t; "
-    code += "t.child(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])"
+    bounds = [seeds.SEED + FILES * part // CHILDREN for part in range(CHILDREN + 1)]
+    code = f"import sys; from {__name__} import child; "
+    code += "child(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])"
     running = []
     for number, (first, last) in enumerate(pairwise(bounds)):
         log = tmp_path / str(number)
@@ -161,7 +160,7 @@ def test_mutated_files(tmp_path: Path) -> None:
         found = json.loads(out)
         print(found)
         # mutations that all fail, or none, would test nothing
-        assert min(found["read"], found["refused"]) > files / CHILDREN / 20
+        assert min(found["read"], found["refused"]) > FILES / CHILDREN / 20
         assert found["peak_kib"] < ADDRESS_BYTES / 1024
 
 

@@ -6,7 +6,7 @@ from contextlib import suppress
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qvq_mlx.core.card import OWN_MAX_TOKENS, VisionLimits
@@ -72,7 +72,6 @@ def test_no_crop(text: str) -> None:
         parse_crop(text)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.text(max_size=40))
 def test_any_text_is_a_value_or_a_usage_error(text: str) -> None:
     for parse in (parse_detail, parse_crop, background_of):
@@ -80,7 +79,6 @@ def test_any_text_is_a_value_or_a_usage_error(text: str) -> None:
             parse(text)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(sides, sides, st.data())
 def test_pixels_are_taken_as_they_are(width: int, height: int, data: st.DataObject) -> None:
     x, y = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
@@ -95,7 +93,6 @@ def test_pixels_are_taken_as_they_are(width: int, height: int, data: st.DataObje
         region_of(crop, width, height, "a.png")
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(sides, sides, st.lists(st.integers(1, 999), min_size=1, max_size=5, unique=True))
 def test_parts_in_percent_tile_the_picture(width: int, height: int, cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), 1000]
@@ -172,7 +169,6 @@ def test_a_model_of_few_tokens_gives_no_more() -> None:
     assert limited(tiny, 16).max_pixels == 12544
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.tuples(st.integers(1, 3000), st.booleans()), max_size=12), st.integers(0, 9000))
 def test_sharing(pictures: list[tuple[int, bool]], room: int) -> None:
     wanted, fixed = [tokens for tokens, _ in pictures], [is_fixed for _, is_fixed in pictures]

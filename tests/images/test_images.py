@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import random
 import re
 import shlex
 import struct
@@ -35,6 +34,7 @@ from qvq_mlx.core.errors import (
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.images import sources
 from tests.support.spelling import hint_of
+from tests.support import seeds
 
 DEFAULT = VisionLimits()
 TINY = VisionLimits(min_pixels=12544, max_pixels=19600)
@@ -511,7 +511,7 @@ def survives(data: bytes) -> bool:
     return False
 
 
-QUIET = settings(max_examples=150, suppress_health_check=list(HealthCheck), deadline=None)
+QUIET = settings(max_examples=150, suppress_health_check=list(HealthCheck))
 FILES = st.integers(0, len(_ENCODINGS) - 1)
 
 
@@ -551,8 +551,9 @@ def test_no_bytes_surprise(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.seeded
 def test_bit_flips(capfd: pytest.CaptureFixture[str]) -> None:
-    dice = random.Random(7)
+    dice = seeds.dice("bit flips")
     for index in range(len(_ENCODINGS)):
         for _ in range(20):
             data = bytearray(real(index))

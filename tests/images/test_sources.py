@@ -6,7 +6,6 @@ import base64
 import hashlib
 import io
 import os
-import random
 import shlex
 import subprocess
 import sys
@@ -46,11 +45,11 @@ from qvq_mlx.images.pages import Sheet, pages_of
 from qvq_mlx.run import image_budget
 from qvq_mlx.run.inputs import subjects_of
 from tests.conftest import EXAMPLES, World
+from tests.support import seeds
 from tests.support.pdfs import BLUE, RED, encrypted, nested_forms, stream
 from tests.support.pdfs import pdf as written
 from tests.support.spelling import hint_of, sentence_of, telling
 
-LARGE = bool(os.environ.get("QVQ_TEST_LARGE"))
 EXACT = VisionLimits(min_pixels=1, max_pixels=2**40)
 COLOURS = ("red", "blue", "lime", "yellow", "black", "white", "cyan", "magenta", "gray", "orange")
 
@@ -574,10 +573,11 @@ def test_a_crash_of_the_drawing_process_is_one_line(monkeypatch: pytest.MonkeyPa
     assert error.message == "-: the PDF cannot be drawn: PDFium ended with 2"
 
 
+@pytest.mark.seeded
 def test_no_damage_to_a_pdf_surprises() -> None:
-    dice = random.Random(11)
+    dice = seeds.dice("PDF")
     whole = written(RED, BLUE)
-    for _ in range(500 if LARGE else 12):
+    for _ in range(12):
         content = bytearray(whole)
         for _ in range(dice.randrange(1, 6)):
             content[dice.randrange(9, len(content))] = dice.randrange(256)
@@ -591,11 +591,12 @@ def test_no_damage_to_a_pdf_surprises() -> None:
         assert "\n" not in said
 
 
+@pytest.mark.seeded
 @pytest.mark.parametrize("form", ["HEIF", "AVIF"])
 def test_no_damage_to_heic_and_avif_surprises(form: str, capfd: pytest.CaptureFixture[str]) -> None:
-    dice = random.Random(12)
+    dice = seeds.dice(form)
     whole = encoded(["red"], form)
-    for _ in range(500 if LARGE else 60):
+    for _ in range(60):
         content = bytearray(whole)
         for _ in range(dice.randrange(1, 6)):
             content[dice.randrange(12, len(content))] = dice.randrange(256)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import struct
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from random import Random
 from typing import cast
 
 import pytest
@@ -40,8 +38,8 @@ from qvq_mlx.store import registry
 from qvq_mlx.store.stated import stated
 from tests.conftest import ROOT, World
 from tests.support.spelling import hint_of, telling
+from tests.support import seeds
 
-LARGE = bool(os.environ.get("QVQ_TEST_LARGE"))
 TAKES = VisionLimits(video=True)
 WIDTH, HEIGHT, FRAMES, RATE = 96, 64, 40, 20.0
 REFERENCE = ROOT / "tests" / "data" / "video" / "reference.json"
@@ -221,15 +219,16 @@ def test_libraries_are_silent(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.seeded
 def test_mutated_files_end_in_a_clip_or_one_line(
     videos: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(video, "MAX_DECODE_S", 5.0)
-    draw = Random(7)
+    draw = seeds.dice("video")
     path = tmp_path / "mutated"
     messages: list[str] = []
     clips = 0
-    for _ in range(600 if LARGE else 48):
+    for _ in range(48):
         data = bytearray(videos[draw.choice(list(videos))].read_bytes())
         match draw.randrange(3):
             case 0:
@@ -323,7 +322,7 @@ def test_sizes_equal_the_reference() -> None:
         assert [found.height_px, found.width_px] == case["size"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @example(width=5600, height=28, count=1000, rate=30.0, detail=4096, factor=28)
 @example(width=5600, height=28, count=1000, rate=8.0, detail=8192, factor=28)
 @given(

@@ -211,7 +211,6 @@ def test_halves_go_up() -> None:
     assert pointed.boxes == (Box(None, 1, 0, 2, 1000),)
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=4))
 def test_whatever_the_numbers_are_a_place_is_in_the_picture(numbers: list[float]) -> None:
     image = ImageRecord("a", 300, 200, 56, 56, 4, "", None, Region(10, 20, 30, 40))
@@ -297,7 +296,7 @@ JSON_VALUES = st.recursive(
 OUTERMOST = st.lists(JSON_VALUES, min_size=1) | st.dictionaries(TEXT, JSON_VALUES, min_size=1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(OUTERMOST, st.booleans(), st.sampled_from([None, 0, 2]), st.text("abc \n"))
 def test_strict_json_is_read_as_json_is(value, escaped, indent, around) -> None:
     text = json.dumps(value, ensure_ascii=escaped, indent=indent)
@@ -323,7 +322,7 @@ SCRAPS = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(SCRAPS | st.text(max_size=5), max_size=60).map("".join))
 def test_no_answer_breaks_it(answer: str) -> None:
     for image in report(answer, IMAGES, THOUSANDTHS, asked=True):
@@ -409,7 +408,7 @@ PARTS = st.sampled_from(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(PARTS, max_size=12).map("".join), st.data())
 def test_how_the_text_is_cut_does_not_matter(text: str, data) -> None:
     spelling, shown, rest = Spelling(), "", text

@@ -95,7 +95,6 @@ def test_formulas(source: str, text: str | None) -> None:
 
 
 @given(st.text(r"\{}[]^_&$ frac1xab+=/%~'", max_size=300))
-@settings(deadline=None)
 def test_reading_a_formula_never_fails(source: str) -> None:
     for displayed in (False, True):
         text = readable(source, displayed=displayed)
@@ -158,13 +157,12 @@ def test_an_answer_that_is_one_box(answer: str, content: str | None) -> None:
 
 
 @given(MESSY)
-@settings(deadline=None)
 def test_blocks_join_to_the_text(text: str) -> None:
     assert "".join(blocks(text)) == text
 
 
 @given(MESSY, st.integers(1, 50))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_no_row_is_wider_than_the_width(text: str, width: int) -> None:
     for row in markdown_rows(clean(text), width):
         assert cells(row.plain) <= width

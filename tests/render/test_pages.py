@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyte
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qvq_mlx import history
@@ -41,7 +41,7 @@ def press(pages: Pages, keys: str) -> None:
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(
     st.builds(Story, st.tuples(texts), texts, texts, texts, texts, st.tuples(texts)),
     st.lists(

@@ -29,9 +29,8 @@ from qvq_mlx.core.request import Output, OutputForm, ThinkingView
 from tests.render.conftest import plan
 
 CALM = settings(
-    deadline=None,
     max_examples=60,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 TEXT = st.one_of(
     st.text(max_size=40),

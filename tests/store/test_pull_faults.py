@@ -25,10 +25,11 @@ from huggingface_hub import snapshot_download
 from qvq_mlx.core.errors import AccessError, DiskFullError, NetworkError, QvqError
 from qvq_mlx.store import digests, hub, layout
 from qvq_mlx.store.download import PullDone, Retrying
+from tests.support import seeds
 from tests.support.hub import client
 from tests.support.hub.server import REPO, Fault, Hub, Request, blob_of
 
-SEEDS = range(44)
+SEEDS = seeds.numbers(44)
 
 
 @pytest.fixture(scope="module")
@@ -193,6 +194,7 @@ KINDS = (
 EXACT = ("drop", "no reply", "short body", "too many", "server error", "web page")
 
 
+@pytest.mark.seeded
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_next_pull_completes(kind: str, served: Hub, tmp_path: Path) -> None:
     faults = exact = 0
@@ -227,6 +229,7 @@ def running_full(room: int) -> Callable[[int, bytes], int]:
     return write
 
 
+@pytest.mark.seeded
 def test_a_full_disk_stops_it_and_costs_nothing(served: Hub, tmp_path: Path) -> None:
     for seed in SEEDS:
         trial = Trial(served, tmp_path / str(seed), "drop", seed)
@@ -246,6 +249,7 @@ def test_a_disk_that_is_too_small_is_found_before_the_first_byte(
     assert served.served == 0
 
 
+@pytest.mark.seeded
 def test_kill_at_any_moment(served: Hub, tmp_path: Path) -> None:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["__main__", "tests.support.hub.client"])
@@ -306,6 +310,7 @@ def test_a_server_that_asks_for_too_much_patience_is_left_alone(
         trial.pull()
 
 
+@pytest.mark.seeded
 def test_the_token_stays_with_its_host(served: Hub, tmp_path: Path) -> None:
     for seed in SEEDS:
         trial = Trial(served, tmp_path / str(seed), "drop", seed)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import unicodedata
 from pathlib import Path
 from typing import cast
@@ -136,7 +135,7 @@ def test_the_middle_sizes_answer(tmp_path: Path, ranks: Path, name: str) -> None
     assert max(drawn) < 151_657 < PRESETS[name].rows
 
 
-@pytest.mark.skipif(not os.environ.get("QVQ_TEST_LARGE"), reason="2.5 GB; QVQ_TEST_LARGE=1 runs it")
+@pytest.mark.slow
 def test_one_layer_of_qvq_answers(tmp_path: Path, ranks: Path) -> None:
     folder = make_checkpoint("qvq-1layer", tmp_path / "qvq", Options(vision_bits=4, ranks=ranks))
     assert len(greedy(folder, 3)) == 3

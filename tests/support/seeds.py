@@ -1,0 +1,22 @@
+"""Where a test's random numbers come from: one seed for the whole run.
+
+`make test` takes seed 0, so that every run of the suite does the same. `make fuzz` sets
+QVQ_FUZZ_SEED, another one in each round, and runs the tests with the mark `seeded`.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+
+SEED = int(os.environ.get("QVQ_FUZZ_SEED", "0"))
+
+
+def dice(name: str) -> random.Random:
+    """The random numbers of the test called `name`."""
+    return random.Random(f"{SEED}/{name}")
+
+
+def numbers(count: int, step: int = 1) -> range:
+    """The numbers of `count` cases, `step` apart, where each case follows from its number."""
+    return range(SEED, SEED + count * step, step)
