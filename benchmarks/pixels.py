@@ -42,9 +42,9 @@ from qvq_mlx import images
 from qvq_mlx.core.card import VisionLimits
 small = io.BytesIO()
 Image.new("RGB", (64, 64)).save(small, "JPEG")
-images.read("-", VisionLimits(), images.Desk(io.BytesIO(small.getvalue())))
+images.read("-", VisionLimits(), images.ImageSources(io.BytesIO(small.getvalue())))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-images.read(sys.argv[1], VisionLimits(), images.Desk(io.BytesIO()))
+images.read(sys.argv[1], VisionLimits(), images.ImageSources(io.BytesIO()))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 

@@ -37,7 +37,7 @@ _SHELLS_PIPE = re.compile(r"/(?:dev|proc/self)/fd/[0-9]+")
 
 
 def bytes_of(source: str, image_sources: ImageSources) -> bytes:
-    """What lies behind `source`, whole. What is no file is taken once, and kept on the sources.
+    """Return what lies behind `source`, whole. What is no file is taken once, and kept.
 
     Raises an InputError, a NetworkError, a UsageError where the web is forbidden, or a StoppedError
     where the user gave up marking the screen.

@@ -15,7 +15,7 @@ from __future__ import annotations
 import io
 import socket
 import ssl
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPResponse, RemoteDisconnected
 from time import monotonic
@@ -91,10 +91,10 @@ class _Connection(HTTPConnection):
 
 
 class _Reply:
-    """A reply whose connection is closed when the block ends."""
+    """A reply that is closed, and its connection after it, when the block ends."""
 
-    def __init__(self, connection: _Connection, response: HTTPResponse) -> None:
-        self._connection = connection
+    def __init__(self, response: HTTPResponse, opened: ExitStack) -> None:
+        self._opened = opened
         self.response = response
         self.status = response.status
 
@@ -102,8 +102,7 @@ class _Reply:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.response.close()
-        self._connection.close()
+        self._opened.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +119,10 @@ class _Hop:
         host, port, path = self._target()
         secure = urlsplit(self.url).scheme.lower() == "https"
         try:
-            connection = self._connected(host, port)
-            try:
+            with ExitStack() as opened:
+                connection = opened.enter_context(self._connected(host, port))
                 if secure:
-                    connection = self._trusted(connection, host)
+                    connection = opened.enter_context(self._trusted(connection, host))
                 asked = _Connection(host, port, connection)
                 asked.default_port = 443 if secure else 80  # left out of Host, as browsers do
                 connection.settimeout(_left(self.web.stall_s, self.deadline))
@@ -131,13 +130,11 @@ class _Hop:
                 timed = _Timed(connection, self.web.stall_s, self.deadline)
                 # typeshed wants a socket, and http.client calls makefile("rb") and no more
                 response = HTTPResponse(cast(socket.socket, timed), method="GET")
+                opened.enter_context(response)
                 response.begin()
-            except BaseException:
-                connection.close()
-                raise
+                return _Reply(response, opened.pop_all())
         except (OSError, HTTPException, ValueError) as error:
             raise self._failed(host, error) from error
-        return _Reply(asked, response)
 
     def leads_to(self, reply: _Reply) -> str:
         """Where a redirect points."""

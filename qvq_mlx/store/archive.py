@@ -12,7 +12,6 @@ cache before the last hash; memory is one block. A link, another name or a path 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import secrets
 import shutil
@@ -73,11 +72,13 @@ def export(folder: layout.RepoFolder, commit: str, target: Path) -> Iterator[Arc
     manifest = _manifest(folder, commit)
     fresh = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
-        with tarfile.open(fresh, "w", format=tarfile.PAX_FORMAT) as tar:
+        with fresh.open("xb") as out:
             text = json.dumps(_to_json(manifest), indent=1).encode()
-            tar.addfile(_header(_MANIFEST, len(text)), io.BytesIO(text))
+            out.write(_header(_MANIFEST, len(text)) + text + _padding(len(text)))
             for blob, file in manifest.blobs.items():
-                yield from _add(tar, folder.blob(blob), file, manifest.sha256s[blob], folder.repo)
+                yield from _add(out, folder.blob(blob), file, manifest.sha256s[blob], folder.repo)
+            out.write(bytes(2 * tarfile.BLOCKSIZE))  # this is how a tar ends
+            out.write(bytes(-out.tell() % tarfile.RECORDSIZE))
         fresh.replace(target)
     except OSError as error:
         raise ArchiveError(f"{target} cannot be written: {error.strerror or error}") from error
@@ -224,24 +225,24 @@ def _read_manifest(tar: tarfile.TarFile, source: Path) -> _Manifest:
 
 
 def _add(
-    tar: tarfile.TarFile, path: Path, file: RemoteFile, sha256: str, repo: str
+    out: IO[bytes], path: Path, file: RemoteFile, sha256: str, repo: str
 ) -> Iterator[ArchiveEvent]:
-    """One blob into the archive, hashed on the way."""
+    """Write one blob into the archive, and hash it on the way.
+
+    `TarFile.addfile` would read all of it at one go: nothing could be shown, and nobody could stop.
+    """
     yield FileStarted(file.path, file.size_bytes, 0)
     digest = hashlib.sha256()
-    tar.addfile(_header(f"blobs/{file.blob}", file.size_bytes))
-    assert tar.fileobj is not None
+    out.write(_header(f"blobs/{file.blob}", file.size_bytes))
     written = 0
     for block in blocks(path, file.size_bytes):
         digest.update(block)
-        tar.fileobj.write(block)
+        out.write(block)
         written += len(block)
         yield BytesReceived(file.path, written)
     if written != file.size_bytes or digest.hexdigest() != sha256:
         raise DamagedError(f"{file.path} of {repo} is damaged", f"qvq verify {repo}")
-    padding = -written % tarfile.BLOCKSIZE
-    tar.fileobj.write(bytes(padding))
-    tar.offset += written + padding
+    out.write(_padding(written))
     yield Verified(file.path, file.blob)
 
 
@@ -264,11 +265,16 @@ def _take(
     yield Verified(file.path, file.blob)
 
 
-def _header(name: str, size_bytes: int) -> tarfile.TarInfo:
-    """The same archive for the same model: no owner, no time."""
+def _header(name: str, size_bytes: int) -> bytes:
+    """Return the head of a member. It has no owner and no time: a model gives one archive."""
     header = tarfile.TarInfo(name)
     header.size = size_bytes
-    return header
+    return header.tobuf(tarfile.PAX_FORMAT)
+
+
+def _padding(size_bytes: int) -> bytes:
+    """Return what fills a member of that size up to whole blocks."""
+    return bytes(-size_bytes % tarfile.BLOCKSIZE)
 
 
 @contextmanager

@@ -571,8 +571,8 @@ def test_a_closed_stderr_and_an_open_one_are_left_as_they_were(
     code = (
         "import os, sys, io; from qvq_mlx import images;"
         "from qvq_mlx.core.card import VisionLimits;"
-        "os.close(2); desk = images.ImageSources(io.BytesIO(bytes.fromhex(sys.argv[1])));"
-        "images.read('-', VisionLimits(), desk)"
+        "os.close(2); sources = images.ImageSources(io.BytesIO(bytes.fromhex(sys.argv[1])));"
+        "images.read('-', VisionLimits(), sources)"
     )
     argv = [sys.executable, "-c", code, real(14).hex()]
     assert subprocess.run(argv, check=False).returncode == 0

@@ -512,8 +512,8 @@ def test_a_file_loads_no_network_code_and_an_address_does(tmp_path: Path) -> Non
         "import io, sys\nfrom qvq_mlx import images\n"
         "from qvq_mlx.core.card import VisionLimits\n"
         "from qvq_mlx.core.errors import QvqError\n"
-        "desk = images.ImageSources(io.BytesIO(), offline=sys.argv[2])\n"
-        "try:\n    images.read(sys.argv[1], VisionLimits(), desk)\n"
+        "sources = images.ImageSources(io.BytesIO(), offline=sys.argv[2])\n"
+        "try:\n    images.read(sys.argv[1], VisionLimits(), sources)\n"
         "except QvqError as error:\n    print(error.message)\n"
         "print('@@', sorted({'http.client', 'ssl', 'socket'} & set(sys.modules)))"
     )

@@ -28,8 +28,8 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from qvq_mlx.core.tokens import Control
-from qvq_mlx.memory.lock import Turn
-turn = Turn(Path(sys.argv[1]), time.sleep)
+from qvq_mlx.memory.lock import BigModelLock
+turn = BigModelLock(Path(sys.argv[1]), time.sleep)
 for _ in turn.take(Control(), wait=True): pass
 print("held", flush=True)
 time.sleep(60)
@@ -48,15 +48,14 @@ def run(steps):
 
 @pytest.fixture
 def holder(tmp_path: Path):
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "held\n"
-    yield process
-    process.kill()
-    process.wait()
-    process.stdout.close()
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "held\n"
+            yield process
+        finally:
+            process.kill()
 
 
 def test_nobody_holds_it(tmp_path: Path) -> None:
