@@ -33,8 +33,8 @@ from qvq_mlx.core.errors import (
 )
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.images import sources
-from tests.support.spelling import hint_of
 from tests.support import seeds
+from tests.support.spelling import hint_of
 
 DEFAULT = VisionLimits()
 TINY = VisionLimits(min_pixels=12544, max_pixels=19600)

@@ -37,8 +37,8 @@ from qvq_mlx.records.typed import typed
 from qvq_mlx.store import registry
 from qvq_mlx.store.stated import stated
 from tests.conftest import ROOT, World
-from tests.support.spelling import hint_of, telling
 from tests.support import seeds
+from tests.support.spelling import hint_of, telling
 
 TAKES = VisionLimits(video=True)
 WIDTH, HEIGHT, FRAMES, RATE = 96, 64, 40, 20.0
