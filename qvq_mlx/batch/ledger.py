@@ -7,7 +7,6 @@ again. One process at a time writes to it.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shlex
@@ -20,6 +19,8 @@ from typing import Protocol, TextIO
 from qvq_mlx.batch.record import BatchRecord, Status, line
 from qvq_mlx.core.errors import BusyError, OutputError
 from qvq_mlx.records.runs import Json
+from qvq_mlx.system.files import PendingFile, output_place
+from qvq_mlx.system.locks import try_lock
 
 _BEGINNING = b'{"version": '  # of every line
 
@@ -100,7 +101,8 @@ def open_ledger(path: Path, is_stale: Callable[[Json], bool]) -> FileLedger:
     BusyError where another process writes to it.
     """
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(output_place(path), flags, 0o600)
     except OSError as error:
         raise _failed(path, error) from error
     try:
@@ -137,14 +139,8 @@ def asked_of(record: Json) -> tuple[str, tuple[str, ...], str]:
 
 
 def _lock(path: Path, descriptor: int) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise BusyError(
-            f"another process writes to {path}", f"fuser {shlex.quote(str(path))}"
-        ) from error
-    except OSError:
-        pass  # a file system without locks
+    if not try_lock(descriptor).may_go_on:
+        raise BusyError(f"another process writes to {path}", f"fuser {shlex.quote(str(path))}")
 
 
 def _read(path: Path, descriptor: int) -> tuple[list[bytes], list[Json]]:
@@ -180,22 +176,18 @@ def _record(path: Path, number: int, text: bytes) -> Json:
 
 def _replace(path: Path, descriptor: int, content: bytes) -> None:
     """Other content under the same name, and `descriptor` now writes to it; all or nothing."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+    mode = os.fstat(descriptor).st_mode & 0o777
     try:
-        fresh = os.open(beside, flags, 0o600)
-        try:
-            os.fchmod(fresh, os.fstat(descriptor).st_mode & 0o777)
-            with os.fdopen(os.dup(fresh), "wb") as file:
-                file.write(content)
-            os.fsync(fresh)
-            _lock(path, fresh)
-            beside.replace(path)
-            os.dup2(fresh, descriptor, inheritable=False)
-        finally:
-            os.close(fresh)
+        place = output_place(path)
+        with PendingFile(place, mode=mode, sync=True, flags=os.O_APPEND) as pending:
+            pending.write(content)
+            fresh = os.dup(pending.descriptor)  # it shares the lock, which outlives the commit
+            try:
+                pending.commit()
+                os.dup2(fresh, descriptor, inheritable=False)
+            finally:
+                os.close(fresh)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise _failed(path, error) from error
 
 

@@ -30,6 +30,7 @@ from qvq_mlx.core.env import Env
 from qvq_mlx.core.image_options import Detail
 from qvq_mlx.core.request import ThinkingView
 from qvq_mlx.guards.budget import NONE, SIZES
+from qvq_mlx.system.files import make_private_folder
 
 FILE = "chat-input"
 """Within the history's folder: what was typed."""
@@ -128,9 +129,11 @@ def _history(folder: Path | None) -> History:
         return InMemoryHistory()
     path = folder / FILE
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
-        path.chmod(0o600)
+        make_private_folder(folder)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(path, flags, 0o600)
+        os.fchmod(descriptor, 0o600)
+        os.close(descriptor)
     except OSError:
         return InMemoryHistory()  # a folder that cannot be written is no reason not to talk
     return FileHistory(str(path))

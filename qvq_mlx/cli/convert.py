@@ -66,6 +66,7 @@ def convert(
     from qvq_mlx.render.clean import shown
     from qvq_mlx.settings import config
     from qvq_mlx.store import registry, staging
+    from qvq_mlx.system import space
 
     env: Env = context.obj
     if not source.is_dir():
@@ -77,7 +78,7 @@ def convert(
     recipe = Recipe(0 if bits is Bits.NONE else int(bits), int(group_size), dtype)
     conversion = Conversion(source.absolute(), recipe)
     card, _ = registry.resolve(str(source.absolute()), settings.hub_cache, settings.cards_folder)
-    free = staging.free_bytes(target)
+    free = space.free_bytes(target)
     if conversion.write_bytes + _SPARE_BYTES > free:
         raise OutputError(
             f"{target} needs {size(conversion.write_bytes)} and {size(free)} are free",

@@ -22,7 +22,8 @@ def import_(
     from qvq_mlx.run.signals import stoppable
     from qvq_mlx.settings import config
     from qvq_mlx.store import archive
-    from qvq_mlx.store.layout import free_bytes, size_of
+    from qvq_mlx.store.layout import size_of
+    from qvq_mlx.system.space import free_bytes
 
     env: Env = context.obj
     source = file.expanduser()

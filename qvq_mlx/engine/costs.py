@@ -6,6 +6,7 @@ machine; one that cannot be read is measured again.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -17,9 +18,9 @@ import mlx.core as mx
 
 from qvq_mlx.core.events import Progress, Stage
 from qvq_mlx.core.tokens import Control
-from qvq_mlx.engine.cache_files import write_whole
 from qvq_mlx.engine.sequence import KVSequence
 from qvq_mlx.engine.speculation import MOST_DRAFTS, Costs, Past
+from qvq_mlx.system.files import write_private
 
 _ROUNDS = 3
 """The first compiles kernels and is not counted."""
@@ -73,8 +74,10 @@ class CostBook:
         return record if isinstance(record, dict) else {}
 
     def _write(self, name: str, record: dict[str, object]) -> None:
-        if self._folder is not None:
-            write_whole(self._folder / f"{name}.json", json.dumps(record).encode())
+        if self._folder is None:
+            return
+        with contextlib.suppress(OSError):  # it is measured again
+            write_private(self._folder / f"{name}.json", json.dumps(record).encode())
 
 
 def measured(

@@ -11,13 +11,11 @@ whether one can be read again is for `images` to say.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import secrets
-from contextlib import suppress
 from pathlib import Path
 
 from qvq_mlx.core.rounds import ATTACHMENTS, Attachment
+from qvq_mlx.system.files import write_private
 
 MAX_BYTES = 64 * 2**20
 
@@ -38,17 +36,7 @@ def keep(attachment: Attachment, folder: Path) -> None:
         )
     if path.exists():
         return
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    beside = folder / f".{attachment.sha256}.{secrets.token_hex(4)}"
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(attachment.data)
-        beside.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            beside.unlink()
-        raise
+    write_private(path, attachment.data)
 
 
 def find(sha256: str, folder: Path) -> bytes | None:

@@ -16,7 +16,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from qvq_mlx.core.rounds import ATTACHMENTS
-from qvq_mlx.history.files import NEW, File, files, names_in, take
+from qvq_mlx.history.files import NEW, WHOLE, File, files, names_in, take
+from qvq_mlx.system.files import remove_leftovers
 
 _YOUNG_S = 3600.0
 _HASH = re.compile(rb"[0-9a-f]{64}")
@@ -96,7 +97,8 @@ def _remove(file: File) -> int | None:
     if held is None:
         return None if file.path.exists() else 0
     try:
-        size_bytes = _unlink(file.path.with_suffix(NEW)) + _unlink(file.path)
+        size_bytes = remove_leftovers(file.path.with_suffix(WHOLE))
+        size_bytes += _unlink(file.path.with_suffix(NEW)) + _unlink(file.path)
     finally:
         os.close(held)
     return size_bytes

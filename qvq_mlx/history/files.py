@@ -7,15 +7,18 @@ does the file's name.
 
 from __future__ import annotations
 
-import fcntl
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from qvq_mlx.core.errors import InputError
+from qvq_mlx.system.locks import Locking, try_lock
 
-WHOLE, PART, NEW = ".jsonl", ".part", ".new"
+WHOLE, PART = ".jsonl", ".part"
+NEW = ".new"
+"""A file that an earlier version was killed on before it was whole."""
 SHORT = 4
 """Digits of an id that are shown at least."""
 
@@ -112,32 +115,30 @@ def short_ids(known: list[File]) -> dict[str, str]:
 
 
 def being_written(path: Path) -> bool:
-    """Whether a process holds the lock of this `.part`. False where it is gone."""
+    """True if a process may be writing this `.part`, as far as its file system can say.
+
+    False where it is gone.
+    """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:  # held, or a file system that cannot say
-        return True
+        return try_lock(descriptor, shared=True) is not Locking.TAKEN
     finally:
         os.close(descriptor)
-    return False
 
 
 def take(path: Path) -> int | None:
-    """Lock a `.part` that nobody writes, until the descriptor is closed; None where one does."""
+    """Lock a `.part` that nobody writes, until the descriptor is closed; None where one may."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(descriptor).st_ino == os.stat(path).st_ino:  # noqa: PTH116
+    with suppress(OSError):
+        locked = try_lock(descriptor) is Locking.TAKEN
+        if locked and os.fstat(descriptor).st_ino == path.stat().st_ino:
             return descriptor
-    except OSError:
-        pass
     os.close(descriptor)
     return None
 

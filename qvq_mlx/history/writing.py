@@ -8,7 +8,6 @@ notice.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -25,6 +24,8 @@ from qvq_mlx.core.events import AnswerDelta, Done, Event, Notice, Progress, Thin
 from qvq_mlx.history.files import NEW, PART, WHOLE, names_in, take
 from qvq_mlx.history.reading import interrupted, whole_records
 from qvq_mlx.records.runs import Json, RequestRecord, event_to_json
+from qvq_mlx.system.files import make_private_folder, remove_leftovers, write_private
+from qvq_mlx.system.locks import lock_new
 
 _MERGED_CHARACTERS = 80
 _YOUNG_S = 60.0
@@ -164,28 +165,27 @@ def _named(cause: BaseException | None) -> str:
 
 def _created(folder: Path, now: datetime) -> tuple[str, TextIO]:
     """A new part, locked, and its name without the ending."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_folder(folder)
     began = now.astimezone(UTC)
     while True:
         stem = f"{began:%Y%m%d-%H%M%S-%f}-{os.urandom(4).hex()}"
         try:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             descriptor = os.open(folder / (stem + PART), flags, 0o600)
         except FileExistsError:
             continue
-        with suppress(OSError):  # a file system without locks: the run is saved all the same
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        lock_new(descriptor)  # a file system without locks: the run is saved all the same
         return stem, os.fdopen(descriptor, "w", encoding="utf-8")
 
 
 def _settle(part: Path, held: int) -> None:
     """Publish what is whole of a part that is ours now; a part without a head says nothing."""
     stem = part.name.removesuffix(PART)
-    beside = part.with_name(stem + NEW)
     with os.fdopen(os.dup(held), "rb") as file:
         lines = whole_records(file.read())
         age_s = time.time() - os.fstat(held).st_mtime
-    beside.unlink(missing_ok=True)
+    remove_leftovers(part.with_name(stem + WHOLE))
+    part.with_name(stem + NEW).unlink(missing_ok=True)
     if lines:
         if not part.with_name(stem + WHOLE).exists():
             _publish(part.parent, stem, lines)  # and the part goes
@@ -197,24 +197,8 @@ def _settle(part: Path, held: int) -> None:
 
 def _publish(folder: Path, stem: str, lines: Sequence[str]) -> None:
     """The whole file, under its name in one step, and the part gone. Raises OSError."""
-    beside, target = folder / (stem + NEW), folder / (stem + WHOLE)
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.writelines(lines)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(target)
-    with suppress(OSError):  # the file is there; whether its name survives a power cut is all
-        _sync(folder)
+    write_private(folder / (stem + WHOLE), "".join(lines).encode(), sync=True)
     (folder / (stem + PART)).unlink(missing_ok=True)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _lines(events: Iterable[Event]) -> Iterator[str]:

@@ -12,7 +12,6 @@ computer has is drawn as the font's sign for it.
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -22,6 +21,7 @@ from qvq_mlx.core.errors import InputError, OutputError
 from qvq_mlx.core.places import Box, PointedImage
 from qvq_mlx.core.remedies import AskAgain, Field, Run
 from qvq_mlx.images.paths import operand, path_of
+from qvq_mlx.system.files import check_output, output_place, write_output
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -94,12 +94,12 @@ class Target:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._target = path.expanduser().resolve()
+        self._target = path.expanduser()
 
     def check(self, inputs: Sequence[str]) -> None:
         """Raises OutputError where it cannot be written, or is one of the `inputs`."""
         given = self._given
-        if self._target.suffix.lower() not in FORMATS:
+        if self._format() is None:
             raise OutputError(
                 (*given, f": the name says no format; {', '.join(FORMATS)} are written"),
                 _elsewhere("annotated.png"),
@@ -108,7 +108,7 @@ class Target:
             raise OutputError(
                 (*given, " is a folder"), _elsewhere(operand(self._path / "annotated.png"))
             )
-        folder = self._target.parent
+        folder = output_place(self._target).parent
         if not folder.is_dir():
             raise OutputError(
                 (*given, f": there is no folder {folder}"), Run(("mkdir", "-p", operand(folder)))
@@ -124,24 +124,17 @@ class Target:
                     _elsewhere("annotated.png"),
                 )
         try:
-            if self._target.exists() and not os.access(self._target, os.W_OK):
-                raise PermissionError(13, "Permission denied")
-            self._temporary.open("wb").close()
-            self._temporary.unlink()
+            check_output(self._target)
         except OSError as error:
             raise self._failed(error) from error
 
     def write(self, image: Image) -> None:
         """The file is there now. Raises OutputError."""
-        form = FORMATS[self._target.suffix.lower()]
+        encoded = BytesIO()
         try:
-            with self._temporary.open("wb") as file:
-                image.save(file, form, quality=92)
-            if self._target.exists():
-                self._temporary.chmod(self._target.stat().st_mode & 0o777)
-            self._temporary.replace(self._target)
+            image.save(encoded, self._format(), quality=92)
+            write_output(self._target, encoded.getvalue())
         except (OSError, ValueError) as error:  # a side of over 16,383 pixels is no WebP
-            self._temporary.unlink(missing_ok=True)
             raise self._failed(error) from error
 
     @property
@@ -149,9 +142,12 @@ class Target:
         """How messages name it: the field with its value."""
         return Field.ANNOTATE, f" {self._path}"
 
-    @property
-    def _temporary(self) -> Path:
-        return self._target.parent / f".{self._target.name}.{os.getpid()}.part"
+    def _format(self) -> str | None:
+        """Pillow's name of the format that the file's name says; None where it says none."""
+        try:
+            return FORMATS.get(output_place(self._target).suffix.lower())
+        except OSError as error:
+            raise self._failed(error) from error
 
     def _failed(self, error: OSError | ValueError) -> OutputError:
         reason = (getattr(error, "strerror", None) or str(error)).lower()

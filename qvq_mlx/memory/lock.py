@@ -10,14 +10,14 @@ folder that cannot be written locks nothing: a run is not refused for that.
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Callable, Generator
 from pathlib import Path
 
 from qvq_mlx.core.errors import BigModelBusyError
 from qvq_mlx.core.events import Notice
 from qvq_mlx.core.tokens import Control
+from qvq_mlx.system.files import make_private_folder
+from qvq_mlx.system.locks import LockFile
 
 POLL_S = 0.2
 
@@ -26,9 +26,9 @@ class BigModelLock:
     """The lock in `folder`. Create, `take` in a generator, `release` in a `finally`."""
 
     def __init__(self, folder: Path, sleep: Callable[[float], None]) -> None:
-        self._path = folder / "big-model.lock"
+        self._folder = folder
+        self._file = LockFile(folder / "big-model.lock")
         self._sleep = sleep
-        self._file: int | None = None
         self._mine = False
 
     def take(self, control: Control, *, wait: bool) -> Generator[Notice, None, bool]:
@@ -39,16 +39,11 @@ class BigModelLock:
         """
         if self._mine:
             return True
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError:
-            return True
         said = False
-        while not self._locked():
+        while not self._may_go_on():
             if control.stopping:
                 return False
-            holder = self._holder()
+            holder = self._file.holder()
             other = f"another qvq (pid {holder})" if holder else "another qvq"
             if not wait:
                 raise BigModelBusyError(
@@ -59,30 +54,18 @@ class BigModelLock:
                 said = True
                 yield Notice("waiting", f"waiting for {other} to finish")
             self._sleep(POLL_S)
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, f"{os.getpid()}\n".encode(), 0)
         self._mine = True
         return True
 
     def release(self) -> None:
         """May be called at any time, and again."""
         self._mine = False
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
+        self._file.release()
 
-    def _locked(self) -> bool:
-        assert self._file is not None
+    def _may_go_on(self) -> bool:
+        """False while another process holds the lock."""
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True  # a file system without locks
-        return True
-
-    def _holder(self) -> str:
-        """Its process id; empty in the moment before it is written."""
-        assert self._file is not None
-        pid = os.pread(self._file, 20, 0).strip()
-        return pid.decode() if pid.isdigit() else ""
+            make_private_folder(self._folder)
+            return self._file.try_take().may_go_on
+        except OSError:  # a folder that cannot be written locks nothing
+            return True

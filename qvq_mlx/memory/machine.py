@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -23,6 +22,7 @@ from typing import TypeVar
 
 from qvq_mlx.core.machine import Machine
 from qvq_mlx.memory.estimate import working_set_of
+from qvq_mlx.system.space import free_bytes
 
 T = TypeVar("T")
 
@@ -69,7 +69,7 @@ class Host:
     system: str = sys.platform
     run: Callable[[Sequence[str]], str] = _run
     read: Callable[[str], str] = _read
-    free_disk: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free
+    free_disk: Callable[[Path], int] = free_bytes
 
 
 def read_machine(folder: Path, host: Host | None = None) -> Machine:
@@ -82,7 +82,7 @@ def read_machine(folder: Path, host: Host | None = None) -> Machine:
 def free_disk(folder: Path, host: Host | None = None) -> int | None:
     """Free bytes of the volume that holds `folder`, or will hold it."""
     host = host or Host()
-    return _or_none(lambda: host.free_disk(_existing(folder)))
+    return _or_none(lambda: host.free_disk(folder))
 
 
 def bandwidth_of(chip: str | None, gpu_cores: int | None) -> float | None:
@@ -193,14 +193,6 @@ def _kib(said: str, key: str) -> int | None:
 def _number(text: str | None) -> int | None:
     text = (text or "").strip()
     return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
-
-
-def _existing(folder: Path) -> Path:
-    """`folder`, or the nearest folder above it that is there."""
-    for place in (folder, *folder.parents):
-        if place.exists():
-            return place
-    return Path("/")
 
 
 def _or_none(ask: Callable[[], T]) -> T | None:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from qvq_mlx.core.events import AnswerDelta, Done, Event, Progress, Stage, ThinkingDelta
 from qvq_mlx.core.rates import STAGES, Rates
+from qvq_mlx.system.files import write_private
 
 _LEAST_S = 0.05
 
@@ -66,15 +67,8 @@ def _keep(folder: Path, checkpoint: Path, measured: dict[Stage, float]) -> None:
         record[stage.value] = (old + new) / 2 if old and new else old or new
     if record == {stage.value: before.of(stage) for stage in STAGES}:
         return
-    path = _path(folder, checkpoint)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            beside.write_text(json.dumps(record), encoding="utf-8")
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
+        write_private(_path(folder, checkpoint), json.dumps(record).encode())
 
 
 def _path(folder: Path, checkpoint: Path) -> Path:

@@ -19,7 +19,6 @@ model and no picture is fetched.
 from __future__ import annotations
 
 import math
-import os
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +28,7 @@ from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ConfigError, UsageError
 from qvq_mlx.core.request import ThinkingView
 from qvq_mlx.core.sizes import parse_size
+from qvq_mlx.system.files import output_place, write_private
 
 if TYPE_CHECKING:  # every command reads the settings, and few need these
     from qvq_mlx.records.models import Setting
@@ -170,17 +170,10 @@ def store(env: Env, key: str, value: str | bool | None) -> Path:
     _known(key)
     path = path_of(env)
     _file(path)  # a file that is wrong already is not made worse
-    place = path.resolve()  # a link to a file elsewhere stays a link
     try:
+        place = output_place(path)  # a link to a file elsewhere stays a link
         text = place.read_text(encoding="utf-8") if place.exists() else ""
-        text = with_value(text, key, value)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        beside = place.with_name(f".{place.name}.{os.getpid()}")
-        try:
-            beside.write_text(text, encoding="utf-8")
-            beside.replace(place)
-        finally:
-            beside.unlink(missing_ok=True)
+        write_private(place, with_value(text, key, value).encode(), sync=True)
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be changed: {error}", f"ls -l {path.parent}") from error
     return path

@@ -41,6 +41,7 @@ from qvq_mlx.store.download import (
     Verified,
 )
 from qvq_mlx.store.verify import links
+from qvq_mlx.system.files import PendingFile, move
 
 _MANIFEST = "qvq-model.json"
 _MANIFEST_BYTES = 16 << 20
@@ -70,20 +71,19 @@ def export(folder: layout.RepoFolder, commit: str, target: Path) -> Iterator[Arc
         raise UsageError(f"there is no folder {target.parent}", f"mkdir -p {target.parent}")
     local.check(folder.snapshot(commit), ModelCard(folder.repo, "", "", "", repo=folder.repo))
     manifest = _manifest(folder, commit)
-    fresh = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
-        with fresh.open("xb") as out:
-            text = json.dumps(_to_json(manifest), indent=1).encode()
-            out.write(_header(_MANIFEST, len(text)) + text + _padding(len(text)))
-            for blob, file in manifest.blobs.items():
-                yield from _add(out, folder.blob(blob), file, manifest.sha256s[blob], folder.repo)
-            out.write(bytes(2 * tarfile.BLOCKSIZE))  # this is how a tar ends
-            out.write(bytes(-out.tell() % tarfile.RECORDSIZE))
-        fresh.replace(target)
+        with PendingFile(target, sync=True) as pending:
+            with pending.path.open("wb") as out:
+                text = json.dumps(_to_json(manifest), indent=1).encode()
+                out.write(_header(_MANIFEST, len(text)) + text + _padding(len(text)))
+                for blob, file in manifest.blobs.items():
+                    sha256 = manifest.sha256s[blob]
+                    yield from _add(out, folder.blob(blob), file, sha256, folder.repo)
+                out.write(bytes(2 * tarfile.BLOCKSIZE))  # this is how a tar ends
+                out.write(bytes(-out.tell() % tarfile.RECORDSIZE))
+            pending.commit()
     except OSError as error:
         raise ArchiveError(f"{target} cannot be written: {error.strerror or error}") from error
-    finally:
-        fresh.unlink(missing_ok=True)
 
 
 def import_(
@@ -140,7 +140,7 @@ def _settle(staging: Path, folder: layout.RepoFolder, manifest: _Manifest) -> No
             raise BusyError(f"{folder.repo} is being pulled by {layout.lock_holder(folder)}")
         folder.blobs.mkdir(parents=True, exist_ok=True)
         for blob in manifest.blobs:
-            (staging / blob).replace(folder.blob(blob))
+            move(staging / blob, folder.blob(blob))
         for reference in manifest.references or (manifest.listing.commit,):
             listing = manifest.listing
             layout.publish(folder, Listing(listing.repo, reference, listing.commit, listing.files))

@@ -15,19 +15,19 @@ as they are. The standard library alone.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
 import secrets
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from qvq_mlx.store.digests import is_blob
 from qvq_mlx.store.download import Listing, RemoteFile
+from qvq_mlx.system.files import make_link, move, write_shared
+from qvq_mlx.system.locks import LockFile
 
 PART_SUFFIX = ".qvq-part"
 _MARKER = ".qvq-pull.json"
@@ -134,9 +134,9 @@ def publish(folder: RepoFolder, listing: Listing) -> Path:
     for file in listing.files:
         _link(place / file.path, folder.blob(file.blob), final / file.path)
     if place is fresh:
-        fresh.rename(final)
+        move(fresh, final)
     if listing.revision != listing.commit:
-        write_whole(folder.root / "refs" / listing.revision, listing.commit)
+        write_shared(folder.root / "refs" / listing.revision, listing.commit.encode())
     write_marker(folder, listing, done=True)
     return final
 
@@ -149,7 +149,7 @@ def write_marker(folder: RepoFolder, listing: Listing, *, done: bool = False) ->
         "done": done,
         "files": [[file.path, file.blob, file.size_bytes] for file in listing.files],
     }
-    write_whole(marker(folder), json.dumps(document))
+    write_shared(marker(folder), json.dumps(document).encode())
 
 
 def unfinished(folder: RepoFolder) -> Listing | None:
@@ -194,51 +194,24 @@ def size_of(path: Path) -> int | None:
         return None
 
 
-def free_bytes(path: Path) -> int:
-    """What is free on the disk where `path` is or will be."""
-    while not path.exists() and path != path.parent:
-        path = path.parent
-    return shutil.disk_usage(path).free
-
-
-def write_whole(path: Path, text: str) -> None:
-    """A small file that is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        fresh.write_text(text, encoding="utf-8")
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
-
-
 @contextmanager
 def locked(folder: RepoFolder) -> Iterator[bool]:
-    """Whether this process alone may change the repository, for as long as the block runs.
+    """False while another process changes the repository, else this one may until the block ends.
 
-    The kernel takes the lock back from a process that is killed.
+    A volume without locks keeps nobody apart. Raises OSError.
     """
     folder.lock_file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    lock = LockFile(folder.lock_file, mode=0o644)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-            return
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, b"%d" % os.getpid())
-        yield True
+        yield lock.try_take().may_go_on
     finally:
-        os.close(descriptor)
+        lock.release()
 
 
 def lock_holder(folder: RepoFolder) -> str:
     """`process 123`, or empty where the lock does not say."""
-    with suppress(OSError):
-        number = folder.lock_file.read_text("ascii", errors="replace")
-        return f"process {number}" if number.isdigit() else ""
-    return ""
+    number = LockFile(folder.lock_file).holder()
+    return "" if number is None else f"process {number}"
 
 
 def _link(path: Path, blob: Path, seen_from: Path) -> None:
@@ -247,6 +220,4 @@ def _link(path: Path, blob: Path, seen_from: Path) -> None:
     target = os.path.relpath(blob, seen_from.parent)
     if path.is_symlink() and path.readlink() == Path(target):
         return
-    fresh = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}")
-    fresh.symlink_to(target)
-    fresh.replace(path)
+    make_link(path, target)

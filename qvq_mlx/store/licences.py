@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from qvq_mlx.store.layout import write_whole
+from qvq_mlx.system.files import write_private
 
 
 def accepted(file: Path, repo: str, licence: str) -> bool:
@@ -20,7 +20,7 @@ def accepted(file: Path, repo: str, licence: str) -> bool:
 def accept(file: Path, repo: str, licence: str, date: str) -> None:
     """Remember it. Raises OSError."""
     entries = _read(file) | {repo: {"licence": licence, "accepted": date}}
-    write_whole(file, json.dumps(entries, indent=2, ensure_ascii=False) + "\n")
+    write_private(file, (json.dumps(entries, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def _read(file: Path) -> dict[str, object]:

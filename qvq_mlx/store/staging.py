@@ -1,20 +1,22 @@
 """A folder that appears whole or not at all.
 
-Law: the work happens in a hidden sibling (`.NAME.qvq-part`) and is renamed when it is done, so the
-target is never half written. Whatever ends the process, the target stays as it was; what an ended
-process left behind is removed by the next one for the same target. A lock keeps two apart. A
-folder that is replaced is moved aside first, and comes back if the process ends in between.
+Law: the work happens in a hidden sibling (`.NAME.qvq-part/NAME`), which only its owner may enter,
+and is renamed when it is done, so the target is never half written. Whatever ends the process, the
+target stays as it was; what an ended process left behind is removed by the next one for the same
+target. A lock keeps two apart. A folder that is replaced is moved aside first, and comes back if
+the process ends in between.
 """
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from qvq_mlx.core.errors import OutputError, UsageError
+from qvq_mlx.system.files import move
+from qvq_mlx.system.locks import LockFile
 
 
 def check_target(target: Path, source: Path, *, force: bool) -> None:
@@ -39,54 +41,40 @@ def check_target(target: Path, source: Path, *, force: bool) -> None:
         )
 
 
-def free_bytes(target: Path) -> int:
-    """Free space where `target` will lie."""
-    folder = target.absolute().parent
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
-
-
 @contextmanager
 def staged(target: Path) -> Iterator[Path]:
     """An empty folder that becomes `target` when the block ends well. Raises OutputError."""
     target = target.absolute()
-    part, old, lock = (
-        target.with_name(f".{target.name}.qvq-{what}") for what in ("part", "old", "lock")
-    )
+    part, old = (target.with_name(f".{target.name}.qvq-{what}") for what in ("part", "old"))
+    lock = LockFile(target.with_name(f".{target.name}.qvq-lock"))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with lock.open("w") as held:
-            _lock(held.fileno(), target)
+        if not lock.try_take().may_go_on:
+            raise OutputError(f"another qvq writes {target} right now", f"ls -la {target.parent}")
+        try:
+            _clean(target, part, old)
+            part.mkdir(mode=0o700)  # nobody else looks in, or puts anything there
+            whole = part / target.name
+            whole.mkdir()
+            yield whole
+            if target.exists():
+                move(target, old)
+            move(whole, target)
+        finally:
             try:
                 _clean(target, part, old)
-                part.mkdir()
-                yield part
-                if target.exists():
-                    target.rename(old)
-                part.rename(target)
             finally:
-                _clean(target, part, old)
-                lock.unlink(missing_ok=True)
+                lock.release(remove=True)
     except OSError as error:
         raise OutputError(
             f"{target} cannot be written: {error.strerror}", f"ls -ld {target.parent}"
         ) from error
 
 
-def _lock(descriptor: int, target: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise OutputError(
-            f"another qvq writes {target} right now", f"ls -la {target.parent}"
-        ) from None
-
-
 def _clean(target: Path, part: Path, old: Path) -> None:
     """Remove what is unfinished or replaced; bring back what was moved aside for nothing."""
     if old.exists() and not target.exists():
-        old.rename(target)
+        move(old, target)
     for folder in (part, old):
         if folder.exists():
             shutil.rmtree(folder)

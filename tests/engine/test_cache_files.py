@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qvq_mlx.engine.cache_files import KeptFiles, write_whole
+from qvq_mlx.engine.cache_files import KeptFiles
+from qvq_mlx.system.space import Space
 from tests.engine.conftest import ROOT
 
 
@@ -64,7 +65,7 @@ def test_what_is_larger_than_the_cap_is_not_kept_and_costs_nothing(tmp_path: Pat
 
 def test_the_last_tenth_of_the_disk_stays_free(tmp_path: Path) -> None:
     free = 150
-    kept = KeptFiles(tmp_path, 10_000, lambda _: (1000, free))
+    kept = KeptFiles(tmp_path, 10_000, lambda _: Space(1000, free))
     free = 500
     assert put(kept, "a", b"a" * 100)
     free = 150  # 50 of them may be used, and 100 that "a" would give back
@@ -80,7 +81,6 @@ def test_a_disk_that_refuses_is_no_error(tmp_path: Path) -> None:
     assert not put(kept, "a", b"a")
     assert kept.find("a") is None
     assert kept.entries() == kept.clear() == []
-    write_whole(tmp_path / "file" / "x" / "y.json", b"{}")
 
 
 def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:

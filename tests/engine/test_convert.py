@@ -339,7 +339,7 @@ def test_what_cannot_be_converted_is_one_clear_error(
 def test_a_full_disk_is_seen_before_anything_is_written(
     tmp_path: Path, source: Path, world: Callable[..., World], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(staging, "free_bytes", lambda _target: 1000)
+    monkeypatch.setattr(space, "free_bytes", lambda _target: 1000)
     it = world()
     assert it.run("convert", str(source), str(tmp_path / "target")) == 2
     assert "1000 bytes are free" in it.err

@@ -221,7 +221,7 @@ def exported(folder: layout.RepoFolder, target: Path) -> Path:
 
 
 def take(source: Path, cache: Path) -> Listing:
-    *_, last = archive.import_(source, cache, layout.free_bytes)
+    *_, last = archive.import_(source, cache, free_bytes)
     assert isinstance(last, Listing)
     return last
 

@@ -15,7 +15,9 @@ from pathlib import Path
 from qvq_mlx.core.errors import DiskFullError
 from qvq_mlx.store.digests import Digest, blocks, digest_for
 from qvq_mlx.store.download import RemoteFile
-from qvq_mlx.store.layout import RepoFolder, free_bytes
+from qvq_mlx.store.layout import RepoFolder
+from qvq_mlx.system.files import move
+from qvq_mlx.system.space import free_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class PartFile:
         self._file = file
         self._disk = disk
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         self._descriptor = os.open(self._path, flags, 0o666)
         self._digest: Digest = digest_for(file.blob, file.size_bytes)
         self._size_bytes = 0
@@ -81,7 +83,7 @@ class PartFile:
     def finish(self) -> None:
         """It is the blob now; what was damaged under that name is gone."""
         os.fsync(self._descriptor)
-        self._path.replace(self._final)
+        move(self._path, self._final)
 
     def close(self) -> None:
         """Leave the bytes where they are."""
