@@ -24,6 +24,7 @@ from qvq_mlx.engine.recipe import Dtype, Recipe
 from qvq_mlx.families import ModelType, family_named
 from qvq_mlx.store import registry, staging
 from qvq_mlx.store.card_text import card_text
+from qvq_mlx.system import space
 from tests.conftest import EXAMPLES, ROOT, World
 from tools.families import drawn
 from tools.make_checkpoint import Options, make_checkpoint

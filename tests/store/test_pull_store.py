@@ -23,6 +23,7 @@ from qvq_mlx.core.errors import (
 from qvq_mlx.store import archive, garbage, layout, local, registry
 from qvq_mlx.store.download import Damaged, Listing, RemoteFile, Verified
 from qvq_mlx.store.verify import verify
+from qvq_mlx.system.space import free_bytes
 from tests.store.test_store import safetensors
 from tests.support.hub import client
 from tests.support.hub.server import REPO, Fault, Hub, blob_of
