@@ -90,6 +90,7 @@ class FileSink:
             return
         try:
             self._file.commit()
+            self._file = None
         except OSError as error:
             raise self._failed(error) from error
 
