@@ -24,7 +24,8 @@ from qvq_mlx import images
 from qvq_mlx.answer.box import boxed
 from qvq_mlx.answer.canonical import canonical
 from qvq_mlx.core.events import Done, Transcript
-from qvq_mlx.core.plan import Plan
+from qvq_mlx.core.plan import Plan, Resolved
+from qvq_mlx.core.request import Method, Request
 from qvq_mlx.core.setup import Drafting
 from qvq_mlx.core.tokens import Control
 from qvq_mlx.engine import loaded
@@ -38,6 +39,7 @@ from tools.tiny.cases import Case, held_out
 from tools.tiny.replies import TASKS
 
 PLAIN = "full"
+DOUBLE_CHECK = "`--double-check`"
 BUDGETS = (0, 8, 16, 32, 48, 64, 96)
 VOTES = (3, 5)
 
@@ -79,11 +81,17 @@ def ways(plan: Plan) -> Iterator[tuple[str, Plan]]:
     """Every way to ask, by its name in the table; the plain one first."""
     yield PLAIN, plan
     for budget in BUDGETS:
-        yield f"`--budget {budget}`", replace(plan, budget_tokens=budget)
-    warm = replace(plan.sampling, temperature=vote.TEMPERATURE)
+        bounded = replace(plan.resolved, budget_tokens=budget)
+        yield f"`--budget {budget}`", replace(plan, resolved=bounded)
+    sampling = replace(plan.resolved.sampling, temperature=vote.TEMPERATURE)
+    warm = replace(plan, resolved=replace(plan.resolved, sampling=sampling))
     for votes in VOTES:
-        yield f"`--vote {votes}`", replace(plan, votes=votes, sampling=warm)
-    yield "`--verify`", replace(plan, verify=True)
+        yield f"`--vote {votes}`", _by(Method(votes=votes), warm)
+    yield DOUBLE_CHECK, _by(Method(double_check=True), plan)
+
+
+def _by(method: Method, plan: Plan) -> Plan:
+    return replace(plan, request=replace(plan.request, method=method))
 
 
 def asked(session: Session, plan: Plan, truth: str) -> Outcome:
@@ -106,8 +114,9 @@ def plan_of(case: Case) -> Plan:
     case.image.save(file, "PNG")
     file.seek(0)
     picture = images.read("-", card.vision, images.ImageSources(file))[0]
-    question, most = case.question, card.max_tokens
-    return Plan(question, card, folder, (picture,), card.system, card.sampling, most)
+    request = Request(case.question, ("-",), "tiny")
+    resolved = Resolved(card, folder, card.system, card.sampling, card.max_tokens)
+    return Plan(request, resolved, (picture,))
 
 
 def measure(seed: int, count: int) -> dict[str, Row]:
@@ -117,7 +126,7 @@ def measure(seed: int, count: int) -> dict[str, Row]:
     for case in held_out(seed, TASKS, count):
         plain = plan_of(case)
         if session is None:
-            session = cast("Session", loaded(plain.card, plain.folder))
+            session = cast("Session", loaded(plain.resolved.card, plain.resolved.folder))
         for name, plan in ways(plain):
             rows.setdefault(name, Row(name)).outcomes.append(asked(session, plan, case.answer))
     return rows
@@ -147,7 +156,7 @@ def remarks(rows: dict[str, Row]) -> Iterator[str]:
     """What agreement is worth."""
     for votes in VOTES:
         yield from _about_votes(votes, rows[f"`--vote {votes}`"].outcomes)
-    yield from _about_looks(rows["`--verify`"].outcomes)
+    yield from _about_looks(rows[DOUBLE_CHECK].outcomes)
 
 
 def _about_votes(votes: int, outcomes: list[Outcome]) -> Iterator[str]:
@@ -184,7 +193,7 @@ def _about_looks(outcomes: list[Outcome]) -> Iterator[str]:
             f"{word} {counts.get((right, agrees), 0)}"
             for word, agrees in (("agrees", True), ("differs", False), ("undecided", None))
         )
-        yield f"- `--verify`, first answer {'right' if right else 'wrong'}: {said}."
+        yield f"- {DOUBLE_CHECK}, first answer {'right' if right else 'wrong'}: {said}."
     yield (
         f"- `--verify`: the second answers alone are right in {second_right} of {len(outcomes)}; "
         f"{cached / prompt:.0%} of their prompt tokens were kept of the first look."

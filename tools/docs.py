@@ -55,8 +55,8 @@ from qvq_mlx.core.events import (
 from qvq_mlx.core.image_options import Crop, Frames, ImageOptions, Pages
 from qvq_mlx.core.machine import Machine
 from qvq_mlx.core.picture import Picture
-from qvq_mlx.core.plan import Plan
-from qvq_mlx.core.request import Budget, Sampling, SamplingOverrides
+from qvq_mlx.core.plan import Plan, Resolved
+from qvq_mlx.core.request import Budget, Request, Sampling, SamplingOverrides
 from qvq_mlx.core.rounds import Round, Source
 from qvq_mlx.memory.estimate import Estimate, Use
 from qvq_mlx.records import doctor as report
@@ -343,15 +343,8 @@ def _example() -> tuple[records.RequestRecord, list[Event]]:
     """A short run, made up for the page."""
     picture = Picture("shapes.png", 640, 480, 140, 112, 20, "9f86d081" + "0" * 56, b"")
     card = ModelCard(name="qvq-tiny", summary="", family="qwen2_vl", licence="MIT")
-    plan = Plan(
-        question="How many red circles are there?",
-        card=card,
-        folder=ROOT,
-        pictures=(picture,),
-        system=None,
-        sampling=Sampling(),
-        max_tokens=512,
-    )
+    request = Request("How many red circles are there?", ("shapes.png",), "tiny")
+    plan = Plan(request, Resolved(card, ROOT, None, Sampling(), 512), (picture,))
     stats = Stats(63, 20, 28, 20, 8, 0.31, 0.02, 0.03, 0.36, 0.1, 0.14, 9_437_184)
     events: list[Event] = [
         Progress(Stage.LOAD, 0, 6_586_624),

@@ -14,8 +14,9 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from qvq_mlx.batch.items import Item
+from qvq_mlx.batch.keys import key_of, legacy_keys, model_identity
 from qvq_mlx.batch.ledger import Ledger
-from qvq_mlx.batch.record import BatchRecord, Status, answered, failed, key_of
+from qvq_mlx.batch.record import BatchRecord, Status, answered, failed
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import (
     BigModelBusyError,
@@ -32,7 +33,7 @@ from qvq_mlx.images.paths import path_of
 from qvq_mlx.memory.lock import BigModelLock
 from qvq_mlx.records.runs import ResultRecord, request_record, result_record
 from qvq_mlx.run.ask import ask
-from qvq_mlx.run.plan import check_request, make_plan
+from qvq_mlx.run.plan import make_plan, resolve
 from qvq_mlx.run.resident import ResidentModel
 from qvq_mlx.settings.config import Settings, debugging
 
@@ -61,17 +62,24 @@ class Batch:
 
     def __init__(self, request: Request, env: Env, settings: Settings) -> None:
         """Raises a ModelError or UsageError where no item could be asked."""
-        self.model = check_request(request, settings).name
-        self._request = request
+        self._resolved = resolve(request, settings)
+        self.model = self._resolved.card.name
+        self._identity = model_identity(self._resolved)
+        self._request = replace(request, policy=replace(request.policy, save=False))
         self._env = env
         # what an image cost stays in memory while it is asked about: 0.4 GB of a 72B model for
         # every picture of a folder is nothing to write to a disk
-        self._settings = replace(settings, save=False, cache_max_bytes=0)
+        self._settings = replace(settings, cache_max_bytes=0)
 
-    def key_for(self, item: Item) -> str:
-        """By the contents of the item's images, as far as they are files that can be read."""
+    def keys_for(self, item: Item) -> tuple[str, ...]:
+        """The item's key, and then those that earlier versions gave it.
+
+        They come of the contents of the item's images, as far as they are files that can be read.
+        """
         contents = tuple(map(_content, item.images))
-        return key_of(replace(self._request, question=item.question), contents)
+        request = replace(self._request, question=item.question)
+        key = key_of(request, self._resolved, self._identity, contents)
+        return (key, *legacy_keys(request, self._resolved.card, contents))
 
     def ask_all(
         self, items: Sequence[Item], ledger: Ledger, control: Control
@@ -88,8 +96,8 @@ class Batch:
                 if control.stopping:
                     return
                 began = self._env.clock()
-                key = self.key_for(item)
-                if before := ledger.take(key):
+                key, *legacy = self.keys_for(item)
+                if before := ledger.take((key, *legacy)):
                     yield Ended(number, item, before)
                     continue
                 yield Began(number, item)

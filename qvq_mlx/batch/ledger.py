@@ -11,7 +11,7 @@ import json
 import os
 import shlex
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TextIO
@@ -28,8 +28,8 @@ _BEGINNING = b'{"version": '  # of every line
 class Ledger(Protocol):
     """Where the records go."""
 
-    def take(self, key: str) -> Status | None:
-        """How the item with this key ended in an earlier run; None: it has to be asked.
+    def take(self, keys: Sequence[str]) -> Status | None:
+        """How an item with one of `keys` ended in an earlier run; None: it has to be asked.
 
         Each record of an earlier run stands for one item: two copies of a picture are two.
         """
@@ -47,7 +47,7 @@ class StreamLedger:
 
     stream: TextIO | None
 
-    def take(self, key: str) -> Status | None:  # noqa: ARG002
+    def take(self, keys: Sequence[str]) -> Status | None:  # noqa: ARG002
         """There was none."""
         return None
 
@@ -69,9 +69,9 @@ class FileLedger:
     descriptor: int
     _done: dict[str, list[Status]] = field(default_factory=dict)
 
-    def take(self, key: str) -> Status | None:
+    def take(self, keys: Sequence[str]) -> Status | None:
         """As found in the file when it was opened."""
-        ended = self._done.get(key)
+        ended = next((self._done[key] for key in keys if self._done.get(key)), None)
         return ended.pop(0) if ended else None
 
     def write(self, record: BatchRecord) -> None:

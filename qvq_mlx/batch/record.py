@@ -1,17 +1,15 @@
-"""One line of a batch's output, and the key by which a second run knows that it is done."""
+"""One line of a batch's output."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 from qvq_mlx.batch.items import Item
 from qvq_mlx.core.errors import QvqError
 from qvq_mlx.core.events import AnswerSource, Notice, Stats, StopReason, Verification, Vote
 from qvq_mlx.core.remedies import Spelling
-from qvq_mlx.core.request import Request
 from qvq_mlx.records.runs import VERSION, ImageRecord, ResultRecord
 
 
@@ -106,22 +104,3 @@ def failed(key: str, item: Item, model: str, error: QvqError, spelling: Spelling
 def line(record: BatchRecord) -> str:
     """One line of JSON with its newline."""
     return json.dumps(asdict(record), ensure_ascii=False) + "\n"
-
-
-def key_of(request: Request, contents: tuple[str, ...]) -> str:
-    """32 hex digits: the same for the same pictures, question, model and settings.
-
-    `contents` are the sha256 of the images' bytes, or what stands for an image that cannot be
-    read. What never changes the text (drafts, caches, waiting) is left out.
-    """
-    neutral = Request("", (), "")
-    text = replace(
-        request,
-        images=contents,
-        draft=neutral.draft,
-        use_cache=neutral.use_cache,
-        force=neutral.force,
-        wait=neutral.wait,
-    )
-    spelt = json.dumps(asdict(text), sort_keys=True, ensure_ascii=True)
-    return hashlib.sha256(spelt.encode()).hexdigest()[:32]

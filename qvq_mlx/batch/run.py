@@ -141,7 +141,7 @@ def _ledger(env: Env, work: Batch, items: Sequence[Item], target: Target) -> Led
         item = wanted.get(asked_of(record))
         if item is None or not is_error(record):
             return False
-        return target.retry_errors or work.key_for(item) != record["key"]
+        return target.retry_errors or record["key"] not in work.keys_for(item)
 
     return open_ledger(target.file.expanduser(), is_stale)
 

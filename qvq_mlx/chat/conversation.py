@@ -18,7 +18,7 @@ from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.events import Done, Event, Transcript
 from qvq_mlx.core.image_options import Detail
 from qvq_mlx.core.plan import Plan
-from qvq_mlx.core.request import Budget, Request
+from qvq_mlx.core.request import Budget, Origin, Request
 from qvq_mlx.core.rounds import Round, Shown, Source
 from qvq_mlx.render.sink import FileSink
 from qvq_mlx.run.vote import TEMPERATURE
@@ -87,7 +87,7 @@ class Conversation:
     @property
     def budget(self) -> str:
         """In words."""
-        found = self._base.budget
+        found = self._base.limits.budget
         if found is None:
             return "the model's own"
         return "none" if found.tokens is None else f"{found.tokens:,} tokens"
@@ -95,7 +95,7 @@ class Conversation:
     @property
     def detail(self) -> str:
         """As it is typed."""
-        return str(self._base.look_at(0).detail)
+        return str(self._base.options_for(0).detail)
 
     def show(self, name: str, image_sources: images.ImageSources, card: ModelCard) -> None:
         """An image, with the next question. Raises an InputError, or UsageError where `card` is of
@@ -103,14 +103,13 @@ class Conversation:
         """
         if not card.sees:
             raise UsageError(f"{card.name} reads text only", "/model NAME")
-        look = self._base.look_at(0)
+        options = self._base.options_for(0)
         for found in images.expanded(name):
             data = images.bytes_of(found, image_sources)
-            images.pictures_in(
-                found, data, card.vision, image_sources, look
-            )  # better now than later
+            # better now than later
+            images.pictures_in(found, data, card.vision, image_sources, options)
             digest = hashlib.sha256(data).hexdigest()
-            self._shown.append(Shown(Source(found, look, digest, 0), data))
+            self._shown.append(Shown(Source(found, options, digest, 0), data))
 
     def use(self, model: str) -> None:
         """Ask `model` from now on."""
@@ -118,13 +117,15 @@ class Conversation:
 
     def bound(self, budget: Budget) -> None:
         """Let it think so long."""
-        self._base = replace(self._base, budget=budget)
+        self._base = replace(self._base, limits=replace(self._base.limits, budget=budget))
 
     def look(self, detail: Detail | int) -> None:
         """Look at every picture with so much detail."""
-        look = replace(self._base.look_at(0), detail=detail)
-        self._base = replace(self._base, looks=(look,))
-        self._shown = [replace(one, source=replace(one.source, look=look)) for one in self._shown]
+        options = replace(self._base.options_for(0), detail=detail)
+        self._base = replace(self._base, image_options=(options,))
+        self._shown = [
+            replace(one, source=replace(one.source, look=options)) for one in self._shown
+        ]
         self._seen_pictures = 0  # they are read anew, and that is worth a receipt
 
     def request(self, question: str) -> Request:
@@ -173,8 +174,9 @@ class Conversation:
             self._before = self._follows
         new = len(plan.pictures) - sum(past.pictures for past in self._rounds)
         names = [picture.name for picture in plan.pictures][len(plan.pictures) - new :]
-        self._rounds.append(Round(plan.question, answer, new))
-        self._said.append(_Said(plan.question, answer, plan.card.name, tuple(names)))
+        question = plan.request.question
+        self._rounds.append(Round(question, answer, new))
+        self._said.append(_Said(question, answer, plan.resolved.card.name, tuple(names)))
         self._follows = run_id
         self._answered_as = self._base
 
@@ -207,8 +209,10 @@ class Conversation:
             question=question,
             rounds=tuple(self._rounds[:-1] if self._replacing else self._rounds),
             earlier=tuple(self._shown),
-            follows=self._before if self._replacing else self._follows,
-            seen_pictures=self._seen_pictures,
+            origin=Origin(
+                follows=self._before if self._replacing else self._follows,
+                seen_pictures=self._seen_pictures,
+            ),
         )
 
     def _markdown(self) -> Iterator[str]:

@@ -44,6 +44,7 @@ class Talk:
         self._output = output
         self._conversation = Conversation(base)
         self._base = base
+        self._keeps = settings.keeps(base.policy)
         self._loaded = ResidentModel(
             env.load_engine, BigModelLock(settings.cache_folder, env.sleep)
         )
@@ -58,7 +59,7 @@ class Talk:
         """Talk with the line editor, on the terminal."""
         from qvq_mlx.chat.editor import Editor  # not before it is used: prompt_toolkit is slow
 
-        folder = self._settings.history_folder if self._settings.save else None
+        folder = self._settings.history_folder if self._keeps else None
         editor = Editor(self._env, folder, self._models)
         self._say(f"{self._conversation.model} · /help lists the commands, Ctrl-D leaves")
         return self.talk(editor.read)
@@ -108,12 +109,12 @@ class Talk:
 
     def _run_id(self, plan: Plan | None) -> str | None:
         """What the round that has just ended was saved as; None where it was not."""
-        if plan is None or not self._settings.save:
+        if plan is None or not self._keeps:
             return None
         with suppress(InputError):
             latest = history.last(self._settings.history_folder)
             asked = (latest.request.question, latest.request.sources)
-            return latest.id if asked == (plan.question, plan.sources) else None
+            return latest.id if asked == (plan.request.question, plan.sources) else None
         return None
 
     def _obey(self, command: Command) -> None:

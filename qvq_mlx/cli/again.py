@@ -14,7 +14,18 @@ from typing import TYPE_CHECKING
 
 from qvq_mlx.chat.following import shown_of
 from qvq_mlx.core.errors import ImageChangedError, QvqError
-from qvq_mlx.core.request import Output, OutputForm, Request, SamplingOverrides, ThinkingView
+from qvq_mlx.core.request import (
+    Limits,
+    Method,
+    Origin,
+    Output,
+    OutputForm,
+    Policy,
+    PromptOptions,
+    Request,
+    SamplingOverrides,
+    ThinkingView,
+)
 from qvq_mlx.core.rounds import Shown
 from qvq_mlx.records.runs import Json
 
@@ -75,20 +86,19 @@ def _request(run: Run, history_folder: Path, model: str | None, *, changed: bool
         question=then.question,
         images=(),
         model=model or then.model_argument or then.model,
-        # a run of an earlier version does not say what was given: what it used is taken
-        system=given.system if given else (then.system or ""),
-        max_tokens=given.max_tokens if given else then.max_tokens,
-        sampling=given.sampling if given else SamplingOverrides(**asdict(then.sampling)),
-        lang=then.lang,
-        schema=then.schema or "",
-        draft=then.draft,
-        budget=given.budget if given else None,
-        answer_tokens=then.answer_tokens,
-        votes=then.votes,
-        verify=then.verify,
         rounds=then.rounds,
         earlier=shown,
-        follows=then.follows,
+        # a run of an earlier version does not say what was given: what it used is taken
+        prompt=PromptOptions(given.system if given else (then.system or "")),
+        limits=Limits(
+            budget=given.budget if given else None,
+            answer_tokens=then.answer_tokens,
+            max_tokens=given.max_tokens if given else then.max_tokens,
+        ),
+        sampling=given.sampling if given else SamplingOverrides(**asdict(then.sampling)),
+        method=Method(then.votes, then.verify, then.schema or "", then.lang),
+        policy=Policy(draft=then.draft),
+        origin=Origin(follows=then.follows),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,13 +12,22 @@ from qvq_mlx.cli import options
 from qvq_mlx.cli.arguments import sort
 from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.image_names import on_disk
-from qvq_mlx.core.image_options import ImageOptions, Pages, parse_pages
-from qvq_mlx.core.request import Output, OutputForm, Request, SamplingOverrides, ThinkingView
+from qvq_mlx.core.request import (
+    Origin,
+    Output,
+    OutputForm,
+    Policy,
+    PromptOptions,
+    Request,
+    SamplingOverrides,
+    ThinkingView,
+)
 
 if TYPE_CHECKING:
     from qvq_mlx.chat.following import Past
     from qvq_mlx.core.card import ModelCard
     from qvq_mlx.core.env import Env
+    from qvq_mlx.settings.config import Settings
 
 
 # One parameter per option: typer reads the command line off this signature.
@@ -57,6 +65,7 @@ def ask(
     min_p: options.MinP = None,
     seed: options.Seed = None,
     vote: options.Votes = None,
+    double_check: options.DoubleCheck = False,
     verify: options.Verify = False,
     draft: options.Draft = "auto",
     no_cache: options.NoCache = False,
@@ -109,12 +118,10 @@ def ask(
     -c goes on from the last run: its pictures, its model and what was said. Where the first
     argument is the id of a run, it goes on from that one. More images may be added.
     """
+    from qvq_mlx.cli.groups import image_options_of, limits_of, method_of
     from qvq_mlx.cli.piped import asked
-    from qvq_mlx.cli.schema import read_schema
     from qvq_mlx.cli.span import parse_frames
     from qvq_mlx.core.image_options import looks_for
-    from qvq_mlx.guards.budget import parse_budget
-    from qvq_mlx.guards.language import parse_lang
     from qvq_mlx.run.choose import model_for
     from qvq_mlx.run.show import run
     from qvq_mlx.settings import config  # not before: `qvq --help` reads this module
@@ -128,54 +135,47 @@ def ask(
     options.exclude("qvq ask", {"-q": quiet, "-v": verbose})
     if offline or settings.offline:
         env.forbid_network()
-    if no_save:
-        settings = replace(settings, save=False)
-    past: Past | None = None
-    if follow:
-        from qvq_mlx.chat.following import past_of, run_of
-
-        earlier, arguments = run_of(arguments or [], settings.history_folder)
-        past = past_of(earlier, settings.history_folder)
-    images, text = _inputs(arguments or [], image or [], question)
+    past, arguments = _past(arguments or [], settings) if follow else (None, arguments or [])
+    images, text = _inputs(arguments, image or [], question)
     sent = asked(text, env, stdin_is_image="-" in images)
-    plain = ImageOptions(
-        pages=Pages() if page is None else parse_pages(page),
-        background=background,
-        frames=parse_frames(fps, frames, span),
-    )
+    plain = image_options_of(page, background, frames=parse_frames(fps, frames, span))
+    named = model or (past.model if past else None)
     request = Request(
         question=sent.question,
         images=images,
-        model=model_for(
-            env, settings, model or (past.model if past else None), partial(_pull, env)
-        ),
-        system=past.system_for(model) if past and system is None else system,
-        max_tokens=max_tokens,
-        sampling=SamplingOverrides(temperature, top_p, top_k, min_p, seed),
-        lang=parse_lang(lang),
-        schema="" if schema is None else read_schema(schema),
-        draft=draft,
-        use_cache=not no_cache,
-        force=force,
-        wait=not no_wait,
-        budget=None if budget is None else parse_budget(budget),
-        answer_tokens=answer_tokens,
-        votes=vote or 1,
-        verify=verify,
+        model=model_for(env, settings, named, partial(_pull, env)),
+        image_options=looks_for(images, detail or [], crop or [], plain),
         rounds=past.rounds if past else (),
         earlier=past.shown if past else (),
-        follows=past.id if past else None,
-        piped_characters=sent.piped_characters,
-        looks=looks_for(images, detail or [], crop or [], plain),
-        offline=offline,
+        prompt=PromptOptions(past.system_for(model) if past and system is None else system),
+        limits=limits_of(budget, answer_tokens, max_tokens),
+        sampling=SamplingOverrides(temperature, top_p, top_k, min_p, seed),
+        method=method_of(vote, schema, lang, double_check=double_check or verify),
+        policy=Policy(draft, not no_cache, force, not no_wait, offline, not no_save),
+        origin=Origin(past.id if past else None, piped_characters=sent.piped_characters),
     )
-    form = OutputForm.JSON if as_json else OutputForm.JSONL if as_jsonl else OutputForm.TEXT
-    form = OutputForm.BOXES if boxes else form
+    form = _form(as_json=as_json, as_jsonl=as_jsonl, boxes=boxes)
     view = ThinkingView.NONE if no_thinking else thinking
     if view is None and env.stdout.isatty() and form is OutputForm.TEXT and not (file or quiet):
         view = settings.view  # the config file speaks of the screen, not of pipes and files
     output = Output(form, view, boxed, file, verbose, quiet, annotate, show)
     return run(request, output, env, settings)
+
+
+def _form(*, as_json: bool, as_jsonl: bool, boxes: bool) -> OutputForm:
+    if boxes:
+        return OutputForm.BOXES
+    if as_json:
+        return OutputForm.JSON
+    return OutputForm.JSONL if as_jsonl else OutputForm.TEXT
+
+
+def _past(arguments: list[str], settings: Settings) -> tuple[Past, list[str]]:
+    """What `-c` goes on from, and what is left of the arguments. Raises InputError."""
+    from qvq_mlx.chat.following import past_of, run_of
+
+    earlier, rest = run_of(arguments, settings.history_folder)
+    return past_of(earlier, settings.history_folder), rest
 
 
 def _pull(env: Env, card: ModelCard) -> None:

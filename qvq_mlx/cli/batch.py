@@ -9,15 +9,7 @@ import typer
 
 from qvq_mlx.cli import options
 from qvq_mlx.core.errors import UsageError
-from qvq_mlx.core.image_options import (
-    Detail,
-    ImageOptions,
-    Pages,
-    parse_crop,
-    parse_detail,
-    parse_pages,
-)
-from qvq_mlx.core.request import Request, SamplingOverrides
+from qvq_mlx.core.request import Policy, PromptOptions, Request, SamplingOverrides
 
 if TYPE_CHECKING:
     from qvq_mlx.core.env import Env
@@ -84,9 +76,7 @@ def batch(
     from qvq_mlx.batch import Batch
     from qvq_mlx.batch.items import read_items
     from qvq_mlx.batch.run import Target, failure, run, summary
-    from qvq_mlx.cli.schema import read_schema
-    from qvq_mlx.guards.budget import parse_budget
-    from qvq_mlx.guards.language import parse_lang
+    from qvq_mlx.cli.groups import image_options_of, limits_of, method_of
     from qvq_mlx.render.batched import BatchProgress
     from qvq_mlx.run.choose import model_for
     from qvq_mlx.settings import config
@@ -100,29 +90,16 @@ def batch(
     if offline or settings.offline:
         env.forbid_network()
     found = read_items(env, paths or [], questions or [], items)
-    look = ImageOptions(
-        detail=Detail.AUTO if detail is None else parse_detail(detail),
-        crop=None if crop is None else parse_crop(crop),
-        pages=Pages() if page is None else parse_pages(page),
-        background=background,
-    )
     request = Request(
         question="",
         images=(),
         model=model_for(env, settings, model),
-        system=system,
-        max_tokens=max_tokens,
+        image_options=(image_options_of(page, background, detail=detail, crop=crop),),
+        prompt=PromptOptions(system),
+        limits=limits_of(budget, answer_tokens, max_tokens),
         sampling=SamplingOverrides(temperature=temperature, seed=seed),
-        lang=parse_lang(lang),
-        schema="" if schema is None else read_schema(schema),
-        draft=draft,
-        force=force,
-        wait=not no_wait,
-        budget=None if budget is None else parse_budget(budget),
-        answer_tokens=answer_tokens,
-        votes=vote or 1,
-        looks=(look,),
-        offline=offline,
+        method=method_of(vote, schema, lang),
+        policy=Policy(draft=draft, force=force, wait=not no_wait, offline=offline),
     )
     lines = verbose or (file is None and env.stdout.isatty())
     screen = BatchProgress(env, len(found), quiet=quiet, lines=lines)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qvq_mlx.cli import options
 from qvq_mlx.core.errors import UsageError
-from qvq_mlx.core.request import Output, Request
+from qvq_mlx.core.request import Output, Policy, PromptOptions, Request
 
 if TYPE_CHECKING:
     from qvq_mlx.core.env import Env
@@ -39,8 +38,7 @@ def chat(
     answer, Ctrl-D leaves. Every question is saved as a run of its own.
     """
     from qvq_mlx.chat.loop import Talk
-    from qvq_mlx.core.image_options import Detail, ImageOptions, parse_detail
-    from qvq_mlx.guards.budget import parse_budget
+    from qvq_mlx.cli.groups import image_options_of, limits_of
     from qvq_mlx.run.choose import model_for
     from qvq_mlx.settings import config  # not before: `qvq --help` reads this module
 
@@ -50,23 +48,23 @@ def chat(
             "qvq chat needs a terminal on stdin and stdout", 'qvq ask IMAGE "question"'
         )
     settings = config.read(env)
-    if no_save:
-        settings = replace(settings, save=False)
     if offline or settings.offline:
         env.forbid_network()
     base = Request(
         question="",
         images=(),
         model=model_for(env, settings, model),
-        system=system,
-        max_tokens=max_tokens,
-        budget=None if budget is None else parse_budget(budget),
-        draft=draft,
-        use_cache=not no_cache,
-        force=force,
-        wait=not no_wait,
-        looks=(ImageOptions(detail=Detail.AUTO if detail is None else parse_detail(detail)),),
-        offline=offline,
+        image_options=(image_options_of(detail=detail),),
+        prompt=PromptOptions(system),
+        limits=limits_of(budget, max_tokens=max_tokens),
+        policy=Policy(
+            draft=draft,
+            use_cache=not no_cache,
+            force=force,
+            wait=not no_wait,
+            offline=offline,
+            save=not no_save,
+        ),
     )
     output = Output(view=thinking or settings.view, verbose=verbose)
     talk = Talk(env, settings, base, output)

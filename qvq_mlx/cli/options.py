@@ -72,10 +72,14 @@ Votes = Annotated[
         help="Experimental: N samples, and the answer that most of them give.",
     ),
 ]
-Verify = Annotated[
+DoubleCheck = Annotated[
     bool,
-    typer.Option("--verify", help="Experimental: look at the image again and check the answer."),
+    typer.Option(
+        "--double-check", help="Experimental: look at the image again and check the answer."
+    ),
 ]
+Verify = Annotated[bool, typer.Option("--verify", hidden=True)]
+"""The name that `--double-check` had; `qvq verify` is about a model's files."""
 Draft = Annotated[
     str,
     typer.Option(

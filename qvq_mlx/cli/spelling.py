@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from qvq_mlx.core.remedies import Message, Remedy, Settings
 
 _OPTIONS = {
-    Field.DOUBLE_CHECK: "--verify",
+    Field.DOUBLE_CHECK: "--double-check",
     Field.MODEL: "-m",
     Field.OUTPUT: "-o",
     Field.QUESTION: "-Q",

@@ -66,52 +66,101 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class PromptOptions:
+    """What stands in the prompt besides the question. `system` None: the card's; '' sends none."""
+
+    system: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long the model may write. None leaves the card's default.
+
+    `max_tokens` are thinking and answer together. `answer_tokens` may follow once the thinking
+    `budget` is spent.
+    """
+
+    budget: Budget | None = None
+    answer_tokens: int = 1024
+    max_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """How the answer is arrived at, and what it is held to.
+
+    `votes` samples are drawn and put to the vote; `double_check` has the model look at the picture
+    once more. `schema` is the text of a JSON schema, '' for none; `lang` names the language that
+    the answer is held to.
+    """
+
+    votes: int = 1
+    double_check: bool = False
+    schema: str = ""
+    lang: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How the run is carried out on this machine. Law: nothing in here can change the text.
+
+    `draft` is auto, none, lookup, or a draft model's name. `use_cache` False neither reads nor
+    keeps what earlier runs computed. `force` runs what does not fit in memory; `wait` False fails
+    where another process has a big model loaded. `offline` fetches no picture. `save` False keeps
+    nothing in the history, whatever the settings say.
+    """
+
+    draft: str = "auto"
+    use_cache: bool = True
+    force: bool = False
+    wait: bool = True
+    offline: bool = False
+    save: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request comes from, for receipts and the record. Law: it cannot change the text.
+
+    It `follows` the run of that id. The receipts of the first `seen_pictures` were shown before.
+    `piped_characters` of the question's end came through stdin.
+    """
+
+    follows: str | None = None
+    seen_pictures: int = 0
+    piped_characters: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
-    """One question about some images.
+    """One question about some images, as it was asked: no name resolved, no default filled in.
 
     `images` are sources in the order of the prompt: paths, patterns, `-`, `clip`, `screen`, and
-    addresses, which are fetched unless `offline`. `model` is a card's
-    name or alias, a folder, or a repository id. None leaves the card's default. `lang` names
-    the language that the answer is held to; `schema` is the text of a JSON schema. `draft` is auto,
-    none, lookup, or a draft model's name; `use_cache` False neither reads nor keeps what earlier
-    runs computed. `force` runs what does not fit in memory; `wait` False fails where another
-    process has a big model loaded. `answer_tokens` may follow once the budget is spent. `votes` is
-    how many samples are drawn and put to the vote; `verify` looks at the picture once more.
-    `looks` say how the images are read, one after the other. `piped_characters` of the question's
-    end came through stdin.
+    addresses. `image_options` say how they are read, one after the other. `model` is a card's name
+    or alias, a folder, or a repository id.
 
     A follow-up brings along the earlier `rounds`, oldest first, and in `earlier` what they were
-    about; `images` are then those that are new. It `follows` the run of that id. The receipts of
-    the first `seen_pictures` were shown before.
+    about; `images` are then those that are new.
+
+    Law: everything but `policy` and `origin` bears on the text.
     """
 
     question: str
     images: tuple[str, ...]
     model: str
-    system: str | None = None
-    max_tokens: int | None = None
-    sampling: SamplingOverrides = SamplingOverrides()
-    lang: str = "auto"
-    schema: str = ""
-    draft: str = "auto"
-    use_cache: bool = True
-    force: bool = False
-    wait: bool = True
-    budget: Budget | None = None
-    answer_tokens: int = 1024
-    votes: int = 1
-    verify: bool = False
-    looks: tuple[ImageOptions, ...] = (ImageOptions(),)
+    image_options: tuple[ImageOptions, ...] = (ImageOptions(),)
     rounds: tuple[Round, ...] = ()
     earlier: tuple[Shown, ...] = ()
-    follows: str | None = None
-    seen_pictures: int = 0
-    piped_characters: int = 0
-    offline: bool = False
+    prompt: PromptOptions = PromptOptions()
+    limits: Limits = Limits()
+    sampling: SamplingOverrides = SamplingOverrides()
+    method: Method = Method()
+    policy: Policy = Policy()
+    origin: Origin = Origin()
 
-    def look_at(self, index: int) -> ImageOptions:
-        """How image `index` is read; where there are fewer looks than images, the last serves."""
-        return self.looks[min(index, len(self.looks) - 1)]
+    def options_for(self, index: int) -> ImageOptions:
+        """How image `index` is read; where there are fewer options than images, the last serve."""
+        return self.image_options[min(index, len(self.image_options) - 1)]
 
 
 class OutputForm(StrEnum):

@@ -23,7 +23,7 @@ from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ExitCode, QvqError
 from qvq_mlx.core.events import Done, Stats, Transcript
 from qvq_mlx.core.remedies import Spelling
-from qvq_mlx.core.request import Request
+from qvq_mlx.core.request import Policy, Request
 from qvq_mlx.core.tokens import Control
 from qvq_mlx.doctor.verdicts import judged
 from qvq_mlx.doctor.versions import versions
@@ -160,8 +160,9 @@ def _asked(env: Env, settings: Settings) -> tuple[Stats, str | None, str]:
     env = replace(env, stdin=io.TextIOWrapper(io.BytesIO(drawn.shapes())))
     # the shipped cards alone: a broken card of the user's does not keep the model from answering
     shipped = registry.cards_folder()
-    settings = replace(settings, save=False, pace_tokens_per_s=0.0, cards_folder=shipped)
-    request = Request(QUESTION, ("-",), MODEL, draft="none", use_cache=False)
+    settings = replace(settings, pace_tokens_per_s=0.0, cards_folder=shipped)
+    policy = Policy(draft="none", use_cache=False, save=False)
+    request = Request(QUESTION, ("-",), MODEL, policy=policy)
     transcript, done = Transcript(), None
     for event in ask(make_plan(request, env, settings), env, settings, Control()):
         transcript.add(event)

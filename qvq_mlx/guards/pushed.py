@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from qvq_mlx.core.card import Thinking
 from qvq_mlx.core.events import Event, Progress, Stage
 from qvq_mlx.core.tokens import Control, Step
-from qvq_mlx.guards.supervise import Limits, supervise
+from qvq_mlx.guards.supervise import GuardLimits, supervise
 
 _EMPTY = Progress(Stage.VOTE, 0, 0)  # told from others by identity
 
@@ -26,7 +26,7 @@ class PushedRun:
     `control` is what the engine must read for this sample.
     """
 
-    def __init__(self, thinking: Thinking, limits: Limits, control: Control) -> None:
+    def __init__(self, thinking: Thinking, limits: GuardLimits, control: Control) -> None:
         self.control = control
         self.events: list[Event] = []
         self._due: deque[Step] = deque()

@@ -33,7 +33,7 @@ from qvq_mlx.core.events import (
 from qvq_mlx.core.tokens import Control, Finished, Step, Token
 from qvq_mlx.guards.language import Script, scripts
 from qvq_mlx.guards.loop import LoopDetector, Repetition, Severity
-from qvq_mlx.guards.supervise import Limits, Watch
+from qvq_mlx.guards.supervise import GuardLimits, Watch
 
 _OF_THE_TEXT = (
     "repetition",
@@ -74,7 +74,7 @@ def examine(text: str, thinking: Thinking) -> Examined:
     """Split `text` and look for loops."""
     if _is_separated(text, thinking):
         thinking = Thinking()
-    watch = Watch(Control(), Limits(), can_conclude=bool(thinking.closing))
+    watch = Watch(Control(), GuardLimits(), can_conclude=bool(thinking.closing))
     events = watch.events(split(watch.steps(_steps(text, watch, thinking)), thinking))
     transcript, done, notices = _folded(events)
     return Examined(

@@ -52,7 +52,7 @@ _STILL_LOOPING_CHARS = 2_000  # an answer that ends so soon after a finding ends
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class GuardLimits:
     """What a run is held to. `budget_tokens` None: thinking may take as long as it takes.
 
     `scripts` are those that the answer may be written in; None holds it to nothing. `has_schema`:
@@ -66,7 +66,7 @@ class Limits:
 
 
 def supervise(
-    steps: Iterable[Step], thinking: Thinking, control: Control, limits: Limits
+    steps: Iterable[Step], thinking: Thinking, control: Control, limits: GuardLimits
 ) -> Iterator[Event]:
     """The events of a run, kept in bounds."""
     watch = Watch(control, limits, can_conclude=bool(thinking.closing))
@@ -80,7 +80,7 @@ class Watch:
     `answering` is True once an answer has begun.
     """
 
-    def __init__(self, control: Control, limits: Limits, *, can_conclude: bool) -> None:
+    def __init__(self, control: Control, limits: GuardLimits, *, can_conclude: bool) -> None:
         self.loop: Repetition | None = None
         self.stale: Repetition | None = None
         self._control = control

@@ -57,7 +57,7 @@ def check(
     limit = machine.working_set_bytes
     alone = bool(limit) and card.download_bytes > BIG_SHARE * (limit or 0)
     match found.verdict:
-        case Verdict.NO if not request.force:
+        case Verdict.NO if not request.policy.force:
             raise DoesNotFitError(
                 f"{card.name} does not fit: {found.reason}",
                 f"qvq fit {shlex.quote(card.folder or card.name)}",
@@ -90,7 +90,7 @@ def most_image_tokens(
     All of them where that is not known or not checked, and where the model does not fit even
     without a picture: that is for `check` to say.
     """
-    if card.download_bytes < SMALL_BYTES or request.force:
+    if card.download_bytes < SMALL_BYTES or request.policy.force:
         return wanted
     machine = env.machine()
 
@@ -115,15 +115,15 @@ def _estimate(
     """
     use = Use(
         image_tokens=image_tokens,
-        prompt_tokens=prompt_tokens(_text(request), request.system or card.system or ""),
-        budget_tokens=request.max_tokens or card.max_tokens,  # thinking and answer together
+        prompt_tokens=prompt_tokens(_text(request), request.prompt.system or card.system or ""),
+        budget_tokens=request.limits.max_tokens or card.max_tokens,  # thinking and answer together
         answer_tokens=0,
     )
     if draft is not None:
         beside = estimate_for(draft, machine, use).needed_bytes
         card = replace(card, download_bytes=card.download_bytes + beside)
-    if request.votes > 1:
-        more = (request.votes - 1) * (estimate_for(card, machine, use).kv_bytes or 0)
+    if request.method.votes > 1:
+        more = (request.method.votes - 1) * (estimate_for(card, machine, use).kv_bytes or 0)
         card = replace(card, download_bytes=card.download_bytes + more)
     return estimate_for(card, machine, use)
 
@@ -136,8 +136,9 @@ def room_for_rounds_bytes(
     """
     if card.shape is None or not card.shape.context_tokens:
         return None
-    taken = prompt_tokens(request.question, request.system or card.system or "")
-    taken += sum(picture.tokens for picture in pictures) + (request.max_tokens or card.max_tokens)
+    taken = prompt_tokens(request.question, request.prompt.system or card.system or "")
+    taken += sum(picture.tokens for picture in pictures)
+    taken += request.limits.max_tokens or card.max_tokens
     return 2 * (card.shape.context_tokens - taken)
 
 

@@ -242,12 +242,13 @@ def _verification(record: Json) -> Verification:
 
 def request_record(plan: Plan) -> RequestRecord:
     """The head of a run that is about to start."""
-    asked = plan.request
+    request, resolved = plan.request, plan.resolved
+    card, method = resolved.card, request.method
     return RequestRecord(
         version=VERSION,
         type="request",
-        question=plan.question,
-        model=plan.card.name,
+        question=request.question,
+        model=card.name,
         images=tuple(
             ImageRecord(
                 path=picture.name,
@@ -263,23 +264,23 @@ def request_record(plan: Plan) -> RequestRecord:
             )
             for picture in plan.pictures
         ),
-        system=plan.system,
-        max_tokens=plan.max_tokens,
-        sampling=plan.sampling,
+        system=resolved.system,
+        max_tokens=resolved.max_tokens,
+        sampling=resolved.sampling,
         # a card that was made for a folder is called by that folder, and no other name finds it
-        model_argument=plan.card.folder if plan.card.folder.startswith("/") else plan.card.name,
-        budget_tokens=plan.budget_tokens,
-        answer_tokens=plan.answer_tokens,
-        votes=plan.votes,
-        verify=plan.verify,
-        lang=asked.lang if asked else "auto",
-        schema=(asked.schema or None) if asked else None,
-        draft=asked.draft if asked else "auto",
-        given=_given(asked) if asked else None,
+        model_argument=card.folder if card.folder.startswith("/") else card.name,
+        budget_tokens=resolved.budget_tokens,
+        answer_tokens=request.limits.answer_tokens,
+        votes=method.votes,
+        verify=method.double_check,
+        lang=method.lang,
+        schema=method.schema or None,
+        draft=request.policy.draft,
+        given=_given(request),
         sources=plan.sources,
-        rounds=plan.rounds,
-        follows=plan.follows,
-        boxes=plan.card.boxes,
+        rounds=request.rounds,
+        follows=request.origin.follows,
+        boxes=card.boxes,
     )
 
 
@@ -296,8 +297,9 @@ def _video_record(clip: Clip) -> VideoRecord:
     )
 
 
-def _given(asked: Request) -> Given:
-    return Given(asked.system, asked.max_tokens, asked.sampling, asked.budget)
+def _given(request: Request) -> Given:
+    limits = request.limits
+    return Given(request.prompt.system, limits.max_tokens, request.sampling, limits.budget)
 
 
 def pointed_at(request: RequestRecord, answer: str, *, asked: bool) -> tuple[PointedImage, ...]:

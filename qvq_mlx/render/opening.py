@@ -44,11 +44,13 @@ class Opening:
 def opening_of(plan: Plan) -> Opening:
     """The opening of a run that is about to start. Four characters are about a token."""
     image_tokens = sum(picture.tokens for picture in plan.pictures)
+    new = plan.pictures[plan.request.origin.seen_pictures :]
+    characters = len(plan.request.question) + len(plan.resolved.system or "")
     return Opening(
-        receipts=tuple(picture.receipt for picture in plan.pictures[plan.seen_pictures :]),
-        can_conclude=bool(plan.card.thinking.closing),
-        budget_tokens=plan.budget_tokens,
+        receipts=tuple(picture.receipt for picture in new),
+        can_conclude=bool(plan.resolved.card.thinking.closing),
+        budget_tokens=plan.resolved.budget_tokens,
         image_tokens=image_tokens,
-        prompt_tokens=image_tokens + (len(plan.question) + len(plan.system or "")) // 4 + 20,
+        prompt_tokens=image_tokens + characters // 4 + 20,
         rates=plan.rates,
     )

@@ -9,10 +9,9 @@ from qvq_mlx import history
 from qvq_mlx.core.env import Engine, Env
 from qvq_mlx.core.events import AnswerSource, Done, Event, Notice, Stats, StopReason
 from qvq_mlx.core.plan import Plan
-from qvq_mlx.core.setup import Checkpoint
 from qvq_mlx.core.tokens import Control, Generation
 from qvq_mlx.guards.language import Script
-from qvq_mlx.guards.supervise import Limits, supervise
+from qvq_mlx.guards.supervise import GuardLimits, supervise
 from qvq_mlx.history import attachments
 from qvq_mlx.memory.lock import BigModelLock
 from qvq_mlx.records.runs import request_record
@@ -32,8 +31,8 @@ def ask(
     the run.
     """
     events = timed(ended(_events(plan, env, settings, control, loaded), control), env.clock)
-    if settings.save:
-        events = rates.remembered(events, settings.cache_folder, plan.folder, env.clock)
+    if settings.keeps(plan.request.policy):
+        events = rates.remembered(events, settings.cache_folder, plan.resolved.folder, env.clock)
         events = _keeping(events, plan, settings)
         events = history.record(events, request_record(plan), settings.history_folder, env.now())
     return events
@@ -41,24 +40,31 @@ def ask(
 
 def answers(engine: Engine, plan: Plan, control: Control, pace: Pace = iter) -> Iterator[Event]:
     """What a loaded model does with a plan: one run or a vote, and a second look at its answer."""
-    question, rounds = plan.posed(plan.question)
-    prompt = engine.prompt(question, plan.pictures, plan.system, rounds, labelled=plan.labelled)
+    request, resolved = plan.request, plan.resolved
+    question, rounds = plan.posed(request.question)
+    prompt = engine.prompt(question, plan.pictures, resolved.system, rounds, labelled=plan.labelled)
     scripts = (
         frozenset(map(Script, plan.constraint.scripts))
         if plan.constraint and plan.constraint.scripts
         else None
     )
-    has_schema = plan.constraint is not None and bool(plan.constraint.schema)
-    limits = Limits(plan.budget_tokens, plan.answer_tokens, scripts, has_schema)
-    if plan.votes > 1:
+    limits = GuardLimits(
+        resolved.budget_tokens,
+        request.limits.answer_tokens,
+        scripts,
+        has_schema=bool(request.method.schema),
+    )
+    if request.method.votes > 1:
         events = vote.voted(engine, prompt, plan, limits, control, pace)
     else:
         own = Control(control)  # what a guard asks of this run is not asked of a second look
-        closing = plan.card.thinking.closing
-        generation = Generation(plan.sampling, plan.max_tokens, closing, plan.constraint)
+        thinking = resolved.card.thinking
+        generation = Generation(
+            resolved.sampling, resolved.max_tokens, thinking.closing, plan.constraint
+        )
         steps = pace(engine.generate(prompt, generation, own))
-        events = supervise(steps, plan.card.thinking, own, limits)
-    if plan.verify:
+        events = supervise(steps, thinking, own, limits)
+    if request.method.double_check:
         events = double_check.double_checked(events, engine, plan, control, pace)
     return events
 
@@ -83,12 +89,12 @@ def _events(
         env.load_engine, BigModelLock(settings.cache_folder, env.sleep)
     )
     try:
-        if plan.alone and not (yield from holder.turn.take(control, wait=plan.wait)):
+        if plan.alone and not (yield from holder.turn.take(control, wait=plan.request.policy.wait)):
             yield Done(StopReason.INTERRUPT, AnswerSource.NONE, False, False, Stats())
             return
         yield from _answered(plan, env, settings, control, holder)
     finally:
-        holder.settle(Checkpoint(plan.card, plan.folder), alone=plan.alone)
+        holder.settle(plan.resolved.checkpoint, alone=plan.alone)
         if loaded is None:
             holder.close()
 
@@ -96,7 +102,7 @@ def _events(
 def _answered(
     plan: Plan, env: Env, settings: Settings, control: Control, loaded: ResidentModel
 ) -> Iterator[Event]:
-    engine = yield from loaded.load(Checkpoint(plan.card, plan.folder), plan.setup, control)
+    engine = yield from loaded.load(plan.resolved.checkpoint, plan.resolved.setup, control)
     if engine is None:
         yield Done(StopReason.INTERRUPT, AnswerSource.NONE, False, False, Stats())
         return

@@ -30,7 +30,7 @@ from qvq_mlx.core.events import (
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.request import Request
 from qvq_mlx.core.tokens import Control, Generation
-from qvq_mlx.guards.supervise import Limits, supervise
+from qvq_mlx.guards.supervise import GuardLimits, supervise
 from qvq_mlx.run.timing import Pace
 
 THINKING_TOKENS = 512
@@ -40,7 +40,7 @@ _SHOWN_CHARS = 200
 
 def check_possible(request: Request, card: ModelCard) -> None:
     """Raises UsageError where there is no picture to look at."""
-    if request.verify and not card.sees:
+    if request.method.double_check and not card.sees:
         raise UsageError(
             f"--verify looks at the picture again, and {card.name} reads text only",
             f'qvq ask -m {card.name} "question"',
@@ -97,17 +97,20 @@ def _look(
 ) -> Generator[Progress, None, Verification]:
     """Run it; only its length is shown while it runs."""
     yield Progress(Stage.VERIFY, 0, 0)
-    budget = THINKING_TOKENS
-    if plan.budget_tokens is not None:
-        budget = min(budget, plan.budget_tokens)
+    thinking, budget = plan.resolved.card.thinking, THINKING_TOKENS
+    if plan.resolved.budget_tokens is not None:
+        budget = min(budget, plan.resolved.budget_tokens)
     # a model that cannot be told to conclude is held by this alone
-    most = min(plan.max_tokens, budget + plan.answer_tokens)
-    question, rounds = plan.posed(question_about(plan.question, answer))
-    prompt = engine.prompt(question, plan.pictures, plan.system, rounds, labelled=plan.labelled)
-    generation = Generation(plan.sampling, most, plan.card.thinking.closing)
+    most = min(plan.resolved.max_tokens, budget + plan.request.limits.answer_tokens)
+    question, rounds = plan.posed(question_about(plan.request.question, answer))
+    prompt = engine.prompt(
+        question, plan.pictures, plan.resolved.system, rounds, labelled=plan.labelled
+    )
+    generation = Generation(plan.resolved.sampling, most, thinking.closing)
+    limits = GuardLimits(budget, plan.request.limits.answer_tokens)
     steps = pace(engine.generate(prompt, generation, control))
     look, written_tokens = Transcript(), 0
-    for event in supervise(steps, plan.card.thinking, control, Limits(budget, plan.answer_tokens)):
+    for event in supervise(steps, thinking, control, limits):
         look.add(event)
         if isinstance(event, ThinkingDelta | AnswerDelta):
             written_tokens += event.tokens

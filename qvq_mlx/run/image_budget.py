@@ -46,21 +46,21 @@ class FittedImages:
 
 def fit_images(
     card: ModelCard,
-    looks: Sequence[ImageOptions],
+    image_options: Sequence[ImageOptions],
     max_tokens: int | None,
     question_tokens: int,
     read: Reader,
     memory: Memory,
 ) -> FittedImages:
-    """The pictures of as many sources as there are `looks`, read so that all of them fit.
+    """The pictures of as many sources as there are `image_options`, read so that all of them fit.
 
     `max_tokens` is what the user allows the reply. Raises UsageError where they exceed the context,
     DoesNotFitError where they exceed the memory, ImageSizeError for more than MAX_PICTURES, and
     what `read` raises.
     """
     groups: list[tuple[Visual, ...]] = []
-    for index, look in enumerate(looks):
-        groups.append(read(index, look))
+    for index, options in enumerate(image_options):
+        groups.append(read(index, options))
         if sum(map(len, groups)) > MAX_PICTURES:
             raise ImageSizeError(
                 f"{groups[-1][0].name}: is beyond the {MAX_PICTURES} pictures of a question",
@@ -75,18 +75,18 @@ def fit_images(
     bound = "memory" if in_memory < room else "context"
     room = min(room, in_memory)
     fixed = [
-        look.detail is not Detail.AUTO
-        for look, group in zip(looks, groups, strict=True)
+        options.detail is not Detail.AUTO
+        for options, group in zip(image_options, groups, strict=True)
         for _ in group
     ]
     each = share([picture.tokens for picture in pictures], fixed, room)
     if each is None or each < _least(card):
         raise _refused(card, pictures, all(fixed), room, bound)
     groups = [
-        read(index, replace(look, detail=each))
-        if look.detail is Detail.AUTO and any(picture.tokens > each for picture in group)
+        read(index, replace(options, detail=each))
+        if options.detail is Detail.AUTO and any(picture.tokens > each for picture in group)
         else group
-        for index, (look, group) in enumerate(zip(looks, groups, strict=True))
+        for index, (options, group) in enumerate(zip(image_options, groups, strict=True))
     ]
     smaller = _flat(groups)
     if sum(picture.tokens for picture in smaller) > room:  # narrow ones keep a token per side

@@ -30,10 +30,10 @@ from qvq_mlx.run import image_budget
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One source and how it is looked at. `shown`: an earlier question was about it."""
+    """One source and how it is read. `shown`: an earlier question was about it."""
 
     name: str
-    look: ImageOptions
+    options: ImageOptions
     shown: Shown | None = None
 
 
@@ -51,7 +51,7 @@ def subjects_of(request: Request) -> tuple[Subject, ...]:
     """What the request is about, patterns as the files that they stand for. Raises InputError."""
     past = [Subject(shown.source.name, shown.source.look, shown) for shown in request.earlier]
     new = [
-        Subject(name, request.look_at(index))
+        Subject(name, request.options_for(index))
         for index, given in enumerate(request.images)
         for name in images.expanded(given)
     ]
@@ -71,19 +71,20 @@ def load(
     than the context or the memory holds.
     """
     subjects = subjects_of(request)
-    question = admission.prompt_tokens(request.question, request.system or card.system or "")
+    question = admission.prompt_tokens(request.question, request.prompt.system or card.system or "")
 
-    def read(index: int, look: ImageOptions) -> tuple[Visual, ...]:
-        return _read(subjects[index], card.vision, image_sources, look)
+    def read(index: int, options: ImageOptions) -> tuple[Visual, ...]:
+        return _read(subjects[index], card.vision, image_sources, options)
 
     def memory(wanted: int) -> int:
         return admission.most_image_tokens(card, draft, request, wanted, env)
 
-    looks = [subject.look for subject in subjects]
-    found = image_budget.fit_images(card, looks, request.max_tokens, question, read, memory)
+    image_options = [subject.options for subject in subjects]
+    most = request.limits.max_tokens
+    found = image_budget.fit_images(card, image_options, most, question, read, memory)
     new = [visual for group in found.groups[len(request.earlier) :] for visual in group]
     has_clip = any(isinstance(visual, Clip) for visual in new)
-    if not has_clip and any(look.frames != Frames() for look in request.looks):
+    if not has_clip and any(each.frames != Frames() for each in request.image_options):
         raise UsageError(
             (
                 *(Field.FPS, ", ", Field.FRAMES, " and ", Field.SPAN),
@@ -100,13 +101,16 @@ def load(
 
 
 def _read(
-    subject: Subject, limits: VisionLimits, image_sources: images.ImageSources, look: ImageOptions
+    subject: Subject,
+    limits: VisionLimits,
+    image_sources: images.ImageSources,
+    options: ImageOptions,
 ) -> tuple[Visual, ...]:
     shown = subject.shown
     if shown is None:
-        return images.read(subject.name, limits, image_sources, look)
+        return images.read(subject.name, limits, image_sources, options)
     if shown.data is not None:
-        return images.pictures_in(subject.name, shown.data, limits, image_sources, look)
+        return images.pictures_in(subject.name, shown.data, limits, image_sources, options)
     expected, place = shown.source.sha256, shown.source.path or subject.name
     if not images.is_on_disk(place):
         raise ImageChangedError(
@@ -122,14 +126,14 @@ def _read(
             f" (sha256 {expected[:8]}… then, {now[:8]}… now)",
             Ask((operand(path_of(place)),)),
         )
-    return images.pictures_in(subject.name, data, limits, image_sources, look)
+    return images.pictures_in(subject.name, data, limits, image_sources, options)
 
 
 def _source(subject: Subject, group: Sequence[Visual]) -> Source:
     name = images.called(subject.name)
     digest, count = group[0].sha256, len(group)
     place = subject.shown.source.path if subject.shown is not None else None
-    return Source(name, subject.look, digest, count, place or _place(subject.name))
+    return Source(name, subject.options, digest, count, place or _place(subject.name))
 
 
 def _place(source: str) -> str | None:
@@ -162,5 +166,5 @@ def _unread_pages(subjects: Sequence[Subject], groups: Sequence[Sequence[Visual]
     return [
         Notice("pages", f"{first.name}: page {first.page} of {first.pages:,} is read (--page)")
         for subject, (first, *_) in zip(subjects, groups, strict=True)
-        if first.pages > 1 and not subject.look.pages.ranges and subject.shown is None
+        if first.pages > 1 and not subject.options.pages.ranges and subject.shown is None
     ]

@@ -14,7 +14,7 @@ from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ModelError, NoVideoError, UsageError
 from qvq_mlx.core.events import Notice
-from qvq_mlx.core.plan import Plan
+from qvq_mlx.core.plan import Plan, Resolved
 from qvq_mlx.core.remedies import Ask, AskAgain, Field, PullModel, Remedy, Show
 from qvq_mlx.core.request import Request
 from qvq_mlx.core.rounds import RETOLD_BYTES, kept
@@ -31,10 +31,9 @@ from qvq_mlx.store.inventory import is_here
 
 def make_plan(request: Request, env: Env, settings: Settings) -> Plan:
     """Resolve every name and read every image. Raises a QvqError before anything heavy runs."""
-    card, folder = registry.resolve(request.model, settings.hub_cache, settings.cards_folder)
+    resolved = resolve(request, settings)
+    card, setup = resolved.card, resolved.setup
     _check_images(request, card)
-    sampling, notices = vote.sampling_of(request, card)
-    setup = _setup(request, card, settings)
     draft = setup.draft_model.card if setup.draft_model else None
     named = draft if setup.drafting is Drafting.MODEL else None
     try:
@@ -46,58 +45,57 @@ def make_plan(request: Request, env: Env, settings: Settings) -> Plan:
     if draft and setup.drafting is Drafting.AUTO:
         # nobody asked for this one: it comes along only where there is room to spare
         if not admission.leaves_room(card, draft, request, pictures, env):
-            setup = replace(setup, draft_model=None)
+            resolved = replace(resolved, setup=replace(setup, draft_model=None))
         draft = None
     room = admission.check(card, request, pictures, env, draft)
     room_bytes = _room_bytes(request, card, pictures)
     return Plan(
-        question=request.question,
-        card=card,
-        folder=folder,
+        request=request,
+        resolved=resolved,
         pictures=pictures,
-        # an empty --system sends none, where the card has one
-        system=(card.system if request.system is None else request.system) or None,
-        sampling=sampling,
-        max_tokens=request.max_tokens or card.max_tokens,
         constraint=_constraint(request, card),
-        setup=setup,
         notices=(
             *_piped(request),
             *sight.notices,
             *room.notices,
-            *notices,
+            *resolved.notices,
             *_said_of_rounds(request, card, room_bytes),
         ),
         alone=room.alone,
-        wait=request.wait,
-        budget_tokens=_budget_tokens(request, card),
-        answer_tokens=request.answer_tokens,
-        votes=request.votes,
-        verify=request.verify,
-        request=request,
-        rounds=request.rounds,
         room_bytes=room_bytes,
         sources=sight.sources,
         attachments=sight.attachments,
-        follows=request.follows,
-        seen_pictures=request.seen_pictures,
-        rates=rates.known(settings.cache_folder, folder),
+        rates=rates.known(settings.cache_folder, resolved.folder),
     )
 
 
-def check_request(request: Request, settings: Settings) -> ModelCard:
-    """The model's card, once all was checked that needs no picture. Raises what `plan` raises."""
-    card, _ = registry.resolve(request.model, settings.hub_cache, settings.cards_folder)
-    vote.sampling_of(request, card)
-    _setup(request, card, settings)
-    _constraint(request, card)
-    _budget_tokens(request, card)
-    return card
+def resolve(request: Request, settings: Settings) -> Resolved:
+    """What `request` means for its model, whatever its pictures are.
+
+    Raises a ModelError or UsageError where it could not be asked about any picture.
+    """
+    card, folder = registry.resolve(request.model, settings.hub_cache, settings.cards_folder)
+    if request.method.schema and request.method.double_check:
+        text = (Field.SCHEMA, " and ", Field.DOUBLE_CHECK, " exclude each other")
+        raise UsageError(text, Show.ASK_HELP)
+    sampling, notices = vote.sampling_of(request, card)
+    system = request.prompt.system
+    return Resolved(
+        card=card,
+        folder=folder,
+        # an empty --system sends none, where the card has one
+        system=(card.system if system is None else system) or None,
+        sampling=sampling,
+        max_tokens=request.limits.max_tokens or card.max_tokens,
+        budget_tokens=_budget_tokens(request, card),
+        setup=_setup(request, card, settings),
+        notices=notices,
+    )
 
 
 def image_sources_for(request: Request, env: Env, settings: Settings) -> images.ImageSources:
     """Where pictures come from in this run."""
-    offline = Field.OFFLINE if request.offline else settings.offline
+    offline = Field.OFFLINE if request.policy.offline else settings.offline
     return images.ImageSources(env.stdin.buffer, env.environ.get("PATH"), offline)
 
 
@@ -139,7 +137,7 @@ def _said_of_rounds(
 
 def _piped(request: Request) -> tuple[Notice, ...]:
     """The receipt for text that came through stdin."""
-    count = request.piped_characters
+    count = request.origin.piped_characters
     if not count:
         return ()
     role = "are the question" if count == len(request.question) else "follow the question"
@@ -160,21 +158,20 @@ def _check_images(request: Request, card: ModelCard) -> None:
 
 
 def _constraint(request: Request, card: ModelCard) -> AnswerConstraint | None:
-    """What the answer is held to; None for nothing. Raises UsageError."""
-    if request.schema and request.verify:
-        text = (Field.SCHEMA, " and ", Field.DOUBLE_CHECK, " exclude each other")
-        raise UsageError(text, Show.ASK_HELP)
-    scripts = allowed_scripts(request.question, request.lang)
-    if not request.schema and scripts is None:
+    """What the answer is held to; None for nothing."""
+    schema = request.method.schema
+    scripts = allowed_scripts(request.question, request.method.lang)
+    if not schema and scripts is None:
         return None
-    return AnswerConstraint(card.thinking, request.schema, scripts)
+    return AnswerConstraint(card.thinking, schema, scripts)
 
 
 def _budget_tokens(request: Request, card: ModelCard) -> int | None:
     """The thinking that the model may do; None: no bounds. Raises UsageError."""
+    budget = request.limits.budget
     if card.thinking.closing:
-        return card.thinking.budget_tokens if request.budget is None else request.budget.tokens
-    if request.budget is not None and request.budget.tokens is not None:
+        return card.thinking.budget_tokens if budget is None else budget.tokens
+    if budget is not None and budget.tokens is not None:
         raise UsageError(
             (Field.BUDGET, f" bounds the thinking, and {card.name} cannot be told to conclude"),
             Ask(settings=((Field.MODEL, card.name), (Field.BUDGET, "none"))),
@@ -186,11 +183,11 @@ def _setup(request: Request, card: ModelCard, settings: Settings) -> Setup:
     """Who drafts, and what may be kept. Raises a ModelError or UsageError for a draft model that
     the user named; one that only the card names is left out where it does not serve.
     """
-    drafting, name = Drafting.MODEL, request.draft
-    if request.draft in (Drafting.AUTO, Drafting.NONE, Drafting.LOOKUP):
-        drafting = Drafting(request.draft)
+    drafting, name = Drafting.MODEL, request.policy.draft
+    if name in (Drafting.AUTO, Drafting.NONE, Drafting.LOOKUP):
+        drafting = Drafting(name)
         name = card.draft if drafting is Drafting.AUTO else ""
-    if request.votes > 1:
+    if request.method.votes > 1:
         if drafting not in (Drafting.AUTO, Drafting.NONE):
             text = (Field.VOTE, " and ", Field.DRAFT, " exclude each other")
             raise UsageError(text, Show.ASK_HELP)
@@ -205,7 +202,7 @@ def _setup(request: Request, card: ModelCard, settings: Settings) -> Setup:
     return Setup(
         drafting=drafting,
         draft_model=draft_model,
-        cache_folder=settings.cache_folder if request.use_cache else None,
+        cache_folder=settings.cache_folder if request.policy.use_cache else None,
         cache_max_bytes=settings.cache_max_bytes,
     )
 

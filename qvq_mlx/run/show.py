@@ -38,9 +38,9 @@ def run(
 
     `loaded` keeps the model for the next question; `witness` is shown what the screen is.
     """
-    control = Control()
+    control, keeps = Control(), settings.keeps(request.policy)
     renderer = render.renderer(
-        env, output, saved=settings.save, answer_now=control.conclude, stop=control.stop
+        env, output, saved=keeps, answer_now=control.conclude, stop=control.stop
     )
     if witness is not None:
         renderer = Together([witness, renderer])
@@ -48,7 +48,7 @@ def run(
     plan = make_plan(request, env, settings)
     pointed.begin(plan)
     screens = [stream for stream in (env.stdout, env.stderr) if stream.isatty()]
-    can_conclude = bool(screens) and bool(plan.card.thinking.closing)
+    can_conclude = bool(screens) and bool(plan.resolved.card.thinking.closing)
     interrupts = Interrupts(control, can_conclude=can_conclude)
     events = ask(plan, env, settings, control, loaded)
     done: Done | None = None
@@ -71,7 +71,7 @@ def run(
             raise
     assert done is not None, "the stream ended without Done"
     pointed.finish(done)
-    failed = failure(done, plan, interrupts.ended_by, saved=settings.save)
+    failed = failure(done, plan, interrupts.ended_by, saved=keeps)
     if failed is not None:
         raise failed
     return ExitCode.OK

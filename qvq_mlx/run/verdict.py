@@ -26,12 +26,13 @@ def failure(done: Done, plan: Plan, ended_by: int, *, saved: bool) -> QvqError |
             return ending(ended_by, f"stopped after {generated:,} tokens", kept)
         case StopReason.LENGTH:
             return NoAnswerError(
-                f"no final answer within {plan.max_tokens:,} tokens (--max-tokens)", kept
+                f"no final answer within {plan.resolved.max_tokens:,} tokens (--max-tokens)", kept
             )
         case StopReason.BUDGET:
+            answer_tokens = plan.request.limits.answer_tokens
             return NoAnswerError(
-                f"no whole answer within {plan.answer_tokens:,} tokens (--answer-tokens)"
-                f" after {plan.budget_tokens or 0:,} of thinking (--budget)",
+                f"no whole answer within {answer_tokens:,} tokens (--answer-tokens)"
+                f" after {plan.resolved.budget_tokens or 0:,} of thinking (--budget)",
                 kept,
             )
         case StopReason.LOOP:

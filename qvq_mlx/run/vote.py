@@ -35,7 +35,7 @@ from qvq_mlx.core.request import Request, Sampling
 from qvq_mlx.core.setup import Drafting
 from qvq_mlx.core.tokens import Control, Finished, Generation, Prompt, Step, Token
 from qvq_mlx.guards.pushed import PushedRun
-from qvq_mlx.guards.supervise import Limits
+from qvq_mlx.guards.supervise import GuardLimits
 from qvq_mlx.run.timing import Pace
 
 TEMPERATURE = 0.7
@@ -50,7 +50,7 @@ def sampling_of(request: Request, card: ModelCard) -> tuple[Sampling, tuple[Noti
     vote and a drafter.
     """
     found = request.sampling.applied_to(card.sampling)
-    if request.votes == 1:
+    if request.method.votes == 1:
         return found, ()
     if request.sampling.temperature == 0:
         raise UsageError(
@@ -60,16 +60,17 @@ def sampling_of(request: Request, card: ModelCard) -> tuple[Sampling, tuple[Noti
         raise UsageError(
             "--vote and --top-k 1 exclude each other: all samples would be equal", _HELP
         )
-    if request.draft not in (Drafting.AUTO, Drafting.NONE):
+    draft = request.policy.draft
+    if draft not in (Drafting.AUTO, Drafting.NONE):
         raise UsageError(
-            f"--vote and --draft {request.draft} exclude each other: samples that are drawn side"
+            f"--vote and --draft {draft} exclude each other: samples that are drawn side"
             " by side are not drafted for",
             _HELP,
         )
     if found.temperature > 0 and found.top_k != 1:
         return found, ()
     warm = replace(found, temperature=found.temperature or TEMPERATURE, top_k=0)
-    said = f"{request.votes} samples are drawn at temperature {warm.temperature:g} (--temp)"
+    said = f"{request.method.votes} samples are drawn at temperature {warm.temperature:g} (--temp)"
     return warm, (Notice("vote-temperature", said),)
 
 
@@ -77,19 +78,24 @@ def voted(
     engine: Engine,
     prompt: Prompt,
     plan: Plan,
-    limits: Limits,
+    limits: GuardLimits,
     control: Control,
     pace: Pace,
 ) -> Iterator[Event]:
     """The events of one run: progress while the samples are drawn, then what the chosen one wrote,
     the agreement as a notice, and `Done` with the vote.
     """
-    thinking = plan.card.thinking
-    samples = [PushedRun(thinking, limits, Control(control)) for _ in range(plan.votes)]
+    resolved, thinking = plan.resolved, plan.resolved.card.thinking
+    samples = [
+        PushedRun(thinking, limits, Control(control)) for _ in range(plan.request.method.votes)
+    ]
     ways = [
         (
             Generation(
-                _reseeded(plan.sampling, number), plan.max_tokens, thinking.closing, plan.constraint
+                _reseeded(resolved.sampling, number),
+                resolved.max_tokens,
+                thinking.closing,
+                plan.constraint,
             ),
             sample.control,
         )

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ConfigError, UsageError
-from qvq_mlx.core.request import ThinkingView
+from qvq_mlx.core.request import Policy, ThinkingView
 from qvq_mlx.core.sizes import parse_size
 from qvq_mlx.system.files import output_place, write_private
 
@@ -67,6 +67,10 @@ class Settings:
     cache_max_bytes: int
     cards_folder: Path
     offline: str = ""
+
+    def keeps(self, policy: Policy) -> bool:
+        """True if a run under `policy` is saved: neither the user nor the request forbids it."""
+        return self.save and policy.save
 
 
 def read(env: Env) -> Settings:

@@ -9,6 +9,7 @@ hold what it says they hold, and every safetensors file is as long as its own he
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.errors import BrokenModelError, ModelNotOnDiskError
 from qvq_mlx.core.remedies import PullModel, Run, VerifyModel
 from qvq_mlx.store import layout
+from qvq_mlx.store.digests import is_blob
 
 _REQUIRED = ("config.json", "tokenizer.json")
 _INDEX = "model.safetensors.index.json"
@@ -95,6 +97,23 @@ def weight_bytes(folder: Path) -> int:
     """The size of the weight files in `folder`; 0 where there are none."""
     files = (folder / name for name in _weights(folder))
     return sum(path.stat().st_size for path in files if path.is_file())
+
+
+def fingerprint(folder: Path) -> str:
+    """A hash that tells the checkpoint in `folder` from any other, without reading its weights.
+
+    Law: a file of the hub's cache is known by its blob's name, which is the hash of its bytes; any
+    other by its size and the time it was written: whoever rewrites a file changes its time.
+    """
+    digest = hashlib.sha256()
+    for name in (*_REQUIRED, *_weights(folder)):
+        path = folder / name
+        blob = path.readlink().name if path.is_symlink() else ""
+        if not is_blob(blob):
+            status = path.stat()
+            blob = f"{status.st_size} {status.st_mtime_ns}"
+        digest.update(f"{name} {blob}\n".encode())
+    return digest.hexdigest()
 
 
 def _weights(folder: Path) -> tuple[str, ...]:

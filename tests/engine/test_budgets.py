@@ -19,8 +19,8 @@ from qvq_mlx.answer.canonical import canonical
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.events import Done, Event, Notice, Stats, StopReason, checked, fold
 from qvq_mlx.core.picture import Picture
-from qvq_mlx.core.plan import Plan
-from qvq_mlx.core.request import Sampling
+from qvq_mlx.core.plan import Plan, Resolved
+from qvq_mlx.core.request import Method, Request, Sampling
 from qvq_mlx.core.setup import Drafting
 from qvq_mlx.core.tokens import Control
 from qvq_mlx.engine import loaded
@@ -40,7 +40,9 @@ BUDGETS = (0, 1, 2, 5, 17, None)
 def plan(card: ModelCard, folder: Path, picture: Callable[[Path], Picture]) -> Plan:
     golden = goldens()[0]
     pictures = (picture(golden.image),)
-    return Plan(golden.question, card, folder, pictures, card.system, Sampling(), 200)
+    request = Request(golden.question, (golden.image,), card.name)
+    resolved = Resolved(card, folder, card.system, Sampling(), 200)
+    return Plan(request, resolved, pictures)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +77,9 @@ def text(events: list[Event]) -> tuple[str, str, Done, list[Event]]:
 def test_a_budget_gives_the_same_text_with_and_without_drafts(
     drafted: dict[str, Session], plan: Plan, budget: int | None, sampling: Sampling
 ) -> None:
-    bounded = replace(plan, budget_tokens=budget, sampling=sampling)
+    bounded = replace(
+        plan, resolved=replace(plan.resolved, budget_tokens=budget, sampling=sampling)
+    )
     plain, *others = [text(told(session, bounded)) for session in drafted.values()]
     assert others == [plain, plain]
     done = plain[2]
@@ -90,7 +94,7 @@ def test_a_budget_gives_the_same_text_with_and_without_drafts(
 def test_steering_at_any_index_gives_the_same_text(
     drafted: dict[str, Session], plan: Plan, budget: int, name: str
 ) -> None:
-    bounded = replace(plan, budget_tokens=budget)
+    bounded = replace(plan, resolved=replace(plan.resolved, budget_tokens=budget))
     assert text(told(drafted[name], bounded)) == text(told(drafted["none"], bounded))
 
 
@@ -115,7 +119,9 @@ def test_the_program_ends_in_an_answer_or_says_that_there_is_none(
 def test_a_vote_counts_what_single_runs_answer(
     tiny: Session, plan: Plan, budget: int | None
 ) -> None:
-    warm = replace(plan, sampling=Sampling(1.3, seed=4), budget_tokens=budget)
+    warm = replace(
+        plan, resolved=replace(plan.resolved, sampling=Sampling(1.3, seed=4), budget_tokens=budget)
+    )
     singles = []
     for number in range(4):
         one = replace(warm, sampling=replace(warm.sampling, seed=4 + number))
@@ -138,7 +144,9 @@ def test_a_vote_counts_what_single_runs_answer(
 
 def test_a_second_look_reads_the_prefix_that_is_kept(tiny: Session, plan: Plan) -> None:
     cold = Session(Reader(tiny.parts, PrefixCache(None)), Drafts(Drafting.NONE))
-    events = told(cold, replace(plan, verify=True))
+    events = told(
+        cold, replace(plan, request=replace(plan.request, method=Method(double_check=True)))
+    )
     done = events[-1]
     assert isinstance(done, Done)
     assert done.stats.cached_tokens == 0

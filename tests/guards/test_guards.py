@@ -27,7 +27,7 @@ from qvq_mlx.core.tokens import Control, Finished, Step, Token
 from qvq_mlx.guards.budget import parse_budget
 from qvq_mlx.guards.language import Script, allowed_scripts, parse_lang, scripts, strays
 from qvq_mlx.guards.pushed import PushedRun
-from qvq_mlx.guards.supervise import LONGEST_REPETITION_CHARS, Limits, supervise
+from qvq_mlx.guards.supervise import LONGEST_REPETITION_CHARS, GuardLimits, supervise
 from tests.support.spelling import telling
 
 MARKER = Thinking(
@@ -78,7 +78,7 @@ def engine(
 
 def run(
     words: Sequence[str],
-    limits: Limits,
+    limits: GuardLimits,
     thinking: Thinking = MARKER,
     after: Sequence[str] = ("\\boxed{2}",),
     block: int = 1,
@@ -98,7 +98,7 @@ def codes(events: Sequence[Event]) -> list[str]:
 @pytest.mark.parametrize("block", [1, 2, 3, 7])
 @pytest.mark.parametrize("budget", [0, 1, 2, 17, 100])
 def test_a_budget_forces_the_answer_after_exactly_that_many_tokens(budget: int, block: int) -> None:
-    events, done = run(WORDS, Limits(budget), block=block)
+    events, done = run(WORDS, GuardLimits(budget), block=block)
     transcript = fold(events)
     assert transcript.thinking.split() == [word.strip() for word in WORDS[:budget]]
     assert transcript.answer == "\\boxed{2}"
@@ -109,21 +109,21 @@ def test_a_budget_forces_the_answer_after_exactly_that_many_tokens(budget: int, 
 
 def test_tokens_that_the_split_holds_back_count() -> None:
     words = ["So\n", "**", "Final ", "hour", "** ", "and ", "more "]
-    events, _ = run(words, Limits(3))
+    events, _ = run(words, GuardLimits(3))
     assert fold(events).thinking == "So"
 
 
 def test_a_budget_that_is_not_reached_does_nothing() -> None:
     words = ["I ", "see.\n", "**Final Answer**\n", *WORDS]
-    events, done = run(words, Limits(3))
+    events, done = run(words, GuardLimits(3))
     assert done.stop_reason is StopReason.BUDGET  # the marker was the third token
-    events, done = run(words, Limits(4))
+    events, done = run(words, GuardLimits(4))
     assert (done.stop_reason, done.concluded, codes(events)) == (StopReason.END, False, [])
     assert fold(events).answer.startswith("w0 w1")
 
 
 def test_an_answer_that_outgrows_its_tokens_is_stopped_and_is_no_whole_answer() -> None:
-    events, done = run(WORDS, Limits(5, answer_tokens=10), after=WORDS)
+    events, done = run(WORDS, GuardLimits(5, answer_tokens=10), after=WORDS)
     assert fold(events).answer.split() == [word.strip() for word in WORDS[:10]]
     assert (done.stop_reason, done.complete) == (StopReason.BUDGET, False)
     assert codes(events) == ["budget", "answer-tokens"]
@@ -131,17 +131,17 @@ def test_an_answer_that_outgrows_its_tokens_is_stopped_and_is_no_whole_answer() 
 
 def test_an_answer_that_is_boxed_when_its_tokens_are_spent_is_whole() -> None:
     after = ["\\boxed{2}\n", *WORDS]
-    events, done = run(WORDS, Limits(5, answer_tokens=4), after=after)
+    events, done = run(WORDS, GuardLimits(5, answer_tokens=4), after=after)
     assert (fold(events).answer, done.complete) == ("\\boxed{2}", True)
 
 
 def test_a_model_without_closing_text_has_no_budget() -> None:
-    events, done = run(WORDS, Limits(5), MUTE)
+    events, done = run(WORDS, GuardLimits(5), MUTE)
     assert (done.stop_reason, codes(events)) == (StopReason.END, [])
 
 
 def test_the_first_loop_asks_for_the_answer() -> None:
-    events, done = run(["So ", *LOOPING], Limits())
+    events, done = run(["So ", *LOOPING], GuardLimits())
     assert codes(events) == ["repetition", "loop"]
     assert fold(events).answer == "\\boxed{2}"
     assert (done.stop_reason, done.complete) == (StopReason.LOOP, True)
@@ -149,13 +149,13 @@ def test_the_first_loop_asks_for_the_answer() -> None:
 
 
 def test_the_second_loop_stops_with_what_there_is() -> None:
-    events, done = run(LOOPING, Limits(), after=LOOPING)
+    events, done = run(LOOPING, GuardLimits(), after=LOOPING)
     assert codes(events) == ["repetition", "loop", "loop-stop"]
     assert (done.stop_reason, done.complete) == (StopReason.LOOP, False)
 
 
 def test_repetition_in_an_answer_may_be_the_pictures_own() -> None:
-    events, done = run(["<think>", "Hm.", "</think>", *LOOPING], Limits(), TAG)
+    events, done = run(["<think>", "Hm.", "</think>", *LOOPING], GuardLimits(), TAG)
     assert codes(events) == []
     assert (done.stop_reason, done.complete) == (StopReason.END, True)
 
@@ -163,30 +163,30 @@ def test_repetition_in_an_answer_may_be_the_pictures_own() -> None:
 def test_an_answer_that_the_length_ends_within_a_loop_says_so() -> None:
     steps = [Token(0, word) for word in ["<think>", "Hm.", "</think>", *LOOPING]]
     end = Finished(StopReason.LENGTH, "", 0, 0, 0, False)
-    events = list(supervise([*steps, end], TAG, Control(), Limits()))
+    events = list(supervise([*steps, end], TAG, Control(), GuardLimits()))
     assert codes(events) == ["loop-stop"]
     assert events[-1].stop_reason is StopReason.LOOP
 
 
 def test_an_answer_longer_than_any_pictures_repetition_is_stopped_unless_a_schema_asks() -> None:
     words = ["<think>", "Hm.", "</think>", *(["The lamp is on. "] * 2000)]
-    events, done = run(words, Limits(), TAG)
+    events, done = run(words, GuardLimits(), TAG)
     assert (codes(events), done.stop_reason) == (["loop-stop"], StopReason.LOOP)
     assert LONGEST_REPETITION_CHARS <= len(fold(events).answer) < LONGEST_REPETITION_CHARS + 3000
-    events, done = run(words, Limits(has_schema=True), TAG)
+    events, done = run(words, GuardLimits(has_schema=True), TAG)
     assert (codes(events), done.stop_reason) == ([], StopReason.END)
 
 
 def test_an_answer_that_was_whole_before_the_loop_stands() -> None:
     words = ["So.\n", "**Final Answer**\n", "\\boxed{7}\n", *LOOPING]
-    events, done = run(words, Limits())
+    events, done = run(words, GuardLimits())
     assert (fold(events).answer, done.complete) == ("\\boxed{7}", True)
     assert (done.stop_reason, done.answer_source) == (StopReason.LOOP, AnswerSource.MARKER)
 
 
 def test_the_same_boxed_answer_twice_is_a_loop_and_stands() -> None:
     block = ["**Final Answer**\n", "\\boxed{7}\n", "\n"]
-    events, done = run(["So.\n", *block * 9], Limits())
+    events, done = run(["So.\n", *block * 9], GuardLimits())
     assert (fold(events).answer, done.complete) == ("\\boxed{7}", True)
     assert done.stop_reason is StopReason.LOOP
     assert done.stats.generated_tokens <= 1 + 6
@@ -196,7 +196,7 @@ def test_a_users_wish_to_conclude_is_not_a_guards() -> None:
     control = Control()
     control.conclude()
     steps = engine(WORDS, control, MARKER)
-    events = list(supervise(steps, MARKER, control, Limits(5)))
+    events = list(supervise(steps, MARKER, control, GuardLimits(5)))
     done = events[-1]
     assert isinstance(done, Done)
     assert (done.stop_reason, done.concluded, codes(events)) == (StopReason.END, True, [])
@@ -234,7 +234,7 @@ def test_guards_that_do_not_act_pass_the_same_stream(
     words: list[str], thinking: Thinking, reason: StopReason
 ) -> None:
     steps = [*(Token(0, word) for word in words), Finished(reason, "", 0, 0, 0, False)]
-    guarded = list(checked(supervise(steps, thinking, Control(), Limits(10_000))))
+    guarded = list(checked(supervise(steps, thinking, Control(), GuardLimits(10_000))))
     if not codes(guarded):
         assert guarded == list(split(steps, thinking))
 
@@ -248,7 +248,7 @@ def test_guards_that_do_not_act_pass_the_same_stream(
 def test_a_run_that_is_fed_equals_one_that_pulls(
     words: list[str], thinking: Thinking, budget: int, answer_tokens: int
 ) -> None:
-    limits = Limits(budget, answer_tokens)
+    limits = GuardLimits(budget, answer_tokens)
     pulled, _ = run(words, limits, thinking, after=words)
     pushed = PushedRun(thinking, limits, Control())
     for step in engine(words, pushed.control, thinking, words):
@@ -265,7 +265,7 @@ def test_a_run_that_is_fed_equals_one_that_pulls(
 def test_whatever_happens_there_is_one_done(
     words: list[str], budget: int, answer_tokens: int, block: int
 ) -> None:
-    events, done = run(words, Limits(budget, answer_tokens), after=words, block=block)
+    events, done = run(words, GuardLimits(budget, answer_tokens), after=words, block=block)
     assert sum(isinstance(event, Done) for event in events) == 1
     tokens = sum(e.tokens for e in events if isinstance(e, ThinkingDelta | AnswerDelta))
     assert tokens <= done.stats.generated_tokens
@@ -327,7 +327,7 @@ def test_lang_takes_codes_with_a_region_and_refuses_others() -> None:
 def test_thinking_in_another_script_is_a_notice_and_nothing_is_dropped() -> None:
     words = ["I count 红色的圆圈 there.\n", "**Final Answer**\n", "Three."]
     control = Control()
-    limits = Limits(scripts=allowed_scripts("How many circles?"))
+    limits = GuardLimits(scripts=allowed_scripts("How many circles?"))
     events = list(supervise(engine(words, control, MARKER), MARKER, control, limits))
     assert codes(events) == ["language-thinking"]
     assert "红色的圆圈" in fold(events).thinking
@@ -335,6 +335,6 @@ def test_thinking_in_another_script_is_a_notice_and_nothing_is_dropped() -> None
 
 def test_an_answer_in_another_script_is_a_notice() -> None:
     control = Control()
-    limits = Limits(scripts=allowed_scripts("How many circles?"))
+    limits = GuardLimits(scripts=allowed_scripts("How many circles?"))
     events = list(supervise(engine(["一共有三个圆。"], control, MARKER), MARKER, control, limits))
     assert codes(events) == ["language-answer"]

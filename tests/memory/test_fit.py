@@ -15,7 +15,7 @@ from PIL import Image
 from qvq_mlx.core.errors import DoesNotFitError, ExitCode
 from qvq_mlx.core.machine import Machine
 from qvq_mlx.core.picture import Picture
-from qvq_mlx.core.request import Request
+from qvq_mlx.core.request import Method, Request
 from qvq_mlx.memory import admission
 from qvq_mlx.memory.choice import best, instead, may_be_default
 from qvq_mlx.memory.estimate import (
@@ -233,7 +233,7 @@ def test_every_sample_of_a_vote_has_a_kv_cache_of_its_own(world: Build) -> None:
         # a Mac on which the model just does not fit tells its needs
         env = replace(world([]).env, machine=lambda: replace(Machine(), working_set_bytes=GIB))
         with pytest.raises(DoesNotFitError) as refused:
-            admission.check(model, replace(request, votes=votes), pictures, env)
+            admission.check(model, replace(request, method=Method(votes=votes)), pictures, env)
         needed[votes] = float(refused.value.message.split(": ")[1].split(" GiB")[0])
     kv_gib = kv_bytes_per_token(model.shape) * 9728 / GIB  # 8,192 + 1,271 and the prompt, rounded
     assert needed[2] - needed[1] == pytest.approx(kv_gib, abs=0.11)

@@ -29,8 +29,8 @@ from qvq_mlx.core.events import (
     ThinkingDelta,
 )
 from qvq_mlx.core.picture import Picture
-from qvq_mlx.core.plan import Plan
-from qvq_mlx.core.request import Output, Sampling
+from qvq_mlx.core.plan import Plan, Resolved
+from qvq_mlx.core.request import Output, Request, Sampling
 
 DEFAULT = Output()
 
@@ -162,7 +162,8 @@ def _no_engine(*_: object) -> object:
 def plan(*names: str) -> Plan:
     pictures = tuple(Picture(name, 5712, 4284, 1148, 868, 1271, "ab" * 32, b"") for name in names)
     card = ModelCard("qvq-test", "a test", "qwen2_vl", "MIT")
-    return Plan("What?", card, Path("/models"), pictures, None, Sampling(), 512)
+    resolved = Resolved(card, Path("/models"), None, Sampling(), 512)
+    return Plan(Request("What?", names, card.name), resolved, pictures)
 
 
 PLAN = plan("cat.heic")

@@ -16,7 +16,7 @@ from qvq_mlx.core.errors import DoesNotFitError, ExitCode, UsageError
 from qvq_mlx.core.image_options import Detail, ImageOptions
 from qvq_mlx.core.machine import Machine
 from qvq_mlx.core.picture import Picture
-from qvq_mlx.core.request import Request
+from qvq_mlx.core.request import Limits, Policy, Request
 from qvq_mlx.images.detail import limited
 from qvq_mlx.memory import admission
 from qvq_mlx.memory.estimate import Verdict, estimate, prefill_s
@@ -55,8 +55,10 @@ def shared(
         name = request.images[index]
         return (Picture(name, width, height, to_width, to_height, tokens, "", b""),)
 
-    looks = [request.look_at(index) for index in range(len(request.images))]
-    return image_budget.fit_images(model, looks, request.max_tokens, 100, read, memory), asked
+    looks = [request.options_for(index) for index in range(len(request.images))]
+    return image_budget.fit_images(
+        model, looks, request.limits.max_tokens, 100, read, memory
+    ), asked
 
 
 def test_what_fits_is_left_alone() -> None:
@@ -68,7 +70,7 @@ def test_what_fits_is_left_alone() -> None:
 
 def test_auto_shares_the_context_and_says_so() -> None:
     sources = (*(PHOTO_PX,) * 30, "640x640")
-    found, _ = shared(card(), Request("?", sources, "", max_tokens=2000))
+    found, _ = shared(card(), Request("?", sources, "", limits=Limits(max_tokens=2000)))
     room = 32768 - 2000 - 100 - 31 * image_budget.PICTURE_TOKENS
     total = sum(picture.tokens for picture in found.pictures)
     assert 0.93 * room < total <= room
@@ -79,7 +81,9 @@ def test_auto_shares_the_context_and_says_so() -> None:
     )
     # as if each had been asked for at that size: nothing is resized twice
     each = int(found.notices[0].text.split("shown at ")[1].split(" ")[0].replace(",", ""))
-    alone, _ = shared(card(), Request("?", sources[:1], "", looks=(ImageOptions(detail=each),)))
+    alone, _ = shared(
+        card(), Request("?", sources[:1], "", image_options=(ImageOptions(detail=each),))
+    )
     assert alone.pictures[0] == found.pictures[0]
 
 
@@ -87,23 +91,30 @@ def test_a_detail_that_was_given_is_kept_or_refused() -> None:
     sources = ("2500x2300",) * 2
     looks = (ImageOptions(detail=5000), ImageOptions())
     found, asked = shared(
-        card(context=8192), Request("?", sources, "", max_tokens=100, looks=looks)
+        card(context=8192),
+        Request("?", sources, "", limits=Limits(max_tokens=100), image_options=looks),
     )
     assert found.notices == ()
     found, asked = shared(
-        card(context=6000), Request("?", sources, "", max_tokens=100, looks=looks)
+        card(context=6000),
+        Request("?", sources, "", limits=Limits(max_tokens=100), image_options=looks),
     )
     assert found.pictures[0].tokens > 4800
     assert 700 < found.pictures[1].tokens < 1200
     assert [index for index, _ in asked] == [0, 1, 1]
     with pytest.raises(UsageError, match="image tokens, and .* fit the context") as caught:
-        shared(card(context=4096), Request("?", sources, "", max_tokens=100, looks=looks[:1]))
+        shared(
+            card(context=4096),
+            Request("?", sources, "", limits=Limits(max_tokens=100), image_options=looks[:1]),
+        )
     assert hint_of(caught.value) == 'qvq ask --detail auto IMAGE "question"'
 
 
 def test_too_many_pictures_are_refused_with_the_number_that_fits() -> None:
     with pytest.raises(UsageError) as caught:
-        shared(card(context=4096), Request("?", (PHOTO_PX,) * 30, "", max_tokens=512))
+        shared(
+            card(context=4096), Request("?", (PHOTO_PX,) * 30, "", limits=Limits(max_tokens=512))
+        )
     assert "30 pictures take 37,620 image tokens, and 3,244 fit the context" in caught.value.message
     assert caught.value.message.endswith("that is 12 at --detail low")
 
@@ -115,13 +126,13 @@ def test_memory_shrinks_auto_and_refuses_the_rest() -> None:
     assert "do not fit the memory, 900 do; each is shown at 450" in found.notices[0].text
     looks = (ImageOptions(detail=Detail.HIGH),)
     with pytest.raises(DoesNotFitError, match="image tokens, and 900 fit the memory") as caught:
-        shared(card(), Request("?", sources, "", looks=looks), memory=lambda wanted: 900)
+        shared(card(), Request("?", sources, "", image_options=looks), memory=lambda wanted: 900)
     assert caught.value.exit_code is ExitCode.NO_MEMORY
 
 
 def test_the_most_tokens_that_memory_has_room_for(world: Build) -> None:
     model = card("qvq-72b-preview")
-    request = Request("?", (), "", max_tokens=4096)
+    request = Request("?", (), "", limits=Limits(max_tokens=4096))
 
     def env(working_set: int):
         machine = Machine(working_set_bytes=working_set)
@@ -139,7 +150,7 @@ def test_the_most_tokens_that_memory_has_room_for(world: Build) -> None:
         assert verdict(most + 1, working_set) is Verdict.NO
     # what does not fit at all, is forced or unknown is not shrunk
     assert admission.most_image_tokens(model, None, request, 99, env(10 * GIB)) == 99
-    forced = replace(request, force=True)
+    forced = replace(request, policy=Policy(force=True))
     assert admission.most_image_tokens(model, None, forced, 40_000, env(43 * GIB)) == 40_000
     small = registry.find("tiny")
     assert admission.most_image_tokens(small, None, request, 40_000, env(1)) == 40_000

@@ -9,7 +9,7 @@ import pytest
 
 from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.events import StopReason
-from qvq_mlx.core.request import Request
+from qvq_mlx.core.request import Method, Request
 from qvq_mlx.core.tokens import Control
 from qvq_mlx.run.double_check import check_possible, question_about
 from qvq_mlx.run.vote import count, said_of
@@ -270,7 +270,7 @@ def test_an_answer_that_was_asked_for_early_is_not_looked_at(world: Build) -> No
 def test_a_model_that_reads_text_only_cannot_verify() -> None:
     card = registry.find("qwq-32b")
     with pytest.raises(UsageError, check=telling("--verify")):
-        check_possible(Request("How many?", (), card.name, verify=True), card)
+        check_possible(Request("How many?", (), card.name, method=Method(double_check=True)), card)
     check_possible(Request("How many?", (), card.name), card)
 
 

@@ -1,0 +1,52 @@
+"""What a person typed, as the groups of a `Request`: each option is read in one place."""
+
+from __future__ import annotations
+
+from qvq_mlx.cli.schema import read_schema
+from qvq_mlx.core.image_options import (
+    Detail,
+    Frames,
+    ImageOptions,
+    Pages,
+    parse_crop,
+    parse_detail,
+    parse_pages,
+)
+from qvq_mlx.core.request import Limits, Method
+from qvq_mlx.guards.budget import parse_budget
+from qvq_mlx.guards.language import parse_lang
+
+_ALL_FRAMES = Frames()
+
+
+def limits_of(
+    budget: str | None, answer_tokens: int = Limits().answer_tokens, max_tokens: int | None = None
+) -> Limits:
+    """`--budget`, `--answer-tokens` and `--max-tokens`. Raises UsageError."""
+    return Limits(None if budget is None else parse_budget(budget), answer_tokens, max_tokens)
+
+
+def method_of(
+    vote: int | None, schema: str | None, lang: str, *, double_check: bool = False
+) -> Method:
+    """`--vote`, `--double-check`, `--schema` and `--lang`. Raises UsageError."""
+    text = "" if schema is None else read_schema(schema)
+    return Method(vote or 1, double_check, text, parse_lang(lang))
+
+
+def image_options_of(
+    page: str | None = None,
+    background: str = "white",
+    *,
+    detail: str | None = None,
+    crop: str | None = None,
+    frames: Frames = _ALL_FRAMES,
+) -> ImageOptions:
+    """How every image is read. Raises UsageError."""
+    return ImageOptions(
+        detail=Detail.AUTO if detail is None else parse_detail(detail),
+        crop=None if crop is None else parse_crop(crop),
+        pages=Pages() if page is None else parse_pages(page),
+        background=background,
+        frames=frames,
+    )
