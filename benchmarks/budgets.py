@@ -195,7 +195,8 @@ def _about_looks(outcomes: list[Outcome]) -> Iterator[str]:
         )
         yield f"- {DOUBLE_CHECK}, first answer {'right' if right else 'wrong'}: {said}."
     yield (
-        f"- `--verify`: the second answers alone are right in {second_right} of {len(outcomes)}; "
+        f"- {DOUBLE_CHECK}: the second answers alone are right in {second_right} of"
+        f" {len(outcomes)}; "
         f"{cached / prompt:.0%} of their prompt tokens were kept of the first look."
     )
 

@@ -1,4 +1,4 @@
-"""`--verify` (experimental): the model looks at the picture again and checks its answer.
+"""`--double-check` (experimental): the model looks at the picture again and checks its answer.
 
 Law: the second look is a run of its own over the same pictures, so its prompt begins with the
 prefix that the first one left in memory; it is short, and it changes nothing: the first answer
@@ -42,7 +42,7 @@ def check_possible(request: Request, card: ModelCard) -> None:
     """Raises UsageError where there is no picture to look at."""
     if request.method.double_check and not card.sees:
         raise UsageError(
-            f"--verify looks at the picture again, and {card.name} reads text only",
+            f"--double-check looks at the picture again, and {card.name} reads text only",
             f'qvq ask -m {card.name} "question"',
         )
 

@@ -53,12 +53,12 @@ SCRIPTED = {
     "loop": (["So it goes round. "] * 400, (), 0),  # steered into an answer
     "budget": (["so "] * 30, ("--budget", "5"), 0),
     "vote": (["a", "\n\n", MARK, "\n\n", "\\boxed{2}"], ("--vote", "3"), 0),
-    "verify": (["a", "\n\n", MARK, "\n\n", "\\boxed{2}"], ("--verify",), 0),
+    "verify": (["a", "\n\n", MARK, "\n\n", "\\boxed{2}"], ("--double-check",), 0),
 }
 REAL = {
     "real": ((), 0),
     "real vote": (("--vote", "3"), 0),
-    "real verify": (("--verify",), 0),
+    "real verify": (("--double-check",), 0),
     "real schema": (("--schema", '{"enum": [1, 2, 3]}', "--budget", "9"), 0),
     "real schema not met": (("--schema", '{"type": "object"}', "--max-tokens", "9"), 7),
     "real drafted": (("--draft", "lookup"), 0),

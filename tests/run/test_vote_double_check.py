@@ -1,4 +1,4 @@
-"""`--vote` and `--verify` in `qvq ask`: what is printed, what is recorded, and the exit code."""
+"""`--vote` and `--double-check` in `qvq ask`: what is printed and recorded, and the exit code."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def test_progress_comes_while_the_samples_run(world: Build) -> None:
     assert kinds.index("thinking") > max(i for i, k in enumerate(kinds) if k == "progress")
 
 
-# --- --verify ---
+# --- --double-check ---
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_a_second_look_is_told_and_changes_nothing(
 ) -> None:
     scripted = engine("3", second)
     w = world(engine=scripted)
-    assert w.run(*ASK, "--verify", "--json", "--budget", "none") == 0
+    assert w.run(*ASK, "--double-check", "--json", "--budget", "none") == 0
     document = json.loads(w.out)
     assert document["answer"] == "\\boxed{3}"
     assert [notice["text"] for notice in document["notices"]] == [said]
@@ -217,26 +217,26 @@ def test_a_second_look_is_told_and_changes_nothing(
 
 def test_a_pipe_gets_the_first_answer_alone(world: Build) -> None:
     w = world(engine=engine("3", "4"))
-    assert w.run(*ASK, "--verify") == 0
+    assert w.run(*ASK, "--double-check") == 0
     assert (w.out, w.err) == ("\\boxed{3}\n", "")
 
 
 def test_a_terminal_shows_both(world: Build) -> None:
     w = world(engine=engine("3", "4"), tty=True, err_tty=True)
-    assert w.run(*ASK, "--verify") == 0
+    assert w.run(*ASK, "--double-check") == 0
     assert "differs: 4" in w.out
 
 
 def test_without_an_answer_there_is_nothing_to_look_at(world: Build) -> None:
     w = world(engine=engine("", "3"))
-    assert w.run(*ASK, "--verify", "--max-tokens", "5", "--json") == 3
+    assert w.run(*ASK, "--double-check", "--max-tokens", "5", "--json") == 3
     assert json.loads(w.out)["verification"] is None
 
 
 def test_the_first_budget_is_not_asked_of_the_second_look(world: Build) -> None:
     scripted = ScriptedEngine(["w "] * 50, ["\\boxed{7}"], others=[says("7", thinking=2)])
     w = world(engine=scripted)
-    assert w.run(*ASK, "--verify", "--budget", "5", "--json") == 0
+    assert w.run(*ASK, "--double-check", "--budget", "5", "--json") == 0
     document = json.loads(w.out)
     assert document["stop_reason"] == "budget"
     assert document["verification"]["stop_reason"] == "end"
@@ -250,7 +250,7 @@ def test_ctrl_c_during_the_second_look_leaves_the_answer(world: Build) -> None:
 
     scripted = ScriptedEngine(says("3"), (), press, others=[says("4")])
     w = world(engine=scripted)
-    assert w.run(*ASK, "--verify", "--json") == 0
+    assert w.run(*ASK, "--double-check", "--json") == 0
     document = json.loads(w.out)
     assert (document["answer"], document["verification"]["agrees"]) == ("\\boxed{3}", None)
 
@@ -261,22 +261,22 @@ def test_an_answer_that_was_asked_for_early_is_not_looked_at(world: Build) -> No
             control._above.conclude()
 
     w = world(engine=ScriptedEngine(["w "] * 50, ["\\boxed{3}"], press))
-    assert w.run(*ASK, "--verify", "--json") == 0
+    assert w.run(*ASK, "--double-check", "--json") == 0
     document = json.loads(w.out)
     assert document["verification"] is None
     assert "asked for early" in document["notices"][-1]["text"]
 
 
-def test_a_model_that_reads_text_only_cannot_verify() -> None:
+def test_a_model_that_reads_text_only_cannot_double_check() -> None:
     card = registry.find("qwq-32b")
-    with pytest.raises(UsageError, check=telling("--verify")):
+    with pytest.raises(UsageError, check=telling("--double-check")):
         check_possible(Request("How many?", (), card.name, method=Method(double_check=True)), card)
     check_possible(Request("How many?", (), card.name), card)
 
 
-def test_a_majority_can_be_verified(world: Build) -> None:
+def test_a_majority_can_be_double_checked(world: Build) -> None:
     w = world(engine=engine("4", "3", "3", "3"))
-    assert w.run(*ASK, "--vote", "3", "--verify", "--json") == 0
+    assert w.run(*ASK, "--vote", "3", "--double-check", "--json") == 0
     document = json.loads(w.out)
     assert document["vote"]["chosen"] == 1
     assert document["verification"]["agrees"] is True
@@ -288,9 +288,19 @@ def test_a_majority_can_be_verified(world: Build) -> None:
 
 def test_a_vote_and_a_check_are_saved(world: Build) -> None:
     w = world(engine=engine("4", "3", "3", "3"))
-    assert w.run(*ASK, "--vote", "3", "--verify") == 0
+    assert w.run(*ASK, "--vote", "3", "--double-check") == 0
     again = world(words=[])
     assert again.run("last", "--json") == 0
     done = json.loads(again.out)
     assert done["vote"]["tallies"][0] == {"answer": "3", "count": 2, "samples": [1, 2]}
     assert done["verification"]["agrees"] is True
+
+
+def test_the_name_that_it_had_still_works(world: Build) -> None:
+    w = world(engine=engine("3", "3"))
+    assert w.run(*ASK, "--verify", "--json") == 0
+    assert json.loads(w.out)["verification"] is not None
+    w = world(engine=engine("3", "3"))
+    assert w.run("ask", "--help") == 0
+    assert "--double-check" in w.out
+    assert "--verify" not in w.out
