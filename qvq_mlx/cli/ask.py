@@ -24,9 +24,9 @@ from qvq_mlx.core.request import (
 )
 
 if TYPE_CHECKING:
-    from qvq_mlx.chat.following import Past
     from qvq_mlx.core.card import ModelCard
-    from qvq_mlx.core.env import Env
+    from qvq_mlx.run.following import Past
+    from qvq_mlx.run.world import World
     from qvq_mlx.settings.config import Settings
 
 
@@ -119,22 +119,19 @@ def ask(
     argument is the id of a run, it goes on from that one. More images may be added.
     """
     from qvq_mlx.cli.groups import image_options_of, limits_of, method_of
-    from qvq_mlx.cli.piped import asked
     from qvq_mlx.cli.span import parse_frames
     from qvq_mlx.core.image_options import looks_for
     from qvq_mlx.run.choose import model_for
+    from qvq_mlx.run.piped import asked
     from qvq_mlx.run.show import run
-    from qvq_mlx.settings import config  # not before: `qvq --help` reads this module
 
-    env: Env = context.obj
-    settings = config.read(env)
+    world: World = context.obj
+    env, settings = world.env, world.settings
     options.exclude("qvq ask", {"-R": no_thinking, "--thinking": thinking is not None})
     options.exclude(
         "qvq ask", {"--json": as_json, "--jsonl": as_jsonl, "-x": boxed, "--boxes": boxes}
     )
     options.exclude("qvq ask", {"-q": quiet, "-v": verbose})
-    if offline or settings.offline:
-        env.forbid_network()
     past, arguments = _past(arguments or [], settings) if follow else (None, arguments or [])
     images, text = _inputs(arguments, image or [], question)
     sent = asked(text, env, stdin_is_image="-" in images)
@@ -143,7 +140,7 @@ def ask(
     request = Request(
         question=sent.question,
         images=images,
-        model=model_for(env, settings, named, partial(_pull, env)),
+        model=model_for(env, settings, named, partial(_pull, world)),
         image_options=looks_for(images, detail or [], crop or [], plain),
         rounds=past.rounds if past else (),
         earlier=past.shown if past else (),
@@ -172,18 +169,18 @@ def _form(*, as_json: bool, as_jsonl: bool, boxes: bool) -> OutputForm:
 
 def _past(arguments: list[str], settings: Settings) -> tuple[Past, list[str]]:
     """What `-c` goes on from, and what is left of the arguments. Raises InputError."""
-    from qvq_mlx.chat.following import past_of, run_of
+    from qvq_mlx.run.following import past_of, run_of
 
     earlier, rest = run_of(arguments, settings.history_folder)
     return past_of(earlier, settings.history_folder), rest
 
 
-def _pull(env: Env, card: ModelCard) -> None:
+def _pull(world: World, card: ModelCard) -> None:
     """Fetch a model that a person said yes to, its licence included."""
     from qvq_mlx.cli.pull import run
     from qvq_mlx.run.pull import Wish
 
-    run(Wish(card.name, yes=True), env)
+    run(Wish(card.name, yes=True), world)
 
 
 def _inputs(

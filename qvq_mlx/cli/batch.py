@@ -12,7 +12,7 @@ from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.request import Policy, PromptOptions, Request, SamplingOverrides
 
 if TYPE_CHECKING:
-    from qvq_mlx.core.env import Env
+    from qvq_mlx.run.world import World
 
 _HINT = 'qvq batch IMAGE... -Q "question" -o out.jsonl'
 
@@ -79,16 +79,13 @@ def batch(
     from qvq_mlx.cli.groups import image_options_of, limits_of, method_of
     from qvq_mlx.render.batched import BatchProgress
     from qvq_mlx.run.choose import model_for
-    from qvq_mlx.settings import config
 
-    env: Env = context.obj
-    settings = config.read(env)
+    world: World = context.obj
+    env, settings = world.env, world.settings
     options.exclude("qvq batch", {"-q": quiet, "-v": verbose})
     for name, given in (("--retry-errors", retry_errors), ("--csv", table is not None)):
         if given and file is None:
             raise UsageError(f"{name} needs the file of -o", _HINT)
-    if offline or settings.offline:
-        env.forbid_network()
     found = read_items(env, paths or [], questions or [], items)
     request = Request(
         question="",

@@ -9,8 +9,8 @@ import typer
 from qvq_mlx.core.sizes import size
 
 if TYPE_CHECKING:
-    from qvq_mlx.core.env import Env
     from qvq_mlx.engine.cache_files import KeptFiles
+    from qvq_mlx.run.world import World
 
 cache = typer.Typer(
     help="Show or empty the cache of image prefixes.",
@@ -35,8 +35,8 @@ def info(context: typer.Context) -> None:
     """Say where the cache lies, what it holds and what it may hold."""
     from qvq_mlx.render.clean import shown
 
-    env: Env = context.obj
-    kept = _kept(env)
+    world: World = context.obj
+    env, kept = world.env, _kept(world)
     entries = kept.entries()
     held = sum(entry.size_bytes for entry in entries)
     env.stdout.write(shown(str(kept.folder), env.stdout) + "\n")
@@ -46,15 +46,14 @@ def info(context: typer.Context) -> None:
 @cache.command("clear")
 def clear(context: typer.Context) -> None:
     """Remove everything from it."""
-    env: Env = context.obj
-    gone = _kept(env).clear()
+    world: World = context.obj
+    gone = _kept(world).clear()
     freed = sum(entry.size_bytes for entry in gone)
-    env.stdout.write(f"removed {len(gone)} prefixes, {size(freed)}\n")
+    world.env.stdout.write(f"removed {len(gone)} prefixes, {size(freed)}\n")
 
 
-def _kept(env: Env) -> KeptFiles:
+def _kept(world: World) -> KeptFiles:
     from qvq_mlx.engine.cache_files import prefixes_in
-    from qvq_mlx.settings import config
 
-    settings = config.read(env)
+    settings = world.settings
     return prefixes_in(settings.cache_folder, settings.cache_max_bytes)

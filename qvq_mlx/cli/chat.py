@@ -11,7 +11,7 @@ from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.request import Output, Policy, PromptOptions, Request
 
 if TYPE_CHECKING:
-    from qvq_mlx.core.env import Env
+    from qvq_mlx.run.world import World
 
 
 # One parameter per option: typer reads the command line off this signature.
@@ -40,16 +40,14 @@ def chat(
     from qvq_mlx.chat.loop import Talk
     from qvq_mlx.cli.groups import image_options_of, limits_of
     from qvq_mlx.run.choose import model_for
-    from qvq_mlx.settings import config  # not before: `qvq --help` reads this module
 
-    env: Env = context.obj
+    world: World = context.obj
+    env = world.env
     if not (env.stdin.isatty() and env.stdout.isatty()):
         raise UsageError(
             "qvq chat needs a terminal on stdin and stdout", 'qvq ask IMAGE "question"'
         )
-    settings = config.read(env)
-    if offline or settings.offline:
-        env.forbid_network()
+    settings = world.settings
     base = Request(
         question="",
         images=(),

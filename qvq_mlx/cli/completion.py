@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Command = TyperCommand | TyperGroup
 
     from qvq_mlx.core.env import Env
-    from qvq_mlx.settings.config import Settings
+    from qvq_mlx.run.world import World
 
 
 class Shell(StrEnum):
@@ -74,15 +74,16 @@ def completion(
     """
     from qvq_mlx.cli.completion_scripts import SCRIPTS
 
-    env: Env = context.obj
+    world: World = context.obj
+    env = world.env
     if words is None:
         env.stdout.write(SCRIPTS[shell])
         return
-    found = complete(words, env)
+    found = complete(words, world)
     env.stdout.write("".join(f"{line}\n" for line in _lines(found, shell, words[-1], env)))
 
 
-def complete(words: Sequence[str], env: Env) -> Found:
+def complete(words: Sequence[str], world: World) -> Found:
     """What may stand in the place of the last of `words`; before it stands all after `qvq`."""
     from typer.core import TyperGroup
     from typer.main import get_command
@@ -99,7 +100,7 @@ def complete(words: Sequence[str], env: Env) -> Found:
         if not current.startswith("-"):
             return _images()
     command, rest = _command(root, with_command([*before, current], on_disk)[:-1])
-    return _in_command(command, rest, current, env)
+    return _in_command(command, rest, current, world)
 
 
 def _commands(command: Command, current: str) -> tuple[Word, ...]:
@@ -121,7 +122,7 @@ def _command(command: Command, words: Sequence[str]) -> tuple[Command, list[str]
     return command, []
 
 
-def _in_command(command: Command, words: Sequence[str], current: str, env: Env) -> Found:
+def _in_command(command: Command, words: Sequence[str], current: str, world: World) -> Found:
     """A value, an option, or an argument."""
     from typer.core import TyperOption
 
@@ -145,16 +146,16 @@ def _in_command(command: Command, words: Sequence[str], current: str, env: Env) 
                 open_option = None if option.is_flag or equals else option
     name, equals, value = current.partition("=")
     if current == "=" and open_option is not None:
-        return _values(open_option, "", env)  # bash cuts a word at `=`
+        return _values(open_option, "", world)  # bash cuts a word at `=`
     if open_option is not None:
-        return _values(open_option, current, env)
+        return _values(open_option, current, world)
     if not only_arguments and equals and name in named:
-        return _values(named[name], value, env)
+        return _values(named[name], value, world)
     if current.startswith("-") and not only_arguments:
         return _options(options, given, current)
     if inner := _commands(command, current):
         return inner
-    return _argument(command, arguments, current, env)
+    return _argument(command, arguments, current, world)
 
 
 def _joined(words: Sequence[str]) -> list[str]:
@@ -180,7 +181,7 @@ def _key(word: Word) -> str:
     return word.value.lstrip("-").casefold()
 
 
-def _argument(command: Command, index: int, current: str, env: Env) -> Found:
+def _argument(command: Command, index: int, current: str, world: World) -> Found:
     from typer.core import TyperArgument
 
     arguments = [one for one in command.params if isinstance(one, TyperArgument)]
@@ -189,10 +190,10 @@ def _argument(command: Command, index: int, current: str, env: Env) -> Found:
     several = arguments[-1].nargs != 1
     if index >= len(arguments) and not several:
         return ()
-    return _values(arguments[min(index, len(arguments) - 1)], current, env)
+    return _values(arguments[min(index, len(arguments) - 1)], current, world)
 
 
-def _values(parameter: TyperOption | TyperArgument, current: str, env: Env) -> Found:
+def _values(parameter: TyperOption | TyperArgument, current: str, world: World) -> Found:
     """What the metavar says."""
     from typer import Context
     from typer.core import TyperCommand
@@ -207,7 +208,7 @@ def _values(parameter: TyperOption | TyperArgument, current: str, env: Env) -> F
     for kind in re.findall(r"[\w-]+(?:\.[\w-]+)*", kinds):
         source = _SOURCES.get(kind)
         if source is not None:
-            found = source(env)
+            found = source(world)
             if isinstance(found, tuple):
                 words += found
             else:
@@ -220,19 +221,19 @@ def _values(parameter: TyperOption | TyperArgument, current: str, env: Env) -> F
     return files
 
 
-def _images(_env: Env | None = None) -> Files:
+def _images(_world: World | None = None) -> Files:
     from qvq_mlx.core.image_names import EXTENSIONS
 
     return Files(EXTENSIONS)
 
 
-def _models(env: Env) -> tuple[Word, ...]:
+def _models(world: World) -> tuple[Word, ...]:
     """The names of cards, and what else lies in the cache. A card that is broken hides none."""
     from qvq_mlx.core.errors import QvqError
     from qvq_mlx.store import registry
     from qvq_mlx.store.layout import repo_folders
 
-    settings = _settings(env)
+    settings = world.settings_or_defaults
     try:
         cards = registry.cards(settings.cards_folder)
     except QvqError:
@@ -243,47 +244,37 @@ def _models(env: Env) -> tuple[Word, ...]:
     return (*named, *(Word(repo, "on this disk") for repo in here if repo not in known))
 
 
-def _runs(env: Env) -> tuple[Word, ...]:
+def _runs(world: World) -> tuple[Word, ...]:
     """The newest of the saved runs, by the ids that `qvq log list` shows."""
     from qvq_mlx.history.files import files, short_ids
 
-    known = files(_settings(env).history_folder)
+    known = files(world.settings_or_defaults.history_folder)
     ids = short_ids(known)
     newest = known[-50:][::-1]
     times = [f"{file.time:%Y-%m-%d %H:%M}" if file.time else "" for file in newest]
     return tuple(Word(ids[file.stem], time) for file, time in zip(newest, times, strict=True))
 
 
-def _keys(_env: Env) -> tuple[Word, ...]:
+def _keys(_world: World) -> tuple[Word, ...]:
     from qvq_mlx.settings.config import KEYS
 
     return tuple(Word(key) for key in KEYS)
 
 
-def _settings(env: Env) -> Settings:
-    from qvq_mlx.core.errors import QvqError
-    from qvq_mlx.settings import config
-
-    try:
-        return config.read(env)
-    except QvqError:
-        return config.defaults(env)
-
-
-_SOURCES: dict[str, Callable[[Env], Found]] = {
+_SOURCES: dict[str, Callable[[World], Found]] = {
     "NAME": _models,
     "MODEL": _models,
     "OTHER": _models,
-    "FOLDER": lambda _env: Folders(),
-    "DIR": lambda _env: Folders(),
-    "SRC": lambda _env: Folders(),
-    "DST": lambda _env: Folders(),
+    "FOLDER": lambda _world: Folders(),
+    "DIR": lambda _world: Folders(),
+    "SRC": lambda _world: Folders(),
+    "DST": lambda _world: Folders(),
     "IMAGE": _images,
-    "FILE": lambda _env: Files(),
-    "PATH": lambda _env: Files(),
-    "OUT.png": lambda _env: Files((".png",)),
-    "FILE.tar": lambda _env: Files((".tar",)),
-    "SCHEMA": lambda _env: Files((".json",)),
+    "FILE": lambda _world: Files(),
+    "PATH": lambda _world: Files(),
+    "OUT.png": lambda _world: Files((".png",)),
+    "FILE.tar": lambda _world: Files((".tar",)),
+    "SCHEMA": lambda _world: Files((".json",)),
     "ID": _runs,
     "RUN": _runs,
     "KEY": _keys,

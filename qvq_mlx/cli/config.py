@@ -11,6 +11,7 @@ from qvq_mlx.core.errors import UsageError
 
 if TYPE_CHECKING:
     from qvq_mlx.core.env import Env
+    from qvq_mlx.run.world import World
 
 
 class Action(StrEnum):
@@ -44,7 +45,8 @@ def config(
     Defaults < config file < environment (QVQ_MODEL, ...) < flags. get and list show what is in
     force; set and unset change the file.
     """
-    env: Env = context.obj
+    world: World = context.obj
+    env = world.env
     given = tuple(operand for operand in (key, value) if operand is not None)
     usage = " ".join(("qvq config", action, *_OPERANDS[action]))
     if len(given) != len(_OPERANDS[action]):

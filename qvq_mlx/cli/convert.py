@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from qvq_mlx.core.card import ModelCard
     from qvq_mlx.core.env import Env
     from qvq_mlx.engine.convert import Conversion
+    from qvq_mlx.run.world import World
 
 _SPARE_BYTES = 2**26  # for the sidecars, and so that the disk is not filled to the last byte
 
@@ -64,15 +65,15 @@ def convert(
     """
     from qvq_mlx.core.errors import BrokenModelError, OutputError, StoppedError
     from qvq_mlx.render.clean import shown
-    from qvq_mlx.settings import config
     from qvq_mlx.store import registry, staging
     from qvq_mlx.system import space
 
-    env: Env = context.obj
+    world: World = context.obj
+    env = world.env
     if not source.is_dir():
         raise BrokenModelError(f"{source} is no folder", f"ls -ld {source}")
     staging.check_target(target, source, force=force)
-    settings = config.read(env)
+    settings = world.settings
     from qvq_mlx.engine.convert import Conversion  # not before what fails at once: it needs mlx
 
     recipe = Recipe(0 if bits is Bits.NONE else int(bits), int(group_size), dtype)

@@ -6,14 +6,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qvq_mlx.cli.options import forbid_network
+
 if TYPE_CHECKING:
-    from qvq_mlx.core.env import Env
+    from qvq_mlx.run.world import World
 
 
 def doctor(
     context: typer.Context,
     offline: Annotated[
-        bool, typer.Option("--offline", help="Refuse every connection, and say what was tried.")
+        bool,
+        typer.Option(
+            "--offline",
+            callback=forbid_network,
+            help="Refuse every connection, and say what was tried.",
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> int:
@@ -30,11 +37,12 @@ def doctor(
     from qvq_mlx.render.report import write_report
     from qvq_mlx.render.working import Working
 
-    env: Env = context.obj
+    world: World = context.obj
+    env = world.env
     status = Working(env)
     try:
         status.show("looking around, and asking the embedded model")
-        record = examined(env, offline=offline)
+        record = examined(env, world.network if offline else None)
     finally:
         status.close()
     if as_json:

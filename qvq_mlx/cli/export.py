@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from qvq_mlx.core.env import Env
+    from qvq_mlx.run.world import World
 
 
 def export(
@@ -25,13 +25,12 @@ def export(
     from qvq_mlx.render.clean import shown
     from qvq_mlx.render.transfers import Transfers
     from qvq_mlx.run.signals import stoppable
-    from qvq_mlx.settings import config
     from qvq_mlx.store import archive
     from qvq_mlx.store.places import present
     from qvq_mlx.store.verify import snapshot_bytes
 
-    env: Env = context.obj
-    settings = config.read(env)
+    world: World = context.obj
+    env, settings = world.env, world.settings
     _, folder = present(model, settings.cards_folder, settings.hub_cache)
     commit = folder.commit_of(revision)
     if commit is None:

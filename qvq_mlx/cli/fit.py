@@ -13,9 +13,10 @@ from qvq_mlx.core.sizes import parse_size
 if TYPE_CHECKING:
     from qvq_mlx import images
     from qvq_mlx.core.card import ModelCard
-    from qvq_mlx.core.env import Env
     from qvq_mlx.core.image_options import ImageOptions
     from qvq_mlx.memory.estimate import Use
+    from qvq_mlx.run.world import World
+    from qvq_mlx.settings.config import Settings
 
 
 def fit(
@@ -57,15 +58,14 @@ def fit(
     from qvq_mlx.memory.estimate import Verdict, estimate_for
     from qvq_mlx.records.models import FitRecord, Instead
     from qvq_mlx.render import listing
-    from qvq_mlx.settings import config
     from qvq_mlx.store import registry
 
-    env: Env = context.obj
-    settings = config.read(env)
+    world: World = context.obj
+    env, settings = world.env, world.settings
     facts = machine.hypothetical(_bytes(memory)) if memory else env.machine()
     known = registry.cards(settings.cards_folder)
     name = model or settings.model
-    card = _card(name, env) if name else best(known, facts) or registry.find(_FALLBACK)
+    card = _card(name, settings) if name else best(known, facts) or registry.find(_FALLBACK)
     image_sources = images.ImageSources(env.stdin.buffer, env.environ.get("PATH"), settings.offline)
     look = ImageOptions(pages=parse_pages(page)) if page else ImageOptions()
     if detail is not None:
@@ -104,13 +104,11 @@ def _at(card: ModelCard, detail: str) -> ModelCard:
     return replace(card, vision=limited(card.vision, parse_detail(detail)))
 
 
-def _card(name: str, env: Env) -> ModelCard:
+def _card(name: str, settings: Settings) -> ModelCard:
     """With the size and shape of its files where they are here."""
     from qvq_mlx.core.errors import ModelNotOnDiskError
-    from qvq_mlx.settings import config
     from qvq_mlx.store import registry
 
-    settings = config.read(env)
     try:
         return registry.resolve(name, settings.hub_cache, settings.cards_folder)[0]
     except ModelNotOnDiskError:

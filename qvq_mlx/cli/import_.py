@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from qvq_mlx.core.env import Env
+    from qvq_mlx.run.world import World
 
 
 def import_(
@@ -20,16 +20,16 @@ def import_(
     from qvq_mlx.render.clean import clean_line
     from qvq_mlx.render.transfers import Transfers
     from qvq_mlx.run.signals import stoppable
-    from qvq_mlx.settings import config
     from qvq_mlx.store import archive
     from qvq_mlx.store.layout import size_of
     from qvq_mlx.system.space import free_bytes
 
-    env: Env = context.obj
+    world: World = context.obj
+    env = world.env
     source = file.expanduser()
     screen = Transfers(env, size_of(source) or 0)
     with stoppable("nothing was imported", f"qvq import {source}"):
-        found = screen.watch(archive.import_(source, config.read(env).hub_cache, free_bytes))
+        found = screen.watch(archive.import_(source, world.settings.hub_cache, free_bytes))
     assert found is not None, "the listing comes last"
     env.stdout.write(f"{clean_line(found.repo)} · {size(found.size_bytes)} · every hash is right\n")
     env.stdout.write(f'  try: qvq ask -m {clean_line(found.repo)} IMAGE "question"\n')

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from qvq_mlx.core.env import Env
+    from qvq_mlx.run.world import World
 
 _ENDING = ".schema.json"
 
@@ -26,7 +26,8 @@ def schema(
     """
     from qvq_mlx.core.errors import UsageError
 
-    env: Env = context.obj
+    world: World = context.obj
+    env = world.env
     files = {path.name.removesuffix(_ENDING): path for path in schemas_folder().glob(f"*{_ENDING}")}
     if name is None:
         env.stdout.write("".join(f"{known}\n" for known in sorted(files)))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from qvq_mlx.cli.past import Form
-    from qvq_mlx.core.env import Env
+    from qvq_mlx.run.saved import Form
+    from qvq_mlx.run.world import World
 
 ANSWER = Annotated[bool, typer.Option("--answer", help="The answer alone, as it was written.")]
 THINKING = Annotated[bool, typer.Option("--thinking", help="The thinking, whole.")]
@@ -39,27 +39,19 @@ def last(
     """
     from qvq_mlx.cli.past import draw, show_last  # not before: `qvq --help` reads this module
 
-    env: Env = context.obj
+    world: World = context.obj
     form = wanted_form(answer, thinking, as_json, as_jsonl, boxed, boxes)
     if annotate is None:
-        show_last(env, form)
+        show_last(world, form)
     else:
-        draw(env, None, form, annotate)
+        draw(world, None, form, annotate)
 
 
 def wanted_form(
     answer: bool, thinking: bool, as_json: bool, as_jsonl: bool, boxed: bool, boxes: bool
 ) -> Form:
     """The one that was asked for. Raises UsageError for two."""
-    from qvq_mlx.cli.past import Form, form_of
+    from qvq_mlx.cli.past import FORMS, form_of
 
-    return form_of(
-        {
-            Form.ANSWER: answer,
-            Form.THINKING: thinking,
-            Form.JSON: as_json,
-            Form.JSONL: as_jsonl,
-            Form.BOXED: boxed,
-            Form.BOXES: boxes,
-        }
-    )
+    flags = (answer, thinking, as_json, as_jsonl, boxed, boxes)
+    return form_of(option for option, given in zip(FORMS, flags, strict=True) if given)

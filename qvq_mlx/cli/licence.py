@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from qvq_mlx.core.env import Env
+    from qvq_mlx.run.world import World
 
 
 def licence(
@@ -21,12 +21,11 @@ def licence(
     """
     from qvq_mlx.records.models import LicenceRecord
     from qvq_mlx.render import listing
-    from qvq_mlx.settings import config
     from qvq_mlx.store import registry
     from qvq_mlx.store.licence import licence_of
 
-    env: Env = context.obj
-    settings = config.read(env)
+    world: World = context.obj
+    env, settings = world.env, world.settings
     card = registry.find(model, settings.cards_folder)
     known = licence_of(card.licence)
     text = registry.licence_file(card, settings.hub_cache)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from qvq_mlx.core.env import Env
+    from qvq_mlx.run.world import World
 
 
 def list_models(
@@ -18,12 +18,11 @@ def list_models(
     from qvq_mlx.core.sizes import size
     from qvq_mlx.records.models import DiskEntry, ListRecord
     from qvq_mlx.render import listing
-    from qvq_mlx.settings import config  # all of it only now: `qvq --help` reads this module
     from qvq_mlx.store import registry
     from qvq_mlx.store.inventory import inventory
 
-    env: Env = context.obj
-    settings = config.read(env)
+    world: World = context.obj
+    env, settings = world.env, world.settings
     found = inventory(registry.cards(settings.cards_folder), settings.hub_cache)
     if as_json:
         entries = tuple(

@@ -19,8 +19,8 @@ from qvq_mlx.cli.last import (
 )
 
 if TYPE_CHECKING:
-    from qvq_mlx.core.env import Env
     from qvq_mlx.history import File
+    from qvq_mlx.run.world import World
 
 log = typer.Typer(
     help="List, show, search, erase and repeat the runs that are saved.",
@@ -62,9 +62,9 @@ def list_(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """List the saved runs, the newest first."""
-    from qvq_mlx.cli.past_list import Wanted, list_runs
+    from qvq_mlx.cli.past import list_saved, wanted
 
-    list_runs(context.obj, Wanted(count, model, since, as_json))
+    list_saved(context.obj, wanted(count, model, since, as_json=as_json))
 
 
 @log.command("show")
@@ -104,12 +104,15 @@ def search(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Find runs by words in the question, the answer or the thinking."""
-    from qvq_mlx.cli.past_list import search_runs
     from qvq_mlx.core.errors import InputError, UsageError
+    from qvq_mlx.run.saved_list import Wanted, search_runs
 
     if not any(word.strip() for word in words):
         raise UsageError("there is no word to search for", "qvq log list")
-    if not search_runs(context.obj, words, count, as_json=as_json) and not as_json:
+    world: World = context.obj
+    wanted = Wanted(count, as_json=as_json, more="qvq log search -n 0 finds all")
+    found = search_runs(world.env, world.settings.history_folder, words, wanted)
+    if not found and not as_json:
         raise InputError(f"no saved run holds {' '.join(words)!r}", "qvq log list")
 
 
@@ -118,9 +121,9 @@ def rm(context: typer.Context, runs: _IDS) -> None:
     """Erase runs."""
     from qvq_mlx.history import find_file
 
-    env: Env = context.obj
-    folder = _folder(env)
-    _erase([find_file(folder, run) for run in runs], env)
+    world: World = context.obj
+    folder = world.settings.history_folder
+    _erase([find_file(folder, run) for run in runs], world)
 
 
 @log.command("prune")
@@ -136,18 +139,19 @@ def prune(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
 ) -> None:
     """Erase old runs."""
-    from qvq_mlx.cli.past_list import age_of
+    from qvq_mlx.cli.past import age_of
     from qvq_mlx.core.errors import StoppedError, UsageError
     from qvq_mlx.core.sizes import size
     from qvq_mlx.history import erasing, files
-    from qvq_mlx.render.prompt import confirmed
+    from qvq_mlx.render.prompt import confirmed, watched
 
-    env: Env = context.obj
+    world: World = context.obj
+    env = world.env
     if (older_than is None) == (keep is None):
         raise UsageError(
             "prune takes either --older-than or --keep", "qvq log prune --older-than 30d --dry-run"
         )
-    known = files(_folder(env))
+    known = files(world.settings.history_folder)
     which = f"--keep {keep}" if older_than is None else f"--older-than {older_than}"
     if older_than is not None:
         found = erasing.older_than(known, env.now() - age_of(older_than, "--older-than"))
@@ -162,14 +166,14 @@ def prune(
         env.stdout.write(f"would erase {what}\n")
         return
     if not yes:
-        if not (env.stdin.isatty() and env.stdout.isatty() and env.stderr.isatty()):
+        if not watched(env):
             raise UsageError(
                 f"{what}: nothing is erased without a yes, and nobody is here to say it",
                 f"qvq log prune {which} --yes",
             )
         if not confirmed(f"Erase {what}?", env):
             raise StoppedError("nothing was erased")
-    _erase(found, env)
+    _erase(found, world)
 
 
 @log.command("export")
@@ -183,33 +187,10 @@ def export(
     as_markdown: Annotated[bool, typer.Option("--md", help="Markdown, for people.")] = False,
 ) -> None:
     """Write runs into one file: an object per line as qvq ask --json prints it, or Markdown."""
-    from qvq_mlx.history import files, find, load
-    from qvq_mlx.history.exporting import markdown, result_json
-    from qvq_mlx.history.files import no_run
-    from qvq_mlx.render.clean import clean, json_text
-    from qvq_mlx.render.sink import FileSink, StreamSink
+    from qvq_mlx.run.saved_export import export_runs
 
-    env: Env = context.obj
-    folder = _folder(env)
-    if not runs and not files(folder):
-        raise no_run(folder)
-    found = (
-        (find(folder, run) for run in runs) if runs else (load(each.path) for each in files(folder))
-    )
-    sink = StreamSink(env.stdout) if file is None else FileSink(file)
-    on_screen = file is None and env.stdout.isatty()
-    sink.open()
-    try:
-        for index, run in enumerate(found):
-            if not as_markdown:
-                sink.write(json_text(result_json(run)) + "\n")
-                continue
-            text = ("\n" if index else "") + markdown(run)
-            sink.write(clean(text) if on_screen else text)
-    except BaseException:
-        sink.discard()
-        raise
-    sink.finish()
+    world: World = context.obj
+    export_runs(world.env, world.settings.history_folder, runs or [], file, as_markdown=as_markdown)
 
 
 @log.command("path")
@@ -217,9 +198,9 @@ def path(context: typer.Context, run: _ID = None) -> None:
     """Print where the runs lie, or where one of them does."""
     from qvq_mlx.history import find_file
 
-    env: Env = context.obj
-    folder = _folder(env)
-    env.stdout.write(f"{folder if run is None else find_file(folder, run).path}\n")
+    world: World = context.obj
+    folder = world.settings.history_folder
+    world.env.stdout.write(f"{folder if run is None else find_file(folder, run).path}\n")
 
 
 @log.command("rerun")
@@ -235,30 +216,34 @@ def rerun(
     as_json: Annotated[bool, typer.Option("--json", help="Both runs as one JSON object.")] = False,
 ) -> int:
     """Ask the same again, and show both answers. In a pipe: the new one."""
-    from qvq_mlx.cli.again import ask_again
+    from qvq_mlx.core.errors import ImageChangedError
+    from qvq_mlx.run.rerun import ask_again, request_again
+    from qvq_mlx.run.saved import find
 
-    return ask_again(context.obj, run, model, changed=changed, as_json=as_json)
+    world: World = context.obj
+    folder = world.settings.history_folder
+    earlier = find(folder, run)
+    request = request_again(earlier, folder, model, changed=changed)
+    try:
+        return ask_again(earlier, request, world.env, world.settings, as_json=as_json)
+    except ImageChangedError as error:
+        # the same facts; what helps is to say that they may differ
+        raise ImageChangedError(error.parts, f"qvq log rerun {earlier.id} --changed") from error
 
 
-def _folder(env: Env) -> Path:
-    from qvq_mlx.settings import config
-
-    return config.read(env).history_folder
-
-
-def _erase(found: list[File], env: Env) -> None:
+def _erase(found: list[File], world: World) -> None:
     """Raises BusyError for a run that is being written, after the others went."""
     from qvq_mlx.core.errors import BusyError, InputError
     from qvq_mlx.core.sizes import size
     from qvq_mlx.history import erasing
 
-    folder = _folder(env)
+    folder = world.settings.history_folder
     try:
         gone = erasing.erase(dict.fromkeys(found))
     except OSError as error:
         raise InputError(f"{error.filename} cannot be erased: {error.strerror}") from error
     freed_bytes = gone.freed_bytes + erasing.drop_pictures(folder)
-    env.stdout.write(f"erased {_runs(gone.runs)}, {size(freed_bytes)}\n")
+    world.env.stdout.write(f"erased {_runs(gone.runs)}, {size(freed_bytes)}\n")
     if gone.busy:
         busy = ", ".join(file.id for file in gone.busy)
         raise BusyError(f"{busy} is being written", "qvq log list")

@@ -71,8 +71,10 @@ def _dispatch(argv: list[str], env: Env) -> int:
         env.stdout.write(f"qvq {__version__}\n")  # and nothing more is imported for it
         return 0
     from qvq_mlx.cli.quick import quick
+    from qvq_mlx.run.world import open_world
 
-    if (found := quick(argv, env)) is not None:
+    world = open_world(env)
+    if (found := quick(argv, world)) is not None:
         return found
     from contextlib import redirect_stderr, redirect_stdout
 
@@ -82,7 +84,6 @@ def _dispatch(argv: list[str], env: Env) -> int:
     from qvq_mlx.cli.app import app, with_command
     from qvq_mlx.core.errors import UsageError
     from qvq_mlx.core.image_names import on_disk
-    from qvq_mlx.settings.config import as_wished
 
     try:
         # typer prints help to sys.stdout; a test's world has a stdout of its own
@@ -91,7 +92,7 @@ def _dispatch(argv: list[str], env: Env) -> int:
                 with_command(argv, on_disk),
                 prog_name="qvq",
                 standalone_mode=False,
-                obj=as_wished(env),
+                obj=world,
             )
     except SystemExit as exit_:
         if isinstance(exit_.__context__, BrokenPipeError):  # typer makes an exit code of its own

@@ -8,10 +8,10 @@ import typer
 
 if TYPE_CHECKING:
     from qvq_mlx.core.card import ModelCard
-    from qvq_mlx.core.env import Env
     from qvq_mlx.core.machine import Machine
     from qvq_mlx.memory.estimate import Estimate
     from qvq_mlx.records.models import ModelEntry
+    from qvq_mlx.run.world import World
 
 HEADS = ("model", "size", "fits", "tok/s", "licence", "thinks", "here")
 
@@ -31,12 +31,11 @@ def models(
     from qvq_mlx.memory.estimate import estimate_for, tokens_per_s, typical
     from qvq_mlx.records.models import ModelsRecord
     from qvq_mlx.render import listing
-    from qvq_mlx.settings import config
     from qvq_mlx.store import registry
     from qvq_mlx.store.inventory import is_here
 
-    env: Env = context.obj
-    settings = config.read(env)
+    world: World = context.obj
+    env, settings = world.env, world.settings
     machine = env.machine()
     rows = []
     for card in registry.cards(settings.cards_folder):

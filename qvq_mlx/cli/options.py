@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qvq_mlx.core.request import ThinkingView
+
+if TYPE_CHECKING:
+    from qvq_mlx.run.world import World
+
+
+def forbid_network(context: typer.Context, offline: bool) -> bool:
+    """Refuse every connection as soon as the option is read, so that no command can forget it."""
+    world: World = context.obj
+    if offline:
+        world.forbid_network()
+    return offline
+
 
 Model = Annotated[
     str | None,
@@ -100,7 +112,10 @@ Force = Annotated[bool, typer.Option("--force", help="Run a model that does not 
 NoWait = Annotated[
     bool, typer.Option("--no-wait", help="Fail where another qvq has a big model loaded.")
 ]
-Offline = Annotated[bool, typer.Option("--offline", help="Refuse every network connection.")]
+Offline = Annotated[
+    bool,
+    typer.Option("--offline", callback=forbid_network, help="Refuse every network connection."),
+]
 Pages = Annotated[
     str | None,
     typer.Option(

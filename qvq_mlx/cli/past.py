@@ -1,179 +1,115 @@
-"""What is shown of a saved run: for `qvq last` and `qvq log show`. No typer here: it takes longer
-to import than a run takes to print.
+"""`qvq last`, `qvq log show` and `qvq log list` without typer, which takes longer to import than a
+run takes to print. `quick` and the typer commands both end here.
 """
 
 from __future__ import annotations
 
-from enum import StrEnum
+from collections.abc import Iterable
+from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qvq_mlx.core.errors import NoAnswerError, UsageError
+from qvq_mlx.run.saved import Form, find, show
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from qvq_mlx.core.env import Env
-    from qvq_mlx.core.request import ThinkingView
     from qvq_mlx.history import Run
-    from qvq_mlx.render.pages import Story
+    from qvq_mlx.run.saved_list import Wanted
+    from qvq_mlx.run.world import World
+
+FORMS = {
+    "--answer": Form.ANSWER,
+    "--thinking": Form.THINKING,
+    "--json": Form.JSON,
+    "--jsonl": Form.JSONL,
+    "-x": Form.BOXED,
+    "--boxes": Form.BOXES,
+}
+COUNT = 20
+"""Runs that are listed where nobody says how many."""
 
 
-class Form(StrEnum):
-    """What is printed; the values are the options."""
-
-    SCREEN = ""
-    """On a terminal as the run left it, elsewhere the answer."""
-    ANSWER = "--answer"
-    THINKING = "--thinking"
-    JSON = "--json"
-    JSONL = "--jsonl"
-    BOXED = "-x"
-    BOXES = "--boxes"
-
-
-def form_of(given: dict[Form, bool]) -> Form:
-    """The one that was asked for. Raises UsageError for two."""
-    found = [form for form, is_given in given.items() if is_given]
+def form_of(given: Iterable[str]) -> Form:
+    """The form that the options in `given` ask for. Raises UsageError for two."""
+    given = set(given)
+    found = [option for option in FORMS if option in given]
     if len(found) > 1:
         raise UsageError(f"{found[0]} and {found[1]} exclude each other", f"qvq last {found[0]}")
-    return found[0] if found else Form.SCREEN
+    return FORMS[found[0]] if found else Form.SCREEN
 
 
-def show_last(env: Env, form: Form) -> None:
+def show_last(world: World, form: Form) -> None:
     """`qvq last`."""
-    from qvq_mlx import history
-    from qvq_mlx.settings import config
-
-    settings = config.read(env)
-    show(history.last(settings.history_folder), form, env, settings.view, "qvq last")
+    settings = world.settings
+    run = find(settings.history_folder, None)
+    _show(run, form, world, "qvq last", "the last run")
 
 
-def draw(env: Env, prefix: str | None, form: Form, path: Path) -> None:
-    """`--annotate` for a saved run, the last one without a prefix."""
-    from qvq_mlx import history
-    from qvq_mlx.render.clean import clean_line
-    from qvq_mlx.run.pointed import draw_again
-    from qvq_mlx.settings import config
-
-    if form is not Form.SCREEN:
-        raise UsageError(f"{form} and --annotate exclude each other", f"qvq last {form}")
-    settings = config.read(env)
-    folder = settings.history_folder
-    run = history.last(folder) if prefix is None else history.find(folder, prefix)
-    for written in draw_again(run.request, run.transcript.answer, path, settings):
-        env.stdout.write(clean_line(str(written)) + "\n")
-
-
-def show_run(env: Env, prefix: str | None, form: Form, *, play: bool | None) -> None:
+def show_run(world: World, prefix: str | None, form: Form, *, play: bool | None) -> None:
     """`qvq log show`. `play` None: with keys where there are some."""
-    from qvq_mlx import history
-    from qvq_mlx.settings import config
-
-    settings = config.read(env)
-    folder = settings.history_folder
-    run = history.last(folder) if prefix is None else history.find(folder, prefix)
+    env = world.env
+    run = find(world.settings.history_folder, prefix)
     command = f"qvq log show {run.id}"
     on_screen = form is Form.SCREEN and env.stdout.isatty()
     if play and not on_screen:
         raise UsageError("--play needs a terminal, and no other form of output", command)
     if on_screen and play is not False:
-        from qvq_mlx.render.viewer import can_view, view
+        from qvq_mlx.render.viewer import can_view
 
         if can_view(env):
+            from qvq_mlx.run.saved import view_with_keys
             from qvq_mlx.run.signals import stoppable
 
             with stoppable("nothing was changed", command):
-                view(_story(run), env)
+                view_with_keys(run, env)
             return
         if play:
             raise UsageError("--play needs a terminal with a keyboard", command)
-    show(run, form, env, settings.view, command)
+    _show(run, form, world, command, f"run {run.id}")
 
 
-def show(run: Run, form: Form, env: Env, view: ThinkingView | None, command: str) -> None:
-    """Print a run. Raises NoAnswerError where the answer is wanted and there is none."""
-    match form:
-        case Form.JSON | Form.JSONL:
-            env.stdout.write(_data(run, form))
-            return
-        case Form.BOXES:
-            env.stdout.write(_boxes(run, env))
-            return
-        case Form.THINKING:
-            env.stdout.write(_text(run.transcript.thinking, env) + "\n")
-            return
-        case _:
-            pass
-    done = run.done
-    if env.stdout.isatty() and form in (Form.SCREEN, Form.BOXED):
-        from qvq_mlx.history.exporting import ended
-        from qvq_mlx.render.replay import replay
+def draw(world: World, prefix: str | None, form: Form, path: Path) -> None:
+    """`--annotate` for a saved run, the last one without a prefix."""
+    from qvq_mlx.render.clean import clean_line
+    from qvq_mlx.run.pointed import draw_again
 
-        hint = f"{command} --thinking"
-        replay(run.request, ended(run), env, hint=hint, view=view, boxed_only=form is Form.BOXED)
-    elif done is not None and done.complete:
-        answer = run.transcript.answer
-        env.stdout.write(_text(_boxed(answer) if form is Form.BOXED else answer, env) + "\n")
-    if done is None or not done.complete:
-        what = "the last run" if command == "qvq last" else f"run {run.id}"
-        raise NoAnswerError(
-            f"{what} ended without an answer ({run.ending})", f"{command} --thinking"
+    if form is not Form.SCREEN:
+        option = next(option for option, known in FORMS.items() if known is form)
+        raise UsageError(f"{option} and --annotate exclude each other", f"qvq last {option}")
+    run = find(world.settings.history_folder, prefix)
+    written = draw_again(run.request, run.transcript.answer, path, world.settings)
+    world.env.stdout.write("".join(f"{clean_line(str(file))}\n" for file in written))
+
+
+def list_saved(world: World, wanted: Wanted) -> None:
+    """`qvq log list`."""
+    from qvq_mlx.run.saved_list import list_runs
+
+    list_runs(world.env, world.settings.history_folder, wanted)
+
+
+def wanted(count: int, model: str | None, since: str | None, *, as_json: bool) -> Wanted:
+    """What `qvq log list` was asked for. Raises UsageError for what is no age."""
+    from qvq_mlx.run.saved_list import Wanted
+
+    age = None if since is None else age_of(since, "--since")
+    return Wanted(count, model, age, as_json, "qvq log list -n 0 lists all")
+
+
+def age_of(text: str, option: str) -> timedelta:
+    """Raises UsageError for what is no age."""
+    from qvq_mlx.history.erasing import parse_age
+
+    age = parse_age(text)
+    if age is None:
+        raise UsageError(
+            f"{option} is {text!r}; it can be an age such as 30d, 12h or 4w", "qvq log list -n 0"
         )
+    return age
 
 
-def _data(run: Run, form: Form) -> str:
-    from dataclasses import asdict
-
-    from qvq_mlx.history.exporting import lines_json, result
-    from qvq_mlx.render.clean import json_text
-
-    if form is Form.JSON:
-        return json_text(asdict(result(run)), indent=2) + "\n"
-    return "".join(json_text(entry) + "\n" for entry in lines_json(run))
-
-
-def _boxes(run: Run, env: Env) -> str:
-    from qvq_mlx.render.documents import boxes_text
-    from qvq_mlx.run.pointed import with_coordinates
-    from qvq_mlx.settings import config
-
-    done = run.done
-    request = with_coordinates(run.request, config.read(env))
-    return boxes_text(request, run.transcript.answer, complete=bool(done and done.complete))
-
-
-def _boxed(answer: str) -> str:
-    from qvq_mlx.answer.box import boxed
-
-    content = boxed(answer)
-    return answer if content is None else content
-
-
-def _text(text: str, env: Env) -> str:
-    """As it is in a pipe; on a terminal harmless, and wrapped."""
-    from qvq_mlx.render.clean import clean, writable
-
-    if not env.stdout.isatty():
-        return writable(text, env.stdout)
-    from qvq_mlx.render.rows import wrap
-
-    return writable("\n".join(wrap(clean(text), env.terminal_size().columns)), env.stdout)
-
-
-def _story(run: Run) -> Story:
-    from qvq_mlx.history.exporting import result
-    from qvq_mlx.pointing.in_text import readable
-    from qvq_mlx.render.pages import Story
-    from qvq_mlx.render.replay import receipts_of, thought_of
-
-    found = result(run)
-    when = f"{run.time:%Y-%m-%d %H:%M} · " if run.time else ""
-    return Story(
-        heads=(*receipts_of(run.request), f"{when}{found.model} · {run.id} · {run.ending}"),
-        question=found.question,
-        thought=thought_of(run.events),
-        thinking=readable(found.thinking),
-        answer=readable(found.answer or found.partial_answer or ""),
-        notes=tuple(f"note[{notice.code}]: {notice.text}" for notice in found.notices),
-        unfinished=found.answer is None,
-    )
+def _show(run: Run, form: Form, world: World, command: str, called: str) -> None:
+    """Print a run. Raises NoAnswerError where the answer is wanted and there is none."""
+    hint = f"{command} --thinking"
+    if not show(run, form, world.env, world.settings, hint):
+        raise NoAnswerError(f"{called} ended without an answer ({run.ending})", hint)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from qvq_mlx.core.env import Env
     from qvq_mlx.run.pull import Wish
+    from qvq_mlx.run.world import World
     from qvq_mlx.store.download import Adviser
 
 
@@ -40,16 +40,15 @@ def pull(
         run(wish, context.obj)
 
 
-def run(wish: Wish, env: Env, advise: Adviser | None = None) -> None:
+def run(wish: Wish, world: World, advise: Adviser | None = None) -> None:
     """One pull; an error names the command that goes on. Raises a QvqError."""
     from qvq_mlx.core.errors import DamagedError, GatedError, LicenceError, NetworkError
     from qvq_mlx.run.pull import pull_model
-    from qvq_mlx.settings import config
 
     again = command_of(wish)
     ask = f'qvq ask -m {wish.model} IMAGE "question"'
     try:
-        pull_model(wish, env, config.read(env), advise, ask)
+        pull_model(wish, world.env, world.settings, advise, ask)
     except LicenceError as error:
         raise LicenceError(error.parts, f"{again} -y") from error
     except GatedError as error:

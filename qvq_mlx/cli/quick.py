@@ -11,34 +11,33 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from qvq_mlx.core.env import Env
+    from qvq_mlx.run.world import World
 
 _VALUES = {"-n": "count", "--model": "model", "-m": "model", "--since": "since"}
 
 
-def quick(argv: Sequence[str], env: Env) -> int | None:
+def quick(argv: Sequence[str], world: World) -> int | None:
     """Run the command and return its exit code; None where it is not for here."""
     match list(argv):
         case ["last", *options]:
-            return _last(options, env)
+            return _last(options, world)
         case ["log", "list", *options]:
-            return _list(options, env)
+            return _list(options, world)
         case _:
             return None
 
 
-def _last(options: list[str], env: Env) -> int | None:
-    from qvq_mlx.cli.past import Form, form_of, show_last
+def _last(options: list[str], world: World) -> int | None:
+    from qvq_mlx.cli.past import FORMS, form_of, show_last
 
-    forms = {form.value: form for form in Form if form.value}
-    if not all(option in forms for option in options):
+    if not all(option in FORMS for option in options):
         return None
-    show_last(env, form_of({form: name in options for name, form in forms.items()}))
+    show_last(world, form_of(options))
     return 0
 
 
-def _list(options: list[str], env: Env) -> int | None:
-    from qvq_mlx.cli.past_list import COUNT, Wanted, list_runs
+def _list(options: list[str], world: World) -> int | None:
+    from qvq_mlx.cli.past import COUNT, list_saved, wanted
 
     given: dict[str, str] = {}
     as_json = False
@@ -54,5 +53,6 @@ def _list(options: list[str], env: Env) -> int | None:
     count = given.get("count", str(COUNT))
     if not (count.isascii() and count.isdigit() and len(count) < 10):
         return None
-    list_runs(env, Wanted(int(count), given.get("model"), given.get("since"), as_json))
+    model, since = given.get("model"), given.get("since")
+    list_saved(world, wanted(int(count), model, since, as_json=as_json))
     return 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from qvq_mlx.core.env import Env
+    from qvq_mlx.run.world import World
 
 _YES = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")]
 
@@ -24,12 +24,11 @@ def rm(
     """Delete a downloaded model."""
     from qvq_mlx.core.errors import BusyError, ModelNotOnDiskError
     from qvq_mlx.run.delete import delete
-    from qvq_mlx.settings import config
     from qvq_mlx.store import garbage, layout
     from qvq_mlx.store.places import present
 
-    env: Env = context.obj
-    settings = config.read(env)
+    world: World = context.obj
+    env, settings = world.env, world.settings
     _, folder = present(model, settings.cards_folder, settings.hub_cache)
     hint = f"qvq rm {model} -y"
     with layout.locked(folder) as mine:
@@ -52,11 +51,11 @@ def prune(
 ) -> None:
     """Delete what no model needs: old revisions, unused files, stale partial files."""
     from qvq_mlx.run.delete import delete, list_garbage
-    from qvq_mlx.settings import config
     from qvq_mlx.store import garbage
 
-    env: Env = context.obj
-    with garbage.everywhere(config.read(env).hub_cache, env.now().timestamp()) as found:
+    world: World = context.obj
+    env = world.env
+    with garbage.everywhere(world.settings.hub_cache, env.now().timestamp()) as found:
         if not found:
             env.stdout.write("nothing to prune\n")
         elif dry_run:

@@ -8,8 +8,8 @@ import typer
 
 if TYPE_CHECKING:
     from qvq_mlx.core.card import ModelCard, Shape
-    from qvq_mlx.core.env import Env
     from qvq_mlx.core.machine import Machine
+    from qvq_mlx.run.world import World
 
 
 def show(
@@ -25,11 +25,10 @@ def show(
     from qvq_mlx.memory.estimate import estimate_for, typical
     from qvq_mlx.records.models import ShowRecord
     from qvq_mlx.render import listing
-    from qvq_mlx.settings import config
     from qvq_mlx.store import registry
 
-    env: Env = context.obj
-    settings = config.read(env)
+    world: World = context.obj
+    env, settings = world.env, world.settings
     card = registry.find(model, settings.cards_folder)
     folder = None
     try:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from qvq_mlx.core.card import Thinking
     from qvq_mlx.core.env import Env
     from qvq_mlx.guards.saved import Examined
+    from qvq_mlx.run.world import World
 
 
 def split(
@@ -28,7 +29,8 @@ def split(
     from qvq_mlx.guards.saved import examine, has_answer
     from qvq_mlx.render.clean import clean_line, json_text
 
-    env: Env = context.obj
+    world: World = context.obj
+    env = world.env
     found = examine(_text(file, env), _voice(model))
     whole = has_answer(found)
     if as_json:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from qvq_mlx.core.env import Env
     from qvq_mlx.run.verify import Repair
+    from qvq_mlx.run.world import World
 
 
 def verify(
@@ -23,12 +23,11 @@ def verify(
     from qvq_mlx.render.clean import clean_line
     from qvq_mlx.run.signals import stoppable
     from qvq_mlx.run.verify import verify_models
-    from qvq_mlx.settings import config
     from qvq_mlx.store import layout
     from qvq_mlx.store.places import present
 
-    env: Env = context.obj
-    settings = config.read(env)
+    world: World = context.obj
+    env, settings = world.env, world.settings
     if model is None:
         folders = layout.repo_folders(settings.hub_cache)
     else:

@@ -23,13 +23,6 @@ if TYPE_CHECKING:
     from qvq_mlx.core.tokens import Control
 
 
-NETWORK_MODULES = (
-    *("huggingface_hub", "transformers", "requests", "httpx", "httpx2", "urllib3", "aiohttp"),
-    *("http.client", "urllib.request", "ssl"),
-)
-"""What talks to servers. `socket` is not among them: the standard library loads it for less."""
-
-
 def real_env() -> Env:
     """What `qvq` runs in."""
     return Env(
@@ -44,38 +37,10 @@ def real_env() -> Env:
         now=_now,
         terminal_size=_terminal_size,
         load_engine=_load_engine,
-        forbid_network=forbid_network,
+        forbid_network=_forbid_network,
         machine=_machine,
-        watch_network=watch_network,
+        watch_network=_watch_network,
     )
-
-
-def forbid_network() -> None:
-    """Make every connection and name look-up of this process fail, whatever library asks.
-
-    An audit hook cannot be taken back, which is the point.
-    """
-    sys.addaudithook(_refuse)
-
-
-def watch_network() -> Callable[[], Network]:
-    """Note every `socket.*` audit event from now on. Call it before `forbid_network`, whose hook
-    would otherwise keep an event from this one.
-    """
-    from qvq_mlx.core.network import Network
-
-    seen: list[str] = []
-
-    def note(event: str, _arguments: tuple[object, ...]) -> None:
-        if event.startswith("socket."):
-            seen.append(event)
-
-    def found() -> Network:
-        loaded = tuple(name for name in NETWORK_MODULES if name in sys.modules)
-        return Network(tuple(seen), loaded, NETWORK_MODULES)
-
-    sys.addaudithook(note)
-    return found
 
 
 def open_standard_streams() -> None:
@@ -109,11 +74,6 @@ def flushed(env: Env) -> bool:
     return read
 
 
-def _refuse(event: str, arguments: tuple[object, ...]) -> None:
-    if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto"):
-        raise PermissionError(f"--offline: {event} was refused: {arguments[-1]!r}")
-
-
 def _now() -> datetime:
     from datetime import datetime
 
@@ -130,6 +90,18 @@ def _terminal_size() -> os.terminal_size:
         if size.columns and size.lines:
             return size
     return os.terminal_size((80, 24))
+
+
+def _forbid_network() -> None:
+    from qvq_mlx.run.network import forbid_network  # few commands need it
+
+    forbid_network()
+
+
+def _watch_network() -> Callable[[], Network]:
+    from qvq_mlx.run.network import watch_network
+
+    return watch_network()
 
 
 def _machine() -> Machine:

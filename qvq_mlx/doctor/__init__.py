@@ -22,6 +22,7 @@ from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ExitCode, QvqError
 from qvq_mlx.core.events import Done, Stats, Transcript
+from qvq_mlx.core.network import Network
 from qvq_mlx.core.remedies import Spelling
 from qvq_mlx.core.request import Policy, Request
 from qvq_mlx.core.tokens import Control
@@ -55,12 +56,10 @@ MODEL = "qvq-tiny"
 QUESTION = "How many red circles are there?"
 
 
-def examined(env: Env, *, offline: bool) -> DoctorRecord:
-    """Look at everything, and judge it. `offline`: refuse every connection, and count them."""
-    seen = None
-    if offline:
-        seen = env.watch_network()
-        env.forbid_network()
+def examined(env: Env, network: Callable[[], Network] | None = None) -> DoctorRecord:
+    """Look at everything, and judge it. `network` tells what was tried while connections are
+    refused; None: they are not, and the report says nothing of them.
+    """
     configuration, settings = _configuration(env)
     trial = _trial(env, settings)
     cards, cards_fault = _cards(settings, env)
@@ -78,7 +77,7 @@ def examined(env: Env, *, offline: bool) -> DoctorRecord:
         terminal=_terminal(env),
         trial=trial,
         draft_costs=_attempt(lambda: _draft_costs(held, settings), env)[0] or (),
-        network=seen() if seen else None,
+        network=network() if network else None,
     )
     homes = {str(env.home), str(env.home.resolve())}
     told = without_home(facts, homes)

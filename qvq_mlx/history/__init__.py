@@ -26,8 +26,9 @@ killed counts as being written; and files that were edited by hand.
 from __future__ import annotations
 
 from qvq_mlx.history.files import File, files, find_file
-from qvq_mlx.history.reading import Ending, Run, find, last, load
+from qvq_mlx.history.reading import Run, find, last, load
 from qvq_mlx.history.writing import record, settle
+from qvq_mlx.records.history import Ending
 
 __all__ = [
     "Ending",

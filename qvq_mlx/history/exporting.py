@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from qvq_mlx.core.events import Event, Notice
-from qvq_mlx.history.reading import Ending, Run, interrupted
+from qvq_mlx.history.reading import Run, interrupted
+from qvq_mlx.records.history import Ending
 from qvq_mlx.records.runs import Json, ResultRecord, event_to_json, result_record
 
 _WORDS = {

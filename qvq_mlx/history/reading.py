@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 
 from qvq_mlx.core.errors import InputError
@@ -28,28 +27,9 @@ from qvq_mlx.core.events import (
     fold,
 )
 from qvq_mlx.history.files import File, being_written, files, find_file, no_run
+from qvq_mlx.records.history import Ending
 from qvq_mlx.records.runs import VERSION, RequestRecord, event_from_json
 from qvq_mlx.records.typed import typed
-
-
-class Ending(StrEnum):
-    """How a run ended. Without a whole answer, `end`, `budget`, `length`, `loop` and `interrupt`
-    are the stop reason.
-    """
-
-    ANSWER = "answer"
-    """There is a whole answer."""
-    END = "end"
-    BUDGET = "budget"
-    LOOP = "loop"
-    LENGTH = "length"
-    INTERRUPT = "interrupt"
-    FAILED = "failed"
-    """An error ended it; its last notice says which."""
-    KILLED = "killed"
-    """Its process ended and said nothing."""
-    RUNNING = "running"
-    """It is being written."""
 
 
 @dataclass(frozen=True, slots=True)

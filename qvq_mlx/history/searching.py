@@ -18,55 +18,11 @@ from pathlib import Path
 
 from qvq_mlx.core.errors import InputError
 from qvq_mlx.history.files import File, being_written, files
-from qvq_mlx.history.reading import Ending, Run, ending, load
+from qvq_mlx.history.reading import Run, ending, load
+from qvq_mlx.records.history import Ending, Entry, Hit
 
 _EXCERPT_CHARACTERS = 60
 _REPEATED = (b'\n{"type": "thinking"', b'\n{"type": "answer"')
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A line of `qvq log list`. `images` are their names as they were given.
-
-    Tokens are null where the run has no end. `time` is ISO 8601.
-    """
-
-    id: str
-    time: str
-    model: str
-    images: tuple[str, ...]
-    question: str
-    ending: Ending
-    thinking_tokens: int | None
-    answer_tokens: int | None
-    path: str
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A run that holds the words: where (`question`, `answer`, `thinking`), and the text around
-    the first of them.
-    """
-
-    entry: Entry
-    places: tuple[str, ...]
-    excerpt: str
-
-
-@dataclass(frozen=True, slots=True)
-class EntryList:
-    """`qvq log list --json`."""
-
-    runs: tuple[Entry, ...]
-    version: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class HitList:
-    """`qvq log search --json`."""
-
-    found: tuple[Hit, ...]
-    version: int = 1
 
 
 def entries(

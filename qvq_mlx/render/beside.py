@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qvq_mlx.core.env import Env
+from qvq_mlx.records.runs import Json
 from qvq_mlx.render.answer import Answer
 from qvq_mlx.render.clean import clean, clean_line, writable
+from qvq_mlx.render.meter import spelled
 from qvq_mlx.render.rows import BLANK, Row, bold, cells, dim, wrap
 
 WIDE_COLUMNS = 100
@@ -23,6 +25,17 @@ class Side:
     title: str
     facts: str
     answer: str | None
+
+
+def side_of(title: str, found: Json) -> Side:
+    """One run from its result as `--json` prints it."""
+    stats = found["stats"]
+    facts = [
+        f"thought for {spelled(stats['thinking_s'])}",
+        f"{stats['thinking_tokens']:,} + {stats['answer_tokens']:,} tokens",
+        f"ended: {found['stop_reason']}",
+    ]
+    return Side(f"{title} · {found['model']}", " · ".join(facts), found["answer"])
 
 
 def write_beside(left: Side, right: Side, env: Env) -> None:

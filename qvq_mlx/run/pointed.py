@@ -28,14 +28,14 @@ from qvq_mlx.records.runs import (
     pointed_at,
     request_record,
 )
-from qvq_mlx.render.clean import clean_line, writable
+from qvq_mlx.render.clean import clean_line
+from qvq_mlx.render.places import listed, say
 from qvq_mlx.settings.config import Settings
 from qvq_mlx.store import registry
 
 if TYPE_CHECKING:
     from qvq_mlx.images.originals import Kept
 
-_LISTED = 20
 _MARGIN_ROWS = 6  # of the window, left for the prompt and the end of the answer
 
 
@@ -189,31 +189,3 @@ def annotate(
             Target(name).write(redrawn(record.path, record.sha256, pointed, kept, ground))
             written.append(name)
     return tuple(written)
-
-
-def listed(pointing: Sequence[PointedImage]) -> list[str]:
-    """Places and problems as lines for people; none where nothing is pointed at."""
-    lines = []
-    for image in pointing:
-        if not (image.count or image.problems):
-            continue
-        page = f", page {image.page}" if image.page is not None else ""
-        lines.append(f"in {image.path}{page}, {image.width_px}×{image.height_px} px:")
-        places = [
-            *((box.label, f"({box.x1},{box.y1})-({box.x2},{box.y2})") for box in image.boxes),
-            *((point.label, f"({point.x},{point.y})") for point in image.points),
-        ]
-        lines += [f"  {label or '-'}  {place}" for label, place in places[:_LISTED]]
-        if len(places) > _LISTED:
-            lines.append(f"  and {len(places) - _LISTED:,} more: --boxes gives them all")
-        lines += [f"  note: {problem.text}" for problem in image.problems[:_LISTED]]
-        if len(image.problems) > _LISTED:
-            lines.append(f"  and {len(image.problems) - _LISTED:,} more notes")
-    return lines
-
-
-def say(env: Env, lines: Sequence[str]) -> None:
-    """Lines below the answer, cleaned."""
-    for line in lines:
-        env.stdout.write(writable(clean_line(line), env.stdout) + "\n")
-    env.stdout.flush()

@@ -103,20 +103,17 @@ def _settings(env: Env, values: dict[str, Any]) -> Settings:
         cache_folder=home / "cache" if home else _caches(env),
         cache_max_bytes=_size("QVQ_CACHE_MAX", env.environ.get("QVQ_CACHE_MAX", "")),
         cards_folder=config_folder / "models",
-        offline=_offline(env),
+        offline=offline_variable(env),
     )
 
 
-def as_wished(env: Env) -> Env:
-    """The world with a terminal that is not drawn over, where the user wants plain lines.
+def offline_variable(env: Env) -> str:
+    """The variable that forbids the network, '' where none does. Never raises.
 
-    Never raises: what is wrong with the config is for the command to say, which reads it.
+    Both are read as huggingface_hub does.
     """
-    try:
-        plain = read(env).plain
-    except ConfigError:
-        return env
-    return replace(env, environ={**env.environ, "TERM": "dumb"}) if plain else env
+    names = ("QVQ_OFFLINE", "HF_HUB_OFFLINE")
+    return next((name for name in names if env.environ.get(name, "").lower() in _TRUE), "")
 
 
 def path_of(env: Env) -> Path:
@@ -187,7 +184,7 @@ def hub(env: Env) -> HubAccess:
     """Where models are downloaded from, and with which token. Raises ConfigError, and UsageError
     where nothing may be fetched.
     """
-    if _offline(env) == "QVQ_OFFLINE":  # huggingface_hub knows of its own variable
+    if offline_variable(env) == "QVQ_OFFLINE":  # huggingface_hub knows of its own variable
         raise UsageError("QVQ_OFFLINE is set: nothing is fetched", "unset QVQ_OFFLINE")
     from qvq_mlx.store.download import HubAccess
 
@@ -255,12 +252,6 @@ def _view(value: object) -> ThinkingView | None:
     except ValueError:
         known = ", ".join(ThinkingView)
         raise ConfigError(f"thinking is {value!r}; it can be {known}") from None
-
-
-def _offline(env: Env) -> str:
-    """The variable that forbids the network, if one does. Both are read as huggingface_hub does."""
-    names = ("QVQ_OFFLINE", "HF_HUB_OFFLINE")
-    return next((name for name in names if env.environ.get(name, "").lower() in _TRUE), "")
 
 
 def _flag(name: str, value: object) -> bool:

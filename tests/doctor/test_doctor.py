@@ -27,6 +27,7 @@ from qvq_mlx.images import drawn
 from qvq_mlx.records.doctor import Check, Device, Facts, Fault, Health, Library
 from qvq_mlx.render.report import write_report
 from qvq_mlx.render.rows import cells
+from qvq_mlx.run.world import open_world
 from tests.conftest import ROOT, ScriptedEngine, World
 from tests.house.test_imports import HEAVY, loaded_after
 from tests.store.test_store import make_snapshot
@@ -44,7 +45,7 @@ def found(record: Any, topic: str, name: str) -> Check:
 @pytest.fixture
 def facts(world: Build) -> Facts:
     """Of a machine on which everything is well but that it has no Metal."""
-    return examined(world(RIGHT).env, offline=False).facts
+    return examined(world(RIGHT).env).facts
 
 
 def test_all_is_well(world: Build) -> None:
@@ -160,9 +161,11 @@ def test_offline_says_what_was_seen(
     env = replace(
         world(RIGHT).env, watch_network=watch, forbid_network=lambda: order.append("forbid")
     )
-    assert found(examined(env, offline=True), "offline", name).verdict is verdict
+    opened = open_world(env)
+    opened.forbid_network()
     assert order == ["watch", "forbid"]
-    assert examined(env, offline=False).facts.network is None
+    assert found(examined(env, opened.network), "offline", name).verdict is verdict
+    assert examined(env).facts.network is None
 
 
 @pytest.mark.parametrize(
@@ -256,15 +259,15 @@ def test_what_drafting_costs_is_told_where_it_was_measured(world: Build, tmp_pat
     from qvq_mlx.store import registry
 
     env = world(RIGHT).env
-    assert found(examined(env, offline=False), "drafting", "costs").verdict is Health.OK
+    assert found(examined(env), "drafting", "costs").verdict is Health.OK
     card = registry.find("tiny")
     key = fingerprint(registry.folder_of(card, tmp_path))
     CostBook(tmp_path / "qvq" / "cache").keep_costs(key, Costs(0.01, (0.01, 0.03) + (0.2,) * 6))
-    check = found(examined(env, offline=False), "drafting", card.name)
+    check = found(examined(env), "drafting", card.name)
     assert check.fact.startswith("does not pay, even where 90 %")
     assert check.fact.endswith("verifying 2 tokens costs 3.00 single steps of 10.0 ms")
     CostBook(tmp_path / "qvq" / "cache").keep_costs(key, Costs(0.01, (0.01,) * 8))
-    check = found(examined(env, offline=False), "drafting", card.name)
+    check = found(examined(env), "drafting", card.name)
     assert check.fact.startswith("7 drafts pay")
 
 
@@ -285,7 +288,7 @@ def test_the_home_folder_is_not_told(facts: Facts) -> None:
 @pytest.mark.parametrize("columns", [80, 40, 20])
 def test_nothing_is_wider_than_the_terminal(world: Build, columns: int) -> None:
     w = world(["\\boxed{3}"], tty=True, size=(columns, 24), environ={"NO_COLOR": "1"})
-    record = examined(w.env, offline=True)
+    record = examined(w.env, Network)
     write_report(w.env, record)
     widest = max(w.out.splitlines(), key=cells)
     assert cells(widest) <= columns, widest
@@ -306,7 +309,7 @@ def test_colours_are_for_a_terminal(world: Build) -> None:
 
 def test_closed_streams(world: Build) -> None:
     env = replace(world(RIGHT).env, stdin=None)  # type: ignore[arg-type]
-    assert not examined(env, offline=False).facts.terminal.stdin_tty
+    assert not examined(env).facts.terminal.stdin_tty
 
 
 def test_the_picture_holds_what_is_said_of_it() -> None:
@@ -361,7 +364,7 @@ def test_the_embedded_model_answers_and_tries_no_connection(tmp_path: Path) -> N
 
 def test_a_connection_that_is_tried_is_seen_and_refused() -> None:
     code = (
-        "import socket\nfrom qvq_mlx.cli.world import forbid_network, watch_network\n"
+        "import socket\nfrom qvq_mlx.run.network import forbid_network, watch_network\n"
         "seen = watch_network()\nforbid_network()\n"
         "try:\n    socket.create_connection(('127.0.0.1', 9))\n"
         "except PermissionError:\n    import http.client\n    print(seen())\n"

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from qvq_mlx import history
 from qvq_mlx.cli import main as cli_main
 from qvq_mlx.cli.quick import quick
+from qvq_mlx.run.world import open_world
 from qvq_mlx.core.errors import ExitCode
 from qvq_mlx.core.events import (
     AnswerDelta,
@@ -499,7 +500,7 @@ def test_what_is_read_without_typer_means_the_same(
 @pytest.mark.parametrize("line", ["last", "last -x", "log list", "log list -n 5 --json"])
 def test_the_common_ways_to_ask_are_quick(world: Build, folder: Path, line: str) -> None:
     save(folder)
-    assert quick(line.split(), world().env) == 0
+    assert quick(line.split(), open_world(world().env)) == 0
 
 
 # --- erase ---

@@ -49,13 +49,13 @@ def test_asking_makes_no_connection_and_prints_the_answer_alone(tmp_path: Path) 
 
 def test_offline_refuses_whatever_a_library_tries() -> None:
     code = (
-        "import socket\nfrom qvq_mlx.cli.world import forbid_network\nforbid_network()\n"
+        "import socket\nfrom qvq_mlx.run.network import forbid_network\nforbid_network()\n"
         "for act in (lambda: socket.create_connection(('127.0.0.1', 9)),"
         " lambda: socket.getaddrinfo('localhost', 80)):\n"
         "    try:\n        act()\n    except PermissionError as error:\n        print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.count("--offline: socket.") == 2
+    assert done.stdout.count("offline: socket.") == 2
 
 
 def qvq(command: str) -> tuple[int, str]:

@@ -530,7 +530,7 @@ def test_a_file_loads_no_network_code_and_an_address_does(tmp_path: Path) -> Non
 
 def test_the_offline_hook_is_no_traceback() -> None:
     code = (
-        "from qvq_mlx.cli.world import forbid_network\nforbid_network()\n"
+        "from qvq_mlx.run.network import forbid_network\nforbid_network()\n"
         "from qvq_mlx.images.image_sources import Web\nfrom qvq_mlx.images.web import fetched\n"
         "try:\n    fetched('https://example.org/', Web())\n"
         "except Exception as error:\n    print(type(error).__name__, error)\n"

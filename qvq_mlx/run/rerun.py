@@ -1,4 +1,4 @@
-"""`qvq log rerun`: the same question again, to the same model or another, and both answers.
+"""Asks the question of a saved run again, of the same model or another, and shows both answers.
 
 Law: the same is asked of the same bytes. An image that is not what it was, by its SHA-256, is
 refused, unless the user says that it may have changed; one that is gone is refused. What the user
@@ -10,10 +10,10 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from qvq_mlx.chat.following import shown_of
-from qvq_mlx.core.errors import ImageChangedError, QvqError
+from qvq_mlx.core.env import Env
+from qvq_mlx.core.errors import QvqError
 from qvq_mlx.core.request import (
     Limits,
     Method,
@@ -27,54 +27,41 @@ from qvq_mlx.core.request import (
     ThinkingView,
 )
 from qvq_mlx.core.rounds import Shown
+from qvq_mlx.history import Run
+from qvq_mlx.history.exporting import result
 from qvq_mlx.records.runs import Json
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from qvq_mlx.core.env import Env
-    from qvq_mlx.history import Run
-    from qvq_mlx.render.beside import Side
-    from qvq_mlx.settings.config import Settings
+from qvq_mlx.render.beside import side_of, write_beside
+from qvq_mlx.render.clean import json_text
+from qvq_mlx.run.following import shown_of
+from qvq_mlx.run.show import run as ask
+from qvq_mlx.settings.config import Settings
 
 
-def ask_again(
-    env: Env, prefix: str | None, model: str | None, *, changed: bool, as_json: bool
-) -> int:
-    """Returns the exit code of the new run. Raises a QvqError where it has no whole answer."""
-    from qvq_mlx import history
-    from qvq_mlx.history.exporting import result
-    from qvq_mlx.render.beside import write_beside
-    from qvq_mlx.render.clean import json_text
-    from qvq_mlx.run.show import run as ask
-    from qvq_mlx.settings import config
+def ask_again(run: Run, request: Request, env: Env, settings: Settings, *, as_json: bool) -> int:
+    """Ask `request`, which `request_again` made of `run`, and show both answers; in a pipe the new
+    one alone. Returns the exit code of the new run.
 
-    settings = config.read(env)
-    folder = settings.history_folder
-    run = history.last(folder) if prefix is None else history.find(folder, prefix)
-    request = _request(run, folder, model, changed=changed)
+    Raises a QvqError where it has no whole answer, ImageChangedError among them.
+    """
     if not as_json and not env.stdout.isatty():
-        try:
-            return ask(request, Output(), env, settings)
-        except ImageChangedError as error:
-            raise _changed(error, run) from error
+        return ask(request, Output(), env, settings)
     now, failure = _result(request, env, settings)
+    then = asdict(result(run))
     if now is not None and as_json:
-        both = {"version": 1, "earlier": asdict(result(run)), "again": now}
+        both = {"version": 1, "earlier": then, "again": now}
         env.stdout.write(json_text(both, indent=2) + "\n")
     elif now is not None:
-        write_beside(_side(f"then: {run.id}", asdict(result(run))), _side("now", now), env)
+        write_beside(side_of(f"then: {run.id}", then), side_of("now", now), env)
     if failure is not None:
-        raise _changed(failure, run) if isinstance(failure, ImageChangedError) else failure
+        raise failure
     return 0
 
 
-def _changed(error: ImageChangedError, run: Run) -> ImageChangedError:
-    """The same facts; what helps is to say that they may differ."""
-    return ImageChangedError(error.parts, f"qvq log rerun {run.id} --changed")
+def request_again(run: Run, history_folder: Path, model: str | None, *, changed: bool) -> Request:
+    """The question of `run`, for `model`; None: the one that was asked.
 
-
-def _request(run: Run, history_folder: Path, model: str | None, *, changed: bool) -> Request:
+    `changed`: images are taken as they are now.
+    """
     then = run.request
     given = then.given
     shown = shown_of(then, history_folder)
@@ -104,8 +91,6 @@ def _request(run: Run, history_folder: Path, model: str | None, *, changed: bool
 
 def _result(request: Request, env: Env, settings: Settings) -> tuple[Json | None, QvqError | None]:
     """The new run as `--json` prints it, and how it failed. It is watched on stderr meanwhile."""
-    from qvq_mlx.run.show import run as ask
-
     document = io.StringIO()
     view = ThinkingView.TAIL if env.stderr.isatty() else None
     failure = None
@@ -115,16 +100,3 @@ def _result(request: Request, env: Env, settings: Settings) -> tuple[Json | None
         failure = error
     text = document.getvalue()
     return (json.loads(text) if text else None), failure
-
-
-def _side(title: str, found: Json) -> Side:
-    from qvq_mlx.render.beside import Side
-    from qvq_mlx.render.meter import spelled
-
-    stats = found["stats"]
-    facts = [
-        f"thought for {spelled(stats['thinking_s'])}",
-        f"{stats['thinking_tokens']:,} + {stats['answer_tokens']:,} tokens",
-        f"ended: {found['stop_reason']}",
-    ]
-    return Side(f"{title} · {found['model']}", " · ".join(facts), found["answer"])

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from qvq_mlx.cli.piped import MAX_BYTES, Asked, asked
 from qvq_mlx.core.errors import ExitCode
+from qvq_mlx.run.piped import MAX_BYTES, Asked, asked
 from tests.conftest import EXAMPLES, ScriptedEngine, World
 
 Build = Callable[..., World]

@@ -1,0 +1,74 @@
+"""What `log list` and `log search` say with --json, as values, and how a saved run ended.
+
+Law: a field is added, never renamed or given another meaning, while `version` stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Ending(StrEnum):
+    """How a run ended. Without a whole answer, `end`, `budget`, `length`, `loop` and `interrupt`
+    are the stop reason.
+    """
+
+    ANSWER = "answer"
+    """There is a whole answer."""
+    END = "end"
+    BUDGET = "budget"
+    LOOP = "loop"
+    LENGTH = "length"
+    INTERRUPT = "interrupt"
+    FAILED = "failed"
+    """An error ended it; its last notice says which."""
+    KILLED = "killed"
+    """Its process ended and said nothing."""
+    RUNNING = "running"
+    """It is being written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of `qvq log list`. `images` are their names as they were given.
+
+    Tokens are null where the run has no end. `time` is ISO 8601.
+    """
+
+    id: str
+    time: str
+    model: str
+    images: tuple[str, ...]
+    question: str
+    ending: Ending
+    thinking_tokens: int | None
+    answer_tokens: int | None
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A run that holds the words: where (`question`, `answer`, `thinking`), and the text around
+    the first of them.
+    """
+
+    entry: Entry
+    places: tuple[str, ...]
+    excerpt: str
+
+
+@dataclass(frozen=True, slots=True)
+class EntryList:
+    """`qvq log list --json`."""
+
+    runs: tuple[Entry, ...]
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class HitList:
+    """`qvq log search --json`."""
+
+    found: tuple[Hit, ...]
+    version: int = 1

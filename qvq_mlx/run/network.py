@@ -1,0 +1,46 @@
+"""Refuses and watches the connections of this process.
+
+Law: what is refused is refused to every library, and it cannot be taken back: an audit hook stays.
+C code that reaches the system's sockets by itself is not seen.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from qvq_mlx.core.network import Network
+
+NETWORK_MODULES = (
+    *("huggingface_hub", "transformers", "requests", "httpx", "httpx2", "urllib3", "aiohttp"),
+    *("http.client", "urllib.request", "ssl"),
+)
+"""What talks to servers. `socket` is not among them: the standard library loads it for less."""
+
+
+def forbid_network() -> None:
+    """Make every connection and name look-up of this process fail, whatever library asks."""
+    sys.addaudithook(_refuse)
+
+
+def watch_network() -> Callable[[], Network]:
+    """Note every `socket.*` audit event from now on. Call it before `forbid_network`, whose hook
+    would otherwise keep an event from this one.
+    """
+    seen: list[str] = []
+
+    def note(event: str, _arguments: tuple[object, ...]) -> None:
+        if event.startswith("socket."):
+            seen.append(event)
+
+    def found() -> Network:
+        loaded = tuple(name for name in NETWORK_MODULES if name in sys.modules)
+        return Network(tuple(seen), loaded, NETWORK_MODULES)
+
+    sys.addaudithook(note)
+    return found
+
+
+def _refuse(event: str, arguments: tuple[object, ...]) -> None:
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto"):
+        raise PermissionError(f"offline: {event} was refused: {arguments[-1]!r}")

@@ -1,0 +1,39 @@
+"""Writes saved runs into one document: a line of JSON each, or Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from qvq_mlx.core.env import Env
+from qvq_mlx.history import files, find, load
+from qvq_mlx.history.exporting import markdown, result_json
+from qvq_mlx.history.files import no_run
+from qvq_mlx.render.clean import clean, json_text
+from qvq_mlx.render.sink import FileSink, StreamSink
+
+
+def export_runs(
+    env: Env, folder: Path, ids: Sequence[str], file: Path | None, *, as_markdown: bool
+) -> None:
+    """Write the runs of `ids`, without one all of them, to `file`; None: stdout.
+
+    A file appears whole or not at all. Raises InputError and OutputError.
+    """
+    if not ids and not files(folder):
+        raise no_run(folder)
+    found = (find(folder, run) for run in ids) if ids else (load(f.path) for f in files(folder))
+    sink = StreamSink(env.stdout) if file is None else FileSink(file)
+    on_screen = file is None and env.stdout.isatty()
+    sink.open()
+    try:
+        for index, run in enumerate(found):
+            if not as_markdown:
+                sink.write(json_text(result_json(run)) + "\n")
+                continue
+            text = ("\n" if index else "") + markdown(run)
+            sink.write(clean(text) if on_screen else text)
+    except BaseException:
+        sink.discard()
+        raise
+    sink.finish()

@@ -1,0 +1,67 @@
+"""Lists the saved runs, all of them or those that hold some words, as a table or as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import islice
+from pathlib import Path
+
+from qvq_mlx.core.env import Env
+from qvq_mlx.history.files import files, short_ids
+from qvq_mlx.history.searching import entries, search
+from qvq_mlx.records.history import EntryList, HitList
+from qvq_mlx.render import listing
+from qvq_mlx.render.runs import write_hits, write_runs
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which runs: at most `count` (0: all), of a model whose name holds `model`, not older than
+    `since`. `more`: how to see all, said to a person where there are more.
+    """
+
+    count: int
+    model: str | None = None
+    since: timedelta | None = None
+    as_json: bool = False
+    more: str = ""
+
+
+def list_runs(env: Env, folder: Path, wanted: Wanted) -> None:
+    """Newest first. A terminal gets short ids and the beginning of the question."""
+    after = None if wanted.since is None else env.now() - wanted.since
+    found = entries(folder, model=wanted.model, since=after)
+    runs = tuple(islice(found, wanted.count or None))
+    if wanted.as_json:
+        listing.write_json(env, EntryList(runs))
+        return
+    if env.stdout.isatty() and not runs:
+        listing.write_text(env, f"No run is saved in {folder}.")
+        return
+    write_runs(env, runs, _names(env, folder))
+    if env.stdout.isatty() and next(found, None) is not None:
+        listing.write_text(env, f"The newest {len(runs)}; {wanted.more}.")
+
+
+def search_runs(env: Env, folder: Path, words: Sequence[str], wanted: Wanted) -> bool:
+    """Newest first. False where nothing was found."""
+    found = search(folder, words)
+    hits = tuple(islice(found, wanted.count or None))
+    if wanted.as_json:
+        listing.write_json(env, HitList(hits))
+        return bool(hits)
+    write_hits(env, hits, _names(env, folder))
+    if env.stdout.isatty() and next(found, None) is not None:
+        listing.write_text(env, f"The newest {len(hits)}; {wanted.more}.")
+    return bool(hits)
+
+
+def _names(env: Env, folder: Path) -> dict[str, str]:
+    """By path, the id as a person types it; a script gets all of it."""
+    if not env.stdout.isatty():
+        return {}
+    known = files(folder)
+    short = short_ids(known)
+    return {str(file.path): short[file.stem] for file in known}

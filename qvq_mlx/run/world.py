@@ -1,0 +1,74 @@
+"""Opens the world for a command: what each of them has to do before anything else.
+
+Law: the network is forbidden before a command begins where the environment forbids it, whatever the
+command and whether or not its settings can be read. Every command gets its streams and its settings
+from here, and has no other way to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from qvq_mlx.core.env import Env
+from qvq_mlx.core.errors import ConfigError
+from qvq_mlx.settings import config
+from qvq_mlx.settings.config import Settings
+
+if TYPE_CHECKING:  # most commands forbid nothing
+    from qvq_mlx.core.network import Network
+
+
+@dataclass(slots=True)
+class World:
+    """The streams and clocks of a command, and the settings that hold for it.
+
+    `network` tells what was tried since connections are refused; None: they are allowed.
+    """
+
+    env: Env
+    network: Callable[[], Network] | None
+    _settings: Settings | ConfigError
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force. Raises ConfigError for a value or key that is not allowed."""
+        if isinstance(self._settings, ConfigError):
+            raise self._settings
+        return self._settings
+
+    @property
+    def settings_or_defaults(self) -> Settings:
+        """The settings; where they cannot be read, the defaults in the user's places."""
+        try:
+            return self.settings
+        except ConfigError:
+            return config.defaults(self.env)
+
+    def forbid_network(self) -> None:
+        """Refuse every connection of this process from now on. May be called again."""
+        if self.network is None:
+            # the watch comes first: what refuses a connection hides it from later hooks
+            self.network = self.env.watch_network()
+            self.env.forbid_network()
+
+
+def open_world(env: Env) -> World:
+    """Read the settings, refuse the network where a variable says so, and take the terminal as the
+    user wants it: not drawn over where lines shall be plain.
+
+    Never raises: what is wrong with the settings is told when they are asked for.
+    """
+    settings: Settings | ConfigError
+    try:
+        settings = config.read(env)
+    except ConfigError as error:
+        settings = error
+    else:
+        if settings.plain:
+            env = replace(env, environ={**env.environ, "TERM": "dumb"})
+    world = World(env, None, settings)
+    if config.offline_variable(env):
+        world.forbid_network()
+    return world
