@@ -19,6 +19,7 @@ from typer.main import get_command
 from qvq_mlx.cli.app import COMMANDS, app
 from qvq_mlx.cli.completion import Files, Folders, Found, complete
 from qvq_mlx.core.request import ThinkingView
+from qvq_mlx.run.world import open_world
 from qvq_mlx.store import registry
 from tests.conftest import ROOT, World
 from tests.house.test_imports import HEAVY, loaded_after
@@ -28,7 +29,7 @@ Build = Callable[..., World]
 
 @pytest.fixture
 def offered(world: Build) -> Callable[..., Found]:
-    return lambda *words: complete(words, world().env)
+    return lambda *words: complete(words, open_world(world().env))
 
 
 def values(found: Found) -> list[str]:
@@ -97,7 +98,7 @@ def test_models_are_the_cards_names_and_what_is_in_the_cache(
     repo = tmp_path / "hub" / "models--some--thing-4bit"
     (repo / "snapshots").mkdir(parents=True)
     environ = {"HF_HUB_CACHE": str(tmp_path / "hub")}
-    names = values(complete(["show", ""], world(environ=environ).env))
+    names = values(complete(["show", ""], open_world(world(environ=environ).env)))
     assert {card.name for card in registry.cards()} <= set(names)
     assert "some/thing-4bit" in names
     assert isinstance(offered("ask", "-m", "./"), Folders)
@@ -108,10 +109,12 @@ def test_runs_are_offered_by_the_ids_that_are_listed(world: Build) -> None:
     assert w.run("ask", "-m", "tiny", str(ROOT / "examples" / "sum.png"), "Why?") == 0
     listed = world()
     assert listed.run("log", "list") == 0
-    found = complete(["log", "show", ""], world().env)
+    found = complete(["log", "show", ""], open_world(world().env))
     assert len(values(found)) == 1
     assert values(found)[0] in listed.out
-    assert values(complete(["log", "rm", values(found)[0][:2]], world().env)) == values(found)
+    assert values(complete(["log", "rm", values(found)[0][:2]], open_world(world().env))) == values(
+        found
+    )
 
 
 def test_images_are_files_with_an_images_ending(offered: Callable[..., Found]) -> None:
@@ -129,7 +132,7 @@ def test_a_broken_config_or_card_does_not_take_the_names_away(world: Build, tmp_
     (home / "models").mkdir(parents=True)
     (home / "config.toml").write_text("model = [")
     (home / "models" / "mine.toml").write_text("name = [")
-    assert "tiny" in values(complete(["show", "t"], world().env))
+    assert "tiny" in values(complete(["show", "t"], open_world(world().env)))
 
 
 def test_a_name_with_a_control_in_it_is_not_offered(

@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from qvq_mlx import history
 from qvq_mlx.cli import main as cli_main
 from qvq_mlx.cli.quick import quick
-from qvq_mlx.run.world import open_world
 from qvq_mlx.core.errors import ExitCode
 from qvq_mlx.core.events import (
     AnswerDelta,
@@ -40,6 +39,7 @@ from qvq_mlx.history import erasing, searching
 from qvq_mlx.history.files import short_ids
 from qvq_mlx.records.runs import Given, RequestRecord
 from qvq_mlx.records.typed import typed
+from qvq_mlx.run.world import open_world
 from tests.conftest import EXAMPLES, ScriptedEngine, World
 
 Build = Callable[..., World]

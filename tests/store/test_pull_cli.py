@@ -17,6 +17,7 @@ import pytest
 from qvq_mlx.cli import pull as pulling
 from qvq_mlx.core.errors import LicenceError
 from qvq_mlx.run.pull import Wish
+from qvq_mlx.run.world import open_world
 from qvq_mlx.store import licences
 from qvq_mlx.store.download import Advice
 from tests.conftest import EXAMPLES, ROOT, Stream, World
@@ -224,7 +225,7 @@ class TestLicence:
     DUTIES = Advice("Strict", "fits: yes", ("no weapons",))
 
     def pull(self, place: World, *, yes: bool = False) -> None:
-        pulling.run(Wish(REPO, yes=yes), place.env, lambda _card, _plan: self.DUTIES)
+        pulling.run(Wish(REPO, yes=yes), open_world(place.env), lambda _card, _plan: self.DUTIES)
 
     def place(self, world: Make, served: Hub, cache: Path, **how: object) -> World:
         environ = {"HF_ENDPOINT": served.endpoint, "HF_HUB_CACHE": str(cache)}
