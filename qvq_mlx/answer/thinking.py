@@ -17,6 +17,7 @@ from qvq_mlx.core.events import (
     AnswerSource,
     Done,
     Event,
+    Notice,
     Progress,
     Stats,
     ThinkingDelta,
@@ -73,7 +74,7 @@ class _Counts:
                     self.thinking += self.answer
                     self.answer = 0
                     yield event
-                case _:
+                case Progress() | Notice() | Done():
                     yield event
 
     def _take(self) -> int:

@@ -25,7 +25,17 @@ from qvq_mlx.core.errors import (
     OutputError,
     QvqError,
 )
-from qvq_mlx.core.events import Done, Event, Notice, StopReason, Transcript
+from qvq_mlx.core.events import (
+    AnswerDelta,
+    AnswerRetracted,
+    Done,
+    Event,
+    Notice,
+    Progress,
+    StopReason,
+    ThinkingDelta,
+    Transcript,
+)
 from qvq_mlx.core.remedies import Show
 from qvq_mlx.core.request import Request
 from qvq_mlx.core.tokens import Control
@@ -144,7 +154,7 @@ class Batch:
                     notices.append(event)
                 case Done():
                     done = event
-                case _:
+                case Progress() | ThinkingDelta() | AnswerDelta() | AnswerRetracted():
                     pass
             yield event
         assert done is not None, "the stream ended without Done"

@@ -21,7 +21,15 @@ from qvq_mlx.batch.record import BatchRecord, Status
 from qvq_mlx.batch.table import as_csv
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import NoAnswerError, QvqError
-from qvq_mlx.core.events import Event
+from qvq_mlx.core.events import (
+    AnswerDelta,
+    AnswerRetracted,
+    Done,
+    Event,
+    Notice,
+    Progress,
+    ThinkingDelta,
+)
 from qvq_mlx.core.tokens import Control
 from qvq_mlx.records.runs import Json
 from qvq_mlx.render.sink import FileSink
@@ -167,7 +175,14 @@ def _asked(
                         else:
                             whole = status is Status.ANSWERED
                             screen.ended(number, _outcome(record), answered=whole, took_s=took_s)
-                    case _:
+                    case (
+                        Progress()
+                        | ThinkingDelta()
+                        | AnswerDelta()
+                        | AnswerRetracted()
+                        | Notice()
+                        | Done()
+                    ):
                         screen.saw(step)
     finally:
         screen.close()

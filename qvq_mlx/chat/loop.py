@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from qvq_mlx import history
 from qvq_mlx.chat.commands import Command, Question, Verb, help_lines, parse
@@ -33,6 +34,8 @@ from qvq_mlx.run.signals import stoppable
 from qvq_mlx.settings.config import Settings
 from qvq_mlx.store import registry
 from qvq_mlx.store.inventory import is_here
+
+_Setting = Literal[Verb.MODEL, Verb.BUDGET, Verb.DETAIL, Verb.THINKING]
 
 
 class Talk:
@@ -136,10 +139,12 @@ class Talk:
             case Verb.HELP:
                 for line in help_lines():
                     self._say(line)
-            case _:
+            case Verb.MODEL | Verb.BUDGET | Verb.DETAIL | Verb.THINKING:
                 self._set(command.verb, first)
+            case Verb.QUIT:
+                pass  # it was read before
 
-    def _set(self, verb: Verb, word: str) -> None:
+    def _set(self, verb: _Setting, word: str) -> None:
         """What holds from the next question on; without a word it is only told."""
         talk = self._conversation
         match verb:
@@ -156,7 +161,7 @@ class Talk:
                 if word:
                     talk.look(parse_detail(word))
                 self._say(f"detail: {talk.detail}")
-            case _:
+            case Verb.THINKING:
                 if word:
                     self._output = replace(self._output, view=parse_view(word))
                 self._say(f"thinking: {self._output.view or ThinkingView.TAIL}")

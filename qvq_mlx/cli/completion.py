@@ -300,7 +300,7 @@ def _lines(found: Found, shell: Shell, current: str, env: Env) -> list[str]:
             return ["files", *_listed(current, extensions, env.home)]
         case Folders():
             return ["files", *_listed(current, None, env.home)]
-        case words:
+        case tuple() as words:
             prefix = _prefix(current) if shell is Shell.FISH else ""
             rows = [f"{prefix}{word.value}\t{word.help}" for word in words]
             return ["words", *(row for row in rows if clean_line(row) == row.replace("\t", " "))]

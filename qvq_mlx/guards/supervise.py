@@ -39,6 +39,7 @@ from qvq_mlx.core.events import (
     Done,
     Event,
     Notice,
+    Progress,
     StopReason,
     ThinkingDelta,
 )
@@ -222,7 +223,7 @@ class Watch:
                 self._answer, self._answer_chars = [], 0
                 self._answer_detector, self.answer_loop = LoopDetector(), None
                 self._has_retracted = True
-            case _:
+            case Progress() | Notice() | Done():
                 pass
 
     def _judge_block(self) -> None:

@@ -20,7 +20,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-from qvq_mlx.core.events import AnswerDelta, Done, Event, Notice, Progress, ThinkingDelta
+from qvq_mlx.core.events import (
+    AnswerDelta,
+    AnswerRetracted,
+    Done,
+    Event,
+    Notice,
+    Progress,
+    ThinkingDelta,
+)
 from qvq_mlx.history.files import NEW, PART, WHOLE, names_in, take
 from qvq_mlx.history.reading import interrupted, whole_records
 from qvq_mlx.records.runs import Json, RequestRecord, event_to_json
@@ -98,7 +106,7 @@ class _Draft:
                 self._held = event if self._held is None else _joined(self._held, event)
                 if len(self._held.text) >= _MERGED_CHARACTERS:
                     self._flush()
-            case _:
+            case AnswerRetracted() | Notice() | Done():
                 self._flush()
                 self._save(event)
 

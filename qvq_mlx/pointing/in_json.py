@@ -57,7 +57,7 @@ def of_values(values: Sequence[Row | Table]) -> Iterator[Found]:
                     count += 1
                     yield replace(one, picture=picture)
                 stack += [(inner, picture) for _, inner in reversed(pairs)]
-            case _:
+            case str() | float() | None:
                 pass
     if count and values and values[-1].cut:
         yield Fault("cut", "the answer ends within its JSON: what is whole is kept", values[-1].end)

@@ -10,7 +10,15 @@ from collections import deque
 from pathlib import PurePath
 
 from qvq_mlx.core.env import Env
-from qvq_mlx.core.events import AnswerDelta, Event, Progress, ThinkingDelta
+from qvq_mlx.core.events import (
+    AnswerDelta,
+    AnswerRetracted,
+    Done,
+    Event,
+    Notice,
+    Progress,
+    ThinkingDelta,
+)
 from qvq_mlx.render.clean import clean_line, writable
 from qvq_mlx.render.meter import short, status
 from qvq_mlx.render.rows import joined
@@ -54,7 +62,7 @@ class BatchProgress:
             case ThinkingDelta(tokens=tokens) | AnswerDelta(tokens=tokens):
                 self._tokens += tokens
                 self._doing = f"{self._tokens:,} tok"
-            case _:
+            case AnswerRetracted() | Notice() | Done():
                 pass
         self._draw(urgent=False)
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
-from qvq_mlx.core.events import AnswerDelta, AnswerRetracted, Done, Event, Notice, ThinkingDelta
+from qvq_mlx.core.events import (
+    AnswerDelta,
+    AnswerRetracted,
+    Done,
+    Event,
+    Notice,
+    Progress,
+    ThinkingDelta,
+)
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.render import Renderer
 from qvq_mlx.render.clean import Cleaner, clean_line, writable
@@ -58,7 +66,7 @@ class ThinkingText:
                 self._write(text)
             case AnswerDelta() | Done() if self._open:
                 self._write("\n")
-            case _:
+            case Progress() | AnswerDelta() | Notice() | Done():
                 pass
 
     def abort(self) -> None:

@@ -12,7 +12,16 @@ from dataclasses import dataclass, replace
 
 from qvq_mlx.core.clip import Clip, Visual
 from qvq_mlx.core.env import Env
-from qvq_mlx.core.events import AnswerDelta, Done, Event, Stats, ThinkingDelta
+from qvq_mlx.core.events import (
+    AnswerDelta,
+    AnswerRetracted,
+    Done,
+    Event,
+    Notice,
+    Progress,
+    Stats,
+    ThinkingDelta,
+)
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.request import ThinkingView
 from qvq_mlx.records.runs import ImageRecord, RequestRecord, VideoRecord
@@ -71,7 +80,7 @@ class Tape:
                 self.now_s = max(self.now_s, first_s + self.stats.thinking_s)
             case Done():
                 self.now_s = max(self.now_s, first_s + self.stats.decode_s)
-            case _:
+            case Progress() | AnswerRetracted() | Notice():
                 pass
 
 

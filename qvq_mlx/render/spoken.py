@@ -6,7 +6,15 @@ written that has to be taken back.
 
 from __future__ import annotations
 
-from qvq_mlx.core.events import AnswerDelta, AnswerRetracted, Event, Progress, ThinkingDelta
+from qvq_mlx.core.events import (
+    AnswerDelta,
+    AnswerRetracted,
+    Done,
+    Event,
+    Notice,
+    Progress,
+    ThinkingDelta,
+)
 from qvq_mlx.core.request import ThinkingView
 from qvq_mlx.render.meter import Meter, status
 
@@ -33,7 +41,7 @@ class Spoken:
                 return self._said(self._word, parts[0])
             case AnswerDelta() if self._word == "Thinking":
                 return self._said("Answering", "Answering")
-            case _:
+            case AnswerDelta() | Notice() | Done():
                 return []
 
     def _said(self, doing: str, in_full: str) -> list[str]:

@@ -11,9 +11,12 @@ from collections.abc import Iterable, Iterator
 
 from qvq_mlx.core.events import (
     AnswerDelta,
+    AnswerRetracted,
     AnswerSource,
     Done,
     Event,
+    Notice,
+    Progress,
     Stats,
     StopReason,
     ThinkingDelta,
@@ -33,7 +36,7 @@ def ended(events: Iterable[Event], control: Control) -> Iterator[Event]:
                     answer += tokens
                 case Done():
                     control.over = True
-                case _:
+                case Progress() | AnswerRetracted() | Notice():
                     pass
             yield event
     except (KeyboardInterrupt, SystemExit):

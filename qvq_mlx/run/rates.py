@@ -15,7 +15,16 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from qvq_mlx.core.events import AnswerDelta, Done, Event, Progress, Stage, ThinkingDelta
+from qvq_mlx.core.events import (
+    AnswerDelta,
+    AnswerRetracted,
+    Done,
+    Event,
+    Notice,
+    Progress,
+    Stage,
+    ThinkingDelta,
+)
 from qvq_mlx.core.rates import STAGES, Rates
 from qvq_mlx.system.files import write_private
 
@@ -48,7 +57,9 @@ def remembered(
             case ThinkingDelta() | AnswerDelta() | Done() if listening:
                 listening = False
                 _keep(folder, checkpoint, {s: _measured(first[s], last[s]) for s in first})
-            case _:
+            case (
+                Progress() | ThinkingDelta() | AnswerDelta() | AnswerRetracted() | Notice() | Done()
+            ):
                 pass
         yield event
 

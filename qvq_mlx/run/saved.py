@@ -48,7 +48,7 @@ def show(run: Run, form: Form, env: Env, settings: Settings, hint: str) -> bool:
         case Form.THINKING:
             env.stdout.write(_text(run.transcript.thinking, env) + "\n")
             return True
-        case _:
+        case Form.SCREEN | Form.ANSWER | Form.BOXED:
             pass
     complete = run.done is not None and run.done.complete
     if env.stdout.isatty() and form in (Form.SCREEN, Form.BOXED):

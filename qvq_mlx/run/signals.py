@@ -28,6 +28,7 @@ from qvq_mlx.core.events import (
     AnswerRetracted,
     Done,
     Event,
+    Notice,
     Progress,
     Stage,
     ThinkingDelta,
@@ -57,7 +58,7 @@ class Interrupts:
                 self._thinking = False
             case Done():
                 self._arrived = True
-            case _:
+            case Progress() | Notice():
                 pass
 
     def press(self) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from qvq_mlx import engine, images
+from qvq_mlx.core.events import Progress
 from qvq_mlx.core.request import Sampling
 from qvq_mlx.core.tokens import Control, Finished, Generation, Token
 from qvq_mlx.store import registry
@@ -35,4 +36,6 @@ class Asked:
                     text += piece
                 case Finished(tail=tail):
                     text += tail
+                case Progress():
+                    pass
         return text

@@ -113,7 +113,8 @@ def count_target(rng: Random, items: tuple[Item, ...]) -> Target:
             return Target(color=rng.choice(COLORS) if absent else seen.color)
         case "both":
             return Target(seen.color, rng.choice(items).kind if absent else seen.kind)
-    return Target()
+        case "all":
+            return Target()
 
 
 def count_example(rng: Random, scene: Shapes) -> Example:

@@ -32,6 +32,7 @@ from qvq_mlx.store.download import (
     PullEvent,
     PullPlan,
     Retrying,
+    Verified,
     Waiting,
 )
 from qvq_mlx.store.hub import planning
@@ -123,7 +124,7 @@ def _pull(
                 case BytesReceived(path=path, received_bytes=received):
                     fetched_bytes += received - reached[path]
                     reached[path] = received
-                case _:
+                case Verified() | FileDone() | Idle():
                     pass
             yield event
     yield PullDone(layout.publish(folder, listing), fetched_bytes)
