@@ -1,5 +1,7 @@
 r"""Finds the boxed value in an answer: `\boxed{...}`, or what stands between box tokens.
 
+`\fbox{7}` is a box too, and so is `\boxed 5`, which LaTeX reads as `\boxed{5}`.
+
 Law: one pass, however many boxes are opened and never closed.
 """
 
@@ -7,7 +9,9 @@ from __future__ import annotations
 
 import re
 
-_BRACES = re.compile(r"\\boxed\s*\{|\\.|[{}]", re.DOTALL)
+_BRACES = re.compile(
+    r"\\(?:boxed|fbox)\s*\{|\\boxed[ \t]*(?P<bare>[^\s\\{}$]*[^\s\\{}$.,;:!?])|\\.|[{}]", re.DOTALL
+)
 # GLM's special tokens
 _BEGIN, _END = "<|begin_of_box|>", "<|end_of_box|>"
 
@@ -33,7 +37,7 @@ def through_box(text: str) -> str:
 
 def _last_box(text: str) -> tuple[int, int] | None:
     """Where the content of the last whole box begins and ends."""
-    if "\\boxed" not in text:
+    if "\\boxed" not in text and "\\fbox" not in text:
         return _between_tokens(text)
     found: tuple[int, int] | None = None
     opened: list[int | None] = []  # where a box's content begins; None for any other brace
@@ -45,7 +49,9 @@ def _last_box(text: str) -> tuple[int, int] | None:
             start = opened.pop() if opened else None
             if start is not None and (found is None or start > found[0]):
                 found = (start, match.start())
-        elif brace.startswith("\\boxed"):
+        elif match["bare"]:
+            found = match.span("bare")
+        elif brace.startswith(("\\boxed", "\\fbox")):
             opened.append(match.end())
     return found
 

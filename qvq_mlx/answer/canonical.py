@@ -3,8 +3,10 @@ r"""When two answers are the same: the form that answers are compared in.
 Law: `canonical(canonical(a)) == canonical(a)`. Spelling is taken off, never meaning: of a whole
 answer the boxed content counts, else the text; then math and bold signs around it, LaTeX's text
 and spacing commands, case, runs of space and full stops at the end go, and a number is written one
-way (1,234.50 = 1234.5, 3.0 = 3). What the spelling does not tell is left alone: 1/2 and 0.5 differ,
-and so do "3", "3 cm" and "three".
+way (1,234.50 = 1234.5, 3.0 = 3). A fraction gets its braces, a single letter or number loses
+its brackets ("(b)", "b)"), and a number its degree sign: 90° = 90. What the spelling does not tell
+is left alone: 1/2 and 0.5 differ, and so do "3", "3 cm" and "three". Of an answer beyond
+_LONGEST_CHARS only white space and case are taken off.
 """
 
 from __future__ import annotations
@@ -36,6 +38,10 @@ _SPELLINGS = (
     ("{,}", ","),
     ("\N{MINUS SIGN}", "-"),
 )
+_LONGEST_CHARS = 4_096
+_FRACTION = re.compile(r"\\frac\s*(?:\{([^{}]*)\}|(\w))\s*(?:\{([^{}]*)\}|(\w))")
+_BRACKETED = re.compile(r"\(?(\w|\d+)\)|\[(\w|\d+)\]")
+_DEGREES = re.compile(r"([+-]?[\d.,]+)\s*°")
 _SPACED = re.compile(r"[+-]?\d{1,3}(?: \d{3})+(?:\.\d+)?")
 _NUMBER = re.compile(r"([+-]?)(\d{1,3}(?:,\d{3})+|\d+)?(?:\.(\d*))?", re.ASCII)
 
@@ -44,7 +50,8 @@ def canonical(answer: str) -> str:
     """The form of a whole answer that votes and checks compare; "" where nothing is said."""
     content = boxed(answer)
     text = answer if content is None else content
-    while (simpler := _simpler(text)) != text:
+    text = " ".join(text.split()).casefold()
+    while len(text) <= _LONGEST_CHARS and (simpler := _simpler(text)) != text:
         text = simpler
     return text
 
@@ -58,7 +65,17 @@ def _simpler(text: str) -> str:
     for around in _AROUND:
         if match := around.fullmatch(text):
             text = match[1].strip()
-    return _number(text)
+    if match := _BRACKETED.fullmatch(text):
+        text = match[1] or match[2]
+    if match := _DEGREES.fullmatch(text):
+        text = match[1]
+    return _number(_FRACTION.sub(_braced, text))
+
+
+def _braced(match: re.Match[str]) -> str:
+    r"""Give a fraction both of its braces: LaTeX reads `\frac14` as `\frac{1}{4}`."""
+    over, under = match[1] or match[2] or "", match[3] or match[4] or ""
+    return f"\\frac{{{over}}}{{{under}}}"
 
 
 def _number(text: str) -> str:

@@ -49,7 +49,7 @@ Lang = Annotated[
     typer.Option(
         "--lang",
         metavar="auto|off|en|zh|...",
-        help="Hold the answer to a language; auto: the question's.",
+        help="Hold the answer to a language; auto: say where it leaves the question's.",
     ),
 ]
 Schema = Annotated[

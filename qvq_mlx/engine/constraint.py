@@ -5,11 +5,14 @@ token depends on the answer so far and on that token alone, so that a block of d
 masked as single steps are.
 
 A schema is enforced by llguidance on the token's bytes; scripts by the letters of a token's bytes.
+Where both hold, the schema's own strings are always allowed: its keys and values add their scripts,
+and where the two leave nothing, the schema alone counts.
 """
 
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,7 +25,7 @@ from qvq_mlx.answer.gate import Gate
 from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.tokens import AnswerConstraint
 from qvq_mlx.engine.vocabulary import Vocabulary
-from qvq_mlx.guards.language import Script, begins_letter_outside, has_letter_outside
+from qvq_mlx.guards.language import RUNS, Script, begins_letter_outside, has_letter_outside
 
 if TYPE_CHECKING:
     from llguidance import LLTokenizer
@@ -63,7 +66,7 @@ class AnswerMask:
             self._schema = SchemaHold(vocabulary, eos_ids, wanted.schema)
             self._holds.append(self._schema)
         if wanted is not None and wanted.scripts is not None:
-            allowed = frozenset(Script(name) for name in wanted.scripts)
+            allowed = frozenset(map(Script, wanted.scripts)) | _spelt_in(wanted.schema)
             self._holds.append(ScriptHold(vocabulary, allowed))
         self._gate = Gate(wanted.thinking) if wanted is not None and self._holds else None
         self.begins = False
@@ -92,17 +95,13 @@ class AnswerMask:
         if not self.begun:
             return None
         if taken:
-            return mx.array(
-                np.logical_and.reduce([constraint.now() for constraint in self._holds])[None]
-            )
-        return mx.array(
-            np.logical_and.reduce([constraint.after(ids) for constraint in self._holds])
-        )
+            return mx.array(self._now()[None])
+        return mx.array(_both([constraint.after(ids) for constraint in self._holds]))
 
     def refuses(self, token_id: int) -> bool:
         """Whether the answer begins here and may not begin with this token."""
         begins, self.begins = self.begins, False
-        return begins and not all(constraint.now()[token_id] for constraint in self._holds)
+        return begins and not self._now()[token_id]
 
     def take(self, token_id: int, text: str) -> None:
         """A token was committed."""
@@ -118,6 +117,9 @@ class AnswerMask:
         """The closing text was said: the answer begins."""
         if self._gate is not None:
             self.begins = self._gate.open()
+
+    def _now(self) -> Allowed:
+        return _both([constraint.now() for constraint in self._holds])
 
 
 class ScriptHold:
@@ -194,6 +196,23 @@ class SchemaHold:
         fill_next_token_bitmask(self._matcher, self._bitmask)
         bits = np.unpackbits(self._bitmask.view(np.uint8), bitorder="little")
         return bits[: self._size].astype(np.bool_)
+
+
+def _both(masks: Sequence[Allowed]) -> Allowed:
+    """What all masks (..., vocabulary) allow; where that is nothing, what the first one allows."""
+    both: Allowed = np.logical_and.reduce(masks)
+    empty = ~both.any(axis=-1, keepdims=True)
+    return np.where(empty, masks[0], both) if empty.any() else both
+
+
+def _spelt_in(schema: str) -> frozenset[Script]:
+    """The scripts of the strings in a schema: keys, values, descriptions."""
+    try:
+        text = json.dumps(json.loads(schema), ensure_ascii=False) if schema else ""
+    except ValueError:
+        text = schema
+    found = {script for script, runs in RUNS.items() if runs.search(text)}
+    return frozenset(found)
 
 
 # Reading 150,000 tokens takes a moment: once for all rows of a session, and not before an answer

@@ -1,10 +1,12 @@
 """Which scripts a text is written in, and which an answer may be written in.
 
 Law: scripts are counted in letters, over text without code, formulas and boxes: a variable is not
-a language. The answer is held to the question's language; the thinking never is, because forcing
-a language on it costs correct answers (arXiv 2507.15849), so mixed thinking is only a notice.
-Latin and Greek are always allowed: names, units and variables. Languages that share a script are
-not told apart. Every function is linear in the length of its text.
+a language. An answer is held to a language only where the user named one (`held_scripts`). `auto`
+makes no name, quotation or transcription impossible: it only says where the explanation has left
+the question's language (`expected_scripts`, `leaves`). The thinking is never held to a language,
+because forcing one on it costs correct answers (arXiv 2507.15849), so mixed thinking is only a
+notice. Latin and Greek are always allowed: names, units and variables. Languages that share a
+script are not told apart. Every function is linear in the length of its text.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ _RANGES = {
     Script.KANA: "\u3041-\u30ff\u31f0-\u31ff",
     Script.HANGUL: "\u1100-\u11ff\u3130-\u318f\uac00-\ud7af",
 }
-_RUNS = {script: re.compile(f"[{ranges}]+") for script, ranges in _RANGES.items()}
+RUNS = {script: re.compile(f"[{ranges}]+") for script, ranges in _RANGES.items()}
 _LEADS = {Script.HAN: range(0xE4, 0xEA), Script.HANGUL: range(0xEB, 0xED)}
 _LETTERS = re.compile(r"[^\W\d_]+")
 _ASCII = re.compile(r"[\x00-\x7f]+")
@@ -57,6 +59,14 @@ _LATIN = re.compile("[\u00aa\u00ba\u00c0-\u024f\u1e00-\u1eff\uff21-\uff5a]+")
 _NOT_PROSE = (("```", "```"), ("`", "`"), ("$$", "$$"), ("\\[", "\\]"), ("\\(", "\\)"), ("$", "$"))
 _LONGEST_INLINE_CHARS = 300  # a dollar sign or a backtick that is far from the next one is a char
 _BOXED = re.compile(r"\\boxed\s*\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}|\\[A-Za-z]+")
+
+
+_QUOTED = re.compile(
+    "|".join(
+        f"{begin}[^{end}\n]{{0,300}}{end}"
+        for begin, end in ('""', "“”", "«»", "「」", "『』", "《》", "„“")
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,23 +118,25 @@ def parse_lang(text: str) -> str:
     raise UsageError(f"--lang is {text!r}; it can be {', '.join(codes)}", "qvq ask --help")
 
 
-def allowed_scripts(question: str, lang: str = AUTO) -> frozenset[Script] | None:
-    """The scripts that the answer may be written in; None where it is not held to any.
+def held_scripts(lang: str) -> frozenset[Script] | None:
+    """The scripts of the language that the user named; None for `auto` and `off`."""
+    return next((language.scripts for language in _KNOWN if language.code == lang), None)
 
-    `auto` allows every script that the question is written in, and those of the languages that
-    it names ("translate it into Chinese"); where it names none and asks what is written in the
-    picture, the answer is held to nothing.
+
+def expected_scripts(question: str, lang: str = AUTO, system: str = "") -> frozenset[Script] | None:
+    """The scripts in which an explanation is expected; None where that cannot be told.
+
+    `auto` expects those that the question is written in, and those of the languages that it or the
+    user's `system` message names ("translate it into Chinese"); a question about what is written in
+    the picture tells nothing.
     """
-    if lang == OFF:
-        return None
-    for language in _KNOWN:
-        if language.code == lang:
-            return language.scripts
+    if lang != AUTO:
+        return held_scripts(lang)
     named = _named(question)
     if not named and _READS.search(question):
         return None
     asked = {script for script, letters in scripts(question).items() if letters}
-    asked |= named
+    asked |= named | _named(system)
     if Script.KANA in asked:
         asked.add(Script.HAN)
     return frozenset(asked) | ALWAYS
@@ -145,7 +157,7 @@ def scripts(text: str) -> dict[Script, int]:
     if not plain.isascii():
         others = _ASCII.sub("", plain)
         counts[Script.LATIN] += sum(map(len, _LATIN.findall(others)))
-        for script, runs in _RUNS.items():
+        for script, runs in RUNS.items():
             counts[script] = sum(map(len, runs.findall(others)))
         known = sum(counts.values()) - len(ascii_letters)
         counts[Script.OTHER] = max(sum(map(len, _LETTERS.findall(others))) - known, 0)
@@ -156,7 +168,7 @@ def scripts(text: str) -> dict[Script, int]:
 
 def has_letter_outside(text: str, allowed: frozenset[Script]) -> bool:
     """Whether any letter of `text` is of a script that is told apart and not in `allowed`."""
-    return any(runs.search(text) for script, runs in _RUNS.items() if script not in allowed)
+    return any(runs.search(text) for script, runs in RUNS.items() if script not in allowed)
 
 
 def begins_letter_outside(piece: bytes, allowed: frozenset[Script]) -> bool:
@@ -177,6 +189,17 @@ def strays(text: str, allowed: frozenset[Script] | None) -> dict[Script, int]:
     told_apart = allowed | {Script.OTHER}
     found = {s: n for s, n in scripts(text).items() if s not in told_apart}
     return found if sum(found.values()) >= _NOTICED_LETTERS else {}
+
+
+def leaves(text: str, expected: frozenset[Script] | None) -> dict[Script, int]:
+    """The stray letters of a text whose explanation left the expected scripts; else empty.
+
+    That is where at least half of its letters are strays, quotations left out: an English answer
+    may quote a Chinese sign.
+    """
+    unquoted = _QUOTED.sub(" ", text)
+    found = strays(unquoted, expected)
+    return found if 2 * sum(found.values()) >= sum(scripts(unquoted).values()) else {}
 
 
 def prose(text: str) -> str:

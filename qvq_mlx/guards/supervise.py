@@ -44,7 +44,7 @@ from qvq_mlx.core.events import (
     ThinkingDelta,
 )
 from qvq_mlx.core.tokens import Control, Step, Token
-from qvq_mlx.guards.language import Script, strays
+from qvq_mlx.guards.language import Script, leaves, strays
 from qvq_mlx.guards.loop import BlankRun, LoopDetector, Repetition, Severity
 
 LONGEST_REPETITION_CHARS = 12_000
@@ -56,7 +56,7 @@ _STILL_LOOPING_CHARS = 2_000  # an answer that ends so soon after a finding ends
 class GuardLimits:
     """What a run is held to. `budget_tokens` None: thinking may take as long as it takes.
 
-    `scripts` are those that the answer may be written in; None holds it to nothing. `has_schema`:
+    `scripts` are those that an explanation is expected in; None expects nothing. `has_schema`:
     the answer is held to a JSON schema, which may ask for repetition.
     """
 
@@ -246,8 +246,12 @@ class Watch:
             thinking, answer = "", thinking + answer
         elif done.answer_source is AnswerSource.CONCLUSION:
             thinking = thinking.removesuffix(answer)
-        for code, text in (("language-thinking", thinking), ("language-answer", answer)):
-            if found := strays(text, self._limits.scripts):
+        expected = self._limits.scripts
+        for code, text, strayed in (
+            ("language-thinking", thinking, strays),
+            ("language-answer", answer, leaves),
+        ):
+            if found := strayed(text, expected):
                 part = code.partition("-")[2]
                 what = ", ".join(f"{count:,} {script}" for script, count in found.items())
                 self._say(code, f"the {part} leaves the question's language: {what} letters")

@@ -10,7 +10,7 @@ from qvq_mlx.core.env import Engine, Env
 from qvq_mlx.core.events import AnswerSource, Done, Event, Notice, Stats, StopReason
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.tokens import Control, Generation
-from qvq_mlx.guards.language import Script
+from qvq_mlx.guards.language import expected_scripts
 from qvq_mlx.guards.supervise import GuardLimits, supervise
 from qvq_mlx.history import attachments
 from qvq_mlx.memory.lock import BigModelLock
@@ -43,10 +43,8 @@ def answers(engine: Engine, plan: Plan, control: Control, pace: Pace = iter) -> 
     request, resolved = plan.request, plan.resolved
     question, rounds = plan.posed(request.question)
     prompt = engine.prompt(question, plan.pictures, resolved.system, rounds, labelled=plan.labelled)
-    scripts = (
-        frozenset(map(Script, plan.constraint.scripts))
-        if plan.constraint and plan.constraint.scripts
-        else None
+    scripts = expected_scripts(
+        request.question, request.method.lang, request.prompt.system or ""
     )
     limits = GuardLimits(
         resolved.budget_tokens,

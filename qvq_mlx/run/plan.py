@@ -20,7 +20,7 @@ from qvq_mlx.core.request import Request
 from qvq_mlx.core.rounds import RETOLD_BYTES, kept
 from qvq_mlx.core.setup import Checkpoint, Drafting, Setup
 from qvq_mlx.core.tokens import AnswerConstraint
-from qvq_mlx.guards.language import allowed_scripts
+from qvq_mlx.guards.language import held_scripts
 from qvq_mlx.memory import admission
 from qvq_mlx.memory.choice import sees_video
 from qvq_mlx.run import double_check, inputs, rates, vote
@@ -160,7 +160,7 @@ def _check_images(request: Request, card: ModelCard) -> None:
 def _constraint(request: Request, card: ModelCard) -> AnswerConstraint | None:
     """What the answer is held to; None for nothing."""
     schema = request.method.schema
-    scripts = allowed_scripts(request.question, request.method.lang)
+    scripts = held_scripts(request.method.lang)
     if not schema and scripts is None:
         return None
     return AnswerConstraint(card.thinking, schema, scripts)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 
 from qvq_mlx.answer.gate import Gate
@@ -21,7 +22,7 @@ from qvq_mlx.engine.constraint import AnswerMask, _in_scripts
 from qvq_mlx.engine.drafting import Drafts
 from qvq_mlx.engine.session import Session
 from qvq_mlx.engine.vocabulary import Vocabulary
-from qvq_mlx.guards.language import ALWAYS, Script, allowed_scripts
+from qvq_mlx.guards.language import ALWAYS, Script, expected_scripts
 from tests.engine.conftest import goldens, ids_of, text_of
 from tests.support.spelling import telling
 
@@ -215,11 +216,11 @@ def test_a_banned_script_is_never_drawn(vocabulary: Vocabulary, card: ModelCard)
 
 
 def test_the_question_says_which_scripts() -> None:
-    assert allowed_scripts("How many cats are there?") == ALWAYS
-    assert allowed_scripts("What does the sign say?") is None
-    assert allowed_scripts("What does the sign say?", "en") == ALWAYS
-    assert Script.HAN in (allowed_scripts("图中有几只猫？") or ())
-    assert allowed_scripts("How many?", "off") is None
+    assert expected_scripts("How many cats are there?") == ALWAYS
+    assert expected_scripts("What does the sign say?") is None
+    assert expected_scripts("What does the sign say?", "en") == ALWAYS
+    assert Script.HAN in (expected_scripts("图中有几只猫？") or ())
+    assert expected_scripts("How many?", "off") is None
 
 
 @pytest.mark.parametrize(
@@ -244,3 +245,35 @@ def test_the_gate(style: ThinkingStyle, text: str, opens_at: int | None) -> None
             assert seen == opens_at
         else:
             assert opens_at <= seen < opens_at + size
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"enum": ["是", "否"]},
+        {"const": "两个圆"},
+        {"type": "object", "properties": {"数": {"const": 2}}, "required": ["数"]},
+    ],
+)
+def test_a_schemas_own_strings_are_always_allowed(
+    vocabulary: Vocabulary, schema: dict[str, object]
+) -> None:
+    """Under `--lang en` a Chinese value used to leave no token at all."""
+    mask = AnswerMask(
+        AnswerConstraint(
+            Thinking(), json.dumps(schema), frozenset(script.value for script in ALWAYS)
+        ),
+        vocabulary,
+        frozenset({vocabulary.special("<|im_end|>")}),
+    )
+    mask.open()
+    wanted = json.dumps(
+        schema["enum"][0] if "enum" in schema else schema.get("const", {"数": 2}),
+        ensure_ascii=False,
+    )
+    for token_id in vocabulary.encode(wanted):
+        allowed = mask.allowed([token_id], taken=True)
+        assert allowed is not None
+        assert np.array(allowed)[0, token_id]
+        mask.take(token_id, "")
+    assert mask.schema_met

@@ -25,7 +25,7 @@ from qvq_mlx.core.events import (
 from qvq_mlx.core.request import Budget
 from qvq_mlx.core.tokens import Control, Finished, Step, Token
 from qvq_mlx.guards.budget import parse_budget
-from qvq_mlx.guards.language import Script, allowed_scripts, parse_lang, scripts, strays
+from qvq_mlx.guards.language import Script, expected_scripts, parse_lang, scripts, strays
 from qvq_mlx.guards.pushed import PushedRun
 from qvq_mlx.guards.supervise import LONGEST_REPETITION_CHARS, GuardLimits, supervise
 from tests.support.spelling import telling
@@ -308,11 +308,11 @@ def test_scripts_are_counted_over_prose() -> None:
 def test_the_answer_may_use_the_questions_scripts(
     question: str, lang: str, also: set[Script]
 ) -> None:
-    assert allowed_scripts(question, lang) == {Script.LATIN, Script.GREEK} | also
+    assert expected_scripts(question, lang) == {Script.LATIN, Script.GREEK} | also
 
 
 def test_lang_off_holds_the_answer_to_nothing() -> None:
-    assert allowed_scripts("How many circles?", "off") is None
+    assert expected_scripts("How many circles?", "off") is None
     assert strays("一二三四五六", None) == {}
 
 
@@ -327,7 +327,7 @@ def test_lang_takes_codes_with_a_region_and_refuses_others() -> None:
 def test_thinking_in_another_script_is_a_notice_and_nothing_is_dropped() -> None:
     words = ["I count 红色的圆圈 there.\n", "**Final Answer**\n", "Three."]
     control = Control()
-    limits = GuardLimits(scripts=allowed_scripts("How many circles?"))
+    limits = GuardLimits(scripts=expected_scripts("How many circles?"))
     events = list(supervise(engine(words, control, MARKER), MARKER, control, limits))
     assert codes(events) == ["language-thinking"]
     assert "红色的圆圈" in fold(events).thinking
@@ -335,6 +335,6 @@ def test_thinking_in_another_script_is_a_notice_and_nothing_is_dropped() -> None
 
 def test_an_answer_in_another_script_is_a_notice() -> None:
     control = Control()
-    limits = GuardLimits(scripts=allowed_scripts("How many circles?"))
+    limits = GuardLimits(scripts=expected_scripts("How many circles?"))
     events = list(supervise(engine(["一共有三个圆。"], control, MARKER), MARKER, control, limits))
     assert codes(events) == ["language-answer"]
