@@ -29,7 +29,7 @@ from qvq_mlx.core.request import (
     Request,
     SamplingOverrides,
 )
-from qvq_mlx.guards.language import allowed_scripts
+from qvq_mlx.guards.language import held_scripts
 from qvq_mlx.records.runs import Json
 from qvq_mlx.store import local
 
@@ -47,7 +47,7 @@ def key_of(request: Request, resolved: Resolved, model: str, contents: Sequence[
     `contents` are the sha256 of the images' bytes, or what stands for an image that cannot be
     read; `model` is its identity.
     """
-    limits, scripts = request.limits, allowed_scripts(request.question, request.method.lang)
+    limits, scripts = request.limits, held_scripts(request.method.lang)
     stated = replace(
         request,
         images=tuple(contents),

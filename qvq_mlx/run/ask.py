@@ -43,9 +43,7 @@ def answers(engine: Engine, plan: Plan, control: Control, pace: Pace = iter) -> 
     request, resolved = plan.request, plan.resolved
     question, rounds = plan.posed(request.question)
     prompt = engine.prompt(question, plan.pictures, resolved.system, rounds, labelled=plan.labelled)
-    scripts = expected_scripts(
-        request.question, request.method.lang, request.prompt.system or ""
-    )
+    scripts = expected_scripts(request.question, request.method.lang, request.prompt.system or "")
     limits = GuardLimits(
         resolved.budget_tokens,
         request.limits.answer_tokens,
