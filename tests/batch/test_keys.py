@@ -130,8 +130,9 @@ def test_what_was_resolved_counts_however_it_was_spelt() -> None:
         sampling=SamplingOverrides(temperature=0.0, seed=0),
     )
     assert key(spelt) == key()
-    # the script that the question is written in, and the language that is named
-    assert key(replace(REQUEST, method=Method(lang="en"))) == key()
+    # neither holds the answer to a language; a named one does
+    assert key(replace(REQUEST, method=Method(lang="off"))) == key()
+    assert key(replace(REQUEST, method=Method(lang="en"))) != key()
 
 
 def test_contents_and_model_are_in_the_key() -> None:
@@ -150,7 +151,7 @@ def test_keys_stay_what_they_are() -> None:
     assert (key(), key(full)) == GOLDEN
 
 
-GOLDEN = ("a5ac30dd62517ba15d906e9d8756f017", "3fa039c1d35d7ece8d354dcbbd902ada")
+GOLDEN = ("dfaf8249dce2b75247fccc8cb26f3228", "3fa039c1d35d7ece8d354dcbbd902ada")
 
 
 def test_defaults_that_a_key_does_not_spell() -> None:
