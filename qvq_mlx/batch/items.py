@@ -15,16 +15,14 @@ ignored. A relative path begins at the file's own folder.
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import InputError, UsageError
+from qvq_mlx.core.remedies import AskMany, Field, RunProgram, Show
 from qvq_mlx.images.folders import pictures_in
-
-_HINT = 'qvq batch IMAGE... -Q "question" -o out.jsonl'
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +43,21 @@ def read_items(
     Raises UsageError where there is nothing to ask, InputError for a file that cannot be read.
     """
     if any(not question.strip() for question in questions):
-        raise UsageError("the question is empty", _HINT)
+        raise UsageError("the question is empty", AskMany())
     found = from_paths(pictures_in(paths), questions)
     if lines is not None:
         name, text, folder = _read_lines(env, lines)
         found += from_lines(name, text, folder, questions)
     if not found:
         what = "no image is given" if lines is None else f"{lines} has no line"
-        raise UsageError(what, _HINT)
+        raise UsageError(what, AskMany())
     return grouped(found)
 
 
 def from_paths(paths: Sequence[str], questions: Sequence[str]) -> list[Item]:
     """Every question about every image. Raises UsageError where there is no question."""
     if paths and not questions:
-        raise UsageError("no question is given (-Q)", _HINT)
+        raise UsageError(("no question is given (", Field.QUESTION, ")"), AskMany())
     return [Item((path,), question) for path in paths for question in questions]
 
 
@@ -92,34 +90,37 @@ def _read_lines(env: Env, given: str) -> tuple[str, str, Path]:
         return given, content.decode("utf-8-sig"), folder
     except OSError as error:
         why = error.strerror or str(error)
-        raise InputError(f"{given} cannot be read: {why}", "qvq batch --help") from error
+        raise InputError(f"{given} cannot be read: {why}", Show.BATCH_HELP) from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{given} is no UTF-8 text", f"file {shlex.quote(given)}") from error
+        raise InputError(f"{given} is no UTF-8 text", RunProgram(("file", given))) from error
 
 
 def _of_line(place: str, line: str, folder: Path, questions: Sequence[str]) -> list[Item]:
-    hint = f"sed -n {place.rpartition(':')[2]}p {place.rpartition(':')[0]}"
+    name, _, number = place.rpartition(":")
+    printed = RunProgram(("sed", "-n", f"{number}p", name))
     try:
         entry = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{place}: is no JSON ({error})", hint) from error
+        raise InputError(f"{place}: is no JSON ({error})", printed) from error
     if not isinstance(entry, dict):
-        raise InputError(f"{place}: is no JSON object", hint)
+        raise InputError(f"{place}: is no JSON object", printed)
     images = entry.get("image", entry.get("images", []))
     names = [images] if isinstance(images, str) else images
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
-        raise InputError(f'{place}: "image" is no path and no list of paths', hint)
+        raise InputError(f'{place}: "image" is no path and no list of paths', printed)
     own = entry.get("question")
     if own is not None and (not isinstance(own, str) or not own.strip()):
-        raise InputError(f'{place}: "question" is no text', hint)
+        raise InputError(f'{place}: "question" is no text', printed)
     asked = [own] if own is not None else list(questions)
     if not asked:
-        raise InputError(f'{place}: has no "question", and none is given with -Q', hint)
-    name = entry.get("id")
-    if name is not None and (isinstance(name, bool) or not isinstance(name, str | int)):
-        raise InputError(f'{place}: "id" is no text and no whole number', hint)
+        raise InputError(
+            (f'{place}: has no "question", and none is given with ', Field.QUESTION), printed
+        )
+    own_id = entry.get("id")
+    if own_id is not None and (isinstance(own_id, bool) or not isinstance(own_id, str | int)):
+        raise InputError(f'{place}: "id" is no text and no whole number', printed)
     paths = tuple(_beside(folder, path) for path in names)
-    return [Item(paths, question, name) for question in asked]
+    return [Item(paths, question, own_id) for question in asked]
 
 
 def _beside(folder: Path, path: str) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import Protocol, TextIO
 
 from qvq_mlx.batch.record import BatchRecord, Status, line
 from qvq_mlx.core.errors import BusyError, OutputError
+from qvq_mlx.core.remedies import BatchAgain, Field, RunProgram
 from qvq_mlx.records.runs import Json
 from qvq_mlx.system.files import PendingFile, output_place
 from qvq_mlx.system.locks import try_lock
@@ -108,8 +108,8 @@ def open_ledger(path: Path, is_stale: Callable[[Json], bool]) -> FileLedger:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OutputError(
-                f"-o {path} is no file: what is done could not be read from it",
-                "qvq batch ... > out.jsonl",
+                (Field.OUTPUT, f" {path} is no file: what is done could not be read from it"),
+                BatchAgain("out.jsonl", piped=True),
             )
         _lock(path, descriptor)
         kept, records = _read(path, descriptor)
@@ -140,7 +140,7 @@ def asked_of(record: Json) -> tuple[str, tuple[str, ...], str]:
 
 def _lock(path: Path, descriptor: int) -> None:
     if not try_lock(descriptor).may_go_on:
-        raise BusyError(f"another process writes to {path}", f"fuser {shlex.quote(str(path))}")
+        raise BusyError(f"another process writes to {path}", RunProgram(("fuser", str(path))))
 
 
 def _read(path: Path, descriptor: int) -> tuple[list[bytes], list[Json]]:
@@ -194,12 +194,13 @@ def _replace(path: Path, descriptor: int, content: bytes) -> None:
 def _foreign(path: Path, number: int) -> OutputError:
     return OutputError(
         f"{path}: line {number} is no record of qvq batch; the file is left as it is",
-        "qvq batch ... -o other.jsonl",
+        BatchAgain("other.jsonl"),
     )
 
 
 def _failed(path: Path, error: OSError) -> OutputError:
     reason = (error.strerror or str(error)).lower()
     return OutputError(
-        f"-o {path} cannot be written: {reason}", f"ls -ld {shlex.quote(str(path.parent))}"
+        (Field.OUTPUT, f" {path} cannot be written: {reason}"),
+        RunProgram(("ls", "-ld", str(path.parent))),
     )

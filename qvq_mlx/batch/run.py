@@ -6,7 +6,6 @@ the screen's business; whether the batch succeeded is a value, `failure`.
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from qvq_mlx.core.events import (
     Progress,
     ThinkingDelta,
 )
+from qvq_mlx.core.remedies import BatchAgain, Field, RunProgram
 from qvq_mlx.core.tokens import Control
 from qvq_mlx.records.runs import Json
 from qvq_mlx.render.sink import FileSink
@@ -92,7 +92,7 @@ def run(
     work: Batch, items: Sequence[Item], target: Target, env: Env, screen: BatchScreen
 ) -> Counts:
     """Ask what is not done. Raises a QvqError that concerns every item."""
-    table = FileSink(target.table, "--csv") if target.table is not None else None
+    table = FileSink(target.table, Field.CSV) if target.table is not None else None
     if table is not None:
         table.open()
     try:
@@ -124,9 +124,8 @@ def summary(counts: Counts, file: Path) -> str:
 
 def failure(counts: Counts, file: Path | None) -> QvqError | None:
     """The error that says which items have no answer; None where every item has one."""
-    where = shlex.quote(str(file)) if file else ""
     if counts.stopped and counts.done < counts.total:
-        again = f"qvq batch ... -o {where}" if where else ""
+        again = BatchAgain(str(file)) if file else None
         text = f"stopped; {counts.done:,} of {counts.total:,} items are done"
         return ending(counts.ended_by, text, again)
     if counts.answered == counts.total:
@@ -135,7 +134,7 @@ def failure(counts: Counts, file: Path | None) -> QvqError | None:
     spelt = ", ".join(f"{count:,} {what}" for count, what in why if count)
     return NoAnswerError(
         f"{counts.total - counts.answered:,} of {counts.total:,} items have no answer: {spelt}",
-        f'grep -v \'"status": "answered"\' {where}' if where else "",
+        RunProgram(("grep", "-v", '"status": "answered"', str(file))) if file else None,
     )
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from qvq_mlx.core.errors import UsageError
+from qvq_mlx.core.remedies import Typed
 
 
 class Verb(StrEnum):
@@ -81,7 +82,7 @@ def parse(line: str, is_image: Callable[[str], bool]) -> Question | Command | No
     if _MISSPELT.fullmatch(first):
         close = difflib.get_close_matches(first[1:].lower(), list(Verb), n=1)
         meant = f"; /{close[0]} is there" if close else ""
-        raise UsageError(f"there is no {first}{meant}", "/help")
+        raise UsageError(f"there is no {first}{meant}", Typed("/help"))
     return Question(text)
 
 
@@ -101,11 +102,11 @@ def _command(verb: Verb, rest: str) -> Command:
     usage = f"/{verb} {USAGE[verb][0]}".rstrip()
     takes = USAGE[verb][0]
     if words and not takes:
-        raise UsageError(f"/{verb} stands alone", usage)
+        raise UsageError(f"/{verb} stands alone", Typed(usage))
     if len(words) > 1 and not takes.endswith("..."):
-        raise UsageError(f"/{verb} takes one word", usage)
+        raise UsageError(f"/{verb} takes one word", Typed(usage))
     if not words and verb in (Verb.IMAGE, Verb.SAVE):
-        raise UsageError(f"/{verb} needs a name: {usage}", usage)
+        raise UsageError(f"/{verb} needs a name: {usage}", Typed(usage))
     return Command(verb, words)
 
 

@@ -18,6 +18,7 @@ from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.events import Done, Event, Transcript
 from qvq_mlx.core.image_options import Detail
 from qvq_mlx.core.plan import Plan
+from qvq_mlx.core.remedies import Typed
 from qvq_mlx.core.request import Budget, Origin, Request
 from qvq_mlx.core.rounds import Round, Shown, Source
 from qvq_mlx.render.sink import FileSink
@@ -102,7 +103,7 @@ class Conversation:
         a model that reads text only.
         """
         if not card.sees:
-            raise UsageError(f"{card.name} reads text only", "/model NAME")
+            raise UsageError(f"{card.name} reads text only", Typed("/model NAME"))
         options = self._base.options_for(0)
         for found in images.expanded(name):
             data = images.bytes_of(found, image_sources)
@@ -139,7 +140,7 @@ class Conversation:
         Raises UsageError where nothing was asked yet.
         """
         if self._question is None:
-            raise UsageError("nothing was asked yet", "/help")
+            raise UsageError("nothing was asked yet", Typed("/help"))
         self._again = self._again + 1 if self._answered_as == self._base else 0
         self._replacing = self._answered_as is not None
         request = self._request(self._question)
@@ -190,10 +191,10 @@ class Conversation:
     def save(self, path: Path) -> None:
         """The conversation as Markdown. Raises UsageError, or OutputError where it fails."""
         if not self._said:
-            raise UsageError("nothing was answered yet", "/help")
+            raise UsageError("nothing was answered yet", Typed("/help"))
         path = path.expanduser().absolute()
         if path.exists() and path not in self._written:
-            raise UsageError(f"{path} is there already, and is not replaced", "/save OTHER")
+            raise UsageError(f"{path} is there already, and is not replaced", Typed("/save OTHER"))
         sink = FileSink(path)
         sink.open()
         try:

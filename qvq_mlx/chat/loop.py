@@ -21,6 +21,7 @@ from qvq_mlx.core.errors import ExitCode, InputError, QvqError, StoppedError, Us
 from qvq_mlx.core.image_names import is_image, on_disk
 from qvq_mlx.core.image_options import parse_detail
 from qvq_mlx.core.plan import Plan
+from qvq_mlx.core.remedies import Typed
 from qvq_mlx.core.request import Output, Request, ThinkingView
 from qvq_mlx.guards.budget import parse_budget
 from qvq_mlx.images import ImageSources
@@ -98,7 +99,7 @@ class Talk:
 
     def _typed(self, read: Callable[[], str]) -> str:
         """A line; SIGTERM and SIGHUP end the process once the terminal is put back."""
-        with stoppable("what was typed is dropped", ""):
+        with stoppable("what was typed is dropped", None):
             return read()
 
     def _ask(self, request: Request) -> None:
@@ -199,7 +200,7 @@ def parse_view(word: str) -> ThinkingView:
         return ThinkingView(word.lower())
     except ValueError:
         known = ", ".join(ThinkingView)
-        raise UsageError(f"/thinking is {word!r}; it can be {known}", "/help") from None
+        raise UsageError(f"/thinking is {word!r}; it can be {known}", Typed("/help")) from None
 
 
 def _is_image(word: str) -> bool:

@@ -20,7 +20,9 @@ def export(
     ] = "main",
 ) -> None:
     """Write a downloaded model into one file, with its hashes."""
+    from qvq_mlx.cli.spelling import typed
     from qvq_mlx.core.errors import ModelNotOnDiskError
+    from qvq_mlx.core.remedies import PullModel
     from qvq_mlx.core.sizes import size
     from qvq_mlx.render.clean import shown
     from qvq_mlx.render.transfers import Transfers
@@ -35,11 +37,11 @@ def export(
     commit = folder.commit_of(revision)
     if commit is None:
         raise ModelNotOnDiskError(
-            f"{folder.repo} at {revision} is not whole on this disk", f"qvq pull {model}"
+            f"{folder.repo} at {revision} is not whole on this disk", PullModel(model)
         )
     target = file.expanduser()
     screen = Transfers(env, snapshot_bytes(folder, commit))
-    with stoppable(f"{target} was not written", f"qvq export {model} {target}"):
+    with stoppable(f"{target} was not written", typed("qvq", "export", model, str(target))):
         screen.watch(archive.export(folder, commit, target))
     name = shown(str(target), env.stdout)
     env.stdout.write(f"{name} · {size(target.stat().st_size)}\n  try: qvq import {name}\n")

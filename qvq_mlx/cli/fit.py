@@ -74,8 +74,8 @@ def fit(
     found = estimate_for(card, facts, use)
     suffix = f" --memory {shlex.quote(memory)}" if memory else ""
     others = tuple(
-        Instead(what, command + suffix if command else None)
-        for what, command in (instead(card, known, facts, use) if found.verdict in _POOR else ())
+        Instead(what, env.spelling.remedy(estimate) + suffix if estimate else None)
+        for what, estimate in (instead(card, known, facts, use) if found.verdict in _POOR else ())
     )
     if as_json:
         record = FitRecord(card.name, found.verdict, found.needed_bytes, use, found, others)

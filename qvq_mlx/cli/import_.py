@@ -16,6 +16,7 @@ def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE.tar", help="What qvq export wrote.")],
 ) -> None:
     """Put an exported model into the cache, after every hash was checked."""
+    from qvq_mlx.cli.spelling import typed
     from qvq_mlx.core.sizes import size
     from qvq_mlx.render.clean import clean_line
     from qvq_mlx.render.transfers import Transfers
@@ -28,7 +29,7 @@ def import_(
     env = world.env
     source = file.expanduser()
     screen = Transfers(env, size_of(source) or 0)
-    with stoppable("nothing was imported", f"qvq import {source}"):
+    with stoppable("nothing was imported", typed("qvq", "import", str(source))):
         found = screen.watch(archive.import_(source, world.settings.hub_cache, free_bytes))
     assert found is not None, "the listing comes last"
     env.stdout.write(f"{clean_line(found.repo)} · {size(found.size_bytes)} · every hash is right\n")

@@ -57,10 +57,11 @@ def show_run(world: World, prefix: str | None, form: Form, *, play: bool | None)
         from qvq_mlx.render.viewer import can_view
 
         if can_view(env):
+            from qvq_mlx.core.remedies import Typed
             from qvq_mlx.run.saved import view_with_keys
             from qvq_mlx.run.signals import stoppable
 
-            with stoppable("nothing was changed", command):
+            with stoppable("nothing was changed", Typed(command)):
                 view_with_keys(run, env)
             return
         if play:

@@ -32,11 +32,12 @@ def pull(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Download a model; an interrupted download goes on where it stopped."""
+    from qvq_mlx.core.remedies import Typed
     from qvq_mlx.run.pull import Wish
     from qvq_mlx.run.signals import stoppable
 
     wish = Wish(model, revision, tuple(repair or ()), yes, dry_run, as_json)
-    with stoppable("what came is kept", command_of(wish)):
+    with stoppable("what came is kept", Typed(command_of(wish))):
         run(wish, context.obj)
 
 
@@ -46,9 +47,8 @@ def run(wish: Wish, world: World, advise: Adviser | None = None) -> None:
     from qvq_mlx.run.pull import pull_model
 
     again = command_of(wish)
-    ask = f'qvq ask -m {wish.model} IMAGE "question"'
     try:
-        pull_model(wish, world.env, world.settings, advise, ask)
+        pull_model(wish, world.env, world.settings, advise)
     except LicenceError as error:
         raise LicenceError(error.parts, f"{again} -y") from error
     except GatedError as error:

@@ -22,6 +22,7 @@ def rm(
     yes: _YES = False,
 ) -> None:
     """Delete a downloaded model."""
+    from qvq_mlx.cli.spelling import typed
     from qvq_mlx.core.errors import BusyError, ModelNotOnDiskError
     from qvq_mlx.run.delete import delete
     from qvq_mlx.store import garbage, layout
@@ -30,18 +31,18 @@ def rm(
     world: World = context.obj
     env, settings = world.env, world.settings
     _, folder = present(model, settings.cards_folder, settings.hub_cache)
-    hint = f"qvq rm {model} -y"
+    again = typed("qvq", "rm", model, "-y")
     with layout.locked(folder) as mine:
         if not mine:
             holder = layout.lock_holder(folder) or "another process"
-            raise BusyError(f"{holder} is pulling {folder.repo}", hint)
+            raise BusyError(f"{holder} is pulling {folder.repo}", again)
         commit = None if revision is None else folder.commit_of(revision)
         if revision is not None and commit is None:
             raise ModelNotOnDiskError(
-                f"{folder.repo} has no revision {revision} on this disk", hint
+                f"{folder.repo} has no revision {revision} on this disk", again
             )
         found = garbage.model(folder) if commit is None else garbage.revision(folder, commit)
-        delete((found,), env, yes=yes, hint=hint)
+        delete((found,), env, yes=yes, again=again)
 
 
 def prune(
@@ -50,6 +51,7 @@ def prune(
     yes: _YES = False,
 ) -> None:
     """Delete what no model needs: old revisions, unused files, stale partial files."""
+    from qvq_mlx.cli.spelling import typed
     from qvq_mlx.run.delete import delete, list_garbage
     from qvq_mlx.store import garbage
 
@@ -61,4 +63,4 @@ def prune(
         elif dry_run:
             list_garbage(found, env)
         else:
-            delete(found, env, yes=yes, hint="qvq prune -y")
+            delete(found, env, yes=yes, again=typed("qvq", "prune", "-y"))

@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, assert_never
 from qvq_mlx.core.remedies import (
     Ask,
     AskAgain,
+    AskFor,
     AskMany,
     BatchAgain,
     EstimateModel,
     Field,
     PullModel,
-    Run,
+    RunProgram,
     Show,
     Typed,
     VerifyModel,
+    parts_of,
 )
 
 if TYPE_CHECKING:
@@ -28,14 +30,16 @@ if TYPE_CHECKING:
     from qvq_mlx.core.remedies import Message, Remedy, Settings
 
 _OPTIONS = {
-    Field.DOUBLE_CHECK: "--double-check",
     Field.MODEL: "-m",
     Field.OUTPUT: "-o",
     Field.QUESTION: "-Q",
     Field.TEMPERATURE: "--temp",
 }
 """Where an option is called otherwise than its field."""
-_OF_OUTPUT = (Field.ANNOTATE, Field.CSV, Field.JSONL, Field.OUTPUT, Field.THINKING)
+_OF_OUTPUT = {
+    *(Field.ANNOTATE, Field.BOXES, Field.CSV, Field.JSONL, Field.OUTPUT, Field.SHOW),
+    Field.THINKING,
+}
 """They stand behind what is asked, as people type them."""
 _SHOWN = {
     Show.MODELS: "qvq models",
@@ -47,6 +51,7 @@ _SHOWN = {
     Show.LAST_THINKING: "qvq last --thinking",
     Show.TRACEBACK: "QVQ_DEBUG=1 qvq ...",
     Show.ASK_HELP: "qvq ask --help",
+    Show.BATCH_HELP: "qvq batch --help",
     Show.CONVERT_HELP: "qvq convert --help",
 }
 
@@ -56,15 +61,16 @@ class CommandLine:
 
     def sentence(self, message: Message) -> str:
         """`message` with each field as its option."""
-        parts = (message,) if isinstance(message, str) else message
-        return "".join(option(part) if isinstance(part, Field) else part for part in parts)
+        return "".join(
+            option(part) if isinstance(part, Field) else part for part in parts_of(message)
+        )
 
     def remedy(self, remedy: Remedy | None) -> str:
         """A command to run, on one line; '' for None."""
         match remedy:
             case None:
                 return ""
-            case Run(words):
+            case RunProgram(words):
                 return _quoted(words)
             case Ask():
                 return _ask(remedy)
@@ -72,6 +78,8 @@ class CommandLine:
                 before = tuple(given for given in settings if given[0] not in _OF_OUTPUT)
                 after = tuple(given for given in settings if given[0] in _OF_OUTPUT)
                 return _joined("qvq ask", _given(before), "...", _given(after))
+            case AskFor(question):
+                return f'qvq ask ... "{question}"'
             case AskMany():
                 return 'qvq batch IMAGE... -Q "question" -o out.jsonl'
             case BatchAgain(output, piped):
@@ -88,6 +96,11 @@ class CommandLine:
                 return _SHOWN[remedy]
             case _:
                 assert_never(remedy)
+
+
+def typed(*words: str) -> Typed:
+    """A command of the command line's own, each word quoted where it has to be."""
+    return Typed(_quoted(words))
 
 
 def option(field: Field) -> str:
@@ -113,13 +126,15 @@ def _operand(name: str) -> str:
 
 
 def _quoted(words: Iterable[str]) -> str:
-    """Words for a shell. `~/` stays what it expands."""
+    """Words for a shell. A home folder's `~` stays what it expands."""
     import shlex
 
-    return " ".join(
-        f"~/{shlex.quote(word[2:])}" if word.startswith("~/") and word[2:] else shlex.quote(word)
-        for word in words
-    )
+    quoted = []
+    for word in words:
+        home = "~" if word == "~" else "~/" if word.startswith("~/") else ""
+        rest = word.removeprefix(home)
+        quoted.append(home + (shlex.quote(rest) if rest or not home else ""))
+    return " ".join(quoted)
 
 
 def _joined(*words: str) -> str:

@@ -19,6 +19,7 @@ def verify(
     ] = None,
 ) -> None:
     """Rehash downloaded models, offline, and name what is damaged."""
+    from qvq_mlx.cli.spelling import typed
     from qvq_mlx.core.errors import DamagedError
     from qvq_mlx.render.clean import clean_line
     from qvq_mlx.run.signals import stoppable
@@ -32,7 +33,7 @@ def verify(
         folders = layout.repo_folders(settings.hub_cache)
     else:
         folders = (present(model, settings.cards_folder, settings.hub_cache)[1],)
-    with stoppable("nothing was changed", f"qvq verify {model or ''}".rstrip()):
+    with stoppable("nothing was changed", typed("qvq", "verify", *([model] if model else []))):
         repairs = [_command(repair) for repair in verify_models(folders, env)]
     if not folders:
         env.stdout.write("no model is in the cache\n")

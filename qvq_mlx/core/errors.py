@@ -11,7 +11,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from qvq_mlx.core.remedies import Field, Typed
+from qvq_mlx.core.remedies import Field, Show, Typed, parts_of
 
 if TYPE_CHECKING:
     from qvq_mlx.core.remedies import Message, Remedy
@@ -72,7 +72,7 @@ class QvqError(Exception):
     code = "internal"
 
     def __init__(self, message: Message, remedy: Remedy | str | None = None) -> None:
-        self.parts: tuple[str, ...] = (message,) if isinstance(message, str) else message
+        self.parts = parts_of(message)
         # a front end that raises an error has spelt its line already
         self.remedy = Typed(remedy) if isinstance(remedy, str) and remedy else remedy or None
         self.message = "".join(self.parts)
@@ -84,6 +84,15 @@ class UsageError(QvqError):
 
     exit_code = ExitCode.USAGE
     code = "usage"
+
+    @classmethod
+    def excluding(cls, one: Message, other: Message, why: str = "") -> UsageError:
+        """Two settings of a question that cannot both be given."""
+        reason = f": {why}" if why else ""
+        return cls(
+            (*parts_of(one), " and ", *parts_of(other), f" exclude each other{reason}"),
+            Show.ASK_HELP,
+        )
 
 
 class NoVideoError(UsageError):

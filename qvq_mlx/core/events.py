@@ -38,7 +38,7 @@ class StopReason(StrEnum):
     LOOP = "loop"
     """It repeated itself: the answer was asked for, or the run was stopped."""
     LENGTH = "length"
-    """`--max-tokens` or the context length was reached."""
+    """The most tokens, or the context length, were reached."""
     INTERRUPT = "interrupt"
     """The user stopped it."""
 

@@ -9,6 +9,7 @@ from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.events import Notice
 from qvq_mlx.core.rates import Rates
+from qvq_mlx.core.remedies import Message
 from qvq_mlx.core.request import Request, Sampling
 from qvq_mlx.core.rounds import Attachment, Round, Source, kept, retold
 from qvq_mlx.core.setup import Checkpoint, Setup
@@ -21,7 +22,7 @@ class Resolved:
 
     `folder` is the absolute path of the checkpoint; `system` None sends no system message;
     `budget_tokens` None sets no bounds to the thinking. `setup` says who drafts, and what may be
-    kept. `notices` say what was decided here.
+    kept. `sampling_note` says what a vote changed of the sampling.
     """
 
     card: ModelCard
@@ -31,7 +32,7 @@ class Resolved:
     max_tokens: int
     budget_tokens: int | None = None
     setup: Setup = Setup()
-    notices: tuple[Notice, ...] = ()
+    sampling_note: Message | None = None
 
     @property
     def checkpoint(self) -> Checkpoint:

@@ -16,7 +16,9 @@ class Field(StrEnum):
     """A setting that a user can give. The value is its neutral name."""
 
     ANNOTATE = "annotate"
+    ANSWER_TOKENS = "answer_tokens"
     BACKGROUND = "background"
+    BOXES = "boxes"
     BUDGET = "budget"
     CROP = "crop"
     CSV = "csv"
@@ -36,6 +38,7 @@ class Field(StrEnum):
     PAGE = "page"
     QUESTION = "question"
     SCHEMA = "schema"
+    SHOW = "show"
     SPAN = "span"
     TEMPERATURE = "temperature"
     THINKING = "thinking"
@@ -50,8 +53,13 @@ Settings = tuple[tuple[Field, str], ...]
 """Fields with the value to give each; '' for a field that takes none."""
 
 
+def parts_of(message: Message) -> tuple[str, ...]:
+    """The parts of a message, one where it is a plain text."""
+    return (message,) if isinstance(message, str) else message
+
+
 @dataclass(frozen=True, slots=True)
-class Run:
+class RunProgram:
     """Run another program, such as `df -h`. `words` are the program and its arguments."""
 
     words: tuple[str, ...]
@@ -68,7 +76,7 @@ class Ask:
     images: tuple[str, ...] = ("IMAGE",)
     settings: Settings = ()
     stdin: str = ""
-    piped: tuple[Run, ...] = ()
+    piped: tuple[RunProgram, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +84,13 @@ class AskAgain:
     """Ask the same thing again, with these settings changed."""
 
     settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
+class AskFor:
+    """Ask about the same images with this question instead."""
+
+    question: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +147,15 @@ class Show(Enum):
     LAST_THINKING = auto()
     TRACEBACK = auto()
     ASK_HELP = auto()
+    BATCH_HELP = auto()
     CONVERT_HELP = auto()
 
 
 Remedy = (
-    Run
+    RunProgram
     | Ask
     | AskAgain
+    | AskFor
     | AskMany
     | BatchAgain
     | PullModel

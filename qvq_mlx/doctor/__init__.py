@@ -82,7 +82,7 @@ def examined(env: Env, network: Callable[[], Network] | None = None) -> DoctorRe
     homes = {str(env.home), str(env.home.resolve())}
     told = without_home(facts, homes)
     assert isinstance(told, Facts)
-    return judged(told)
+    return judged(told, env.spelling)
 
 
 def without_home(value: object, homes: set[str]) -> object:

@@ -7,10 +7,11 @@ is a warning only where qvq decides by it.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from qvq_mlx.core.errors import ExitCode
+from qvq_mlx.core.remedies import Remedy, RunProgram, Show, Spelling, Typed
 from qvq_mlx.core.sizes import size
 from qvq_mlx.records.doctor import Check, DoctorRecord, Facts, Fault, Health, Place
 
@@ -23,9 +24,21 @@ _SURE_SHARE = 1.02
 _NARROW_COLUMNS = 40
 
 
-def judged(facts: Facts) -> DoctorRecord:
-    """The whole report."""
-    checks = (
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """One verdict, its remedy not spelled yet."""
+
+    topic: str
+    name: str
+    verdict: Health
+    fact: str
+    remedy: Remedy | None = None
+    exit_code: int = 0
+
+
+def judged(facts: Facts, spelling: Spelling) -> DoctorRecord:
+    """The whole report, its remedies as the front end spells them."""
+    found = (
         *_machine(facts),
         *_versions(facts),
         *_models(facts),
@@ -36,40 +49,46 @@ def judged(facts: Facts) -> DoctorRecord:
         *_drafting(facts),
         *_network(facts),
     )
+    checks = tuple(_check(finding, spelling) for finding in found)
     problems = [check for check in checks if check.verdict is Health.PROBLEM]
     warned = any(check.verdict is Health.WARNING for check in checks)
     verdict = Health.PROBLEM if problems else Health.WARNING if warned else Health.OK
     return DoctorRecord(verdict, problems[0].exit_code if problems else 0, checks, facts)
 
 
-def for_shell(path: str) -> str:
-    """`path` for a command; `~` stays what the shell expands."""
-    if path == "~" or not path.startswith("~/"):
-        return path if path == "~" else shlex.quote(path)
-    return f"~/{shlex.quote(path[2:])}"
+def _check(found: _Finding, spelling: Spelling) -> Check:
+    hint = spelling.remedy(found.remedy) or None
+    return Check(found.topic, found.name, found.verdict, found.fact, hint, found.exit_code)
 
 
-def _ok(topic: str, name: str, fact: str) -> Check:
-    return Check(topic, name, Health.OK, fact, None, 0)
+def _ok(topic: str, name: str, fact: str) -> _Finding:
+    return _Finding(topic, name, Health.OK, fact)
 
 
-def _warning(topic: str, name: str, fact: str, hint: str = "") -> Check:
-    return Check(topic, name, Health.WARNING, fact, hint or None, 0)
+def _warning(topic: str, name: str, fact: str, remedy: Remedy | None = None) -> _Finding:
+    return _Finding(topic, name, Health.WARNING, fact, remedy)
 
 
-def _problem(topic: str, name: str, fact: str, hint: str, code: int = ExitCode.INTERNAL) -> Check:
-    return Check(topic, name, Health.PROBLEM, fact, hint, int(code))
+def _problem(
+    topic: str, name: str, fact: str, remedy: Remedy, code: int = ExitCode.INTERNAL
+) -> _Finding:
+    return _Finding(topic, name, Health.PROBLEM, fact, remedy, int(code))
 
 
-def _fault(topic: str, name: str, fault: Fault, hint: str) -> Check:
-    return _problem(topic, name, fault.message, fault.hint or hint, fault.exit_code)
+def _fault(topic: str, name: str, fault: Fault, remedy: Remedy) -> _Finding:
+    return _problem(topic, name, fault.message, _spelt(fault.hint) or remedy, fault.exit_code)
 
 
-def _known(topic: str, name: str, fact: str | None) -> Check:
+def _spelt(hint: str | None) -> Typed | None:
+    """A remedy that a record holds as its front end spelt it."""
+    return Typed(hint) if hint else None
+
+
+def _known(topic: str, name: str, fact: str | None) -> _Finding:
     return _ok(topic, name, fact) if fact else _warning(topic, name, "not known")
 
 
-def _machine(facts: Facts) -> Iterator[Check]:
+def _machine(facts: Facts) -> Iterator[_Finding]:
     topic, machine, device = "machine", facts.machine, facts.device
     yield _known(topic, "chip", machine.chip)
     memory = size(machine.memory_bytes) if machine.memory_bytes else ""
@@ -83,11 +102,13 @@ def _machine(facts: Facts) -> Iterator[Check]:
     elif machine.memory_bytes and limit > _HIGH_SHARE * machine.memory_bytes:
         left = size(max(0, machine.memory_bytes - limit))
         fact = f"{size(limit)}: leaves {left} to the system"
-        yield _warning(topic, "wired limit", fact, "sysctl iogpu.wired_limit_mb")
+        yield _warning(topic, "wired limit", fact, RunProgram(("sysctl", "iogpu.wired_limit_mb")))
     else:
         yield _ok(topic, "wired limit", size(limit))
     if machine.power == "battery":
-        yield _warning(topic, "power", "battery: macOS may slow the GPU down", "pmset -g")
+        yield _warning(
+            topic, "power", "battery: macOS may slow the GPU down", RunProgram(("pmset", "-g"))
+        )
     else:
         yield _ok(topic, "power", machine.power or "not known")
     yield _disk("models' disk", facts.models.cache)
@@ -95,20 +116,28 @@ def _machine(facts: Facts) -> Iterator[Check]:
     is_mac = facts.versions.system.startswith("macOS")
     if device is None:
         fault = facts.device_fault
-        hint = f"{for_shell(facts.versions.executable)} -m pip install --force-reinstall mlx"
+        install = _reinstall(facts, "mlx")
         said = fault.message if fault else "MLX did not say"
-        yield _problem(topic, "backend", said, fault.hint if fault and fault.hint else hint)
+        yield _problem(topic, "backend", said, _spelt(fault.hint if fault else None) or install)
     elif device.metal:
         yield _ok(topic, "backend", f"Metal ({device.name})")
     elif is_mac:
         yield _problem(
-            topic, "backend", "CPU: Metal is not available", "system_profiler SPDisplaysDataType"
+            topic,
+            "backend",
+            "CPU: Metal is not available",
+            RunProgram(("system_profiler", "SPDisplaysDataType")),
         )
     else:
         yield _warning(topic, "backend", f"CPU ({device.name}): no Metal, big models are slow")
 
 
-def _working_set(facts: Facts) -> Check:
+def _reinstall(facts: Facts, *libraries: str) -> RunProgram:
+    python = facts.versions.executable
+    return RunProgram((python, "-m", "pip", "install", "--force-reinstall", *libraries))
+
+
+def _working_set(facts: Facts) -> _Finding:
     topic, name, machine = "machine", "working set", facts.machine
     found = machine.working_set_bytes
     if found is None:
@@ -123,34 +152,34 @@ def _working_set(facts: Facts) -> Check:
     return _ok(topic, name, fact)
 
 
-def _disk(name: str, place: Place) -> Check:
+def _disk(name: str, place: Place) -> _Finding:
     free = place.free_bytes
     if free is None:
         return _warning("machine", name, f"free space of {place.path} is not known")
     fact = f"{size(free)} free for {place.path}"
     if free < _FULL_DISK_BYTES:
-        return _problem("machine", name, fact, "df -h")
+        return _problem("machine", name, fact, RunProgram(("df", "-h")))
     return (
-        _warning("machine", name, fact, "df -h")
+        _warning("machine", name, fact, RunProgram(("df", "-h")))
         if free < LOW_DISK_BYTES
         else _ok("machine", name, fact)
     )
 
 
-def _versions(facts: Facts) -> Iterator[Check]:
+def _versions(facts: Facts) -> Iterator[_Finding]:
     topic, found = "versions", facts.versions
     yield _ok(topic, "qvq", found.qvq)
     yield _ok(topic, "Python", f"{found.python} ({found.executable})")
     system = f"{found.system}, {found.architecture}"
-    python = for_shell(found.executable)
+    python = found.executable
     if found.system.startswith("macOS") and found.architecture == "x86_64":
         fact = f"{system}: MLX needs a Python for arm64, this one is for Intel"
-        yield _problem(topic, "system", fact, f"arch -arm64 {python} --version")
+        yield _problem(topic, "system", fact, RunProgram(("arch", "-arm64", python, "--version")))
     else:
         yield _ok(topic, "system", system)
     for library in found.libraries:
         needs = f"{library.name}{library.needs.replace(' ', '')}"
-        install = f"{python} -m pip install {shlex.quote(needs)}"
+        install = RunProgram((python, "-m", "pip", "install", needs))
         if library.version is None:
             yield _problem(topic, library.name, f"missing; qvq needs {needs}", install)
         elif not library.fits:
@@ -160,12 +189,12 @@ def _versions(facts: Facts) -> Iterator[Check]:
             yield _ok(topic, library.name, library.version)
 
 
-def _models(facts: Facts) -> Iterator[Check]:
+def _models(facts: Facts) -> Iterator[_Finding]:
     topic, found = "models", facts.models
     where = found.cache.path if found.cache.exists else f"{found.cache.path} (not there yet)"
     yield _ok(topic, "cache", where)
     if found.cards_fault:
-        yield _fault(topic, "cards", found.cards_fault, "qvq models")
+        yield _fault(topic, "cards", found.cards_fault, Show.MODELS)
     for model in found.held:
         held = size(model.size_bytes)
         revision = f", revision {model.revision[:12]}" if model.revision else ""
@@ -174,20 +203,20 @@ def _models(facts: Facts) -> Iterator[Check]:
             yield _ok(topic, model.name, f"whole, {held}{where}")
         elif model.begun:
             fact = f"{model.problem}, {held}: its download did not end"
-            yield _warning(topic, model.name, fact, model.hint)
+            yield _warning(topic, model.name, fact, _spelt(model.hint))
         else:
-            hint = model.hint or "qvq list"
-            yield _problem(topic, model.name, model.problem, hint, ExitCode.NO_MODEL)
+            remedy = _spelt(model.hint) or Show.DOWNLOADED_MODELS
+            yield _problem(topic, model.name, model.problem, remedy, ExitCode.NO_MODEL)
     if found.chosen_fault:
-        yield _fault(topic, "configured", found.chosen_fault, "qvq models")
+        yield _fault(topic, "configured", found.chosen_fault, Show.MODELS)
     elif found.chosen:
         yield _ok(topic, "configured", found.chosen)
     elif not any(model.repo and model.problem is None for model in found.held):
         fact = "none is downloaded; the embedded one knows shapes, bar charts and sums only"
-        yield _warning(topic, "downloaded", fact, "qvq models")
+        yield _warning(topic, "downloaded", fact, Show.MODELS)
 
 
-def _own_places(facts: Facts) -> Iterator[Check]:
+def _own_places(facts: Facts) -> Iterator[_Finding]:
     kept, saved = facts.cache, facts.history
     count = "1 prefix" if kept.prefixes == 1 else f"{kept.prefixes} prefixes"
     fact = f"{count}, {size(kept.size_bytes)} of at most {size(kept.cap_bytes)}"
@@ -201,19 +230,18 @@ def _own_places(facts: Facts) -> Iterator[Check]:
         yield _ok("history", "saving", "off, as the settings say")
 
 
-def _place(topic: str, place: Place, fact: str, cost: str) -> Check:
+def _place(topic: str, place: Place, fact: str, cost: str) -> _Finding:
     if place.writable:
         return _ok(topic, "folder", f"{place.path}: {fact}")
-    hint = f"ls -ld {for_shell(place.path)}"
-    return _warning(topic, "folder", f"{place.path} cannot be written, so {cost}; {fact}", hint)
+    listing = RunProgram(("ls", "-ld", place.path))
+    return _warning(topic, "folder", f"{place.path} cannot be written, so {cost}; {fact}", listing)
 
 
-def _settings(facts: Facts) -> Iterator[Check]:
+def _settings(facts: Facts) -> Iterator[_Finding]:
     topic, found = "settings", facts.configuration
-    path = for_shell(found.path)
     if found.fault:
-        hint = f"cat {path}" if found.exists else "env"
-        yield _fault(topic, "file", found.fault, hint)
+        looked = RunProgram(("cat", found.path) if found.exists else ("env",))
+        yield _fault(topic, "file", found.fault, looked)
         return
     yield _ok(topic, "file", found.path if found.exists else f"{found.path} (not there)")
     for setting in found.settings:
@@ -221,7 +249,7 @@ def _settings(facts: Facts) -> Iterator[Check]:
         yield _ok(topic, setting.key, f"{value} (from {setting.source})")
 
 
-def _terminal(facts: Facts) -> Iterator[Check]:
+def _terminal(facts: Facts) -> Iterator[_Finding]:
     topic, found = "terminal", facts.terminal
     watched = found.stdout_tty or found.stderr_tty
     if watched and found.term in ("", "dumb"):
@@ -238,7 +266,7 @@ def _terminal(facts: Facts) -> Iterator[Check]:
         yield _ok(topic, "unicode", f"yes ({found.encoding})")
     else:
         fact = f"no ({found.encoding}): what it lacks is shown as ?"
-        yield _warning(topic, "unicode", fact, "export PYTHONUTF8=1")
+        yield _warning(topic, "unicode", fact, RunProgram(("export", "PYTHONUTF8=1")))
     for name, is_tty in (
         ("stdin", found.stdin_tty),
         ("stdout", found.stdout_tty),
@@ -247,10 +275,9 @@ def _terminal(facts: Facts) -> Iterator[Check]:
         yield _ok(topic, name, "a terminal" if is_tty else "no terminal")
 
 
-def _trial(facts: Facts) -> Iterator[Check]:
+def _trial(facts: Facts) -> Iterator[_Finding]:
     topic, found = "embedded model", facts.trial
-    python = for_shell(facts.versions.executable)
-    reinstall = f"{python} -m pip install --force-reinstall mlx mlx-vlm"
+    reinstall = _reinstall(facts, "mlx", "mlx-vlm")
     if found.fault:
         yield _fault(topic, "run", found.fault, reinstall)
         return
@@ -271,7 +298,7 @@ def _trial(facts: Facts) -> Iterator[Check]:
     yield _ok(topic, "speed", f"{speed} ({found.generated_tokens} tokens)")
 
 
-def _drafting(facts: Facts) -> Iterator[Check]:
+def _drafting(facts: Facts) -> Iterator[_Finding]:
     for found in facts.draft_costs:
         ratio = found.two_tokens_s / found.plain_s
         measured = (
@@ -285,7 +312,7 @@ def _drafting(facts: Facts) -> Iterator[Check]:
         yield _ok("drafting", "costs", "not measured yet: the first run of a model does")
 
 
-def _network(facts: Facts) -> Iterator[Check]:
+def _network(facts: Facts) -> Iterator[_Finding]:
     found = facts.network
     if found is None:
         return
@@ -295,7 +322,7 @@ def _network(facts: Facts) -> Iterator[Check]:
     elif found.events:
         kinds = ", ".join(sorted(set(found.events)))
         fact = f"{len(found.events)} socket events seen and refused: {kinds}"
-        yield _problem(topic, "sockets", fact, "qvq doctor --offline --json")
+        yield _problem(topic, "sockets", fact, Show.SOCKETS)
     else:
         yield _ok(
             topic,
@@ -314,6 +341,6 @@ def _network(facts: Facts) -> Iterator[Check]:
     if not here:
         yield _ok(topic, "snapshots", "no model is downloaded; the embedded ones are under models")
     elif len(whole) < len(here):
-        yield _warning(topic, "snapshots", count, "qvq list")
+        yield _warning(topic, "snapshots", count, Show.DOWNLOADED_MODELS)
     else:
         yield _ok(topic, "snapshots", f"{count}, so asking them needs no network")

@@ -20,6 +20,7 @@ from mlx.utils import tree_flatten
 
 from qvq_mlx.core.errors import BrokenModelError, QvqError
 from qvq_mlx.core.events import Progress, Stage
+from qvq_mlx.core.remedies import RunProgram
 from qvq_mlx.core.tokens import Control
 from qvq_mlx.engine.architecture import Architecture, read_architecture
 from qvq_mlx.engine.features import Embedded, Features, embedded
@@ -155,7 +156,8 @@ def _as_broken(folder: Path) -> Iterator[None]:
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BrokenModelError(
-            f"the weights in {folder} do not load: {reason[:200]}", f"ls -l {folder}"
+            f"the weights in {folder} do not load: {reason[:200]}",
+            RunProgram(("ls", "-l", str(folder))),
         ) from error
 
 

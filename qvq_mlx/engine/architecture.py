@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qvq_mlx.core.errors import UnsupportedModelError
+from qvq_mlx.core.remedies import Show
 from qvq_mlx.families import Family, family_of
 from qvq_mlx.families.family import LayerCache, PatchLayout, Values, VisualTokens
 from qvq_mlx.families.fields import Fields
@@ -133,7 +134,7 @@ def _quantization(config: Fields, family: Family) -> Mapping[str, object]:
         raise UnsupportedModelError(
             f"{config.path} says that the weights are quantized by {method!r}; this version reads"
             " plain weights and MLX's own quantization",
-            "qvq models",
+            Show.MODELS,
         )
     mode = stated.word("mode", "affine")
     if mode == "affine" and stated.whole("bits") not in _QUANTIZED_BITS:

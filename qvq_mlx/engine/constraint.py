@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from qvq_mlx.answer.gate import Gate
 from qvq_mlx.core.errors import UsageError
+from qvq_mlx.core.remedies import AskAgain, Field
 from qvq_mlx.core.tokens import AnswerConstraint
 from qvq_mlx.engine.vocabulary import Vocabulary
 from qvq_mlx.guards.language import RUNS, Script, begins_letter_outside, has_letter_outside
@@ -159,8 +160,11 @@ class SchemaHold:
             problem = str(error)
         if problem:
             raise UsageError(
-                f"--schema cannot be enforced: {problem.strip().splitlines()[0][:200]}",
-                'qvq ask --schema \'{"type": "object"}\' ...',
+                (
+                    Field.SCHEMA,
+                    f" cannot be enforced: {problem.strip().splitlines()[0][:200]}",
+                ),
+                AskAgain(((Field.SCHEMA, '{"type": "object"}'),)),
             )
         self._ends = np.zeros(self._size, dtype=np.bool_)
         self._ends[sorted(eos_ids)] = True

@@ -19,6 +19,7 @@ from pathlib import Path
 import mlx.core as mx
 
 from qvq_mlx.core.errors import BrokenModelError, UnsupportedModelError, UsageError
+from qvq_mlx.core.remedies import Ask, Field, RunProgram
 from qvq_mlx.core.tokens import Control
 from qvq_mlx.engine.adapter import load_model
 from qvq_mlx.engine.architecture import read_architecture
@@ -62,7 +63,7 @@ class Conversion:
             bits = architecture.quantization["bits"]
             raise UsageError(
                 f"{source} is quantized already, to {bits} bits; convert reads plain weights",
-                f'qvq ask -m {source} IMAGE "question"',
+                Ask(settings=((Field.MODEL, str(source)),)),
             )
         _check_that_it_loads(source)
         self._source = source
@@ -120,15 +121,19 @@ def _refuse_pickled(source: Path) -> None:
         if path.suffix in _PICKLED:
             raise UnsupportedModelError(
                 f"{path} is a pickle, which can run code when it is read; only safetensors are",
-                f"ls -l {source}",
+                RunProgram(("ls", "-l", str(source))),
             )
-    raise BrokenModelError(f"no *.safetensors file lies in {source}", f"ls -l {source}")
+    raise BrokenModelError(
+        f"no *.safetensors file lies in {source}", RunProgram(("ls", "-l", str(source)))
+    )
 
 
 def _check_that_it_loads(source: Path) -> None:
     """Names, shapes and config, as the loader sees them; the data are mapped, not read."""
     if not (source / "tokenizer.json").is_file():
-        raise BrokenModelError(f"tokenizer.json is missing in {source}", f"ls -l {source}")
+        raise BrokenModelError(
+            f"tokenizer.json is missing in {source}", RunProgram(("ls", "-l", str(source)))
+        )
     steps = load_model(source, Control())
     next(steps)
     steps.close()

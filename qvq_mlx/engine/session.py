@@ -16,6 +16,7 @@ from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.clip import FRAMES_PER_STEP, Visual
 from qvq_mlx.core.errors import BrokenModelError, UsageError
 from qvq_mlx.core.events import Progress, StopReason
+from qvq_mlx.core.remedies import AskAgain, Field, RunProgram
 from qvq_mlx.core.rounds import Round
 from qvq_mlx.core.setup import Checkpoint, Drafting, Setup
 from qvq_mlx.core.tokens import Control, Effort, Finished, Generation, Peaks, Prompt, Step
@@ -206,7 +207,7 @@ def _layout(model: Model, vocabulary: Vocabulary, card: ModelCard, folder: Path)
             raise BrokenModelError(
                 f"{folder}: config.json says that {kind} tokens are {stated}, and in"
                 f" tokenizer.json they are {vocabulary.special(f'<|{kind}_pad|>')}",
-                f"ls -l {folder}",
+                RunProgram(("ls", "-l", str(folder))),
             )
     return layout
 
@@ -224,5 +225,6 @@ def _check_reads_alike(target: Parts, draft: Parts) -> None:
     else:
         return
     raise UsageError(
-        f"{draft.name} cannot draft for {target.name}: {reason}", "qvq ask --draft lookup ..."
+        f"{draft.name} cannot draft for {target.name}: {reason}",
+        AskAgain(((Field.DRAFT, Drafting.LOOKUP),)),
     )

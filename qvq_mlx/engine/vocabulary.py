@@ -17,6 +17,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from qvq_mlx.core.errors import BrokenModelError
+from qvq_mlx.core.remedies import RunProgram
 from qvq_mlx.pointing.marks import TOKENS
 
 
@@ -28,7 +29,8 @@ class Vocabulary:
             tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # the library raises bare Exception, whatever is wrong
             raise BrokenModelError(
-                f"{path} is no tokenizer that can be read: {error}", f"ls -l {path.parent}"
+                f"{path} is no tokenizer that can be read: {error}",
+                RunProgram(("ls", "-l", str(path.parent))),
             ) from error
         tokenizer.encode_special_tokens = True  # "<|im_end|>" in a question stays text
         self.path = path

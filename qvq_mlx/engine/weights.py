@@ -15,6 +15,7 @@ import mlx.core as mx
 import mlx.nn as nn
 
 from qvq_mlx.core.errors import BrokenModelError
+from qvq_mlx.core.remedies import RunProgram
 from qvq_mlx.families import Family
 from qvq_mlx.families.family import Placement
 
@@ -83,5 +84,6 @@ def _files(folder: Path) -> list[Path]:
         return sorted({folder / str(name) for name in named})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BrokenModelError(
-            f"{index} is no list of weight files", f"python3 -m json.tool {index}"
+            f"{index} is no list of weight files",
+            RunProgram(("python3", "-m", "json.tool", str(index))),
         ) from error

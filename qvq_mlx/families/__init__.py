@@ -14,6 +14,7 @@ from typing import assert_never
 
 from qvq_mlx.core.errors import UnsupportedModelError
 from qvq_mlx.core.places import Coordinates
+from qvq_mlx.core.remedies import Show
 from qvq_mlx.families.family import Family, ModelType
 
 __all__ = ["Family", "ModelType", "coordinates_of", "family_named", "family_of"]
@@ -53,7 +54,7 @@ def family_of(model_type: object, folder: Path) -> Family:
     raise UnsupportedModelError(
         f"{folder} is of the architecture {str(model_type)[:40]!r}; this version runs"
         f" {', '.join(ModelType)}",
-        "qvq models",
+        Show.MODELS,
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 from qvq_mlx.core.errors import BrokenModelError
+from qvq_mlx.core.remedies import RunProgram
 
 MOST = 2**31
 """No count, size or id of a checkpoint is larger."""
@@ -99,7 +100,9 @@ class Fields:
 
     def broken(self, what: str) -> BrokenModelError:
         """The error to raise where the values do not go together: `FILE what`."""
-        return BrokenModelError(f"{self.path} {what}", f"python3 -m json.tool {self.path}")
+        return BrokenModelError(
+            f"{self.path} {what}", RunProgram(("python3", "-m", "json.tool", str(self.path)))
+        )
 
     def _wrong(self, name: str, value: object, wanted: str) -> BrokenModelError:
         return self.broken(f"says {self.within}{name} is {str(value)[:40]!r}, not {wanted}")

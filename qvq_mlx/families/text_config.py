@@ -6,6 +6,7 @@ Where a key is missing, the default is the one of transformers' class for the fa
 from __future__ import annotations
 
 from qvq_mlx.core.errors import UnsupportedModelError
+from qvq_mlx.core.remedies import Show
 from qvq_mlx.families.family import LayerCache, Values
 from qvq_mlx.families.fields import Fields
 
@@ -27,7 +28,7 @@ def attention_values(text: Fields) -> Values:
     if _slides(text, layers):
         raise UnsupportedModelError(
             f"{text.path} asks for sliding-window attention, which this version does not run",
-            "qvq models",
+            Show.MODELS,
         )
     return {
         "hidden_size": hidden,
@@ -92,7 +93,7 @@ def _rope(text: Fields, head_dim: int, known: tuple[str, ...]) -> tuple[Fields, 
     if kind not in known:
         raise UnsupportedModelError(
             f"{text.path} asks for {kind[:40]!r} positions; this version runs {', '.join(known)}",
-            "qvq models",
+            Show.MODELS,
         )
     return rope, kind, theta
 

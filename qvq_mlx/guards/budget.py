@@ -1,4 +1,4 @@
-"""What `--budget` means, in tokens of thinking.
+"""What a budget means, in tokens of thinking.
 
 Source of the sizes: accuracy over a cap on the thinking saturates near 4k tokens on MathVista and
 needs 8k and more on MathVision (Kimi-VL-Thinking, arXiv 2504.07491).
@@ -7,6 +7,7 @@ needs 8k and more on MathVision (Kimi-VL-Thinking, arXiv 2504.07491).
 from __future__ import annotations
 
 from qvq_mlx.core.errors import UsageError
+from qvq_mlx.core.remedies import Field, Show
 from qvq_mlx.core.request import Budget
 
 SIZES = {"low": 1_024, "medium": 4_096, "high": 12_288}
@@ -23,6 +24,9 @@ def parse_budget(text: str) -> Budget:
     if word.isascii() and word.isdigit():
         return Budget(int(word))
     raise UsageError(
-        f"--budget is {text!r}; it can be {', '.join(SIZES)}, none, or a number of tokens",
-        "qvq ask --help",
+        (
+            Field.BUDGET,
+            f" is {text!r}; it can be {', '.join(SIZES)}, none, or a number of tokens",
+        ),
+        Show.ASK_HELP,
     )

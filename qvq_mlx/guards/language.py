@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from qvq_mlx.core.errors import UsageError
+from qvq_mlx.core.remedies import Field, Show
 
 
 class Script(StrEnum):
@@ -115,7 +116,7 @@ def parse_lang(text: str) -> str:
         return code
     if (short := re.split("[-_]", code)[0]) in codes[2:]:
         return short  # en-GB, zh_CN
-    raise UsageError(f"--lang is {text!r}; it can be {', '.join(codes)}", "qvq ask --help")
+    raise UsageError((Field.LANG, f" is {text!r}; it can be {', '.join(codes)}"), Show.ASK_HELP)
 
 
 def held_scripts(lang: str) -> frozenset[Script] | None:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from qvq_mlx.core.errors import InputError
+from qvq_mlx.core.remedies import Ask, Show
 from qvq_mlx.system.locks import Locking, try_lock
 
 WHOLE, PART = ".jsonl", ".part"
@@ -88,19 +89,19 @@ def find_file(folder: Path, prefix: str) -> File:
         if given and (file.id.startswith(given) or ("-" in name and file.stem.startswith(name)))
     ]
     if not found:
-        raise InputError(f"no saved run has the id {prefix!r}", "qvq log list")
+        raise InputError(f"no saved run has the id {prefix!r}", Show.RUNS)
     if len(found) > 1:
         shown = ", ".join(file.id for file in found[-3:])
         more = ", ..." if len(found) > 3 else ""
         raise InputError(
-            f"{len(found)} saved runs begin with {prefix!r}: {shown}{more}", "qvq log list -n 0"
+            f"{len(found)} saved runs begin with {prefix!r}: {shown}{more}", Show.ALL_RUNS
         )
     return found[0]
 
 
 def no_run(folder: Path) -> InputError:
     """What every command says where nothing is saved."""
-    return InputError(f"no run is saved in {folder}", 'qvq ask IMAGE "question"')
+    return InputError(f"no run is saved in {folder}", Ask())
 
 
 def short_ids(known: list[File]) -> dict[str, str]:

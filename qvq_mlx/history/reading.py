@@ -26,6 +26,7 @@ from qvq_mlx.core.events import (
     Transcript,
     fold,
 )
+from qvq_mlx.core.remedies import RunProgram
 from qvq_mlx.history.files import File, being_written, files, find_file, no_run
 from qvq_mlx.records.history import Ending
 from qvq_mlx.records.runs import VERSION, RequestRecord, event_from_json
@@ -92,7 +93,9 @@ def load(path: Path) -> Run:
         began = head.get("time")
         time = datetime.fromisoformat(began) if isinstance(began, str) else file.time
     except (OSError, ValueError, TypeError) as error:
-        raise InputError(f"{path} is no saved run: {error}", f"head -n 1 {path}") from error
+        raise InputError(
+            f"{path} is no saved run: {error}", RunProgram(("head", "-n", "1", str(path)))
+        ) from error
     return Run(path, file.id, time, request, events, _ending(file, lines[-1]))
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from qvq_mlx.core.errors import InputError, OutputError
 from qvq_mlx.core.places import Box, PointedImage
-from qvq_mlx.core.remedies import AskAgain, Field, Run
+from qvq_mlx.core.remedies import AskAgain, Field, RunProgram
 from qvq_mlx.images.paths import operand, path_of
 from qvq_mlx.system.files import check_output, output_place, write_output
 
@@ -111,7 +111,8 @@ class Target:
         folder = output_place(self._target).parent
         if not folder.is_dir():
             raise OutputError(
-                (*given, f": there is no folder {folder}"), Run(("mkdir", "-p", operand(folder)))
+                (*given, f": there is no folder {folder}"),
+                RunProgram(("mkdir", "-p", operand(folder))),
             )
         for source in inputs:
             try:
@@ -151,7 +152,7 @@ class Target:
 
     def _failed(self, error: OSError | ValueError) -> OutputError:
         reason = (getattr(error, "strerror", None) or str(error)).lower()
-        listing = Run(("ls", "-ld", operand(self._target.parent)))
+        listing = RunProgram(("ls", "-ld", operand(self._target.parent)))
         return OutputError((*self._given, f" cannot be written: {reason}"), listing)
 
 

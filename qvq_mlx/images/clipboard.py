@@ -7,7 +7,7 @@ path had been typed.
 from __future__ import annotations
 
 from qvq_mlx.core.errors import ImageSizeError, ImageUnreadableError
-from qvq_mlx.core.remedies import Ask, Run
+from qvq_mlx.core.remedies import Ask, RunProgram
 from qvq_mlx.images import mac
 from qvq_mlx.images.programs import Ran, found, run
 
@@ -23,7 +23,7 @@ def copied(path: str | None, max_bytes: int) -> bytes | str:
     if tool := found("osascript", path):
         if held := mac.pasteboard(tool, max_bytes):
             return held
-        raise ImageUnreadableError(_EMPTY, Run(("osascript", "-e", "clipboard info")))
+        raise ImageUnreadableError(_EMPTY, RunProgram(("osascript", "-e", "clipboard info")))
     if tool := found("wl-paste", path):
         listing, give = [tool, "--list-types"], [tool, "--no-newline", "--type"]
     elif tool := found("xclip", path):
@@ -37,7 +37,7 @@ def copied(path: str | None, max_bytes: int) -> bytes | str:
     offered = run(listing, 2**16).output.decode(errors="replace").split()
     kind = next((kind for kind in _KINDS if kind in offered), None)
     if kind is None:
-        raise ImageUnreadableError(_EMPTY, Run(tuple(listing)))
+        raise ImageUnreadableError(_EMPTY, RunProgram(tuple(listing)))
     return _bytes(run([*give, kind], max_bytes), max_bytes)
 
 

@@ -7,7 +7,7 @@ of it, and where that is missing too, an error says what to install.
 from __future__ import annotations
 
 from qvq_mlx.core.errors import ImageUnreadableError
-from qvq_mlx.core.remedies import Run
+from qvq_mlx.core.remedies import RunProgram
 from qvq_mlx.images import mac
 from qvq_mlx.images.programs import found
 
@@ -52,7 +52,7 @@ def readable(source: str, data: bytes, path: str | None, max_bytes: int) -> byte
         raise ImageUnreadableError(f"{source}: is {kind}, and sips cannot read it")
     raise ImageUnreadableError(
         f"{source}: is {kind}, and neither {package} nor sips is here to read it",
-        Run(("pip", "install", package)),
+        RunProgram(("pip", "install", package)),
     )
 
 

@@ -10,11 +10,11 @@ import binascii
 from urllib.parse import unquote_to_bytes
 
 from qvq_mlx.core.errors import ImageSizeError, ImageUnreadableError
-from qvq_mlx.core.remedies import Ask, Run
+from qvq_mlx.core.remedies import Ask, RunProgram
 from qvq_mlx.images.paths import called
 
 MAX_CHARACTERS = 64 * 2**20
-_DECODE = (Run(("pbpaste",)), Run(("sed", "s/^.*,//")), Run(("base64", "-d")))
+_DECODE = (RunProgram(("pbpaste",)), RunProgram(("sed", "s/^.*,//")), RunProgram(("base64", "-d")))
 _DECODED = Ask(("-",), piped=_DECODE)
 
 

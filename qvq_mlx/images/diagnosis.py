@@ -6,11 +6,11 @@ import codecs
 import re
 
 from qvq_mlx.core.errors import ImageSizeError, ImageUnreadableError
-from qvq_mlx.core.remedies import Run
+from qvq_mlx.core.remedies import RunProgram
 from qvq_mlx.images.containers import is_avif, is_heif
 from qvq_mlx.images.paths import is_web, names_of
 
-_READS = "qvq reads PNG, JPEG, WebP, GIF, BMP, TIFF, HEIC, AVIF and PDF"
+_READS = "; qvq reads PNG, JPEG, WebP, GIF, BMP, TIFF, HEIC, AVIF and PDF"
 _NAME, _OUT = "{name}", "{out}"  # where a program's arguments get the file and a new one
 _SIPS = ("sips", "-s", "format", "png", _NAME, "--out", _OUT)  # part of macOS
 
@@ -34,7 +34,7 @@ _OTHERS = (
 def unreadable(source: str, data: bytes, error: Exception) -> ImageUnreadableError:
     """Say what the bytes are, as far as that can be told from their beginning."""
     name, out = names_of(source)
-    ask = Run(("curl", "-IL", source) if is_web(source) else ("file", name))
+    ask = RunProgram(("curl", "-IL", source) if is_web(source) else ("file", name))
     ours = next((kind for at, magic, kind in _OURS if data.startswith(magic, at)), "")
     if kind := "HEIC" if is_heif(data) else "AVIF" if is_avif(data) else ours:
         return ImageUnreadableError(
@@ -43,20 +43,20 @@ def unreadable(source: str, data: bytes, error: Exception) -> ImageUnreadableErr
     for offset, magic, kind, program in _OTHERS:
         if data.startswith(magic, offset):
             words = tuple({_NAME: name, _OUT: out}.get(word, word) for word in program)
-            return ImageUnreadableError(f"{source}: is {kind}; {_READS}", Run(words))
+            return ImageUnreadableError(f"{source}: is {kind}{_READS}", RunProgram(words))
     head = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if b"<svg" in head and head.startswith(b"<"):
         return ImageUnreadableError(
-            f"{source}: is an SVG drawing; {_READS} (rsvg-convert is in Homebrew's librsvg)",
-            Run(("rsvg-convert", "-o", out, name)),
+            f"{source}: is an SVG drawing{_READS} (rsvg-convert is in Homebrew's librsvg)",
+            RunProgram(("rsvg-convert", "-o", out, name)),
         )
     if head.startswith((b"<!doctype html", b"<html")):
-        return ImageUnreadableError(f"{source}: is a web page (HTML); {_READS}", ask)
+        return ImageUnreadableError(f"{source}: is a web page (HTML){_READS}", ask)
     if _is_text(data[:4096]):
-        return ImageUnreadableError(f"{source}: is text, not a picture; {_READS}", ask)
+        return ImageUnreadableError(f"{source}: is text, not a picture{_READS}", ask)
     begin = data[:4].hex(" ")
     return ImageUnreadableError(
-        f"{source}: is no picture ({len(data):,} bytes that begin with {begin}); {_READS}", ask
+        f"{source}: is no picture ({len(data):,} bytes that begin with {begin}){_READS}", ask
     )
 
 
@@ -71,7 +71,7 @@ def too_large(source: str, size: str, limit: str) -> ImageSizeError:
     name, out = names_of(source)
     return ImageSizeError(
         f"{source}: {size} is too large; the limit is {limit}",
-        Run(("sips", "-Z", "4000", name, "--out", out)),
+        RunProgram(("sips", "-Z", "4000", name, "--out", out)),
     )
 
 

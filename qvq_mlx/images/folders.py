@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from qvq_mlx.core.errors import ImageNotFoundError, ImageUnreadableError
-from qvq_mlx.core.remedies import Run
+from qvq_mlx.core.remedies import RunProgram
 from qvq_mlx.images.diagnosis import is_picture
 from qvq_mlx.images.globs import expanded, natural
 from qvq_mlx.images.paths import operand
@@ -32,7 +32,7 @@ def pictures_in(sources: Iterable[str]) -> list[str]:
 
 
 def _inside(source: str, folder: Path) -> list[str]:
-    listing = Run(("ls", "-l", operand(folder)))
+    listing = RunProgram(("ls", "-l", operand(folder)))
     try:
         files = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
     except OSError as error:

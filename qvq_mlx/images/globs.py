@@ -14,7 +14,7 @@ from pathlib import Path
 
 from qvq_mlx.core.errors import ImageNotFoundError, ImageSizeError
 from qvq_mlx.core.image_options import MAX_PICTURES
-from qvq_mlx.core.remedies import Ask, Run
+from qvq_mlx.core.remedies import Ask, RunProgram
 from qvq_mlx.images.paths import is_file, operand, path_of
 
 _NUMBERS = re.compile(r"([0-9]+)")
@@ -34,7 +34,7 @@ def expanded(source: str, most: int | None = MAX_PICTURES) -> tuple[str, ...]:
     files = list(islice((name for name in matches if not Path(name).is_dir()), most and most + 1))
     if not files:
         raise ImageNotFoundError(
-            f"{source}: no file matches", Run(("ls", "-l", operand(_folder(path))))
+            f"{source}: no file matches", RunProgram(("ls", "-l", operand(_folder(path))))
         )
     if most is not None and len(files) > most:
         raise ImageSizeError(

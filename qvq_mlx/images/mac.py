@@ -10,10 +10,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from qvq_mlx.core.errors import ImageUnreadableError, StoppedError
-from qvq_mlx.core.remedies import Ask, Run
+from qvq_mlx.core.remedies import Ask, RunProgram
 from qvq_mlx.images.programs import found, run
 
-_SCREEN_SETTINGS = Run(
+_SCREEN_SETTINGS = RunProgram(
     ("open", "x-apple.systempreferences:com.apple.preference.security?Privacy_ScreenCapture")
 )
 # A file that was copied in the Finder comes first: beside it lies a picture of its icon.

@@ -17,7 +17,7 @@ from qvq_mlx.core.errors import ImageChangedError
 from qvq_mlx.core.image_options import Detail, ImageOptions, Pages
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.places import PointedImage
-from qvq_mlx.core.remedies import Run
+from qvq_mlx.core.remedies import RunProgram
 from qvq_mlx.images import ImageSources, read
 from qvq_mlx.images.annotate import drawn
 from qvq_mlx.images.paths import operand, path_of
@@ -53,7 +53,7 @@ def original(
     if hashlib.sha256(data).hexdigest() != sha256:
         raise ImageChangedError(
             f"{source}: has changed since the model saw it; nothing is drawn on another picture",
-            Run(("ls", "-l", operand(path_of(source)))),
+            RunProgram(("ls", "-l", operand(path_of(source)))),
         )
     pages = Pages() if page is None else Pages(((page, page),))
     look = replace(ImageOptions(), detail=Detail.MAX, pages=pages, background=background)

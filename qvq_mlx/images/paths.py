@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from qvq_mlx.core.errors import ImageUnreadableError
-from qvq_mlx.core.remedies import Ask, Run
+from qvq_mlx.core.remedies import Ask, RunProgram
 from qvq_mlx.images.image_sources import WORDS
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
@@ -47,7 +47,7 @@ def path_of(source: str) -> Path:
         parts = urlsplit(source)
         if parts.scheme == "file" and parts.netloc in ("", "localhost"):
             return Path(unquote(parts.path))
-    remedy = Run(("curl", "-LO", source)) if scheme[1].lower() == "ftp" else Ask()
+    remedy = RunProgram(("curl", "-LO", source)) if scheme[1].lower() == "ftp" else Ask()
     raise ImageUnreadableError(f"{source}: qvq reads files and https:// addresses", remedy)
 
 

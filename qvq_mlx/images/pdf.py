@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
 from qvq_mlx.core.errors import ImageSizeError, ImageUnreadableError, InputError
-from qvq_mlx.core.remedies import Run
+from qvq_mlx.core.remedies import RunProgram
 from qvq_mlx.images import pdf_process
 from qvq_mlx.images.diagnosis import unreadable
 from qvq_mlx.images.paths import names_of
@@ -74,13 +74,15 @@ class Document:
             raise ImageUnreadableError(
                 f"{source}: the PDF is encrypted, and opens with a password only"
                 " (qpdf is in Homebrew)",
-                Run(("qpdf", "--decrypt", "--password=PASSWORD", name, "unlocked.pdf")),
+                RunProgram(("qpdf", "--decrypt", "--password=PASSWORD", name, "unlocked.pdf")),
             )
         if isinstance(error, str):
             raise unreadable(source, data, ValueError(error))
         self.count = _number(head, "count")
         if self.count < 1:
-            raise ImageUnreadableError(f"{source}: the PDF has no pages", Run(("file", name)))
+            raise ImageUnreadableError(
+                f"{source}: the PDF has no pages", RunProgram(("file", name))
+            )
 
     def drawn(self, index: int, max_pixels: int = MAX_PIXELS) -> Image:
         """Page `index`, counted from 0, as RGB on white.
@@ -94,7 +96,7 @@ class Document:
         if "error" in head:
             raise ImageUnreadableError(
                 f"{where} cannot be drawn: {head['error']}",
-                Run(("file", names_of(self._source)[0])),
+                RunProgram(("file", names_of(self._source)[0])),
             )
         size = _number(head, "width"), _number(head, "height")
         return Image.frombuffer("RGB", size, rows, "raw", "RGB", _number(head, "stride"), 1)
@@ -127,7 +129,7 @@ class Document:
 
     def _ended(self, where: str, *, late: bool) -> InputError:
         name = names_of(self._source)[0]
-        draw = Run(("pdftoppm", "-png", "-r", "100", name, "page"))
+        draw = RunProgram(("pdftoppm", "-png", "-r", "100", name, "page"))
         if late:
             return ImageUnreadableError(f"{where} takes longer than {DRAW_S:g} s", draw)
         code = self._process.wait()

@@ -17,7 +17,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from qvq_mlx.core.errors import ImageSizeError
-from qvq_mlx.core.remedies import Run
+from qvq_mlx.core.remedies import RunProgram
 from qvq_mlx.images.colour import Colour, Upright, flattened
 from qvq_mlx.images.containers import formats_of
 from qvq_mlx.images.diagnosis import too_large, unreadable
@@ -65,7 +65,7 @@ def _decoded(source: str, data: bytes, background: Colour, frame: int) -> Uprigh
     except MemoryError as error:
         raise ImageSizeError(
             f"{source}: there is not enough memory to decode it",
-            Run(("sips", "-g", "pixelWidth", "-g", "pixelHeight", names_of(source)[0])),
+            RunProgram(("sips", "-g", "pixelWidth", "-g", "pixelHeight", names_of(source)[0])),
         ) from error
     # a damaged file raises whatever its decoder stumbles over: OSError, SyntaxError, ValueError,
     # struct.error, IndexError; all of them mean the same here

@@ -10,7 +10,7 @@ from qvq_mlx.core.card import VisionLimits
 from qvq_mlx.core.errors import ImageSizeError, UsageError
 from qvq_mlx.core.image_options import ImageOptions, Region, region_of
 from qvq_mlx.core.picture import Picture
-from qvq_mlx.core.remedies import Ask, Field, Run
+from qvq_mlx.core.remedies import Ask, Field, RunProgram
 from qvq_mlx.images.colour import Upright, applied
 from qvq_mlx.images.detail import limited
 from qvq_mlx.images.resize import smart_resize
@@ -78,7 +78,7 @@ def _size(name: str, width_px: int, height_px: int, limits: VisionLimits) -> tup
         file = source if name != "-" else "image"
         raise ImageSizeError(
             f"{name}: {width_px}×{height_px} pixels: too small to show anything",
-            Run(("sips", "-g", "pixelWidth", "-g", "pixelHeight", file)),
+            RunProgram(("sips", "-g", "pixelWidth", "-g", "pixelHeight", file)),
         )
     try:
         to_height_px, to_width_px = smart_resize(height_px, width_px, limits)

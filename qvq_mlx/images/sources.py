@@ -20,7 +20,7 @@ from qvq_mlx.core.errors import (
     ImageUnreadableError,
     UsageError,
 )
-from qvq_mlx.core.remedies import Ask, Field, Run
+from qvq_mlx.core.remedies import Ask, Field, RunProgram
 from qvq_mlx.images.data_uri import from_data
 from qvq_mlx.images.diagnosis import too_large
 from qvq_mlx.images.image_sources import CLIP, SCREEN, ImageSources
@@ -58,7 +58,7 @@ def from_stdin(stdin: BinaryIO) -> bytes:
 
 def from_file(source: str, path: Path) -> bytes:
     """All bytes of a regular file, its size checked first."""
-    listing = Run(("ls", "-l", operand(path)))
+    listing = RunProgram(("ls", "-l", operand(path)))
     try:
         facts = path.stat()
         if stat.S_ISFIFO(facts.st_mode) and _SHELLS_PIPE.fullmatch(source):
@@ -125,7 +125,7 @@ def _from_web(source: str, image_sources: ImageSources) -> bytes:
         what = "given" if image_sources.offline is Field.OFFLINE else "set"
         raise UsageError(
             (f"{source}: ", image_sources.offline, f" is {what}: nothing is fetched"),
-            Run(("curl", "-LO", source)),
+            RunProgram(("curl", "-LO", source)),
         )
     from qvq_mlx.images.web import fetched
 
@@ -143,7 +143,7 @@ def _not_found(source: str, path: Path) -> ImageNotFoundError:
         return ImageNotFoundError(
             f"{source}: no such file; {close[0]} is there", Ask((operand(folder / close[0]),))
         )
-    return ImageNotFoundError(f"{source}: no such file", Run(("ls", "-l", operand(folder))))
+    return ImageNotFoundError(f"{source}: no such file", RunProgram(("ls", "-l", operand(folder))))
 
 
 def _not_a_file(source: str, path: Path, mode: int) -> ImageUnreadableError:
@@ -153,7 +153,8 @@ def _not_a_file(source: str, path: Path, mode: int) -> ImageUnreadableError:
     pictures = sorted(name for name in _names(path) if name.lower().endswith(_SUFFIXES))
     if not pictures:
         return ImageUnreadableError(
-            f"{source}: is a folder, and no picture lies in it", Run(("ls", "-l", operand(path)))
+            f"{source}: is a folder, and no picture lies in it",
+            RunProgram(("ls", "-l", operand(path))),
         )
     remedy = Ask((operand(path / pictures[0]),))
     return ImageUnreadableError(f"{source}: is a folder, not a picture", remedy)

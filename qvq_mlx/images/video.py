@@ -32,7 +32,7 @@ from qvq_mlx.core.errors import (
     UsageError,
 )
 from qvq_mlx.core.image_options import ImageOptions
-from qvq_mlx.core.remedies import AskAgain, Field, Run, Show
+from qvq_mlx.core.remedies import AskAgain, Field, RunProgram, Show
 from qvq_mlx.images.footage import Footage, Taken, take, tokens_of
 from qvq_mlx.images.paths import names_of
 from qvq_mlx.images.quiet import muted
@@ -179,7 +179,7 @@ def _stated(source: str, capture: VideoCapture) -> Footage:
         raise ImageSizeError(
             f"{source}: frames of {width_px}×{height_px} pixels are too large; the limit is"
             f" {MAX_FRAME_PIXELS:,} pixels",
-            Run(("file", names_of(source)[0])),
+            RunProgram(("file", names_of(source)[0])),
         )
     if not 0 < fps < math.inf:
         raise _unreadable(source, "it states no frame rate")
@@ -268,7 +268,7 @@ def _check_time(footage: Footage, deadline: float, frames: int) -> None:
 
 def _unreadable(source: str, *reason: str) -> ImageUnreadableError:
     return ImageUnreadableError(
-        (f"{source}: is a video, and ", *reason), Run(("file", names_of(source)[0]))
+        (f"{source}: is a video, and ", *reason), RunProgram(("file", names_of(source)[0]))
     )
 
 

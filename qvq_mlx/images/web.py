@@ -24,7 +24,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from qvq_mlx import __version__
 from qvq_mlx.core.errors import ImageSizeError, ImageUnreadableError, NetworkError, QvqError
-from qvq_mlx.core.remedies import Ask, Run
+from qvq_mlx.core.remedies import Ask, RunProgram
 from qvq_mlx.images.addresses import is_public, resolved
 from qvq_mlx.images.image_sources import Web
 
@@ -194,7 +194,7 @@ class _Hop:
         if not host:
             raise _refused(self.source, f"{self.url[:80]!r} names no host")
         if parts.username is not None or parts.password is not None:
-            raise _refused(self.source, "qvq sends no user name and no password")
+            raise _refused(self.source, "no user name and no password is sent")
         if parts.scheme.lower() != "https" and host not in self.web.private_hosts:
             secure = parts._replace(scheme="https").geturl()
             raise ImageUnreadableError(
@@ -263,7 +263,7 @@ class _Hop:
         limit = f"{self.web.max_bytes / 2**20:,.0f} MiB"
         return ImageSizeError(
             f"{self.source}: {size} is too large; the limit for a fetch is {limit}",
-            Run(("curl", "-LO", self.source)),
+            RunProgram(("curl", "-LO", self.source)),
         )
 
     @property
@@ -284,4 +284,4 @@ def _left(stall_s: float, deadline: float) -> float:
 
 
 def _refused(source: str, why: str) -> ImageUnreadableError:
-    return ImageUnreadableError(f"{source}: {why}", Run(("curl", "-IL", source)))
+    return ImageUnreadableError(f"{source}: {why}", RunProgram(("curl", "-IL", source)))

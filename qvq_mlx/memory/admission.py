@@ -8,7 +8,6 @@ long to read is said before it begins.
 from __future__ import annotations
 
 import bisect
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -18,6 +17,7 @@ from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import DoesNotFitError
 from qvq_mlx.core.events import Notice
 from qvq_mlx.core.machine import Machine
+from qvq_mlx.core.remedies import EstimateModel, Field
 from qvq_mlx.core.request import Request
 from qvq_mlx.memory.estimate import Estimate, Use, Verdict, estimate_for
 
@@ -60,10 +60,12 @@ def check(
         case Verdict.NO if not request.policy.force:
             raise DoesNotFitError(
                 f"{card.name} does not fit: {found.reason}",
-                f"qvq fit {shlex.quote(card.folder or card.name)}",
+                EstimateModel(card.folder or card.name),
             )
         case Verdict.NO:
-            text = f"{card.name} does not fit and --force was given: {found.reason}"
+            text = env.spelling.sentence(
+                (f"{card.name} does not fit and ", Field.FORCE, f" was given: {found.reason}")
+            )
             return Room((Notice("does-not-fit", text), *slow), alone)
         case Verdict.TIGHT:
             tight = Notice("tight", f"{card.name} is a tight fit: {found.reason}")

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.machine import Machine
+from qvq_mlx.core.remedies import EstimateModel, Field
 from qvq_mlx.core.sizes import size
 from qvq_mlx.memory.estimate import Use, Verdict, estimate_for, typical
 from qvq_mlx.store.licence import licence_of
@@ -52,29 +53,29 @@ def sees_video(cards: Iterable[ModelCard], machine: Machine) -> ModelCard | None
 
 def instead(
     card: ModelCard, cards: Iterable[ModelCard], machine: Machine, use: Use
-) -> tuple[tuple[str, str], ...]:
-    """What would fit where `card` does not or only just: (what, a command), best first.
+) -> tuple[tuple[str, EstimateModel | None], ...]:
+    """What would fit where `card` does not or only just: (what, an estimate of it), best first.
 
     A smaller quantization, a smaller budget, fewer image tokens, another model.
     """
-    found: list[tuple[str, str]] = []
+    found: list[tuple[str, EstimateModel | None]] = []
     known = tuple(cards)
-    asked = f"--budget {use.budget_tokens}"
+    asked = (Field.BUDGET, str(use.budget_tokens))
     if smaller := _smaller(card, known, machine, use):
         told = size(smaller.download_bytes)
-        found.append((f"{smaller.bits:g} bit, {told}", f"qvq fit {smaller.name} {asked}"))
+        found.append((f"{smaller.bits:g} bit, {told}", EstimateModel(smaller.name, (asked,))))
     if estimate_for(card, machine, use).verdict is Verdict.NO:
         if tokens := _largest_budget(card, machine, use):
-            found.append(
-                (f"a budget of {tokens:,} tokens", f"qvq fit {card.name} --budget {tokens}")
-            )
+            less = EstimateModel(card.name, ((Field.BUDGET, str(tokens)),))
+            found.append((f"a budget of {tokens:,} tokens", less))
         if tokens := _largest_image(card, machine, use):
-            command = f"qvq fit {card.name} {asked} --detail {tokens}"
+            fewer = EstimateModel(card.name, (asked, (Field.DETAIL, str(tokens))))
             takes_it = card.vision.min_tokens <= tokens <= card.vision.own_max_tokens
-            found.append((f"an image of {tokens:,} tokens", command if takes_it else ""))
+            found.append((f"an image of {tokens:,} tokens", fewer if takes_it else None))
     others = [other for other in known if (other.base or other.name) != (card.base or card.name)]
     if other := best(others, machine):
-        found.append((f"another model, {size(other.download_bytes)}", f"qvq fit {other.name}"))
+        told = size(other.download_bytes)
+        found.append((f"another model, {told}", EstimateModel(other.name)))
     return tuple(found)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from qvq_mlx.core.errors import BigModelBusyError
 from qvq_mlx.core.events import Notice
+from qvq_mlx.core.remedies import Field, RunProgram
 from qvq_mlx.core.tokens import Control
 from qvq_mlx.system.files import make_private_folder
 from qvq_mlx.system.locks import LockFile
@@ -47,8 +48,8 @@ class BigModelLock:
             other = f"another qvq (pid {holder})" if holder else "another qvq"
             if not wait:
                 raise BigModelBusyError(
-                    f"{other} has a big model loaded, and --no-wait was given",
-                    f"ps -p {holder}" if holder else "",
+                    (f"{other} has a big model loaded, and ", Field.NO_WAIT, " was given"),
+                    RunProgram(("ps", "-p", str(holder))) if holder else None,
                 )
             if not said:
                 said = True

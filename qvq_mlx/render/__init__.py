@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import UsageError
+from qvq_mlx.core.remedies import AskAgain, Field, Show
 from qvq_mlx.core.request import Output, OutputForm, ThinkingView
 
 if TYPE_CHECKING:  # what only prints a line needs no plan
@@ -78,7 +79,7 @@ def _person(env: Env, output: Output, saved: bool, wishes: Wishes) -> Renderer:
         boxed_only=output.boxed_only,
         quiet=output.quiet,
         verbose=output.verbose,
-        hint="qvq last --thinking" if saved else "",
+        hint=env.spelling.remedy(Show.LAST_THINKING) if saved else "",
     )
     return Unmarked(Screen(env, manner=manner, wishes=wishes))
 
@@ -113,10 +114,17 @@ def _beside(env: Env, output: Output, wishes: Wishes) -> list[Renderer]:
     drawable = env.stderr.isatty() and not torn
     if output.view is ThinkingView.TAIL and not drawable:
         if torn:
-            raise UsageError(
-                "--thinking tail and --jsonl need two terminals", "qvq ask ... --jsonl"
+            text = (
+                Field.THINKING,
+                f" {ThinkingView.TAIL} and ",
+                Field.JSONL,
+                " need two terminals",
             )
-        raise UsageError("--thinking tail needs a terminal", "qvq ask ... --thinking full")
+            raise UsageError(text, AskAgain(((Field.JSONL, ""),)))
+        raise UsageError(
+            (Field.THINKING, f" {ThinkingView.TAIL} needs a terminal"),
+            AskAgain(((Field.THINKING, ThinkingView.FULL),)),
+        )
     if drawable:
         if output.quiet and output.view in (None, ThinkingView.LINE, ThinkingView.NONE):
             return []

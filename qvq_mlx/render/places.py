@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.places import PointedImage
+from qvq_mlx.core.remedies import Field, Message
 from qvq_mlx.render.clean import clean_line, writable
 
 _LISTED = 20
 
 
-def listed(pointing: Sequence[PointedImage]) -> list[str]:
+def listed(pointing: Sequence[PointedImage]) -> list[Message]:
     """Places and problems as lines for people; none where nothing is pointed at."""
-    lines = []
+    lines: list[Message] = []
     for image in pointing:
         if not (image.count or image.problems):
             continue
@@ -25,7 +26,8 @@ def listed(pointing: Sequence[PointedImage]) -> list[str]:
         ]
         lines += [f"  {label or '-'}  {place}" for label, place in places[:_LISTED]]
         if len(places) > _LISTED:
-            lines.append(f"  and {len(places) - _LISTED:,} more: --boxes gives them all")
+            more = f"  and {len(places) - _LISTED:,} more: "
+            lines.append((more, Field.BOXES, " gives them all"))
         lines += [f"  note: {problem.text}" for problem in image.problems[:_LISTED]]
         if len(image.problems) > _LISTED:
             lines.append(f"  and {len(image.problems) - _LISTED:,} more notes")

@@ -6,6 +6,7 @@ Law: in a pipe stdout gets the folder alone, and with `document` nothing from he
 from __future__ import annotations
 
 from qvq_mlx.core.env import Env
+from qvq_mlx.core.remedies import Remedy
 from qvq_mlx.core.sizes import size
 from qvq_mlx.render.clean import writable
 from qvq_mlx.render.prompt import confirmed
@@ -71,13 +72,13 @@ class PullScreen:
         if self._taken and self._transfers is not None:
             self._transfers.close()
 
-    def finish(self, model: str, done: PullDone, hint: str) -> None:
+    def finish(self, model: str, done: PullDone, remedy: Remedy) -> None:
         """After `close`: the folder for a script; for a person, what to do next."""
         assert self._transfers is not None, "planned() comes first"
         if self._document:
             return
         if self._env.stdout.isatty():
             self._transfers.say(f"{model} is here · {size(done.fetched_bytes)} fetched")
-            self._transfers.say(f"  try: {hint}")
+            self._transfers.say(f"  try: {self._env.spelling.remedy(remedy)}")
         else:
             self._env.stdout.write(writable(f"{done.folder}\n", self._env.stdout))

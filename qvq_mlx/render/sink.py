@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol, TextIO
 
 from qvq_mlx.core.errors import OutputError
+from qvq_mlx.core.remedies import AskAgain, Field, RunProgram
 from qvq_mlx.render.clean import clean_line, writable
 from qvq_mlx.system.files import DirectFile, PendingFile, open_output, output_place
 
@@ -54,22 +55,28 @@ class StreamSink:
 class FileSink:
     """The file that a user named."""
 
-    def __init__(self, path: Path, option: str = "-o") -> None:
-        """`option` is what the user named the file with."""
-        self._option = option
+    def __init__(self, path: Path, field: Field = Field.OUTPUT) -> None:
+        """`field` is what the user named the file with."""
+        self._field = field
         self._path = path.expanduser()
         self._file: PendingFile | DirectFile | None = None
 
     def open(self) -> None:
         """Raises OutputError where the file cannot be written."""
-        given = f"{self._option} {clean_line(str(self._path))}"
+        name = clean_line(str(self._path))
+        given = (self._field, f" {name}")
         try:
             place = output_place(self._path)
             if place.is_dir():
-                raise OutputError(f"{given} is a folder", f"qvq ask ... {given}/answer.txt")
+                raise OutputError(
+                    (*given, " is a folder"), AskAgain(((self._field, f"{name}/answer.txt"),))
+                )
             if not place.parent.is_dir():
                 folder = clean_line(str(place.parent))
-                raise OutputError(f"{given}: there is no folder {folder}", f"mkdir -p {folder}")
+                raise OutputError(
+                    (*given, f": there is no folder {folder}"),
+                    RunProgram(("mkdir", "-p", str(place.parent))),
+                )
             self._file = open_output(self._path)
         except OSError as error:
             raise self._failed(error) from error
@@ -101,6 +108,6 @@ class FileSink:
 
     def _failed(self, error: OSError) -> OutputError:
         reason = (error.strerror or str(error)).lower()
-        hint = f"ls -ld {clean_line(str(self._path.absolute().parent))}"
+        listing = RunProgram(("ls", "-ld", str(self._path.absolute().parent)))
         name = clean_line(str(self._path))
-        return OutputError(f"{self._option} {name} cannot be written: {reason}", hint)
+        return OutputError((self._field, f" {name} cannot be written: {reason}"), listing)

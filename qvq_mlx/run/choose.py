@@ -10,6 +10,7 @@ from collections.abc import Callable
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ModelNotOnDiskError
+from qvq_mlx.core.remedies import PullModel, Show
 from qvq_mlx.core.sizes import size
 from qvq_mlx.memory.choice import best
 from qvq_mlx.render.clean import clean_line
@@ -38,14 +39,14 @@ def model_for(env: Env, settings: Settings, given: str | None, pull: Pull | None
     offer = best(known, machine)
     if offer is None:
         raise ModelNotOnDiskError(
-            "no model is on this disk, and none in the catalogue fits this machine", "qvq models"
+            "no model is on this disk, and none in the catalogue fits this machine", Show.MODELS
         )
     facts = f"{offer.name}, {size(offer.download_bytes)}, licence {offer.licence}"
     if pull and watched(env) and _accepted(env, facts, offer):
         pull(offer)
         return offer.name
     raise ModelNotOnDiskError(
-        f"no model is on this disk; the best fit is {facts}", f"qvq pull {offer.name}"
+        f"no model is on this disk; the best fit is {facts}", PullModel(offer.name)
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ModelError, StoppedError, UsageError
+from qvq_mlx.core.remedies import Remedy
 from qvq_mlx.core.sizes import size
 from qvq_mlx.render.clean import clean_line
 from qvq_mlx.render.prompt import confirmed, watched
@@ -19,20 +20,22 @@ def list_garbage(found: Sequence[Garbage], env: Env) -> None:
         env.stdout.write(f"{clean_line(one.what)} · {size(one.freed_bytes)}\n")
 
 
-def delete(found: Sequence[Garbage], env: Env, *, yes: bool, hint: str) -> None:
+def delete(found: Sequence[Garbage], env: Env, *, yes: bool, again: Remedy) -> None:
     """Delete after a yes. Raises UsageError where nobody can be asked, StoppedError after a no.
 
-    `hint`: the command that needs no yes.
+    `again`: the same with the yes.
     """
     list_garbage(found, env)
     if not yes:
         env.stdout.flush()
         if not watched(env):
-            raise UsageError("nothing is deleted without a yes, and nobody is here to say it", hint)
+            raise UsageError(
+                "nothing is deleted without a yes, and nobody is here to say it", again
+            )
         if not confirmed("Delete?", env):
             raise StoppedError("nothing was deleted")
     try:
         freed = garbage.remove(found)
     except OSError as error:
-        raise ModelError(f"{error.filename} cannot be deleted: {error.strerror}", hint) from error
+        raise ModelError(f"{error.filename} cannot be deleted: {error.strerror}", again) from error
     env.stdout.write(f"freed {freed:,} bytes ({size(freed)})\n")

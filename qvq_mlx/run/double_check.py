@@ -28,6 +28,7 @@ from qvq_mlx.core.events import (
     Verification,
 )
 from qvq_mlx.core.plan import Plan
+from qvq_mlx.core.remedies import Ask, Field
 from qvq_mlx.core.request import Request
 from qvq_mlx.core.tokens import Control, Generation
 from qvq_mlx.guards.supervise import GuardLimits, supervise
@@ -42,8 +43,11 @@ def check_possible(request: Request, card: ModelCard) -> None:
     """Raises UsageError where there is no picture to look at."""
     if request.method.double_check and not card.sees:
         raise UsageError(
-            f"--double-check looks at the picture again, and {card.name} reads text only",
-            f'qvq ask -m {card.name} "question"',
+            (
+                Field.DOUBLE_CHECK,
+                f" looks at the picture again, and {card.name} reads text only",
+            ),
+            Ask((), ((Field.MODEL, card.name),)),
         )
 
 

@@ -2,10 +2,10 @@
 
     room = min(context - reply - question - PICTURE_TOKENS x pictures, what fits in memory)
 
-Law: pictures at `--detail auto` are read again at fewer tokens each, the same most for all of them,
+Law: pictures at `Detail.AUTO` are read again at fewer tokens each, the same most for all of them,
 until all fit, and one notice says so. A detail that the user gave is kept: where it does not fit,
 the request is refused with the numbers before anything is loaded. No picture is shrunk below
-`--detail low`.
+`Detail.LOW`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.errors import DoesNotFitError, ImageSizeError, UsageError
 from qvq_mlx.core.events import Notice
 from qvq_mlx.core.image_options import MAX_PICTURES, Detail, ImageOptions
+from qvq_mlx.core.remedies import Ask, AskMany, Field, Message
 from qvq_mlx.images.detail import LOW_TOKENS
 
 PICTURE_TOKENS = 8
@@ -64,7 +65,7 @@ def fit_images(
         if sum(map(len, groups)) > MAX_PICTURES:
             raise ImageSizeError(
                 f"{groups[-1][0].name}: is beyond the {MAX_PICTURES} pictures of a question",
-                'qvq batch IMAGE... -Q "question" -o out.jsonl',
+                AskMany(),
             )
     pictures = _flat(groups)
     wanted = sum(picture.tokens for picture in pictures)
@@ -117,7 +118,7 @@ def _flat(groups: Sequence[tuple[Visual, ...]]) -> tuple[Visual, ...]:
 
 
 def _least(card: ModelCard) -> int:
-    """What `--detail low` gives, or `auto` where that is less."""
+    """What `Detail.LOW` gives, or `auto` where that is less."""
     return min(LOW_TOKENS, card.vision.max_tokens)
 
 
@@ -135,16 +136,17 @@ def _context_room(
 def _refused(
     card: ModelCard, pictures: Sequence[Visual], is_fixed: bool, room: int, bound: str
 ) -> UsageError | DoesNotFitError:
-    """The error, with a command that helps: `auto` where that would still show something."""
+    """The error, with a remedy that helps: `auto` where that would still show something."""
     wanted = sum(picture.tokens for picture in pictures)
     least = _least(card)
     smallest = sum(min(picture.tokens, least) for picture in pictures)
     count = f"{len(pictures)} pictures take" if len(pictures) > 1 else "the picture takes"
-    text = f"{count} {wanted:,} image tokens, and {room:,} fit the {bound} of {card.name}"
-    hint = 'qvq ask --detail auto IMAGE "question"'
+    fact = f"{count} {wanted:,} image tokens, and {room:,} fit the {bound} of {card.name}"
+    text: Message = fact
+    remedy = Ask(settings=((Field.DETAIL, Detail.AUTO),))
     if smallest > room:
-        text += f"; that is {room // least} at --detail low"
-        hint = 'qvq ask IMAGE "question"'
+        text = (f"{fact}; that is {room // least} at ", Field.DETAIL, f" {Detail.LOW}")
+        remedy = Ask()
     elif not is_fixed:
-        hint = 'qvq ask --detail low IMAGE "question"'
-    return DoesNotFitError(text, hint) if bound == "memory" else UsageError(text, hint)
+        remedy = Ask(settings=((Field.DETAIL, Detail.LOW),))
+    return DoesNotFitError(text, remedy) if bound == "memory" else UsageError(text, remedy)

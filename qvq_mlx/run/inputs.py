@@ -20,7 +20,7 @@ from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ImageChangedError, UsageError
 from qvq_mlx.core.events import Notice
 from qvq_mlx.core.image_options import Frames, ImageOptions
-from qvq_mlx.core.remedies import Ask, Field
+from qvq_mlx.core.remedies import Ask, Field, Spelling
 from qvq_mlx.core.request import Request
 from qvq_mlx.core.rounds import Attachment, Shown, Source
 from qvq_mlx.images.paths import operand, path_of
@@ -96,7 +96,7 @@ def load(
         pictures=found.pictures,
         sources=tuple(map(_source, subjects, found.groups)),
         attachments=tuple(_attachments(subjects, found.groups, image_sources)),
-        notices=(*_unread_pages(subjects, found.groups), *found.notices),
+        notices=(*_unread_pages(subjects, found.groups, env.spelling), *found.notices),
     )
 
 
@@ -161,10 +161,17 @@ def _attachments(
     return list(kept.values())
 
 
-def _unread_pages(subjects: Sequence[Subject], groups: Sequence[Sequence[Visual]]) -> list[Notice]:
+def _unread_pages(
+    subjects: Sequence[Subject], groups: Sequence[Sequence[Visual]], spelling: Spelling
+) -> list[Notice]:
     """That a document has more pages than were asked for, where nobody chose."""
     return [
-        Notice("pages", f"{first.name}: page {first.page} of {first.pages:,} is read (--page)")
+        Notice(
+            "pages",
+            spelling.sentence(
+                (f"{first.name}: page {first.page} of {first.pages:,} is read (", Field.PAGE, ")")
+            ),
+        )
         for subject, (first, *_) in zip(subjects, groups, strict=True)
         if first.pages > 1 and not subject.options.pages.ranges and subject.shown is None
     ]

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qvq_mlx.core.errors import InputError, UsageError
+from qvq_mlx.core.remedies import Ask, RunProgram
 
 if TYPE_CHECKING:
     from qvq_mlx.core.env import Env
@@ -29,7 +30,7 @@ MAX_BYTES = 256 * 2**10
 """About 64,000 tokens of English: more than the context of the models that qvq knows best."""
 
 _NOTE_S = 1.0
-_NONE = 'qvq ask IMAGE "question" </dev/null'
+_NONE = Ask(stdin="/dev/null")
 _PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*", b"%PDF")
 
 
@@ -46,7 +47,7 @@ def asked(question: str | None, env: Env, *, stdin_is_image: bool) -> Asked:
     text = "" if stdin_is_image else _piped(env)
     if question is None:
         if not text:
-            raise UsageError("no question is given", 'qvq ask IMAGE "question"')
+            raise UsageError("no question is given", Ask())
         return Asked(text, len(text))
     return Asked(f"{question}\n\n{text}", len(text)) if text else Asked(question)
 
@@ -64,7 +65,7 @@ def _piped(env: Env) -> str:
     if len(data) > MAX_BYTES:
         raise InputError(
             f"stdin holds more than {MAX_BYTES // 2**10} KiB of text",
-            'tail -c 200000 FILE | qvq ask IMAGE "question"',
+            Ask(piped=(RunProgram(("tail", "-c", "200000", "FILE")),)),
         )
     return _text(data)
 
@@ -107,7 +108,7 @@ def _text(data: bytes) -> str:
     """The text without a byte order mark and the white space at its end. Raises InputError."""
     if data.startswith(_PICTURES) or data[4:8] == b"ftyp":
         raise InputError(
-            "stdin holds a picture, and no image is called -", 'qvq ask - "question" < FILE'
+            "stdin holds a picture, and no image is called -", Ask(("-",), stdin="FILE")
         )
     try:
         text = data.decode("utf-8-sig")
@@ -117,6 +118,6 @@ def _text(data: bytes) -> str:
     if at >= 0:
         raise InputError(
             f"stdin is no UTF-8 text: byte {at:,} is 0x{data[at]:02x}",
-            'iconv -f LATIN1 -t UTF-8 FILE | qvq ask IMAGE "question"',
+            Ask(piped=(RunProgram(("iconv", "-f", "LATIN1", "-t", "UTF-8", "FILE")),)),
         )
     return text.rstrip()

@@ -15,7 +15,7 @@ from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ModelError, NoVideoError, UsageError
 from qvq_mlx.core.events import Notice
 from qvq_mlx.core.plan import Plan, Resolved
-from qvq_mlx.core.remedies import Ask, AskAgain, Field, PullModel, Remedy, Show
+from qvq_mlx.core.remedies import Ask, AskAgain, Field, PullModel, Remedy, Show, Spelling
 from qvq_mlx.core.request import Request
 from qvq_mlx.core.rounds import RETOLD_BYTES, kept
 from qvq_mlx.core.setup import Checkpoint, Drafting, Setup
@@ -58,7 +58,7 @@ def make_plan(request: Request, env: Env, settings: Settings) -> Plan:
             *_piped(request),
             *sight.notices,
             *room.notices,
-            *resolved.notices,
+            *_said_of_sampling(resolved, env.spelling),
             *_said_of_rounds(request, card, room_bytes),
         ),
         alone=room.alone,
@@ -76,9 +76,8 @@ def resolve(request: Request, settings: Settings) -> Resolved:
     """
     card, folder = registry.resolve(request.model, settings.hub_cache, settings.cards_folder)
     if request.method.schema and request.method.double_check:
-        text = (Field.SCHEMA, " and ", Field.DOUBLE_CHECK, " exclude each other")
-        raise UsageError(text, Show.ASK_HELP)
-    sampling, notices = vote.sampling_of(request, card)
+        raise UsageError.excluding(Field.SCHEMA, Field.DOUBLE_CHECK)
+    sampling, note = vote.sampling_of(request, card)
     system = request.prompt.system
     return Resolved(
         card=card,
@@ -89,7 +88,7 @@ def resolve(request: Request, settings: Settings) -> Resolved:
         max_tokens=request.limits.max_tokens or card.max_tokens,
         budget_tokens=_budget_tokens(request, card),
         setup=_setup(request, card, settings),
-        notices=notices,
+        sampling_note=note,
     )
 
 
@@ -113,6 +112,11 @@ def _room_bytes(request: Request, card: ModelCard, pictures: Sequence[Visual]) -
     """What the text of earlier rounds may take; None: as much as it takes."""
     room_bytes = admission.room_for_rounds_bytes(card, request, pictures)
     return room_bytes if card.rounds else min(RETOLD_BYTES, room_bytes or RETOLD_BYTES)
+
+
+def _said_of_sampling(resolved: Resolved, spelling: Spelling) -> tuple[Notice, ...]:
+    note = resolved.sampling_note
+    return () if note is None else (Notice("vote-temperature", spelling.sentence(note)),)
 
 
 def _said_of_rounds(
@@ -189,8 +193,7 @@ def _setup(request: Request, card: ModelCard, settings: Settings) -> Setup:
         name = card.draft if drafting is Drafting.AUTO else ""
     if request.method.votes > 1:
         if drafting not in (Drafting.AUTO, Drafting.NONE):
-            text = (Field.VOTE, " and ", Field.DRAFT, " exclude each other")
-            raise UsageError(text, Show.ASK_HELP)
+            raise UsageError.excluding(Field.VOTE, Field.DRAFT)
         drafting, name = Drafting.NONE, ""  # samples side by side are not drafted for
     draft_model: Checkpoint | None = None
     if name:

@@ -18,6 +18,7 @@ from qvq_mlx.core.errors import NoAnswerError, QvqError, UsageError
 from qvq_mlx.core.events import Done, Event, Transcript
 from qvq_mlx.core.places import PointedImage
 from qvq_mlx.core.plan import Plan
+from qvq_mlx.core.remedies import AskAgain, AskFor, Field, Show
 from qvq_mlx.core.request import Output, OutputForm
 from qvq_mlx.history import attachments
 from qvq_mlx.records.runs import (
@@ -45,9 +46,11 @@ class Pointed:
     def __init__(self, output: Output, env: Env) -> None:
         """Raises UsageError where what was asked for cannot be done."""
         if output.show and not env.stdout.isatty():
-            raise UsageError("--show needs a terminal", "qvq ask ... --annotate annotated.png")
+            drawn = AskAgain(((Field.ANNOTATE, "annotated.png"),))
+            raise UsageError((Field.SHOW, " needs a terminal"), drawn)
         if output.annotate is not None and output.annotate == output.file:
-            raise UsageError("--annotate and -o name the same file", "qvq ask --help")
+            text = (Field.ANNOTATE, " and ", Field.OUTPUT, " name the same file")
+            raise UsageError(text, Show.ASK_HELP)
         self._output = output
         self._env = env
         self._transcript = Transcript()
@@ -59,13 +62,19 @@ class Pointed:
         self._request = request_record(plan)
         self._kept = {attachment.sha256: attachment.data for attachment in plan.attachments}
         if self._output.needs_originals and not plan.pictures:
-            option = "--annotate" if self._output.annotate else "--show"
-            raise UsageError(f"{option} needs an image, and none is asked about", "qvq ask --help")
+            field = Field.ANNOTATE if self._output.annotate else Field.SHOW
+            raise UsageError((field, " needs an image, and none is asked about"), Show.ASK_HELP)
         for clip in (visual for visual in plan.pictures if isinstance(visual, Clip)):
             if self._output.needs_originals:
                 raise UsageError(
-                    f"{clip.name} is a video, and --annotate and --show draw on pictures",
-                    "qvq ask ... --boxes",
+                    (
+                        f"{clip.name} is a video, and ",
+                        Field.ANNOTATE,
+                        " and ",
+                        Field.SHOW,
+                        " draw on pictures",
+                    ),
+                    AskAgain(((Field.BOXES, ""),)),
                 )
         if self._output.annotate is not None:
             check(self._output.annotate, self._request.images)
@@ -84,7 +93,7 @@ class Pointed:
             return
         pointing = pointed_at(self._request, self._transcript.answer, asked=asked)
         if lists:
-            places = listed(pointing)
+            places = [self._env.spelling.sentence(line) for line in listed(pointing)]
             say(self._env, ["", *places] if places else [])
         written: tuple[Path, ...] = ()
         if self._output.annotate is not None:
@@ -105,8 +114,9 @@ class Pointed:
 
         how = terminal.protocol(self._env)
         if how is None:
-            hint = "" if self._output.annotate else "; --annotate OUT.png writes a file"
-            say(self._env, [f"this terminal shows no pictures{hint}"])
+            hint = ("; ", Field.ANNOTATE, " OUT.png writes a file")
+            told = ("this terminal shows no pictures", *(() if self._output.annotate else hint))
+            say(self._env, [self._env.spelling.sentence(told)])
             return
         rows = max(4, self._env.terminal_size().lines - _MARGIN_ROWS)
         grounds = backgrounds_of(request)
@@ -160,7 +170,7 @@ def with_coordinates(request: RequestRecord, settings: Settings) -> RequestRecor
 def _nothing(path: Path) -> NoAnswerError:
     return NoAnswerError(
         f"the answer points at nothing; {path} is not written",
-        'qvq ask ... "Outline every ... as a box, in JSON"',
+        AskFor("Outline every ... as a box, in JSON"),
     )
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ModelError
+from qvq_mlx.core.remedies import Ask, Field
 from qvq_mlx.memory.estimate import Verdict, estimate_for, typical
 from qvq_mlx.records.models import PulledFile, PullRecord
 from qvq_mlx.records.runs import VERSION
@@ -36,15 +37,13 @@ class Wish:
     as_json: bool = False
 
 
-def pull_model(
-    wish: Wish, env: Env, settings: Settings, advise: Adviser | None = None, hint: str = ""
-) -> None:
+def pull_model(wish: Wish, env: Env, settings: Settings, advise: Adviser | None = None) -> None:
     """Pull and show. `advise` says what to know before the first byte; None: the machine's facts.
 
-    `hint`: what a person may do next. Raises a QvqError.
+    Raises a QvqError.
     """
     try:
-        _pulled(wish, env, settings, advise or partial(machine_advice, env), hint)
+        _pulled(wish, env, settings, advise or partial(machine_advice, env))
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -66,7 +65,7 @@ def machine_advice(env: Env, card: ModelCard, plan: PullPlan) -> Advice:
     )
 
 
-def _pulled(wish: Wish, env: Env, settings: Settings, advise: Adviser, hint: str) -> None:
+def _pulled(wish: Wish, env: Env, settings: Settings, advise: Adviser) -> None:
     card, folder = repository(wish.model, settings.cards_folder, settings.hub_cache)
     order = Order(card, folder, wish.revision, wish.repair, wish.dry_run)
     screen = PullScreen(env, document=wish.as_json)
@@ -86,7 +85,7 @@ def _pulled(wish: Wish, env: Env, settings: Settings, advise: Adviser, hint: str
         screen.close()
     assert planned is not None, "a pull begins with Planned"
     if done is not None:
-        screen.finish(wish.model, done, hint)
+        screen.finish(wish.model, done, Ask(settings=((Field.MODEL, wish.model),)))
     if wish.as_json:
         listing.write_json(env, _record(planned, done))
 

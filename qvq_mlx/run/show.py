@@ -67,7 +67,7 @@ def run(
             if done is None:
                 _pull_to_the_end(events, control)
             if isinstance(error, OSError) and not all(screen.isatty() for screen in screens):
-                raise ending(signal.SIGHUP, "the terminal went away", "") from error
+                raise ending(signal.SIGHUP, "the terminal went away", None) from error
             raise
     assert done is not None, "the stream ended without Done"
     pointed.finish(done)

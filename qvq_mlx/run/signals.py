@@ -33,6 +33,7 @@ from qvq_mlx.core.events import (
     Stage,
     ThinkingDelta,
 )
+from qvq_mlx.core.remedies import Remedy
 from qvq_mlx.core.tokens import Control
 
 
@@ -96,19 +97,19 @@ class Interrupts:
             self._held = False
 
 
-def ending(number: int, message: str, hint: str) -> QvqError:
+def ending(number: int, message: str, remedy: Remedy | None) -> QvqError:
     """The error that says which signal ended a run; 0 is Ctrl-C."""
     match number:
         case signal.SIGTERM:
-            return TerminatedError(f"{message} (SIGTERM)", hint)
+            return TerminatedError(f"{message} (SIGTERM)", remedy)
         case signal.SIGHUP:
-            return HungUpError(f"{message} (SIGHUP)", hint)
+            return HungUpError(f"{message} (SIGHUP)", remedy)
         case _:
-            return StoppedError(message, hint)
+            return StoppedError(message, remedy)
 
 
 @contextmanager
-def stoppable(kept: str, hint: str) -> Iterator[None]:
+def stoppable(kept: str, remedy: Remedy | None) -> Iterator[None]:
     """For work without a decode loop: Ctrl-C ends it at once, with what is kept and how to go on.
 
     SIGTERM and SIGHUP end it too, after the screen was cleaned.
@@ -117,7 +118,7 @@ def stoppable(kept: str, hint: str) -> Iterator[None]:
         with handled(Interrupts(Control(), can_conclude=False, at_once=True)):
             yield
     except KeyboardInterrupt:
-        raise StoppedError(f"stopped; {kept}", hint) from None
+        raise StoppedError(f"stopped; {kept}", remedy) from None
 
 
 @contextmanager

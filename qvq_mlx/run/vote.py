@@ -31,6 +31,7 @@ from qvq_mlx.core.events import (
     fold,
 )
 from qvq_mlx.core.plan import Plan
+from qvq_mlx.core.remedies import Field, Message
 from qvq_mlx.core.request import Request, Sampling
 from qvq_mlx.core.setup import Drafting
 from qvq_mlx.core.tokens import Control, Finished, Generation, Prompt, Step, Token
@@ -40,38 +41,34 @@ from qvq_mlx.run.timing import Pace
 
 TEMPERATURE = 0.7
 """Where neither the user nor the card says one: N greedy samples would be one sample."""
-_HELP = "qvq ask --help"
+_EQUAL = "all samples would be equal"
 
 
-def sampling_of(request: Request, card: ModelCard) -> tuple[Sampling, tuple[Notice, ...]]:
-    """How this request draws, and what to say about it: a vote needs samples that may differ.
+def sampling_of(request: Request, card: ModelCard) -> tuple[Sampling, Message | None]:
+    """How this request draws, and what to say where a vote changes it: samples have to differ.
 
     Raises UsageError where the user asks for a vote and for samples that cannot differ, or for a
     vote and a drafter.
     """
     found = request.sampling.applied_to(card.sampling)
     if request.method.votes == 1:
-        return found, ()
+        return found, None
     if request.sampling.temperature == 0:
-        raise UsageError(
-            "--vote and --temp 0 exclude each other: all samples would be equal", _HELP
-        )
+        raise UsageError.excluding(Field.VOTE, (Field.TEMPERATURE, " 0"), _EQUAL)
     if request.sampling.top_k == 1:
-        raise UsageError(
-            "--vote and --top-k 1 exclude each other: all samples would be equal", _HELP
-        )
+        raise UsageError.excluding(Field.VOTE, (Field.TOP_K, " 1"), _EQUAL)
     draft = request.policy.draft
     if draft not in (Drafting.AUTO, Drafting.NONE):
-        raise UsageError(
-            f"--vote and --draft {draft} exclude each other: samples that are drawn side"
-            " by side are not drafted for",
-            _HELP,
+        raise UsageError.excluding(
+            Field.VOTE,
+            (Field.DRAFT, f" {draft}"),
+            "samples that are drawn side by side are not drafted for",
         )
     if found.temperature > 0 and found.top_k != 1:
-        return found, ()
+        return found, None
     warm = replace(found, temperature=found.temperature or TEMPERATURE, top_k=0)
-    said = f"{request.method.votes} samples are drawn at temperature {warm.temperature:g} (--temp)"
-    return warm, (Notice("vote-temperature", said),)
+    said = f"{request.method.votes} samples are drawn at temperature {warm.temperature:g} ("
+    return warm, (said, Field.TEMPERATURE, ")")
 
 
 def voted(

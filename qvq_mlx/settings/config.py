@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ConfigError, UsageError
+from qvq_mlx.core.remedies import RunProgram, Show
 from qvq_mlx.core.request import Policy, ThinkingView
 from qvq_mlx.core.sizes import parse_size
 from qvq_mlx.system.files import output_place, write_private
@@ -151,13 +152,13 @@ def checked(key: str, text: str) -> str | bool:
             return _flag(key, text)
         case _:
             if not text.strip() or not text.isprintable():
-                raise ConfigError(f"{key} is {text!r}; it can be a model's name", "qvq models")
+                raise ConfigError(f"{key} is {text!r}; it can be a model's name", Show.MODELS)
             return text
 
 
 def _known(key: str) -> str:
     if key not in KEYS:
-        raise ConfigError(f"unknown key {key!r}; known: {', '.join(KEYS)}", "qvq config list")
+        raise ConfigError(f"unknown key {key!r}; known: {', '.join(KEYS)}", Show.SETTINGS)
     return key
 
 
@@ -176,7 +177,9 @@ def store(env: Env, key: str, value: str | bool | None) -> Path:
         text = place.read_text(encoding="utf-8") if place.exists() else ""
         write_private(place, with_value(text, key, value).encode(), sync=True)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be changed: {error}", f"ls -l {path.parent}") from error
+        raise ConfigError(
+            f"{path} cannot be changed: {error}", RunProgram(("ls", "-l", str(path.parent)))
+        ) from error
     return path
 
 
@@ -185,7 +188,9 @@ def hub(env: Env) -> HubAccess:
     where nothing may be fetched.
     """
     if offline_variable(env) == "QVQ_OFFLINE":  # huggingface_hub knows of its own variable
-        raise UsageError("QVQ_OFFLINE is set: nothing is fetched", "unset QVQ_OFFLINE")
+        raise UsageError(
+            "QVQ_OFFLINE is set: nothing is fetched", RunProgram(("unset", "QVQ_OFFLINE"))
+        )
     from qvq_mlx.store.download import HubAccess
 
     endpoint = env.environ.get("HF_ENDPOINT", "").rstrip("/") or _ENDPOINT
@@ -217,13 +222,17 @@ def _file(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}", f"cat {path}") from error
+        raise ConfigError(
+            f"{path} cannot be read: {error}", RunProgram(("cat", str(path)))
+        ) from error
     import tomllib  # most people have no such file
 
     try:
         values = tomllib.loads(text)
     except ValueError as error:
-        raise ConfigError(f"{path} cannot be read: {error}", f"cat {path}") from error
+        raise ConfigError(
+            f"{path} cannot be read: {error}", RunProgram(("cat", str(path)))
+        ) from error
     for key in values:
         if key not in KEYS:
             raise ConfigError(f"{path}: unknown key {key!r}; known: {', '.join(KEYS)}")

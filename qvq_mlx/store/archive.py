@@ -31,6 +31,7 @@ from qvq_mlx.core.errors import (
     DiskFullError,
     UsageError,
 )
+from qvq_mlx.core.remedies import RunProgram, VerifyModel
 from qvq_mlx.store import layout, local
 from qvq_mlx.store.digests import BLOCK_BYTES, blocks, digest_for, is_blob
 from qvq_mlx.store.download import (
@@ -66,9 +67,11 @@ class _Manifest:
 def export(folder: layout.RepoFolder, commit: str, target: Path) -> Iterator[ArchiveEvent]:
     """Write a whole snapshot to `target`. Raises ArchiveError, DamagedError, ModelError."""
     if target.exists():
-        raise UsageError(f"{target} exists", f"rm {target}")
+        raise UsageError(f"{target} exists", RunProgram(("rm", str(target))))
     if not target.parent.is_dir():
-        raise UsageError(f"there is no folder {target.parent}", f"mkdir -p {target.parent}")
+        raise UsageError(
+            f"there is no folder {target.parent}", RunProgram(("mkdir", "-p", str(target.parent)))
+        )
     local.check(folder.snapshot(commit), ModelCard(folder.repo, "", "", "", repo=folder.repo))
     manifest = _manifest(folder, commit)
     try:
@@ -114,7 +117,7 @@ def _import(
         raise DiskFullError(
             f"{source} holds {needed / 2**30:.1f} GiB; {free_bytes(hub_cache) / 2**30:.1f} GiB are"
             f" free in {hub_cache}",
-            f"df -h {hub_cache}",
+            RunProgram(("df", "-h", str(hub_cache))),
         )
     with _staging(hub_cache) as staging:
         waiting = manifest.blobs
@@ -153,7 +156,7 @@ def _manifest(folder: layout.RepoFolder, commit: str) -> _Manifest:
         size = layout.size_of(folder.blob(blob)) if is_blob(blob) else None
         if size is None or not layout.is_path(path):
             raise BrokenModelError(
-                f"{path} of {folder.repo} has no hash to go by", f"qvq verify {folder.repo}"
+                f"{path} of {folder.repo} has no hash to go by", VerifyModel(folder.repo)
             )
         files.append(RemoteFile(path, blob, size))
         if len(blob) == 64:
@@ -241,7 +244,7 @@ def _add(
         written += len(block)
         yield BytesReceived(file.path, written)
     if written != file.size_bytes or digest.hexdigest() != sha256:
-        raise DamagedError(f"{file.path} of {repo} is damaged", f"qvq verify {repo}")
+        raise DamagedError(f"{file.path} of {repo} is damaged", VerifyModel(repo))
     out.write(_padding(written))
     yield Verified(file.path, file.blob)
 

@@ -30,6 +30,7 @@ from qvq_mlx.core.card import (
 )
 from qvq_mlx.core.errors import ConfigError
 from qvq_mlx.core.places import Coordinates
+from qvq_mlx.core.remedies import RunProgram
 from qvq_mlx.core.request import Sampling
 
 T = TypeVar("T")
@@ -47,7 +48,9 @@ def read_cards(path: Path) -> tuple[ModelCard, ...]:
         model = _model(values)
         return tuple(_variant(model, variant, index == 0) for index, variant in enumerate(variants))
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{path} is no model card: {error}", f"cat {path}") from error
+        raise ConfigError(
+            f"{path} is no model card: {error}", RunProgram(("cat", str(path)))
+        ) from error
 
 
 def quantized_bytes(parameters: int, bits: float) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from qvq_mlx.core.errors import BrokenModelError
+from qvq_mlx.core.remedies import RunProgram
 
 
 def read_json(path: Path, *, missing_ok: bool = False) -> dict[str, Any]:
@@ -23,12 +24,14 @@ def read_json(path: Path, *, missing_ok: bool = False) -> dict[str, Any]:
         if missing_ok:
             return {}
         raise BrokenModelError(
-            f"{path.name} is missing in {path.parent}", f"ls -l {path.parent}"
+            f"{path.name} is missing in {path.parent}", RunProgram(("ls", "-l", str(path.parent)))
         ) from None
     except (OSError, ValueError, RecursionError) as error:
         raise BrokenModelError(
-            f"{path} cannot be read: {error}", f"python3 -m json.tool {path}"
+            f"{path} cannot be read: {error}", RunProgram(("python3", "-m", "json.tool", str(path)))
         ) from error
     if not isinstance(value, dict):
-        raise BrokenModelError(f"{path} holds no JSON object", f"head -c 200 {path}")
+        raise BrokenModelError(
+            f"{path} holds no JSON object", RunProgram(("head", "-c", "200", str(path)))
+        )
     return value

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.errors import ModelError
-from qvq_mlx.core.remedies import Remedy, Run
+from qvq_mlx.core.remedies import Remedy, RunProgram
 from qvq_mlx.store import local, registry
 
 
@@ -78,7 +78,7 @@ def _entry(card: ModelCard, root: Path, folder: Path | None) -> Downloaded:
     except ModelError as error:
         problem, remedy = problem or error.message, error.remedy
     except OSError as error:
-        problem, remedy = problem or str(error), Run(("ls", "-l", str(folder or root)))
+        problem, remedy = problem or str(error), RunProgram(("ls", "-l", str(folder or root)))
     size = sum(_size(path) for path in (folder or root).rglob("*"))
     revision = folder.name if folder and folder.parent.name == "snapshots" else ""
     return Downloaded(card.name, card.repo, folder or root, revision, size, problem, remedy)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.errors import BrokenModelError, ModelNotOnDiskError
-from qvq_mlx.core.remedies import PullModel, Run, VerifyModel
+from qvq_mlx.core.remedies import PullModel, RunProgram, VerifyModel
 from qvq_mlx.store import layout
 from qvq_mlx.store.digests import is_blob
 
@@ -40,7 +40,7 @@ def snapshot(card: ModelCard, hub_cache: Path) -> Path:
 
 def check(folder: Path, card: ModelCard) -> None:
     """Raise BrokenModelError where a file that is needed is missing, empty, cut or wrong."""
-    listing = Run(("ls", "-l", str(folder)))
+    listing = RunProgram(("ls", "-l", str(folder)))
     wanted = (*_REQUIRED, *_weights(folder))
     missing = [name for name in wanted if not layout.size_of(folder / name)]
     if missing:

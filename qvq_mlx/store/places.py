@@ -6,6 +6,7 @@ from pathlib import Path
 
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.errors import ModelError, ModelNotOnDiskError
+from qvq_mlx.core.remedies import PullModel, Show
 from qvq_mlx.store import registry
 from qvq_mlx.store.layout import RepoFolder
 
@@ -18,7 +19,7 @@ def repository(name: str, cards_folder: Path, hub_cache: Path) -> tuple[ModelCar
     card = registry.find(name, cards_folder)
     if not card.repo:
         where = "comes with qvq" if not card.folder.startswith("/") else "is a folder of yours"
-        raise ModelError(f"{card.name} {where}: it is not in the cache", "qvq models")
+        raise ModelError(f"{card.name} {where}: it is not in the cache", Show.MODELS)
     return card, RepoFolder(hub_cache, card.repo)
 
 
@@ -26,5 +27,5 @@ def present(name: str, cards_folder: Path, hub_cache: Path) -> tuple[ModelCard, 
     """The same, for a model of which something is on this disk. Raises ModelNotOnDiskError."""
     card, folder = repository(name, cards_folder, hub_cache)
     if not folder.root.is_dir():
-        raise ModelNotOnDiskError(f"nothing of {card.repo} is on this disk", f"qvq pull {name}")
+        raise ModelNotOnDiskError(f"nothing of {card.repo} is on this disk", PullModel(name))
     return card, folder

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.errors import LicenceError, UsageError
+from qvq_mlx.core.remedies import VerifyModel
 from qvq_mlx.store import licences
 from qvq_mlx.store.digests import matches
 from qvq_mlx.store.download import Advice, Adviser, HubAccess, Listing, PullEvent, PullPlan
@@ -88,7 +89,7 @@ def _damaged(order: Order, listing: Listing) -> frozenset[str]:
     found = set()
     for path in order.repair:
         if path not in files:
-            raise UsageError(f"{listing.repo} has no file {path}", f"qvq verify {order.card.name}")
+            raise UsageError(f"{listing.repo} has no file {path}", VerifyModel(order.card.name))
         blob = files[path].blob
         if not order.folder.blob(blob).is_file() or not matches(order.folder.blob(blob), blob):
             found.add(blob)

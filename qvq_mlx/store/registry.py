@@ -12,13 +12,14 @@ from pathlib import Path
 
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.errors import ModelError, UnknownModelError
+from qvq_mlx.core.remedies import Ask, Field, Remedy, Show
 from qvq_mlx.store import local
 from qvq_mlx.store.cardfile import read_cards
 from qvq_mlx.store.shape import stated_shape
 from qvq_mlx.store.stated import stated, with_own_maximum
 
 CARD = "qvq-card.toml"
-"""A folder of weights may carry its own card; `qvq convert` writes one."""
+"""A folder of weights may carry its own card; a conversion writes one."""
 
 
 def cards(own: Path | None = None) -> tuple[ModelCard, ...]:
@@ -44,8 +45,8 @@ def find(name: str, own: Path | None = None) -> ModelCard:
         return _card_of_repo(name, known)
     names = [card.name for card in known]
     close = difflib.get_close_matches(name.casefold(), names, n=1, cutoff=0.5)
-    hint = f'qvq ask -m {close[0]} IMAGE "question"' if close else "qvq models"
-    raise UnknownModelError(f"no model is called {name!r}; known: {', '.join(names)}", hint)
+    remedy: Remedy = Ask(settings=((Field.MODEL, close[0]),)) if close else Show.MODELS
+    raise UnknownModelError(f"no model is called {name!r}; known: {', '.join(names)}", remedy)
 
 
 def resolve(name: str, hub_cache: Path, own: Path | None = None) -> tuple[ModelCard, Path]:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from qvq_mlx.core.errors import OutputError, UsageError
+from qvq_mlx.core.remedies import Field, RunProgram, Show
 from qvq_mlx.system.files import move
 from qvq_mlx.system.locks import LockFile
 
@@ -26,18 +27,19 @@ def check_target(target: Path, source: Path, *, force: bool) -> None:
     """
     here, there = target.resolve(), source.resolve()
     if here == there or here in there.parents:
-        raise UsageError(f"{target} holds the source {source}", "qvq convert --help")
+        raise UsageError(f"{target} holds the source {source}", Show.CONVERT_HELP)
     if not target.exists():
         return
     if not target.is_dir():
-        raise UsageError(f"{target} is a file", f"ls -l {target}")
+        raise UsageError(f"{target} is a file", RunProgram(("ls", "-l", str(target))))
     if not any(target.iterdir()):
         return
     if not force:
-        raise UsageError(f"{target} exists and is not empty", f"ls -l {target}")
+        raise UsageError(f"{target} exists and is not empty", RunProgram(("ls", "-l", str(target))))
     if not (target / "config.json").is_file():
         raise UsageError(
-            f"{target} holds no checkpoint; --force replaces only those", f"ls {target}"
+            (f"{target} holds no checkpoint; ", Field.FORCE, " replaces only those"),
+            RunProgram(("ls", str(target))),
         )
 
 
@@ -50,7 +52,10 @@ def staged(target: Path) -> Iterator[Path]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if not lock.try_take().may_go_on:
-            raise OutputError(f"another qvq writes {target} right now", f"ls -la {target.parent}")
+            raise OutputError(
+                f"another qvq writes {target} right now",
+                RunProgram(("ls", "-la", str(target.parent))),
+            )
         try:
             _clean(target, part, old)
             part.mkdir(mode=0o700)  # nobody else looks in, or puts anything there
@@ -67,7 +72,8 @@ def staged(target: Path) -> Iterator[Path]:
                 lock.release(remove=True)
     except OSError as error:
         raise OutputError(
-            f"{target} cannot be written: {error.strerror}", f"ls -ld {target.parent}"
+            f"{target} cannot be written: {error.strerror}",
+            RunProgram(("ls", "-ld", str(target.parent))),
         ) from error
 
 

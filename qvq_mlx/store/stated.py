@@ -12,6 +12,7 @@ from pathlib import Path
 
 from qvq_mlx.core.card import ModelCard, Thinking, ThinkingStyle, VisionLimits
 from qvq_mlx.core.errors import BrokenModelError
+from qvq_mlx.core.remedies import RunProgram
 from qvq_mlx.families import Family, family_of
 from qvq_mlx.families.family import Vision
 from qvq_mlx.families.fields import Fields
@@ -109,7 +110,9 @@ def _template(folder: Path) -> str:
     except FileNotFoundError:
         pass
     except OSError as error:
-        raise BrokenModelError(f"{plain} cannot be read: {error}", f"ls -l {folder}") from error
+        raise BrokenModelError(
+            f"{plain} cannot be read: {error}", RunProgram(("ls", "-l", str(folder)))
+        ) from error
     for name in ("chat_template.json", "tokenizer_config.json"):
         template = read_json(folder / name, missing_ok=True).get("chat_template")
         if isinstance(template, str):

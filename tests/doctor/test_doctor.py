@@ -16,12 +16,13 @@ from typing import Any
 import jsonschema
 import pytest
 
+from qvq_mlx.cli.spelling import CommandLine
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.errors import ExitCode
 from qvq_mlx.core.machine import Machine
 from qvq_mlx.core.network import Network
 from qvq_mlx.doctor import examined, without_home
-from qvq_mlx.doctor.verdicts import for_shell, judged
+from qvq_mlx.doctor.verdicts import judged
 from qvq_mlx.doctor.versions import needed, satisfies, versions
 from qvq_mlx.images import drawn
 from qvq_mlx.records.doctor import Check, Device, Facts, Fault, Health, Library
@@ -188,20 +189,20 @@ def test_the_machine(
     facts: Facts, machine: Machine, own: int | None, name: str, verdict: Health
 ) -> None:
     changed = replace(facts, machine=machine, device=Device("Apple M4", True, own))
-    assert found(judged(changed), "machine", name).verdict is verdict
-    assert found(judged(changed), "machine", "backend").verdict is Health.OK
+    assert found(judged(changed, CommandLine()), "machine", name).verdict is verdict
+    assert found(judged(changed, CommandLine()), "machine", "backend").verdict is Health.OK
 
 
 def test_a_mac_without_metal_or_with_an_intel_python(facts: Facts) -> None:
     mac = replace(facts.versions, system="macOS 26.1", architecture="arm64")
     changed = replace(facts, versions=mac, device=Device("CPU", False, None))
-    assert found(judged(changed), "machine", "backend").verdict is Health.PROBLEM
+    assert found(judged(changed, CommandLine()), "machine", "backend").verdict is Health.PROBLEM
     intel = replace(facts, versions=replace(mac, architecture="x86_64"))
-    assert found(judged(intel), "versions", "system").hint.startswith("arch -arm64 ")
+    assert found(judged(intel, CommandLine()), "versions", "system").hint.startswith("arch -arm64 ")
     broken = replace(facts, device=None, device_fault=Fault("ImportError: libmlx", "", 1))
-    check = found(judged(broken), "machine", "backend")
+    check = found(judged(broken, CommandLine()), "machine", "backend")
     assert (check.verdict, check.fact) == (Health.PROBLEM, "ImportError: libmlx")
-    assert judged(broken).exit_code == ExitCode.INTERNAL
+    assert judged(broken, CommandLine()).exit_code == ExitCode.INTERNAL
 
 
 @pytest.mark.parametrize(
@@ -210,7 +211,7 @@ def test_a_mac_without_metal_or_with_an_intel_python(facts: Facts) -> None:
 )
 def test_the_disk(facts: Facts, free: int | None, verdict: str) -> None:
     cache = replace(facts.cache, folder=replace(facts.cache.folder, free_bytes=free))
-    check = found(judged(replace(facts, cache=cache)), "machine", "qvq's disk")
+    check = found(judged(replace(facts, cache=cache), CommandLine()), "machine", "qvq's disk")
     assert check.verdict == verdict
 
 
@@ -220,7 +221,9 @@ def test_a_library_that_is_missing_or_too_old(facts: Facts) -> None:
         Library("mlx-vlm", "0.6.2", "~=0.7.10", False),
         Library("pillow", "13.0.0", "", True),
     )
-    record = judged(replace(facts, versions=replace(facts.versions, libraries=libraries)))
+    record = judged(
+        replace(facts, versions=replace(facts.versions, libraries=libraries)), CommandLine()
+    )
     assert found(record, "versions", "mlx").hint.endswith("-m pip install 'mlx>=0.32'")
     assert found(record, "versions", "mlx-vlm").fact == "0.6.2; qvq needs mlx-vlm~=0.7.10"
     assert found(record, "versions", "pillow").verdict is Health.OK
@@ -279,9 +282,6 @@ def test_the_home_folder_is_not_told(facts: Facts) -> None:
     assert told.aliases == card.aliases
     fault = without_home(Fault("in '/home/me/a b'", "ls -l '/home/me/a b'", 1), {"/home/me"})
     assert fault == Fault("in '~/a b'", "ls -l ~/'a b'", 1)
-    assert for_shell("~/a b") == "~/'a b'"
-    assert for_shell("~") == "~"
-    assert for_shell("/a b") == "'/a b'"
     assert without_home(facts, {"/nowhere"}) == facts
 
 

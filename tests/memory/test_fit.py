@@ -15,6 +15,7 @@ from PIL import Image
 from qvq_mlx.core.errors import DoesNotFitError, ExitCode
 from qvq_mlx.core.machine import Machine
 from qvq_mlx.core.picture import Picture
+from qvq_mlx.core.remedies import Field
 from qvq_mlx.core.request import Method, Request
 from qvq_mlx.memory import admission
 from qvq_mlx.memory.choice import best, instead, may_be_default
@@ -162,13 +163,13 @@ def test_the_default_by_memory() -> None:
 def test_what_is_offered_instead_fits(memory_gib: int, budget: int) -> None:
     machine, model = hypothetical(memory_gib * GIB), BY_NAME["qvq-72b-preview"]
     use = replace(typical(model), budget_tokens=budget)
-    for what, command in instead(model, CARDS, machine, use):
-        if "--budget" in command:
-            _, _, name, *options = command.split()
-            given = dict(zip(options[::2], map(int, options[1::2]), strict=True))
-            tokens = given.get("--detail", use.image_tokens)
-            other = replace(use, budget_tokens=given["--budget"], image_tokens=tokens)
-            assert estimate_for(BY_NAME[name], machine, other).verdict is not Verdict.NO, what
+    for what, offer in instead(model, CARDS, machine, use):
+        given = dict(offer.settings) if offer else {}
+        if offer and Field.BUDGET in given:
+            tokens = int(given.get(Field.DETAIL, use.image_tokens))
+            other = replace(use, budget_tokens=int(given[Field.BUDGET]), image_tokens=tokens)
+            card = BY_NAME[offer.name]
+            assert estimate_for(card, machine, other).verdict is not Verdict.NO, what
 
 
 def test_working_set_is_monotonic_at_its_step() -> None:

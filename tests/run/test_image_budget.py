@@ -24,7 +24,7 @@ from qvq_mlx.memory.machine import flops_of
 from qvq_mlx.run import image_budget
 from qvq_mlx.store import registry
 from tests.conftest import EXAMPLES, World
-from tests.support.spelling import hint_of
+from tests.support.spelling import hint_of, sentence_of
 
 Build = Callable[..., World]
 GIB = 2**30
@@ -116,7 +116,7 @@ def test_too_many_pictures_are_refused_with_the_number_that_fits() -> None:
             card(context=4096), Request("?", (PHOTO_PX,) * 30, "", limits=Limits(max_tokens=512))
         )
     assert "30 pictures take 37,620 image tokens, and 3,244 fit the context" in caught.value.message
-    assert caught.value.message.endswith("that is 12 at --detail low")
+    assert sentence_of(caught.value).endswith("that is 12 at --detail low")
 
 
 def test_memory_shrinks_auto_and_refuses_the_rest() -> None:

@@ -19,6 +19,7 @@ from qvq_mlx.core.errors import (
     UnsupportedModelError,
     UsageError,
 )
+from qvq_mlx.core.remedies import Show
 from qvq_mlx.store import layout
 from qvq_mlx.store.digests import is_blob
 from qvq_mlx.store.download import HubAccess, Listing, RemoteFile
@@ -47,7 +48,7 @@ def listing(
     entries = _tree(wire, f"{base}/tree/{commit}?recursive=true", repo, pace)
     files = tuple(sorted(_files(entries, _host(access)), key=lambda file: file.path))
     if not any(file.path.endswith(".safetensors") for file in files):
-        raise UnsupportedModelError(f"{repo} holds no safetensors weights", "qvq models")
+        raise UnsupportedModelError(f"{repo} holds no safetensors weights", Show.MODELS)
     return Listing(repo, revision, commit, files, _licence(found))
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qvq_mlx.core.errors import DiskFullError
+from qvq_mlx.core.remedies import RunProgram
 from qvq_mlx.store.digests import Digest, blocks, digest_for
 from qvq_mlx.store.download import RemoteFile
 from qvq_mlx.store.layout import RepoFolder
@@ -64,7 +65,7 @@ class PartFile:
                 raise DiskFullError(
                     f"{self._file.path}: the disk of {self._path.parent} is full after"
                     f" {self._size_bytes:,} of {self._file.size_bytes:,} bytes, which are kept",
-                    f"df -h {self._path.parent}",
+                    RunProgram(("df", "-h", str(self._path.parent))),
                 ) from error
             self._digest.update(data[:written])
             self._size_bytes += written

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from qvq_mlx.core.errors import DiskFullError
+from qvq_mlx.core.remedies import RunProgram
 from qvq_mlx.store.download import Fetch, Listing, PullPlan, RemoteFile
 
 _SPARE_BYTES = 64 << 20
@@ -33,5 +34,5 @@ def check_room(plan: PullPlan, place: str) -> None:
         raise DiskFullError(
             f"{needed / 2**30:.1f} GiB are needed and {plan.free_bytes / 2**30:.1f} GiB are free"
             f" in {place}",
-            f"df -h {place}",
+            RunProgram(("df", "-h", str(place))),
         )

@@ -16,6 +16,7 @@ from urllib.parse import urljoin, urlsplit
 
 from qvq_mlx import __version__
 from qvq_mlx.core.errors import UsageError
+from qvq_mlx.core.remedies import RunProgram
 from qvq_mlx.store.download import HubAccess, RemoteFile
 
 if TYPE_CHECKING:
@@ -74,7 +75,9 @@ class Wire:
         from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
         if is_offline_mode():
-            raise UsageError("HF_HUB_OFFLINE is set: nothing is fetched", "unset HF_HUB_OFFLINE")
+            raise UsageError(
+                "HF_HUB_OFFLINE is set: nothing is fetched", RunProgram(("unset", "HF_HUB_OFFLINE"))
+            )
         self._access = access
         self._now = now
         self._headers = build_hf_headers(
