@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +37,23 @@ class ShippedModel:
         self.processor: Any
         self.model, self.processor = load(str(folder.resolve()))
 
-    def prompt(self, image: Image.Image, question: str, system: str | None = None) -> Inputs:
-        """Processor outputs: input_ids (1, tokens), pixel_values, image_grid_thw."""
-        content = [{"type": "image"}, {"type": "text", "text": question}]
+    def prompt(
+        self, images: Image.Image | Sequence[Image.Image], question: str, system: str | None = None
+    ) -> Inputs:
+        """Processor outputs: input_ids (1, tokens), pixel_values, image_grid_thw.
+
+        Several pictures are labelled, `Picture 1: ` first.
+        """
+        shown = [images] if isinstance(images, Image.Image) else list(images)
+        pictures = [{"type": "image"} for _ in shown]
+        content = [*pictures, {"type": "text", "text": question}]
         messages: list[dict[str, object]] = [{"role": "user", "content": content}]
         if system is not None:
             messages.insert(0, {"role": "system", "content": system})
         text = self.processor.tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True
+            messages, tokenize=False, add_generation_prompt=True, add_vision_id=len(shown) > 1
         )
-        inputs: Inputs = self.processor(images=[image], text=[text])
+        inputs: Inputs = self.processor(images=shown, text=[text])
         return inputs
 
     def reply_ids(self, inputs: Inputs, max_tokens: int = 220) -> list[int]:
@@ -69,6 +76,10 @@ class ShippedModel:
             ids.append(int(token))
         return ids
 
+    def reply(self, images: Sequence[Image.Image], question: str) -> str:
+        """The whole reply to a question about pictures, special tokens and all."""
+        return str(self.processor.tokenizer.decode(self.reply_ids(self.prompt(images, question))))
+
     def answer(self, image: Image.Image, question: str) -> str:
-        """The whole reply: thinking, closing, boxed answer."""
-        return str(self.processor.tokenizer.decode(self.reply_ids(self.prompt(image, question))))
+        """The whole reply about one picture: thinking, closing, boxed answer."""
+        return self.reply([image], question)
