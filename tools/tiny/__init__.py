@@ -18,4 +18,18 @@ To measure it:
     python -m tools.tiny.agreement
     python -m tools.tiny.robustness
     python -m tools.tiny.goldens
+    python -m tools.tiny.check                     (pictures and wordings of another hand)
+
+The second generation (`tools.tiny.second`) is trained from the shipped weights, which `dequantized`
+writes as a folder to start from. Its rate stays level, so that a run can be continued from its last
+folder with another --seed; the last run falls to zero (--level 0.5):
+
+    python -m tools.tiny.dequantized models/qvq-tiny FIRST
+    python -m tools.tiny.train --generation second --shape second --tokenizer FIRST --init FIRST
+        --out RUN --minutes 120 --grounding-minutes 0 --rate 1.5e-3 --level 1
+    python -m tools.tiny.train --generation second --shape second --tokenizer FIRST --init RUN
+        --out LAST --minutes 120 --grounding-minutes 0 --rate 1.5e-3 --level 0.5 --seed 2
+    python -m tools.tiny.export LAST MLX
+    python -m tools.tiny.second.evaluate MLX
+    python -m tools.tiny.check models/qvq-tiny MLX
 """

@@ -69,4 +69,24 @@ def start_from(model: TinyQwen2VL, folder: Path, tokenizer_dir: Path) -> None:
     old = Tokenizer.from_file(str(folder / "tokenizer.json"))
     new = Tokenizer.from_file(str(tokenizer_dir / "tokenizer.json"))
     weights[EMBEDDINGS] = moved_embeddings(weights[EMBEDDINGS], old, new)
-    model.load_state_dict(weights)
+    model.load_state_dict(deepened(model, weights))
+
+
+LAST_OF_A_BLOCK = (
+    *("o_proj.weight", "down_proj.weight", "attn.proj.weight", "attn.proj.bias"),
+    *("mlp.fc2.weight", "mlp.fc2.bias"),
+)
+
+
+def deepened(model: TinyQwen2VL, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """`weights`, and for layers that the folder does not have the model's own.
+
+    Their outputs onto the residual stream are zero, so the deeper model begins as the folder's.
+    """
+    missing = {n: v.clone() for n, v in model.state_dict().items() if n not in weights}
+    for name, value in missing.items():
+        if ".layers." not in name and ".blocks." not in name:
+            raise SystemExit(f"{name} is not in the folder")
+        if name.endswith(LAST_OF_A_BLOCK):
+            value.zero_()
+    return weights | missing

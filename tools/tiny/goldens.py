@@ -18,55 +18,14 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from tools.tiny import hub
+from tools.tiny.dequantized import transformers_weights
 from tools.tiny.network import patchify
 from tools.tiny.pictures import target_size
 
 MAX_TOKENS = 220
-LEGACY_NAMES = (
-    ("vision_tower.", "visual."),
-    ("language_model.model.", "model."),
-    (".mlp.layers.", ".mlp."),
-)
-
-
-def dequantized(
-    packed: np.ndarray, scales: np.ndarray, biases: np.ndarray, bits: int
-) -> np.ndarray:
-    """MLX's affine quantization undone: (rows, columns * bits / 32) uint32 to float32."""
-    shifts = np.arange(0, 32, bits, dtype=np.uint32)
-    levels = (packed[..., None] >> shifts) & np.uint32(2**bits - 1)
-    levels = levels.reshape(packed.shape[0], scales.shape[1], -1).astype(np.float32)
-    values = levels * scales[..., None] + biases[..., None]  # (rows, groups, group size)
-    flat: np.ndarray = values.reshape(packed.shape[0], -1)
-    return flat
-
-
-def hub_name(name: str) -> str:
-    """The transformers name of a weight of the MLX folder."""
-    for ours, theirs in LEGACY_NAMES:
-        name = name.replace(ours, theirs)
-    return name
-
-
-def transformers_weights(folder: Path) -> dict[str, np.ndarray]:
-    """The folder's weights by their hub names, in float32."""
-    stored = load_file(folder / "model.safetensors")
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    bits = config.get("quantization", {}).get("bits", 0)
-    weights = {}
-    for name in stored:
-        if name.endswith((".scales", ".biases")):
-            continue
-        stem, value = name.removesuffix(".weight"), stored[name]
-        if f"{stem}.scales" in stored:
-            value = dequantized(value, stored[f"{stem}.scales"], stored[f"{stem}.biases"], bits)
-        if name.endswith("patch_embed.proj.weight"):
-            value = value.transpose(0, 4, 1, 2, 3)  # MLX keeps channels last
-        weights[hub_name(name)] = np.ascontiguousarray(value, np.float32)
-    return weights
 
 
 def load(folder: Path) -> tuple[Any, Any]:

@@ -81,6 +81,7 @@ class Shape:
 
 SHAPES = {
     "main": Shape(128, 4, 4, 192, 5, 6, 2, 512),
+    "second": Shape(128, 6, 4, 192, 7, 6, 2, 512),
     "draft": Shape(64, 2, 2, 128, 2, 4, 2, 256),
 }
 

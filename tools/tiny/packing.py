@@ -9,7 +9,7 @@ Loss falls on replies only, with weights: what was seen counts more than how it 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -29,6 +29,7 @@ PREFIX, PADDING = 0, -1  # segment numbers; branches are 1, 2, ...
 IGNORED = -100
 SYSTEM_SHARES = (0.7, 0.18, 0.12)
 CONTENT_WEIGHT, DIGIT_WEIGHT = 2.0, 3.0
+DIGIT_TASKS = ("arithmetic", "find", "locate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +65,15 @@ class Mix:
 
 
 class Encoder:
-    """Text to token ids, and each token's weight in the loss."""
+    """Text to token ids, and each token's weight in the loss; `content`: more words that count."""
 
-    def __init__(self, tokenizer_file: Path) -> None:
+    def __init__(self, tokenizer_file: Path, content: tuple[str, ...] = ()) -> None:
         self._tokenizer = Tokenizer.from_file(str(tokenizer_file))
         self._cache: dict[str, list[int]] = {}
         self.content = np.zeros(hub.VOCAB_SIZE, bool)
         self.digits = np.zeros(hub.VOCAB_SIZE, bool)
         words = [*KINDS, *(f"{kind}s" for kind in KINDS), *COLORS, *"ABCDEF"]
-        words += ["Row", "First", "Second", "Third", "Fourth", "Fifth", "Then"]
+        words += ["Row", "First", "Second", "Third", "Fourth", "Fifth", "Then", *content]
         for word in (*(f" {word}" for word in words), *".,+-*", " (", "),", ").", " +", " -", " *"):
             self.content[self(word)[-1]] = True
         for digit in "0123456789":
@@ -92,7 +93,7 @@ class Encoder:
     def weights(self, task: str) -> np.ndarray:
         """Loss weight of every token; misread digits are what costs arithmetic."""
         weights = np.where(self.content, CONTENT_WEIGHT, 1.0).astype(np.float32)
-        if task == "arithmetic":
+        if task in DIGIT_TASKS:
             weights[self.digits] = DIGIT_WEIGHT
         return weights
 
@@ -129,15 +130,19 @@ class Row:
         self.tasks += [task] * count
         return start + count
 
-    def add_image(self, start: int, segment: int) -> int:
-        """Append start mark, image tokens and end mark; return the next position."""
+    def add_image(self, start: int, segment: int, crop: tuple[int, int] | None = None) -> int:
+        """Append start mark, image tokens and end mark; return the next position.
+
+        `crop`: the grid of the second picture, whose cells follow those of the first.
+        """
         start = self.add_text([hub.VISION_START], start, segment)
-        rows, columns = self.grid
+        rows, columns = crop or self.grid
+        first = self.grid[0] * self.grid[1] if crop else 0
         count = rows * columns
         self.ids += [hub.IMAGE_PAD] * count
         self.positions += [(start, start + i // columns, start + i % columns) for i in range(count)]
         self.segments += [segment] * count
-        self.cells += range(count)
+        self.cells += range(first, first + count)
         self.labels += [IGNORED] * count
         self.tasks += [-1] * count
         return self.add_text([hub.VISION_END], start + max(rows, columns), segment)
@@ -152,10 +157,10 @@ def reply(rng: Random, encode: Encoder, asked: Example, cut_share: float) -> tup
     return [*forced, *encode(asked.boxed), hub.IM_END], len(forced)
 
 
-def prefix_text(rng: Random, encode: Encoder) -> list[int]:
-    """System turn, if any, and the head of the user's turn."""
+def prefix_text(rng: Random, encode: Encoder, label: str = "") -> list[int]:
+    """System turn, if any, and the head of the user's turn with the first picture's label."""
     system = rng.choices(SYSTEM_PROMPTS, weights=SYSTEM_SHARES)[0]
-    user = [hub.IM_START, *encode.fixed("user\n")]
+    user = [hub.IM_START, *encode.fixed(f"user\n{label}")]
     if not system:
         return user
     turn = [hub.IM_START, *encode.fixed(f"system\n{system}"), hub.IM_END, *encode.fixed("\n")]
@@ -193,13 +198,13 @@ def pack_row(rng: Random, encode: Encoder, scene: Scene, bucket: Size, mix: Mix)
     return row
 
 
-def text_batch(
-    rng: Random, encode: Encoder, rows: int, mix: Mix, bucket: Size | None = None
-) -> dict[str, np.ndarray]:
-    """Arrays of `rows` packed rows of one bucket, families mixed; (rows, tokens) unless named."""
-    bucket = bucket or mix.bucket(rng)
-    shape = (rows, ROW_TOKENS)
-    batch = {
+Arrays = dict[str, np.ndarray]
+
+
+def empty_batch(rows: int, tokens: int) -> Arrays:
+    """Arrays of `rows` empty rows of `tokens` columns."""
+    shape = (rows, tokens)
+    return {
         "ids": np.full(shape, hub.END_OF_TEXT),
         "positions": np.zeros((3, *shape), np.int64),
         "segments": np.full(shape, PADDING),
@@ -208,36 +213,62 @@ def text_batch(
         "tasks": np.full(shape, -1),
         "weights": np.zeros(shape, np.float32),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Packed rows, and the crops of those that are pages.
+
+    `crops`: the row of each crop, its pixels (height, width, 3), and what lies in its cells.
+    """
+
+    arrays: Arrays
+    crops: tuple[tuple[int, np.ndarray, np.ndarray], ...] = ()
+
+
+def fill_row(batch: Arrays, i: int, row: Row, table: Mapping[int, np.ndarray]) -> None:
+    """Write `row` into row `i`; `table` holds the tokens' weights by task."""
+    used = slice(0, len(row.ids))
+    for name in ("ids", "segments", "cells", "labels", "tasks"):
+        batch[name][i, used] = getattr(row, name)
+    batch["positions"][:, i, used] = np.array(row.positions).T
+    for task in set(row.tasks) - {-1}:
+        here = batch["tasks"][i] == task
+        batch["weights"][i, here] = table[task][batch["ids"][i, here]]
+
+
+def text_batch(
+    rng: Random, encode: Encoder, rows: int, mix: Mix, bucket: Size | None = None
+) -> Batch:
+    """`rows` packed rows of one bucket, families mixed; arrays are (rows, tokens) unless named."""
+    bucket = bucket or mix.bucket(rng)
+    batch = empty_batch(rows, ROW_TOKENS)
     table = {i: encode.weights(task) for i, task in enumerate(TASKS)}
     images, targets = [], []
     for i in range(rows):
         picture = take(rng, mix.family(rng, bucket), bucket)
         row = pack_row(rng, encode, picture.scene, bucket, mix)
-        used = slice(0, len(row.ids))
-        for name in ("ids", "segments", "cells", "labels", "tasks"):
-            batch[name][i, used] = getattr(row, name)
-        batch["positions"][:, i, used] = np.array(row.positions).T
-        for task in set(row.tasks) - {-1}:
-            here = batch["tasks"][i] == task
-            batch["weights"][i, here] = table[task][batch["ids"][i, here]]
+        fill_row(batch, i, row, table)
         images.append(seen(picture, bucket))
         targets.append(grounding(picture, bucket))
-    return batch | {"images": np.stack(images), "grounding": np.stack(targets)}
+    return Batch(batch | {"images": np.stack(images), "grounding": np.stack(targets)})
 
 
-def picture_batch(rng: Random, rows: int, mix: Mix) -> dict[str, np.ndarray]:
+def picture_batch(rng: Random, rows: int, mix: Mix) -> Batch:
     """Pictures and what lies in their cells; for the grounding stage."""
     bucket = mix.bucket(rng)
     pictures = [take(rng, mix.family(rng, bucket), bucket) for _ in range(rows)]
-    return {
-        "images": np.stack([seen(picture, bucket) for picture in pictures]),
-        "grounding": np.stack([grounding(picture, bucket) for picture in pictures]),
-    }
+    return Batch(
+        {
+            "images": np.stack([seen(picture, bucket) for picture in pictures]),
+            "grounding": np.stack([grounding(picture, bucket) for picture in pictures]),
+        }
+    )
 
 
 def batches(
     seed: int, tokenizer_file: Path, mix_file: Path | None, rows: int, grounding_only: bool = False
-) -> Iterator[dict[str, np.ndarray]]:
+) -> Iterator[Batch]:
     """Endless batches; the mix file is looked at before each."""
     rng = Random(seed)
     encode = Encoder(tokenizer_file)

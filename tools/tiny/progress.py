@@ -1,6 +1,8 @@
-"""Where a training run stands: its clock, and the running figures of its log (needs torch).
+"""Where a training run stands: its clock, and the running figures of its log.
 
-Law: rates depend on wall time alone, apart from a warm-up counted in steps.
+Law: rates depend on wall time alone, apart from a warm-up counted in steps. They stay at the peak
+and fall to the floor in the last part of a run only, so that a run can be continued on another day
+from a checkpoint of its level part.
 """
 
 from __future__ import annotations
@@ -8,11 +10,12 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
 
-from tools.tiny.replies import TASKS
+if TYPE_CHECKING:
+    from torch import Tensor
 
 WARM_UP_STEPS = 100
 
@@ -31,8 +34,9 @@ class Scored:
 class Tally:
     """Running figures of the log: share of replies whose every content token is right, per task."""
 
-    def __init__(self) -> None:
-        self.replies = np.zeros((len(TASKS), 2))
+    def __init__(self, tasks: tuple[str, ...]) -> None:
+        self.tasks = tasks
+        self.replies = np.zeros((len(tasks), 2))
         self.losses: list[tuple[float, float]] = []
 
     def add(self, grounding: Tensor, scored: Scored | None) -> None:
@@ -48,7 +52,7 @@ class Tally:
         grounding, text = np.mean(self.losses, 0)
         shares = " ".join(
             f"{task} {good / count:.3f}"
-            for task, (good, count) in zip(TASKS, self.replies, strict=True)
+            for task, (good, count) in zip(self.tasks, self.replies, strict=True)
             if count
         )
         return f"grounding {grounding:.3f} text {text:.4f} exact: {shares}"
@@ -56,12 +60,13 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A span of wall time with its own warm-up and cosine; times are seconds of `time.time`."""
+    """A span of wall time with its own warm-up and fall; times are seconds of `time.time`."""
 
     begin_s: float
     end_s: float
     peak: float
     floor: float
+    level: float = 0.0  # share of the time that is spent at the peak
 
     def fraction(self) -> float:
         """Share of the stage that is over."""
@@ -69,6 +74,7 @@ class Stage:
 
     def rate(self, step: int) -> float:
         """Learning rate of step `step` at this moment."""
-        cosine = 0.5 * (1 + math.cos(math.pi * self.fraction()))
+        falling = max(0.0, self.fraction() - self.level) / max(1e-9, 1 - self.level)
+        cosine = 0.5 * (1 + math.cos(math.pi * falling))
         warm = min(1.0, (step + 1) / WARM_UP_STEPS)
         return self.peak * warm * (self.floor + (1 - self.floor) * cosine)

@@ -17,36 +17,34 @@ import multiprocessing
 import os
 import time
 from pathlib import Path
-from random import Random
 
-import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (the name everybody knows)
 from torch import Tensor, nn
 
-from tools.tiny import checkpoint, hub, packing
+from tools.tiny import checkpoint, hub, lessons, packing
 from tools.tiny.muon import Muon
 from tools.tiny.network import TinyQwen2VL, patchify
-from tools.tiny.pictures import BUCKETS, LABELS
 from tools.tiny.progress import Scored, Stage, Tally
 
-Batch = dict[str, np.ndarray]
+Batch = packing.Batch
 WEIGHT_DECAY = 0.05
 GROUNDING_WEIGHT = 0.5
 LOG_S = 20.0
+MOST_CELLS = hub.MAX_PIXELS // hub.CELL_PX**2
 
 
 class Learner:
     """The model, its grounding head, and both optimizers."""
 
-    def __init__(self, model: TinyQwen2VL, encode: packing.Encoder) -> None:
+    def __init__(self, model: TinyQwen2VL, lesson: lessons.Lessons, tokenizer: Path) -> None:
         self.model = model
-        self.head = nn.Linear(model.shape.width, len(LABELS))
+        self.head = nn.Linear(model.shape.width, lesson.labels)
         nn.init.normal_(self.head.weight, std=0.02)
         nn.init.constant_(self.head.bias, -4.0)  # most labels are absent from most cells
-        self._visual = torch.compile(model.visual, dynamic=False)
+        self._visual = model.visual  # too many sizes to compile, and a small part of the work
         self._language = torch.compile(model.model, dynamic=False)
-        self._content = torch.from_numpy(encode.content)
+        self._content = torch.from_numpy(lesson.encoder(tokenizer).content)
         self._weights = [*model.parameters(), *self.head.parameters()]
         matrices = [p for n, p in model.named_parameters() if p.dim() == 2 and "embed" not in n]
         taken = {id(p) for p in matrices}
@@ -60,18 +58,34 @@ class Learner:
             betas=(0.9, 0.97),
             fused=True,
         )
-        order = torch.arange(packing.ROW_TOKENS)
+        order = torch.arange(lesson.row_tokens)
         self._causal = order[None] <= order[:, None]
-        self._self = torch.eye(packing.ROW_TOKENS, dtype=torch.bool)
+        self._self = torch.eye(lesson.row_tokens, dtype=torch.bool)
 
     def look(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Image embeddings (B, cells, width) and the loss of the grounding head."""
-        patches, rows, columns = patchify(torch.from_numpy(batch["images"]))
+        """Image embeddings (B, cells, width) and the loss of the grounding head.
+
+        Behind the cells of a row's picture stand those of its crop, padded to the largest grid.
+        The crops are of any size, so they go through one by one and are not compiled.
+        """
+        patches, rows, columns = patchify(torch.from_numpy(batch.arrays["images"]))
         cells = self._visual(patches.bfloat16(), *self.model.vision_rotation(rows, columns))
+        target = torch.from_numpy(batch.arrays["grounding"])
+        losses = [self._grounding(cells, target)]
+        behind = cells.new_zeros(len(cells), MOST_CELLS, cells.shape[-1])
+        for row, pixels, truth in batch.crops:
+            patches, rows, columns = patchify(torch.from_numpy(pixels.copy())[None])
+            crop = self.model.visual(patches.bfloat16(), *self.model.vision_rotation(rows, columns))
+            losses.append(self._grounding(crop, torch.from_numpy(truth)[None]))
+            behind[row, : crop.shape[1]] = crop[0].to(behind.dtype)
+        shares = torch.tensor([float(len(cells)), *[1.0] * len(batch.crops)])
+        loss = (torch.stack(losses) * shares).sum() / shares.sum()
+        return torch.cat((cells, behind), 1), loss
+
+    def _grounding(self, cells: Tensor, target: Tensor) -> Tensor:
+        """Loss of the grounding head, per cell."""
         seen = self.head(cells).float()
-        target = torch.from_numpy(batch["grounding"])
-        loss = F.binary_cross_entropy_with_logits(seen, target, reduction="none").sum(-1).mean()
-        return cells, loss
+        return F.binary_cross_entropy_with_logits(seen, target, reduction="none").sum(-1).mean()
 
     def _mask(self, segments: Tensor) -> Tensor:
         """(B, 1, T, T): 0 where a token may look, -inf elsewhere."""
@@ -83,7 +97,7 @@ class Learner:
 
     def read(self, batch: Batch, cells: Tensor) -> Scored:
         """Next-token loss on the replies of a text batch."""
-        column = {name: torch.from_numpy(batch[name]) for name in batch}
+        column = {name: torch.from_numpy(value) for name, value in batch.arrays.items()}
         embedded = self.model.model.embed_tokens(column["ids"])
         index = column["cells"]
         picked = index.clamp(min=0)[..., None].expand(-1, -1, cells.shape[-1])
@@ -108,7 +122,7 @@ class Learner:
         """Grounding loss of any batch, and the scored replies of a text batch."""
         with torch.autocast("cpu", torch.bfloat16):
             cells, grounding = self.look(batch)
-            return grounding, self.read(batch, cells) if "ids" in batch else None
+            return grounding, self.read(batch, cells) if "ids" in batch.arrays else None
 
     def step(self, loss: Tensor, rate: float) -> None:
         """One update of all weights."""
@@ -128,6 +142,7 @@ class Learner:
 
 def produce(
     queue: multiprocessing.Queue[Batch],
+    generation: str,
     seed: int,
     tokenizer: Path,
     mix: Path | None,
@@ -136,7 +151,7 @@ def produce(
 ) -> None:
     """The data worker: one process, one thread."""
     os.nice(2)
-    for batch in packing.batches(seed, tokenizer, mix, rows, grounding_only):
+    for batch in lessons.of(generation).batches(seed, tokenizer, mix, rows, grounding_only):
         queue.put(batch)
 
 
@@ -144,6 +159,7 @@ def run_stage(learner: Learner, options: argparse.Namespace, stage: Stage, groun
     """Train until the stage's time is over."""
     queue: multiprocessing.Queue[Batch] = multiprocessing.Queue(6)
     source = (
+        options.generation,
         options.seed + grounding,
         options.tokenizer / "tokenizer.json",
         options.mix,
@@ -152,7 +168,8 @@ def run_stage(learner: Learner, options: argparse.Namespace, stage: Stage, groun
     )
     worker = multiprocessing.Process(target=produce, args=(queue, *source), daemon=True)
     worker.start()
-    tally, logged_s, saved_s, step, waited_s = Tally(), time.time(), time.time(), 0, 0.0
+    tasks = lessons.of(options.generation).tasks
+    tally, logged_s, saved_s, step, waited_s = Tally(tasks), time.time(), time.time(), 0, 0.0
     while stage.fraction() < 1.0:
         asked_s = time.time()
         batch = queue.get()
@@ -172,7 +189,7 @@ def run_stage(learner: Learner, options: argparse.Namespace, stage: Stage, groun
                 f"waited {waited_s:.0f}s {tally}",
                 flush=True,
             )
-            tally, logged_s = Tally(), now_s
+            tally, logged_s = Tally(tasks), now_s
         if not grounding and now_s - saved_s > options.save_every * 60:
             checkpoint.save(learner.model, options.tokenizer, options.out)
             checkpoint.save_head(learner.head, options.out)
@@ -181,18 +198,15 @@ def run_stage(learner: Learner, options: argparse.Namespace, stage: Stage, groun
 
 
 def warm_up(learner: Learner, options: argparse.Namespace) -> None:
-    """Compile every shape before the clock starts: one per number of cells."""
+    """Compile before the clock starts."""
     began_s = time.time()
-    encode = packing.Encoder(options.tokenizer / "tokenizer.json")
-    rng = Random(0)
-    sizes = {width * height: (width, height) for width, height in BUCKETS}
-    for bucket in sizes.values():
-        mix = packing.Mix()
-        batch = packing.text_batch(rng, encode, options.rows, mix, bucket)
-        grounding, scored = learner.losses(batch)
-        (grounding + (scored.loss if scored else 0.0)).backward()
-        learner.forget_gradients()
-        print(f"compiled {bucket} after {time.time() - began_s:.0f}s", flush=True)
+    lesson = lessons.of(options.generation)
+    tokenizer_file = options.tokenizer / "tokenizer.json"
+    batch = next(iter(lesson.batches(0, tokenizer_file, options.mix, options.rows, False)))
+    grounding, scored = learner.losses(batch)
+    (grounding + (scored.loss if scored else 0.0)).backward()
+    learner.forget_gradients()
+    print(f"compiled after {time.time() - began_s:.0f}s", flush=True)
 
 
 def end_time(options: argparse.Namespace) -> float:
@@ -207,6 +221,7 @@ def end_time(options: argparse.Namespace) -> float:
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description="train the tiny model")
+    parser.add_argument("--generation", choices=("first", "second"), default="first")
     parser.add_argument("--shape", choices=hub.SHAPES, default="main")
     parser.add_argument("--tokenizer", type=Path, required=True, help="folder of the tokenizer")
     parser.add_argument("--out", type=Path, required=True, help="transformers folder to write")
@@ -215,6 +230,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--until", help="HH:MM (UTC), instead of --minutes")
     parser.add_argument("--grounding-minutes", type=float, default=7.0)
     parser.add_argument("--rate", type=float, default=3e-3)
+    parser.add_argument("--level", type=float, default=0.6, help="share of the time at full rate")
     parser.add_argument("--rows", type=int, default=16)
     parser.add_argument("--mix", type=Path, help="JSON file with shares, re-read all the time")
     parser.add_argument("--seed", type=int, default=1)
@@ -231,7 +247,8 @@ def main() -> None:
     model = TinyQwen2VL(hub.SHAPES[options.shape])
     if options.init:
         checkpoint.start_from(model, options.init, options.tokenizer)
-    learner = Learner(model, packing.Encoder(options.tokenizer / "tokenizer.json"))
+    tokenizer_file = options.tokenizer / "tokenizer.json"
+    learner = Learner(model, lessons.of(options.generation), tokenizer_file)
     if options.init and checkpoint.load_head(learner.head, options.init):
         print("grounding head taken over", flush=True)
     warm_up(learner, options)
@@ -239,7 +256,9 @@ def main() -> None:
     text_s = begin_s + options.grounding_minutes * 60
     if options.grounding_minutes > 0:
         run_stage(learner, options, Stage(begin_s, text_s, options.rate, 0.3), grounding=True)
-    run_stage(learner, options, Stage(text_s, end_s, options.rate, 0.005), grounding=False)
+    run_stage(
+        learner, options, Stage(text_s, end_s, options.rate, 0.005, options.level), grounding=False
+    )
     checkpoint.save(model, options.tokenizer, options.out)
     checkpoint.save_head(learner.head, options.out)
     print(f"done: {options.out}", flush=True)
