@@ -61,7 +61,7 @@ class Outcome:
     @property
     def tokens(self) -> int:
         """All that were generated."""
-        look = self.done.verification
+        look = self.done.double_check
         return self.done.stats.generated_tokens + (look.generated_tokens if look else 0)
 
 
@@ -180,7 +180,7 @@ def _about_looks(outcomes: list[Outcome]) -> Iterator[str]:
     counts: dict[tuple[bool, bool | None], int] = {}
     second_right = cached = prompt = 0
     for outcome in outcomes:
-        look = outcome.done.verification
+        look = outcome.done.double_check
         if look is None:
             continue
         cell = (outcome.right, look.agrees)

@@ -35,7 +35,7 @@ from qvq_mlx.core.events import (
     ThinkingDelta,
 )
 from qvq_mlx.core.request import Sampling
-from qvq_mlx.records.runs import ImageRecord, RequestRecord
+from qvq_mlx.records.runs import VERSION, ImageRecord, RequestRecord
 
 _SENTENCE = (
     "Alright there are some shapes here and I need to count the red circles so let me go row by row"
@@ -114,7 +114,7 @@ def _fill(folder: Path, count: int, seed: int, *, like: Path | None = None) -> f
 def _request(number: int) -> RequestRecord:
     image = ImageRecord("shapes.png", 640, 480, 140, 112, 20, f"{number:064x}", None, None)
     question = f"How many red circles are there in run {number}?"
-    return RequestRecord(1, "request", question, "tiny", (image,), None, 512, Sampling())
+    return RequestRecord(VERSION, "request", question, "tiny", (image,), None, 512, Sampling())
 
 
 def _least_s(home: str, words: Sequence[str], rounds: int) -> tuple[float, float]:

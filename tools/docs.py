@@ -40,6 +40,7 @@ from qvq_mlx.core.events import (
     AnswerRetracted,
     AnswerSource,
     Done,
+    DoubleCheck,
     Event,
     Notice,
     Progress,
@@ -48,7 +49,6 @@ from qvq_mlx.core.events import (
     StopReason,
     Tally,
     ThinkingDelta,
-    Verification,
     Vote,
     fold,
 )
@@ -108,7 +108,9 @@ Json = dict[str, Any]
 _JSON_INTRODUCTION = """\
 Generated from the dataclasses by `make fix`. The object of `--json`, the first line of
 `--jsonl` and every other object carry `version` (now {version}). It grows when a field changes
-its meaning or goes; a reader should ignore fields that it does not know.
+its meaning or goes; a reader should ignore fields that it does not know. Version 2 calls the
+second look `double_check` (version 1: `verify`, `verification`, `verify_s`), and how an image of
+`sources` is read `options` (`look`). qvq reads its files of version 1.
 
 An error before the run begins (a model that is not there, an image that cannot be read) writes
 nothing to stdout: it is a line on stderr, `error[code]: ...`, and the exit code. A run that
@@ -195,7 +197,7 @@ def json_page() -> str:
             "",
             *(part for cls in REQUEST for part in (_described(cls), "")),
             *(part for cls in EVENTS for part in (_described(cls), "", *_line(cls), "")),
-            *(part for cls in (Stats, Vote, Tally, Verification) for part in (_described(cls), "")),
+            *(part for cls in (Stats, Vote, Tally, DoubleCheck) for part in (_described(cls), "")),
             "A whole run:",
             "",
             _fenced("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)),
@@ -378,7 +380,7 @@ def _line(cls: type[Event]) -> tuple[str, ...]:
     """The line of `--jsonl` for one event of a kind."""
     stats = Stats(63, 20, 28, 20, 8, 0.31, 0.02, 0.03, 0.36, 0.1, 0.14, 9_437_184)
     vote = Vote(3, (Tally("3", 2, (0, 2)), Tally("4", 1, (1,))), 0, 0, 2 / 3)
-    second = Verification(True, "3", "Again: three.", StopReason.END, 90, 60, 12, 8)
+    second = DoubleCheck(True, "3", "Again: three.", StopReason.END, 90, 60, 12, 8)
     examples: tuple[Event, ...] = (
         Progress(Stage.PREFILL, 812, 1310),
         ThinkingDelta("Row 1: a red circle", 5),

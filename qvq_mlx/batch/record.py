@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from qvq_mlx.batch.items import Item
 from qvq_mlx.core.errors import QvqError
-from qvq_mlx.core.events import AnswerSource, Notice, Stats, StopReason, Verification, Vote
+from qvq_mlx.core.events import AnswerSource, DoubleCheck, Notice, Stats, StopReason, Vote
 from qvq_mlx.core.remedies import Spelling
 from qvq_mlx.records.runs import VERSION, ImageRecord, ResultRecord
 
@@ -62,7 +62,7 @@ class BatchRecord:
     images: tuple[ImageRecord, ...] = ()
     stats: Stats | None = None
     vote: Vote | None = None
-    verification: Verification | None = None
+    double_check: DoubleCheck | None = None
 
 
 def answered(key: str, item: Item, result: ResultRecord) -> BatchRecord:
@@ -88,7 +88,7 @@ def answered(key: str, item: Item, result: ResultRecord) -> BatchRecord:
         images=result.images,
         stats=result.stats,
         vote=result.vote,
-        verification=result.verification,
+        double_check=result.double_check,
     )
 
 

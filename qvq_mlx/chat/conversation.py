@@ -125,7 +125,7 @@ class Conversation:
         options = replace(self._base.options_for(0), detail=detail)
         self._base = replace(self._base, image_options=(options,))
         self._shown = [
-            replace(one, source=replace(one.source, look=options)) for one in self._shown
+            replace(one, source=replace(one.source, options=options)) for one in self._shown
         ]
         self._seen_pictures = 0  # they are read anew, and that is worth a receipt
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 
 class Stage(StrEnum):
-    """What is being waited for: before the first token, or, to verify, after the last."""
+    """What is being waited for: before the first token, or, for a double check, after the last."""
 
     LOAD = "load"
     ENCODE = "encode"
@@ -22,7 +22,7 @@ class Stage(StrEnum):
     """Once per machine and model: whether drafting pays."""
     VOTE = "vote"
     """Several samples are drawn side by side; what the chosen one wrote follows."""
-    VERIFY = "verify"
+    DOUBLE_CHECK = "double_check"
     """The answer stands and is looked at once more."""
 
 
@@ -63,7 +63,7 @@ class Progress:
     """How far a stage is: `done` of `total`, in the stage's own unit.
 
     load: bytes of weights; encode: image tokens; prefill: prompt tokens; calibrate: measurements;
-    vote: samples that have ended; verify: tokens of the second look.
+    vote: samples that have ended; double_check: tokens of the second look.
     `total` 0: not known yet.
     """
 
@@ -121,7 +121,7 @@ class Stats:
     included; `peak_memory_bytes` covers encode, prefill and decode.
 
     With votes, tokens are those of all samples together, and decoding starts with their first one.
-    A second look is not part of these numbers, but for its time, `verify_s`.
+    A second look is not part of these numbers, but for its time, `double_check_s`.
     """
 
     prompt_tokens: int = 0
@@ -146,7 +146,7 @@ class Stats:
     accepted_tokens: int = 0
     drafter: str = "none"
     drafter_off: str = ""
-    verify_s: float = 0.0
+    double_check_s: float = 0.0
 
     @property
     def tokens_per_s(self) -> float:
@@ -179,8 +179,8 @@ class Vote:
 
 
 @dataclass(frozen=True, slots=True)
-class Verification:
-    """What `--verify` found. `agrees` is null where the second look came to no whole answer.
+class DoubleCheck:
+    """What a second look at the picture found; `agrees` is null where it came to no whole answer.
 
     `thinking` and `answer` are the second look's; `cached_tokens` of its prompt were kept of the
     first. `thinking_tokens` are part of `generated_tokens`.
@@ -201,7 +201,7 @@ class Done:
     """The end. `complete` is False where the answer was cut off, or there is none.
 
     `concluded` says that the user or a guard asked for the answer before the model did. `vote` and
-    `verification` are null where they were not asked for, or there was nothing to verify;
+    `double_check` are null where they were not asked for, or there was nothing to check;
     `schema_met` is null where the answer was held to no schema.
     """
 
@@ -211,7 +211,7 @@ class Done:
     concluded: bool
     stats: Stats
     vote: Vote | None = None
-    verification: Verification | None = None
+    double_check: DoubleCheck | None = None
     schema_met: bool | None = None
 
 

@@ -41,14 +41,14 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What was given as an image: its name, how it was looked at, and the hash of its bytes.
+    """What was given as an image: its name, how it was read, and the hash of its bytes.
 
     It held so many `pictures`. `path` is absolute, for a file on the disk. An empty `sha256`: it
     may have changed since.
     """
 
     name: str
-    look: ImageOptions
+    options: ImageOptions
     sha256: str
     pictures: int
     path: str | None = None

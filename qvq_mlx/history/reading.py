@@ -31,6 +31,7 @@ from qvq_mlx.history.files import File, being_written, files, find_file, no_run
 from qvq_mlx.records.history import Ending
 from qvq_mlx.records.runs import VERSION, RequestRecord, event_from_json
 from qvq_mlx.records.typed import typed
+from qvq_mlx.records.version_1 import upgraded_request
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def load(path: Path) -> Run:
         head, *entries = map(json.loads, lines)
         if head.get("version", VERSION) > VERSION:
             raise ValueError(f"a newer qvq wrote it (version {head['version']})")
-        request = typed(RequestRecord, head)
+        request = typed(RequestRecord, upgraded_request(head))
         events = tuple(event_from_json(entry) for entry in entries)
         began = head.get("time")
         time = datetime.fromisoformat(began) if isinstance(began, str) else file.time

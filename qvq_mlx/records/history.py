@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from qvq_mlx.records.runs import VERSION
+
 
 class Ending(StrEnum):
     """How a run ended. Without a whole answer, `end`, `budget`, `length`, `loop` and `interrupt`
@@ -63,7 +65,7 @@ class EntryList:
     """`qvq log list --json`."""
 
     runs: tuple[Entry, ...]
-    version: int = 1
+    version: int = VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,4 +73,4 @@ class HitList:
     """`qvq log search --json`."""
 
     found: tuple[Hit, ...]
-    version: int = 1
+    version: int = VERSION

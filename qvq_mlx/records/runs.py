@@ -17,6 +17,7 @@ from qvq_mlx.core.events import (
     AnswerRetracted,
     AnswerSource,
     Done,
+    DoubleCheck,
     Event,
     Notice,
     Progress,
@@ -26,18 +27,18 @@ from qvq_mlx.core.events import (
     Tally,
     ThinkingDelta,
     Transcript,
-    Verification,
     Vote,
 )
 from qvq_mlx.core.image_options import Region
 from qvq_mlx.core.places import Coordinates, PointedImage
 from qvq_mlx.core.request import Budget, Request, Sampling, SamplingOverrides
 from qvq_mlx.core.rounds import Round, Source
+from qvq_mlx.records.version_1 import upgraded_event
 
 if TYPE_CHECKING:  # what reads a run needs no card and no setup
     from qvq_mlx.core.plan import Plan
 
-VERSION = 1
+VERSION = 2
 
 Json = dict[str, Any]
 
@@ -132,7 +133,7 @@ class RequestRecord:
     budget_tokens: int | None = None
     answer_tokens: int = 1024
     votes: int = 1
-    verify: bool = False
+    double_check: bool = False
     lang: str = "auto"
     schema: str | None = None
     draft: str = "auto"
@@ -169,7 +170,7 @@ class ResultRecord:
     notices: tuple[Notice, ...]
     stats: Stats
     vote: Vote | None
-    verification: Verification | None
+    double_check: DoubleCheck | None
     pointing: tuple[PointedImage, ...] | None
 
 
@@ -196,8 +197,9 @@ def event_to_json(event: Event) -> Json:
 
 
 def event_from_json(record: Json) -> Event:
-    """The event of a record. Raises ValueError for a record that is none."""
+    """The event of a record, of version 1 too. Raises ValueError for a record that is none."""
     try:
+        record = upgraded_event(record)
         cls = _TYPES[record["type"]]
         if cls is Done:
             return _done(record)
@@ -211,7 +213,7 @@ def event_from_json(record: Json) -> Event:
 
 def _done(record: Json) -> Done:
     """A run that was saved before a number was counted, or a vote taken, goes without it."""
-    vote, verification = record.get("vote"), record.get("verification")
+    vote, double_check = record.get("vote"), record.get("double_check")
     stats = record["stats"]
     return Done(
         stop_reason=StopReason(record["stop_reason"]),
@@ -220,7 +222,7 @@ def _done(record: Json) -> Done:
         concluded=record["concluded"],
         stats=Stats(**{f.name: stats[f.name] for f in fields(Stats) if f.name in stats}),
         vote=None if vote is None else _vote(vote),
-        verification=None if verification is None else _verification(verification),
+        double_check=None if double_check is None else _double_check(double_check),
         schema_met=record.get("schema_met"),
     )
 
@@ -234,10 +236,10 @@ def _vote(record: Json) -> Vote:
     return Vote(**values)
 
 
-def _verification(record: Json) -> Verification:
-    values = {f.name: record[f.name] for f in fields(Verification)}
+def _double_check(record: Json) -> DoubleCheck:
+    values = {f.name: record[f.name] for f in fields(DoubleCheck)}
     values["stop_reason"] = StopReason(values["stop_reason"])
-    return Verification(**values)
+    return DoubleCheck(**values)
 
 
 def request_record(plan: Plan) -> RequestRecord:
@@ -272,7 +274,7 @@ def request_record(plan: Plan) -> RequestRecord:
         budget_tokens=resolved.budget_tokens,
         answer_tokens=request.limits.answer_tokens,
         votes=method.votes,
-        verify=method.double_check,
+        double_check=method.double_check,
         lang=method.lang,
         schema=method.schema or None,
         draft=request.policy.draft,
@@ -317,7 +319,9 @@ def boxes_record(request: RequestRecord, answer: str, *, complete: bool) -> Boxe
 
 def backgrounds_of(request: RequestRecord) -> tuple[str, ...]:
     """What transparency lay on, picture by picture; white where that was not kept."""
-    found = [source.look.background for source in request.sources for _ in range(source.pictures)]
+    found = [
+        source.options.background for source in request.sources for _ in range(source.pictures)
+    ]
     return tuple(found) if len(found) == len(request.images) else ("white",) * len(request.images)
 
 
@@ -355,6 +359,6 @@ def result_record(
         notices=notices,
         stats=done.stats,
         vote=done.vote,
-        verification=done.verification,
+        double_check=done.double_check,
         pointing=pointing if any(image.said for image in pointing) else None,
     )

@@ -48,7 +48,7 @@ class Meter:
                 self.progress = event
                 if event.stage is Stage.VOTE and self.voting_since is None:
                     self.voting_since = self.clock()
-                if event.stage is Stage.VERIFY and self.checking_since is None:
+                if event.stage is Stage.DOUBLE_CHECK and self.checking_since is None:
                     self.checking_since = self.clock()
             case ThinkingDelta(tokens=tokens):
                 self._start()

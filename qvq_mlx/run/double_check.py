@@ -19,13 +19,13 @@ from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.events import (
     AnswerDelta,
     Done,
+    DoubleCheck,
     Event,
     Notice,
     Progress,
     Stage,
     ThinkingDelta,
     Transcript,
-    Verification,
 )
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.remedies import Ask, Field
@@ -78,10 +78,10 @@ def double_checked(
         else:
             found = yield from _look(transcript.answer, engine, plan, Control(control), pace)
             yield Notice("check", said_of(found))
-            yield replace(event, verification=found)
+            yield replace(event, double_check=found)
 
 
-def said_of(found: Verification) -> str:
+def said_of(found: DoubleCheck) -> str:
     """`the second look agrees`."""
     if found.agrees is None:
         return f"the second look came to no answer ({found.stop_reason.value})"
@@ -98,9 +98,9 @@ def _look(
     plan: Plan,
     control: Control,
     pace: Pace,
-) -> Generator[Progress, None, Verification]:
+) -> Generator[Progress, None, DoubleCheck]:
     """Run it; only its length is shown while it runs."""
-    yield Progress(Stage.VERIFY, 0, 0)
+    yield Progress(Stage.DOUBLE_CHECK, 0, 0)
     thinking, budget = plan.resolved.card.thinking, THINKING_TOKENS
     if plan.resolved.budget_tokens is not None:
         budget = min(budget, plan.resolved.budget_tokens)
@@ -120,13 +120,13 @@ def _look(
             written_tokens += event.tokens
         if isinstance(event, Done):
             return _found(answer, look, event)
-        yield Progress(Stage.VERIFY, written_tokens, 0)
+        yield Progress(Stage.DOUBLE_CHECK, written_tokens, 0)
     raise AssertionError("the stream ended without Done")
 
 
-def _found(answer: str, look: Transcript, done: Done) -> Verification:
+def _found(answer: str, look: Transcript, done: Done) -> DoubleCheck:
     second = look.answer if done.complete and canonical(look.answer) else None
-    return Verification(
+    return DoubleCheck(
         agrees=None if second is None else canonical(second) == canonical(answer),
         answer=second,
         thinking=look.thinking,

@@ -49,7 +49,7 @@ class Inputs:
 
 def subjects_of(request: Request) -> tuple[Subject, ...]:
     """What the request is about, patterns as the files that they stand for. Raises InputError."""
-    past = [Subject(shown.source.name, shown.source.look, shown) for shown in request.earlier]
+    past = [Subject(shown.source.name, shown.source.options, shown) for shown in request.earlier]
     new = [
         Subject(name, request.options_for(index))
         for index, given in enumerate(request.images)

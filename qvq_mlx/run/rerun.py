@@ -29,7 +29,7 @@ from qvq_mlx.core.request import (
 from qvq_mlx.core.rounds import Shown
 from qvq_mlx.history import Run
 from qvq_mlx.history.exporting import result
-from qvq_mlx.records.runs import Json
+from qvq_mlx.records.runs import VERSION, Json
 from qvq_mlx.render.beside import side_of, write_beside
 from qvq_mlx.render.clean import json_text
 from qvq_mlx.run.following import shown_of
@@ -48,7 +48,7 @@ def ask_again(run: Run, request: Request, env: Env, settings: Settings, *, as_js
     now, failure = _result(request, env, settings)
     then = asdict(result(run))
     if now is not None and as_json:
-        both = {"version": 1, "earlier": then, "again": now}
+        both = {"version": VERSION, "earlier": then, "again": now}
         env.stdout.write(json_text(both, indent=2) + "\n")
     elif now is not None:
         write_beside(side_of(f"then: {run.id}", then), side_of("now", now), env)
@@ -83,7 +83,7 @@ def request_again(run: Run, history_folder: Path, model: str | None, *, changed:
             max_tokens=given.max_tokens if given else then.max_tokens,
         ),
         sampling=given.sampling if given else SamplingOverrides(**asdict(then.sampling)),
-        method=Method(then.votes, then.verify, then.schema or "", then.lang),
+        method=Method(then.votes, then.double_check, then.schema or "", then.lang),
         policy=Policy(draft=then.draft),
         origin=Origin(follows=then.follows),
     )

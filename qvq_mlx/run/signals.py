@@ -55,7 +55,7 @@ class Interrupts:
         match event:
             case ThinkingDelta() | AnswerRetracted() | Progress(stage=Stage.VOTE):
                 self._thinking = True
-            case AnswerDelta() | Progress(stage=Stage.VERIFY):
+            case AnswerDelta() | Progress(stage=Stage.DOUBLE_CHECK):
                 self._thinking = False
             case Done():
                 self._arrived = True

@@ -33,7 +33,7 @@ def timed(events: Iterable[Event], clock: Callable[[], float]) -> Iterator[Event
             stages[stage] += now - stage_started
         if new_stage is not stage:
             stage, stage_started = new_stage, now
-        if new_stage is Stage.VERIFY and ended is None:
+        if new_stage is Stage.DOUBLE_CHECK and ended is None:
             ended = now
         if isinstance(event, ThinkingDelta | AnswerDelta) or new_stage is Stage.VOTE:
             first = now if first is None else first
@@ -54,7 +54,7 @@ def timed(events: Iterable[Event], clock: Callable[[], float]) -> Iterator[Event
                     first_token_s=begin - started,
                     thinking_s=(end if answer_started is None else answer_started) - begin,
                     decode_s=end - begin,
-                    verify_s=stages[Stage.VERIFY],
+                    double_check_s=stages[Stage.DOUBLE_CHECK],
                 ),
             )
         yield event

@@ -150,7 +150,7 @@ def test_a_second_look_reads_the_prefix_that_is_kept(tiny: Session, plan: Plan) 
     done = events[-1]
     assert isinstance(done, Done)
     assert done.stats.cached_tokens == 0
-    look = done.verification
+    look = done.double_check
     assert look is not None
     assert plan.pictures[0].tokens < look.cached_tokens < look.prompt_tokens
     assert fold(events) == fold(told(tiny, plan))

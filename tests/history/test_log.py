@@ -37,7 +37,7 @@ from qvq_mlx.core.request import Budget, Sampling, SamplingOverrides
 from qvq_mlx.core.rounds import Source
 from qvq_mlx.history import erasing, searching
 from qvq_mlx.history.files import short_ids
-from qvq_mlx.records.runs import Given, RequestRecord
+from qvq_mlx.records.runs import VERSION, Given, RequestRecord
 from qvq_mlx.records.typed import typed
 from qvq_mlx.run.world import open_world
 from tests.conftest import EXAMPLES, ScriptedEngine, World
@@ -68,7 +68,7 @@ def save(
     end: Done | None = DONE,
     model: str = "qvq-tiny",
 ) -> history.File:
-    request = RequestRecord(1, "request", question, model, (), None, 512, Sampling())
+    request = RequestRecord(VERSION, "request", question, model, (), None, 512, Sampling())
     events: list[Event] = [ThinkingDelta(thinking, 3), AnswerDelta(answer, 1)]
     before = set(history.files(folder))
     list(history.record(events + ([end] if end else []), request, folder, NOW - age))
@@ -149,7 +149,7 @@ def test_a_file_of_an_earlier_version_loads_with_defaults(folder: Path) -> None:
 
 def test_a_file_of_a_newer_version_is_refused(folder: Path) -> None:
     path = save(folder).path
-    path.write_text(path.read_text().replace('{"version": 1', '{"version": 2', 1))
+    path.write_text(path.read_text().replace('{"version": 2', '{"version": 3', 1))
     with pytest.raises(history.reading.InputError, match="newer qvq"):
         history.load(path)
 
@@ -200,7 +200,7 @@ def test_requests_round_trip_through_json(request: RequestRecord) -> None:
     "change", [{"votes": "3"}, {"question": None}, {"rounds": [{"question": 3}]}]
 )
 def test_a_value_of_the_wrong_kind_is_a_value_error(change: dict[str, object]) -> None:
-    head = asdict(RequestRecord(1, "request", "q", "m", (), None, 1, Sampling()))
+    head = asdict(RequestRecord(VERSION, "request", "q", "m", (), None, 1, Sampling()))
     with pytest.raises(ValueError, match=next(iter(change))):
         typed(RequestRecord, head | change)
 
@@ -210,7 +210,7 @@ def test_a_run_that_an_error_ended_says_which(folder: Path) -> None:
         yield ThinkingDelta("so", 1)
         raise MemoryError("no room")
 
-    request = RequestRecord(1, "request", "q", "m", (), None, 1, Sampling())
+    request = RequestRecord(VERSION, "request", "q", "m", (), None, 1, Sampling())
     with pytest.raises(MemoryError):
         list(history.record(events(), request, folder, NOW))  # type: ignore[arg-type]
     run = history.last(folder)
@@ -230,7 +230,7 @@ def test_a_run_that_an_error_ended_says_which(folder: Path) -> None:
 def test_a_run_that_was_stopped_says_what_stopped_it(
     folder: Path, error: BaseException, said: str | None
 ) -> None:
-    request = RequestRecord(1, "request", "q", "m", (), None, 1, Sampling())
+    request = RequestRecord(VERSION, "request", "q", "m", (), None, 1, Sampling())
     steps = history.record([ThinkingDelta("so", 1), DONE], request, folder, NOW)
     next(steps)
     with pytest.raises(type(error)):
@@ -243,7 +243,7 @@ def test_a_run_that_was_stopped_says_what_stopped_it(
 
 
 def test_who_stops_reading_because_of_a_signal_says_so_too(folder: Path) -> None:
-    request = RequestRecord(1, "request", "q", "m", (), None, 1, Sampling())
+    request = RequestRecord(VERSION, "request", "q", "m", (), None, 1, Sampling())
     steps = history.record([ThinkingDelta("so", 1), DONE], request, folder, NOW)
     next(steps)
     try:
@@ -380,7 +380,7 @@ def test_what_folds_to_something_else_lies_where_the_search_looks() -> None:
 
 
 def test_a_word_that_a_retraction_cuts_is_found(folder: Path) -> None:
-    request = RequestRecord(1, "request", "q", "m", (), None, 1, Sampling())
+    request = RequestRecord(VERSION, "request", "q", "m", (), None, 1, Sampling())
     events = [
         ThinkingDelta("pur", 1),
         Notice("n", "n"),

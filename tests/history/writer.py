@@ -32,14 +32,14 @@ from qvq_mlx.core.events import (
     ThinkingDelta,
 )
 from qvq_mlx.core.request import Sampling
-from qvq_mlx.records.runs import RequestRecord
+from qvq_mlx.records.runs import VERSION, RequestRecord
 
 RUNS = 6
 
 
 def request(seed: int, number: int) -> RequestRecord:
     question = f"run {number} of {seed}? 多少 \ud800"
-    return RequestRecord(1, "request", question, "tiny", (), None, 512, Sampling())
+    return RequestRecord(VERSION, "request", question, "tiny", (), None, 512, Sampling())
 
 
 def events(seed: int, number: int) -> Iterator[Event]:

@@ -80,7 +80,7 @@ def test_what_only_reads_the_history_loads_neither_typer_nor_rich(
         "from qvq_mlx.core.request import Sampling\n"
         "from qvq_mlx.core.events import AnswerSource, Done, Stats, StopReason\n"
         "end = Done(StopReason.END, AnswerSource.MARKER, True, False, Stats())\n"
-        "asked = RequestRecord(1, 'request', 'q', 'm', (), None, 1, Sampling())\n"
+        "asked = RequestRecord(2, 'request', 'q', 'm', (), None, 1, Sampling())\n"
         f"folder = Path({str(tmp_path)!r}) / 'history'\n"
         "list(history.record([end], asked, folder, datetime.now(UTC)))\n"
         "from qvq_mlx.cli.main import main\nfrom qvq_mlx.cli.world import real_env\n"

@@ -25,7 +25,7 @@ from qvq_mlx.core.request import Sampling
 from qvq_mlx.images import annotate
 from qvq_mlx.images.originals import original
 from qvq_mlx.pointing.on_pictures import report
-from qvq_mlx.records.runs import ImageRecord, RequestRecord
+from qvq_mlx.records.runs import VERSION, ImageRecord, RequestRecord
 from qvq_mlx.run import pointed
 from qvq_mlx.settings import config
 from qvq_mlx.store import registry
@@ -172,7 +172,7 @@ def test_a_box_in_a_crop_lands_on_the_whole_original(tmp_path: Path, coordinates
         sha256 = hashlib.sha256(data).hexdigest()
         record = ImageRecord(str(source), width, height, *shown, 1, sha256, None, crop)
         pointing = report(said(name, numbers), [record], coordinates)
-        then = RequestRecord(1, "request", "?", name, (record,), None, 9, Sampling())
+        then = RequestRecord(VERSION, "request", "?", name, (record,), None, 9, Sampling())
         [out] = pointed.annotate(tmp_path / "out.png", then, pointing, kept_nothing)
         found = outline(Image.open(out), annotate.COLOURS[0])
         assert max(abs(a - b) for a, b in zip(found, box, strict=True)) <= 1
@@ -329,7 +329,7 @@ def test_a_saved_run_is_drawn_again(world, tmp_path: Path) -> None:
     source.write_bytes(data)
     sha256 = hashlib.sha256(data).hexdigest()
     image = ImageRecord(str(source), 400, 300, 392, 308, 154, sha256, None, None)
-    then = RequestRecord(1, "request", "?", "qwen2.5-vl-7b", (image,), None, 9, Sampling())
+    then = RequestRecord(VERSION, "request", "?", "qwen2.5-vl-7b", (image,), None, 9, Sampling())
     w = world([])
     request = pointed.with_coordinates(then, config.read(w.env))
     assert request.boxes is Coordinates.RESIZED_PIXELS  # as its card says

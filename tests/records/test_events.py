@@ -18,6 +18,7 @@ from qvq_mlx.core.events import (
     AnswerRetracted,
     AnswerSource,
     Done,
+    DoubleCheck,
     Event,
     Notice,
     Progress,
@@ -26,18 +27,17 @@ from qvq_mlx.core.events import (
     StopReason,
     Tally,
     ThinkingDelta,
-    Verification,
     Vote,
     checked,
     fold,
 )
 from qvq_mlx.core.request import Sampling
 from qvq_mlx.core.tokens import Step, Token
-from qvq_mlx.records.runs import RequestRecord, event_from_json, event_to_json
+from qvq_mlx.records.runs import VERSION, RequestRecord, event_from_json, event_to_json
 from qvq_mlx.run.timing import paced, timed
 
 DONE = Done(StopReason.END, AnswerSource.MARKER, True, False, Stats(generated_tokens=3))
-REQUEST = RequestRecord(1, "request", "How many?", "qvq-tiny", (), None, 512, Sampling())
+REQUEST = RequestRecord(VERSION, "request", "How many?", "qvq-tiny", (), None, 512, Sampling())
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 
 texts = st.text(max_size=20)
@@ -70,7 +70,7 @@ any_event = st.one_of(
         ),
         st.none()
         | st.builds(
-            Verification,
+            DoubleCheck,
             st.none() | st.booleans(),
             st.none() | texts,
             texts,
@@ -96,7 +96,7 @@ def test_a_record_that_is_none_is_refused(record: dict[str, object]) -> None:
 
 def test_a_run_that_was_saved_before_votes_were_taken_still_loads() -> None:
     record = event_to_json(DONE)
-    del record["vote"], record["verification"], record["stats"]["verify_s"]
+    del record["vote"], record["double_check"], record["stats"]["double_check_s"]
     assert event_from_json(record) == DONE
 
 
@@ -157,14 +157,14 @@ def test_a_vote_is_decoding_and_a_second_look_is_not() -> None:
         Progress(Stage.VOTE, 2, 2),  # 6
         ThinkingDelta("a", 1),  # 7
         AnswerDelta("b", 1),  # 7
-        Progress(Stage.VERIFY, 0, 0),  # 8: decoding took 6
-        Progress(Stage.VERIFY, 1, 0),  # 9
+        Progress(Stage.DOUBLE_CHECK, 0, 0),  # 8: decoding took 6
+        Progress(Stage.DOUBLE_CHECK, 1, 0),  # 9
         DONE,  # 13: the second look took 5
     ]
     done = list(timed(events, lambda: next(ticks)))[-1]
     assert isinstance(done, Done)
     assert done.stats == Stats(
-        generated_tokens=3, prefill_s=1, first_token_s=2, thinking_s=5, decode_s=6, verify_s=5
+        generated_tokens=3, prefill_s=1, first_token_s=2, thinking_s=5, decode_s=6, double_check_s=5
     )
 
 

@@ -53,12 +53,12 @@ SCRIPTED = {
     "loop": (["So it goes round. "] * 400, (), 0),  # steered into an answer
     "budget": (["so "] * 30, ("--budget", "5"), 0),
     "vote": (["a", "\n\n", MARK, "\n\n", "\\boxed{2}"], ("--vote", "3"), 0),
-    "verify": (["a", "\n\n", MARK, "\n\n", "\\boxed{2}"], ("--double-check",), 0),
+    "double check": (["a", "\n\n", MARK, "\n\n", "\\boxed{2}"], ("--double-check",), 0),
 }
 REAL = {
     "real": ((), 0),
     "real vote": (("--vote", "3"), 0),
-    "real verify": (("--double-check",), 0),
+    "real double check": (("--double-check",), 0),
     "real schema": (("--schema", '{"enum": [1, 2, 3]}', "--budget", "9"), 0),
     "real schema not met": (("--schema", '{"type": "object"}', "--max-tokens", "9"), 7),
     "real drafted": (("--draft", "lookup"), 0),
@@ -94,7 +94,7 @@ def test_a_scripted_run(world: Build, name: str, form: str) -> None:
     if name == "retracted" and form == "--jsonl":
         assert '"answer_retracted"' in w.out
     assert (last["vote"] is not None) == (name == "vote")
-    assert (last["verification"] is not None) == (name == "verify")
+    assert (last["double_check"] is not None) == (name == "double check")
 
 
 @pytest.mark.parametrize("form", ["--json", "--jsonl"])

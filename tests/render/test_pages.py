@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from qvq_mlx import history
 from qvq_mlx.core.events import AnswerDelta, AnswerSource, Done, Stats, StopReason, ThinkingDelta
 from qvq_mlx.core.request import Sampling
-from qvq_mlx.records.runs import RequestRecord
+from qvq_mlx.records.runs import VERSION, RequestRecord
 from qvq_mlx.render.pages import Key, Pages, Story
 from qvq_mlx.render.rows import cells
 from qvq_mlx.render.viewer import decoded
@@ -128,7 +128,7 @@ def test_sequences_are_read_as_keys() -> None:
 
 @pytest.mark.parametrize("leave", [b"q", b"\x03"])
 def test_the_real_program_puts_the_terminal_back(tmp_path: Path, leave: bytes) -> None:
-    request = RequestRecord(1, "request", "How many?", "tiny", (), None, 512, Sampling())
+    request = RequestRecord(VERSION, "request", "How many?", "tiny", (), None, 512, Sampling())
     done = Done(StopReason.END, AnswerSource.MARKER, True, False, Stats(thinking_s=42))
     events = [ThinkingDelta(THINKING, 99), AnswerDelta(ANSWER, 9), done]
     list(history.record(events, request, tmp_path / "history", datetime.now(UTC)))

@@ -384,7 +384,7 @@ def test_choosing_a_renderer_loads_rich_only_when_one_is_needed() -> None:
 def test_a_second_look_is_told_below_the_answer_and_leaves_nothing(world) -> None:
     w = world()
     seen: list[str] = []
-    looks = [Progress(Stage.VERIFY, tokens, 0) for tokens in range(40)]
+    looks = [Progress(Stage.DOUBLE_CHECK, tokens, 0) for tokens in range(40)]
     said = Notice("check", "the second look agrees")
     w.play([*RECORDED[:-1], *looks, said, done()], each=lambda: seen.append(w.window.text))
     checking = [text for text in seen if "Checking" in text]
@@ -397,7 +397,7 @@ def test_a_second_look_is_told_below_the_answer_and_leaves_nothing(world) -> Non
 def test_a_pipe_shows_a_second_look_on_its_status_line(world) -> None:
     w = world(out=False)
     seen: list[str] = []
-    looks = [Progress(Stage.VERIFY, tokens, 0) for tokens in range(40)]
+    looks = [Progress(Stage.DOUBLE_CHECK, tokens, 0) for tokens in range(40)]
     w.play([*RECORDED[:-1], *looks, done()], each=lambda: seen.append(w.window.text))
     assert any(re.fullmatch(r"Checking 3s · \d+ tok", text.strip()) for text in seen)
     assert w.window.text == ""

@@ -38,6 +38,7 @@ def _heard() -> Iterator[None]:
 
 THINKING = ThinkingDelta("So", 1)
 ANSWERING = AnswerDelta("2", 1)
+CHECKING = Progress(Stage.DOUBLE_CHECK, 1, 0)
 
 
 def pressed(*happenings: object, can_conclude: bool = True) -> Control:
@@ -65,8 +66,8 @@ def test_the_first_press_concludes_and_the_second_stops() -> None:
         ([THINKING, ANSWERING, "press"], True),  # it answers already
         ([THINKING, "press"], False),  # nobody watches, or the model has no closing text
         ([THINKING, "press", ANSWERING, "press"], True),
-        ([THINKING, ANSWERING, Progress(Stage.VERIFY, 1, 0), "press"], True),  # it stands already
-        ([THINKING, Progress(Stage.VERIFY, 1, 0), "press"], True),  # as one without a marker does
+        ([THINKING, ANSWERING, CHECKING, "press"], True),  # it stands already
+        ([THINKING, CHECKING, "press"], True),  # as one without a marker does
     ],
 )
 def test_where_there_is_nothing_to_conclude_it_stops(

@@ -206,7 +206,7 @@ def test_a_second_look_is_told_and_changes_nothing(
     document = json.loads(w.out)
     assert document["answer"] == "\\boxed{3}"
     assert [notice["text"] for notice in document["notices"]] == [said]
-    found = document["verification"]
+    found = document["double_check"]
     assert found["agrees"] is agrees
     assert (found["answer"] is None) is (agrees is None)
     assert document["stats"]["generated_tokens"] == 5
@@ -230,7 +230,7 @@ def test_a_terminal_shows_both(world: Build) -> None:
 def test_without_an_answer_there_is_nothing_to_look_at(world: Build) -> None:
     w = world(engine=engine("", "3"))
     assert w.run(*ASK, "--double-check", "--max-tokens", "5", "--json") == 3
-    assert json.loads(w.out)["verification"] is None
+    assert json.loads(w.out)["double_check"] is None
 
 
 def test_the_first_budget_is_not_asked_of_the_second_look(world: Build) -> None:
@@ -239,8 +239,8 @@ def test_the_first_budget_is_not_asked_of_the_second_look(world: Build) -> None:
     assert w.run(*ASK, "--double-check", "--budget", "5", "--json") == 0
     document = json.loads(w.out)
     assert document["stop_reason"] == "budget"
-    assert document["verification"]["stop_reason"] == "end"
-    assert document["verification"]["thinking_tokens"] == 2
+    assert document["double_check"]["stop_reason"] == "end"
+    assert document["double_check"]["thinking_tokens"] == 2
 
 
 def test_ctrl_c_during_the_second_look_leaves_the_answer(world: Build) -> None:
@@ -252,7 +252,7 @@ def test_ctrl_c_during_the_second_look_leaves_the_answer(world: Build) -> None:
     w = world(engine=scripted)
     assert w.run(*ASK, "--double-check", "--json") == 0
     document = json.loads(w.out)
-    assert (document["answer"], document["verification"]["agrees"]) == ("\\boxed{3}", None)
+    assert (document["answer"], document["double_check"]["agrees"]) == ("\\boxed{3}", None)
 
 
 def test_an_answer_that_was_asked_for_early_is_not_looked_at(world: Build) -> None:
@@ -263,7 +263,7 @@ def test_an_answer_that_was_asked_for_early_is_not_looked_at(world: Build) -> No
     w = world(engine=ScriptedEngine(["w "] * 50, ["\\boxed{3}"], press))
     assert w.run(*ASK, "--double-check", "--json") == 0
     document = json.loads(w.out)
-    assert document["verification"] is None
+    assert document["double_check"] is None
     assert "asked for early" in document["notices"][-1]["text"]
 
 
@@ -279,7 +279,7 @@ def test_a_majority_can_be_double_checked(world: Build) -> None:
     assert w.run(*ASK, "--vote", "3", "--double-check", "--json") == 0
     document = json.loads(w.out)
     assert document["vote"]["chosen"] == 1
-    assert document["verification"]["agrees"] is True
+    assert document["double_check"]["agrees"] is True
     assert [n["code"] for n in document["notices"]] == ["vote-temperature", "vote", "check"]
 
 
@@ -293,13 +293,13 @@ def test_a_vote_and_a_check_are_saved(world: Build) -> None:
     assert again.run("last", "--json") == 0
     done = json.loads(again.out)
     assert done["vote"]["tallies"][0] == {"answer": "3", "count": 2, "samples": [1, 2]}
-    assert done["verification"]["agrees"] is True
+    assert done["double_check"]["agrees"] is True
 
 
 def test_the_name_that_it_had_still_works(world: Build) -> None:
     w = world(engine=engine("3", "3"))
     assert w.run(*ASK, "--verify", "--json") == 0
-    assert json.loads(w.out)["verification"] is not None
+    assert json.loads(w.out)["double_check"] is not None
     w = world(engine=engine("3", "3"))
     assert w.run("ask", "--help") == 0
     assert "--double-check" in w.out
