@@ -89,6 +89,7 @@ class ScriptedEngine:
         rounds: Sequence[Round] = (),
         *,
         labelled: bool = True,
+        inline: bool = False,
     ) -> Prompt:
         self.asked.append((question, len(pictures), system))
         self.rounds.append(tuple(rounds))

@@ -25,7 +25,6 @@ from qvq_mlx.core.request import (
     Limits,
     Origin,
     Policy,
-    PromptOptions,
     Request,
     SamplingOverrides,
 )
@@ -52,7 +51,7 @@ def key_of(request: Request, resolved: Resolved, model: str, contents: Sequence[
         request,
         images=tuple(contents),
         model=model,
-        prompt=PromptOptions(resolved.system or ""),
+        prompt=replace(request.prompt, system=resolved.system or ""),
         limits=Limits(Budget(resolved.budget_tokens), limits.answer_tokens, resolved.max_tokens),
         sampling=SamplingOverrides(**asdict(resolved.sampling)),
         method=replace(request.method, lang=",".join(sorted(scripts or ()))),

@@ -33,11 +33,13 @@ class Engine(Protocol):
         rounds: Sequence[Round] = (),
         *,
         labelled: bool = True,
+        inline: bool = False,
     ) -> Prompt:
         """Token ids for one question about some pictures, in the family's reference order.
 
         The first `pictures` are those of the earlier `rounds`, as many as these say. `labelled`:
-        several pictures of a message are numbered.
+        several pictures of a message are numbered. `inline`: those of the question stand at its
+        `<image n>`, as `Placement.INLINE` says.
         """
 
     def generate(self, prompt: Prompt, generation: Generation, control: Control) -> Iterator[Step]:

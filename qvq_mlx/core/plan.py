@@ -10,7 +10,7 @@ from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.events import Notice
 from qvq_mlx.core.rates import Rates
 from qvq_mlx.core.remedies import Message
-from qvq_mlx.core.request import Request, Sampling
+from qvq_mlx.core.request import Placement, Request, Sampling
 from qvq_mlx.core.rounds import Attachment, Round, Source, kept, retold
 from qvq_mlx.core.setup import Checkpoint, Setup
 from qvq_mlx.core.tokens import AnswerConstraint
@@ -67,11 +67,19 @@ class Plan:
     def labelled(self) -> bool:
         """Whether several pictures of a message are numbered.
 
-        Always, but where a conversation that began with one picture is retold in one message: that
-        picture had no number, and what was computed of it is used again.
+        Where the request says so, but not where a conversation that began with one picture is
+        retold in one message: that picture had no number, and what was computed of it is used
+        again.
         """
+        if self.request.prompt.placement is not Placement.NUMBERED:
+            return False
         shown = [past.pictures for past in self.request.rounds if past.pictures]
         return self.resolved.card.rounds or not shown or shown[0] > 1
+
+    @property
+    def inline(self) -> bool:
+        """Whether the question's pictures stand where it says `<image n>`."""
+        return self.request.prompt.placement is Placement.INLINE
 
     def posed(self, question: str) -> tuple[str, tuple[Round, ...]]:
         """`question` and the earlier rounds as this model takes them: as rounds, or in words."""

@@ -65,11 +65,23 @@ class Budget:
     tokens: int | None
 
 
+class Placement(StrEnum):
+    """Where the pictures of a question stand in the prompt."""
+
+    NUMBERED = "numbered"
+    """Before the question, `Picture 1: ` in front of each where there are several."""
+    PLAIN = "plain"
+    """Before the question, without numbers."""
+    INLINE = "inline"
+    """At the first `<image n>` of the question, n counted from 1; else before the question."""
+
+
 @dataclass(frozen=True, slots=True)
 class PromptOptions:
     """What stands in the prompt besides the question. `system` None: the card's; '' sends none."""
 
     system: str | None = None
+    placement: Placement = Placement.NUMBERED
 
 
 @dataclass(frozen=True, slots=True)

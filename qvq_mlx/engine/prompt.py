@@ -12,6 +12,7 @@ Not covered: the default system message of a template (it is on the model card),
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,15 +37,17 @@ class Spelling:
     PREOPENED. It stands before no answer of an earlier round: the templates drop the thinking
     there, tags and all. `timestamps`: the steps of a clip are told when they are shown.
     `labelled`: several pictures of a message are `Picture 1: `, `Picture 2: `, clips `Video 1: `,
-    counted from the first message on.
+    counted from the first message on. `inline`: the question's pictures stand at its `<image n>`.
     """
 
     opened: str = ""
     timestamps: bool = False
     labelled: bool = True
+    inline: bool = False
 
 
 _PLAIN = Spelling()
+_PLACE = re.compile(r"<image ([1-9]\d{0,2})>", re.ASCII)
 
 
 def build(
@@ -71,7 +74,14 @@ def build(
         ids += _turn(vocabulary, f"assistant\n{past.answer}")
         shown = end
     seen = list(zip(pictures[shown:], labels[shown:], strict=True))
-    ids += _asked(vocabulary, question, seen, spelling)
+    if spelling.inline:
+        texts, order = _places(question, len(seen))
+        ids += _interleaved(
+            vocabulary, texts, [pictures[shown + index] for index in order], spelling
+        )
+        pictures = (*pictures[:shown], *(pictures[shown + index] for index in order))
+    else:
+        ids += _asked(vocabulary, question, seen, spelling)
     reply = f"assistant\n{spelling.opened}"
     ids += [vocabulary.special("<|im_start|>"), *vocabulary.encode(reply)]
     return Prompt(ids=tuple(ids), pictures=tuple(pictures))
@@ -104,6 +114,40 @@ def positions(
         out[:, index : index + count] = position + np.stack([np.array(times)[step], row, column])
         index, position = index + count, position + max(rows, columns, times[-1] + 1)
     return out
+
+
+def _places(question: str, count: int) -> tuple[list[str], list[int]]:
+    """Split a question at the first `<image n>` of each of `count` pictures.
+
+    Returns the texts before, between and after the pictures, and the pictures' indices from 0 in
+    the order in which they stand; those without a place come first.
+    """
+    placed = {
+        int(match[1]) - 1: match
+        for match in reversed(list(_PLACE.finditer(question)))
+        if 1 <= int(match[1]) <= count
+    }
+    inside = sorted(placed, key=lambda index: placed[index].start())
+    before = [index for index in range(count) if index not in placed]
+    texts, end = [""] * len(before), 0
+    for index in inside:
+        texts.append(question[end : placed[index].start()])
+        end = placed[index].end()
+    return [*texts, question[end:]], [*before, *inside]
+
+
+def _interleaved(
+    vocabulary: Vocabulary, texts: Sequence[str], pictures: Sequence[Visual], spelling: Spelling
+) -> list[int]:
+    """A message of the user's with a picture between each two texts."""
+    first, *after = [f"user\n{texts[0]}", *texts[1:]]
+    ids = [vocabulary.special("<|im_start|>")]
+    before = first
+    for picture, text in zip(pictures, after, strict=True):
+        ids += visual_ids(vocabulary, picture, before, timestamps=spelling.timestamps)
+        before = text
+    end = vocabulary.special("<|im_end|>")
+    return [*ids, *vocabulary.encode(before), end, *vocabulary.encode("\n")]
 
 
 def _turn(vocabulary: Vocabulary, text: str) -> list[int]:

@@ -62,12 +62,13 @@ class Session:
         rounds: Sequence[Round] = (),
         *,
         labelled: bool = True,
+        inline: bool = False,
     ) -> Prompt:
         """Earlier rounds, then the images, then the question."""
         parts = self.parts
         vision = parts.model.family.vision
         timestamps = vision is not None and vision.timestamps
-        spelling = Spelling(parts.opened, timestamps, labelled)
+        spelling = Spelling(parts.opened, timestamps, labelled, inline)
         return build(parts.vocabulary, question, pictures, system, rounds, spelling)
 
     def generate(self, prompt: Prompt, generation: Generation, control: Control) -> Iterator[Step]:

@@ -42,7 +42,14 @@ def answers(engine: Engine, plan: Plan, control: Control, pace: Pace = iter) -> 
     """What a loaded model does with a plan: one run or a vote, and a second look at its answer."""
     request, resolved = plan.request, plan.resolved
     question, rounds = plan.posed(request.question)
-    prompt = engine.prompt(question, plan.pictures, resolved.system, rounds, labelled=plan.labelled)
+    prompt = engine.prompt(
+        question,
+        plan.pictures,
+        resolved.system,
+        rounds,
+        labelled=plan.labelled,
+        inline=plan.inline,
+    )
     scripts = expected_scripts(request.question, request.method.lang, request.prompt.system or "")
     limits = GuardLimits(
         resolved.budget_tokens,

@@ -108,7 +108,12 @@ def _look(
     most = min(plan.resolved.max_tokens, budget + plan.request.limits.answer_tokens)
     question, rounds = plan.posed(question_about(plan.request.question, answer))
     prompt = engine.prompt(
-        question, plan.pictures, plan.resolved.system, rounds, labelled=plan.labelled
+        question,
+        plan.pictures,
+        plan.resolved.system,
+        rounds,
+        labelled=plan.labelled,
+        inline=plan.inline,
     )
     generation = Generation(plan.resolved.sampling, most, thinking.closing)
     limits = GuardLimits(budget, plan.request.limits.answer_tokens)

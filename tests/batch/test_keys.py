@@ -18,6 +18,7 @@ from qvq_mlx.core.request import (
     Limits,
     Method,
     Origin,
+    Placement,
     Policy,
     PromptOptions,
     Request,
@@ -49,6 +50,7 @@ OTHERS: dict[str, dict[str, object]] = {
         "background": (ImageOptions(background="black"),),
         "frames": (ImageOptions(frames=Frames(count=2)),),
     },
+    "prompt": {"placement": Placement.INLINE},
     "limits": {"answer_tokens": 9},
     "method": {"votes": 3, "double_check": True, "schema": "{}", "lang": "zh"},
     "policy": {

@@ -216,3 +216,45 @@ def test_a_stored_picture_reads_as_the_reference_reads_it(
         with Image.open(path) as source:
             expected = processor(images=[source.convert("RGB")])
         assert np.abs(patches(picture(path), layout) - expected["pixel_values"]).max() < 1e-6
+
+
+INLINE = {
+    "each at its place": ("See <image 1>.\nWhich fits, (A) <image 2> or (B) <image 3>?", [1, 2, 3]),
+    "in another order": ("<image 3><image 1> then <image 2>", [3, 1, 2]),
+    "one without a place": ("Only <image 2> is named", [1, 3, 2]),
+    "a second mention is text": ("<image 1>, <image 2> and again <image 1>", [3, 1, 2]),
+    "none of them": ("Compare <image 4>, <image 0> and <image01>.", [1, 2, 3]),
+}
+
+
+@pytest.mark.parametrize(("question", "order"), INLINE.values(), ids=INLINE)
+def test_pictures_stand_at_their_places_as_in_the_chat_template(
+    vocabulary: Vocabulary, folder: Path, question: str, order: list[int]
+) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    template = json.loads((folder / "chat_template.json").read_text())["chat_template"]
+    first = {f"<image {number}>": question.find(f"<image {number}>") for number in (1, 2, 3)}
+    content: list[dict[str, Any]] = [{"type": "image"}] * list(first.values()).count(-1)
+    end = 0
+    for mark, place in sorted(first.items(), key=lambda pair: pair[1]):
+        if place >= 0:
+            content += [{"type": "text", "text": question[end:place]}, {"type": "image"}]
+            end = place + len(mark)
+    content.append({"type": "text", "text": question[end:]})
+    text = tokenizer.apply_chat_template(
+        [{"role": "system", "content": SYSTEM}, {"role": "user", "content": content}],
+        tokenize=False,
+        add_generation_prompt=True,
+        chat_template=template,
+    )
+    placed = [PICTURES[number - 1] for number in order]
+    for picture in placed:
+        text = text.replace("<|image_pad|>", "<|held|>" * picture.tokens, 1)
+    expected = tokenizer(text.replace("<|held|>", "<|image_pad|>"))["input_ids"]
+    prompt = build(
+        vocabulary, question, PICTURES, SYSTEM, (), Spelling(labelled=False, inline=True)
+    )
+    assert list(prompt.ids) == expected
+    assert prompt.pictures == tuple(placed)

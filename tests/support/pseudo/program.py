@@ -42,6 +42,7 @@ class Engine:
         _rounds: Sequence[object] = (),
         *,
         labelled: bool = True,
+        inline: bool = False,
     ) -> Prompt:
         return Prompt((1, 2, 3), tuple(pictures))
 
