@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from string import ascii_uppercase
 
+DEFAULT_TOLERANCE = 1e-8
+"""OlympiadBench's accepted absolute error where a problem states none."""
+
 
 class Benchmark(StrEnum):
     """The benchmarks of the model's card."""

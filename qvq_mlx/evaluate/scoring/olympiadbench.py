@@ -13,10 +13,8 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 
-from qvq_mlx.evaluate.gold import OlympiadBenchGold
+from qvq_mlx.evaluate.gold import DEFAULT_TOLERANCE, OlympiadBenchGold
 from qvq_mlx.evaluate.scoring import latex
-
-TOLERANCE = 1e-8
 
 _STATED = {False: re.compile("So the final answer is (.*)"), True: re.compile("所以最终答案是(.*)")}
 _BOX = "\\boxed{"
@@ -70,7 +68,7 @@ def is_correct(answer: str, gold: OlympiadBenchGold) -> bool:
 def _tolerance(tolerances: tuple[float, ...], index: int) -> float:
     if len(tolerances) == 1:
         return tolerances[0]
-    return tolerances[index] if index < len(tolerances) else TOLERANCE
+    return tolerances[index] if index < len(tolerances) else DEFAULT_TOLERANCE
 
 
 def _plain(text: str) -> str:

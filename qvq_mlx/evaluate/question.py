@@ -1,0 +1,42 @@
+"""A question of a benchmark: its prompt, its pictures, its gold answer and its strata."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from qvq_mlx.evaluate.gold import Gold
+
+Strata = tuple[tuple[str, str], ...]
+"""Pairs such as ("subject", "algebra"), in the order in which the report has them."""
+
+
+class PromptStyle(StrEnum):
+    """Whose prompts are used, and where the pictures stand."""
+
+    OFFICIAL = "official"
+    """The benchmark's own text; pictures at `<image n>`."""
+    VLMEVALKIT = "vlmevalkit"
+    """VLMEvalKit's text for Qwen2-VL and QVQ; pictures first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What a sample is drawn by: the question's name and its strata."""
+
+    id: str
+    strata: Strata
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the model is asked. `prompt` has `<image 1>` where the first picture stands, and so on.
+
+    A picture that has no such place stands before the prompt.
+    """
+
+    id: str
+    prompt: str
+    pictures: tuple[bytes, ...]
+    gold: Gold
+    strata: Strata

@@ -1,0 +1,1 @@
+"""The rows of each benchmark's data set as questions."""
