@@ -12,12 +12,7 @@ from qvq_mlx.core.sizes import size
 from qvq_mlx.engine.recipe import Dtype, Recipe
 
 if TYPE_CHECKING:
-    from qvq_mlx.core.card import ModelCard
-    from qvq_mlx.core.env import Env
-    from qvq_mlx.engine.convert import Conversion
     from qvq_mlx.run.world import World
-
-_SPARE_BYTES = 2**26  # for the sidecars, and so that the disk is not filled to the last byte
 
 
 class Bits(StrEnum):
@@ -63,49 +58,15 @@ def convert(
     SRC is a folder with config.json and *.safetensors, of one of the families that `qvq ask`
     runs. DST is a new folder; it appears when it is whole. Then: qvq ask -m DST IMAGE "question".
     """
-    from qvq_mlx.core.errors import BrokenModelError, OutputError, StoppedError
     from qvq_mlx.render.clean import shown
-    from qvq_mlx.store import registry, staging
-    from qvq_mlx.system import space
+    from qvq_mlx.store import staging
 
     world: World = context.obj
-    env = world.env
-    if not source.is_dir():
-        raise BrokenModelError(f"{source} is no folder", f"ls -ld {source}")
-    staging.check_target(target, source, force=force)
-    settings = world.settings
-    from qvq_mlx.engine.convert import Conversion  # not before what fails at once: it needs mlx
+    staging.check(source, target, force=force)
+    from qvq_mlx.run.convert import convert as run  # not before what fails at once: it needs mlx
 
     recipe = Recipe(0 if bits is Bits.NONE else int(bits), int(group_size), dtype)
-    conversion = Conversion(source.absolute(), recipe)
-    card, _ = registry.resolve(str(source.absolute()), settings.hub_cache, settings.cards_folder)
-    free = space.free_bytes(target)
-    if conversion.write_bytes + _SPARE_BYTES > free:
-        raise OutputError(
-            f"{target} needs {size(conversion.write_bytes)} and {size(free)} are free",
-            f"df -h {target.absolute().parent}",
-        )
-    try:
-        with staging.staged(target) as folder:
-            _write(conversion, folder, card, env, quiet=quiet)
-    except KeyboardInterrupt:
-        raise StoppedError(f"stopped; {target} is as it was") from None
+    written_bytes = run(source, target, recipe, world.env, world.settings, quiet=quiet)
     spelled = "not quantized" if bits is Bits.NONE else f"{bits} bit"
-    name = shown(str(target), env.stdout)
-    env.stdout.write(f"{name}  {size(conversion.write_bytes)}  {spelled}\n")
-
-
-def _write(conversion: Conversion, folder: Path, card: ModelCard, env: Env, *, quiet: bool) -> None:
-    from qvq_mlx.render.working import Working
-    from qvq_mlx.store import registry
-    from qvq_mlx.store.card_text import card_text
-
-    total = conversion.read_bytes
-    status = Working(env, quiet=quiet)
-    try:
-        status.show(f"convert 0 of {size(total)}")
-        for done in conversion.write(folder):
-            status.show(f"convert {size(done)} of {size(total)}")
-    finally:
-        status.close()
-    (folder / registry.CARD).write_text(card_text(card), encoding="utf-8")
+    name = shown(str(target), world.env.stdout)
+    world.env.stdout.write(f"{name}  {size(written_bytes)}  {spelled}\n")

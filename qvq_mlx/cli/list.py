@@ -15,38 +15,13 @@ def list_models(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """List the models on this disk: size, revision, whether they are whole, and where."""
-    from qvq_mlx.core.sizes import size
-    from qvq_mlx.records.models import DiskEntry, ListRecord
     from qvq_mlx.render import listing
-    from qvq_mlx.store import registry
-    from qvq_mlx.store.inventory import inventory
+    from qvq_mlx.render.models import write_downloaded
+    from qvq_mlx.run.catalogue import downloaded
 
     world: World = context.obj
-    env, settings = world.env, world.settings
-    found = inventory(registry.cards(settings.cards_folder), settings.hub_cache)
+    record = downloaded(world.settings)
     if as_json:
-        entries = tuple(
-            DiskEntry(
-                name=entry.name,
-                repo=entry.repo or None,
-                revision=entry.revision or None,
-                size_bytes=entry.size_bytes,
-                whole=not entry.problem,
-                problem=entry.problem or None,
-                path=str(entry.folder),
-            )
-            for entry in found
-        )
-        listing.write_json(env, ListRecord(entries))
-        return
-    rows = [
-        (
-            entry.name,
-            size(entry.size_bytes),
-            entry.revision[:8] if entry.repo else "shipped",
-            "no" if entry.problem else "yes",
-            str(entry.folder),
-        )
-        for entry in found
-    ]
-    listing.write_table(env, ("model", "size", "revision", "whole", "path"), rows)
+        listing.write_json(world.env, record)
+    else:
+        write_downloaded(world.env, record.models)

@@ -19,7 +19,6 @@ from qvq_mlx.cli.last import (
 )
 
 if TYPE_CHECKING:
-    from qvq_mlx.history import File
     from qvq_mlx.run.world import World
 
 log = typer.Typer(
@@ -120,10 +119,11 @@ def search(
 def rm(context: typer.Context, runs: _IDS) -> None:
     """Erase runs."""
     from qvq_mlx.history import find_file
+    from qvq_mlx.run.erase import erase
 
     world: World = context.obj
     folder = world.settings.history_folder
-    _erase([find_file(folder, run) for run in runs], world)
+    erase([find_file(folder, run) for run in runs], folder, world.env)
 
 
 @log.command("prune")
@@ -141,9 +141,9 @@ def prune(
     """Erase old runs."""
     from qvq_mlx.cli.past import age_of
     from qvq_mlx.core.errors import StoppedError, UsageError
-    from qvq_mlx.core.sizes import size
     from qvq_mlx.history import erasing, files
     from qvq_mlx.render.prompt import confirmed, watched
+    from qvq_mlx.run.erase import described, erase
 
     world: World = context.obj
     env = world.env
@@ -151,7 +151,8 @@ def prune(
         raise UsageError(
             "prune takes either --older-than or --keep", "qvq log prune --older-than 30d --dry-run"
         )
-    known = files(world.settings.history_folder)
+    folder = world.settings.history_folder
+    known = files(folder)
     which = f"--keep {keep}" if older_than is None else f"--older-than {older_than}"
     if older_than is not None:
         found = erasing.older_than(known, env.now() - age_of(older_than, "--older-than"))
@@ -160,8 +161,7 @@ def prune(
     if not found:
         env.stdout.write("nothing to prune\n")
         return
-    size_bytes = sum(file.path.stat().st_size for file in found if file.path.exists())
-    what = f"{_runs(len(found))}, {found[0].stem[:8]} to {found[-1].stem[:8]}, {size(size_bytes)}"
+    what = described(found)
     if dry_run:
         env.stdout.write(f"would erase {what}\n")
         return
@@ -173,7 +173,7 @@ def prune(
             )
         if not confirmed(f"Erase {what}?", env):
             raise StoppedError("nothing was erased")
-    _erase(found, world)
+    erase(found, folder, env)
 
 
 @log.command("export")
@@ -229,25 +229,3 @@ def rerun(
     except ImageChangedError as error:
         # the same facts; what helps is to say that they may differ
         raise ImageChangedError(error.parts, f"qvq log rerun {earlier.id} --changed") from error
-
-
-def _erase(found: list[File], world: World) -> None:
-    """Raises BusyError for a run that is being written, after the others went."""
-    from qvq_mlx.core.errors import BusyError, InputError
-    from qvq_mlx.core.sizes import size
-    from qvq_mlx.history import erasing
-
-    folder = world.settings.history_folder
-    try:
-        gone = erasing.erase(dict.fromkeys(found))
-    except OSError as error:
-        raise InputError(f"{error.filename} cannot be erased: {error.strerror}") from error
-    freed_bytes = gone.freed_bytes + erasing.drop_pictures(folder)
-    world.env.stdout.write(f"erased {_runs(gone.runs)}, {size(freed_bytes)}\n")
-    if gone.busy:
-        busy = ", ".join(file.id for file in gone.busy)
-        raise BusyError(f"{busy} is being written", "qvq log list")
-
-
-def _runs(count: int) -> str:
-    return "1 run" if count == 1 else f"{count:,} runs"

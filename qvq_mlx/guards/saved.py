@@ -182,3 +182,14 @@ def _folded(events: Iterable[Event]) -> tuple[Transcript, Done, tuple[Notice, ..
 def has_answer(examined: Examined) -> bool:
     """Whether what stands is a whole answer."""
     return examined.done.complete and examined.done.answer_source is not AnswerSource.NONE
+
+
+def why_no_answer(found: Examined) -> str:
+    """Say in a few words why there is no whole answer."""
+    if not found.transcript.thinking and not found.transcript.answer:
+        return "the text is empty"
+    if found.loop:
+        return f"no whole answer: the text goes in circles from character {found.loop.at_char:,}"
+    if found.done.stop_reason != "end":
+        return "no whole answer: the text was cut off"
+    return "no answer: the text ends within the thinking"

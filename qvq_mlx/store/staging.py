@@ -14,17 +14,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from qvq_mlx.core.errors import OutputError, UsageError
+from qvq_mlx.core.errors import BrokenModelError, OutputError, UsageError
 from qvq_mlx.core.remedies import Field, RunProgram, Show
 from qvq_mlx.system.files import move
 from qvq_mlx.system.locks import LockFile
 
 
-def check_target(target: Path, source: Path, *, force: bool) -> None:
-    """Refuse a target that holds something. Raises UsageError.
+def check(source: Path, target: Path, *, force: bool) -> None:
+    """Refuse a source that is no folder and a target that holds something.
+
+    Raises BrokenModelError and UsageError.
 
     `force` allows a folder that holds a checkpoint, never any other.
     """
+    if not source.is_dir():
+        raise BrokenModelError(f"{source} is no folder", RunProgram(("ls", "-ld", str(source))))
     here, there = target.resolve(), source.resolve()
     if here == there or here in there.parents:
         raise UsageError(f"{target} holds the source {source}", Show.CONVERT_HELP)

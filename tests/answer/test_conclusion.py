@@ -124,10 +124,10 @@ def test_a_passage_said_twice_is_told_however_the_text_was_cut(size: int) -> Non
     passage = " ".join(f"word{number}" for number in range(60)) + ". "
     text = f"So. {passage}Hmm, is that right? Once more. {passage}\n\n**Final Answer**\n\n25\n"
     from qvq_mlx.core.tokens import Control
-    from qvq_mlx.guards.supervise import Limits, supervise
+    from qvq_mlx.guards.supervise import GuardLimits, supervise
 
     steps: list[Step] = [Token(0, text[at : at + size]) for at in range(0, len(text), size)]
     steps.append(Finished(StopReason.END, "", 0, 0, 0, False))
-    events = list(supervise(steps, MARKER, Control(), Limits()))
+    events = list(supervise(steps, MARKER, Control(), GuardLimits()))
     assert [event.code for event in events if hasattr(event, "code")] == ["repetition"]
     assert fold(events).answer == "25"

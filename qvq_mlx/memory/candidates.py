@@ -1,0 +1,25 @@
+"""What a machine would make of a model: whether it fits, and how fast it would decode."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.machine import Machine
+from qvq_mlx.memory.estimate import Estimate, estimate_for, tokens_per_s, typical
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model and its typical run on one machine. `tokens_per_s` None: not known."""
+
+    card: ModelCard
+    estimate: Estimate
+    tokens_per_s: float | None
+    on_disk: bool
+
+
+def candidate(card: ModelCard, machine: Machine, *, on_disk: bool) -> Candidate:
+    """`card` as `machine` would run it."""
+    estimate = estimate_for(card, machine, typical(card))
+    return Candidate(card, estimate, tokens_per_s(card, machine), on_disk)

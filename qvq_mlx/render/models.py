@@ -1,0 +1,164 @@
+"""Models as tables and facts: the catalogue, what is on this disk, and all that is known of one.
+
+Law: `~` stands before a size that is computed, `?` behind a name whose repository no source
+confirms, and "unconfirmed" behind a fact of a card that none does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qvq_mlx.core.card import ModelCard, Shape
+from qvq_mlx.core.env import Env
+from qvq_mlx.core.machine import Machine
+from qvq_mlx.core.sizes import size
+from qvq_mlx.memory.candidates import Candidate
+from qvq_mlx.memory.estimate import Estimate, Verdict, kv_bytes_per_token
+from qvq_mlx.records.models import DiskEntry
+from qvq_mlx.render import listing
+
+HEADS = ("model", "size", "fits", "tok/s", "licence", "thinks", "here")
+DISK_HEADS = ("model", "size", "revision", "whole", "path")
+
+
+def write_models(env: Env, known: Sequence[Candidate]) -> None:
+    """The catalogue as a table."""
+    listing.write_table(env, HEADS, [_row(one) for one in known])
+
+
+def write_downloaded(env: Env, entries: Sequence[DiskEntry]) -> None:
+    """The models on this disk as a table."""
+    rows = [
+        (
+            entry.name,
+            size(entry.size_bytes),
+            (entry.revision or "")[:8] if entry.repo else "shipped",
+            "yes" if entry.whole else "no",
+            entry.path,
+        )
+        for entry in entries
+    ]
+    listing.write_table(env, DISK_HEADS, rows)
+
+
+def write_model(env: Env, known: Candidate, path: str) -> None:
+    """All that is known of one model. `path`: where it lies, or that it does not."""
+    listing.write_facts(env, _facts(known, path))
+
+
+def share_of(machine: Machine) -> str:
+    """What `fits` is a share of; '' where the memory of the machine is not known."""
+    if machine.working_set_bytes is None:
+        return ""
+    return f"{size(machine.working_set_bytes)} ({machine.working_set_source})"
+
+
+def _row(known: Candidate) -> tuple[str, ...]:
+    card = known.card
+    return (
+        card.name + ("?" if "repo" in card.unconfirmed else ""),
+        _download(card),
+        _fits(known.estimate),
+        _speed(known.tokens_per_s) if card.download_bytes > 2**30 else "",
+        card.licence,
+        "yes" if card.thinks else "",
+        "yes" if known.on_disk else "",
+    )
+
+
+def _fits(found: Estimate) -> str:
+    """`✓ 44 %`, `tight 88 %`, `✗ 117 %`, `?`."""
+    share = f" {found.share * 100:.0f} %" if found.share is not None else ""
+    match found.verdict:
+        case Verdict.YES:
+            return f"✓{share}"
+        case Verdict.TIGHT:
+            return f"tight{share}"
+        case Verdict.NO:
+            return f"✗{share}"
+        case Verdict.UNKNOWN:
+            return "?"
+
+
+def _download(card: ModelCard) -> str:
+    """`38.5 GiB`; `~` in front where it is computed."""
+    mark = "~" if "download_bytes" in card.unconfirmed else ""
+    return mark + size(card.download_bytes) if card.download_bytes else ""
+
+
+def _speed(tokens_per_s: float | None) -> str:
+    """Three digits at most."""
+    if tokens_per_s is None:
+        return ""
+    return f"{tokens_per_s:.1f}" if tokens_per_s < 10 else f"{tokens_per_s:.0f}"
+
+
+def _facts(known: Candidate, path: str) -> list[tuple[str, str]]:
+    card, found = known.card, known.estimate
+    rate = _speed(known.tokens_per_s)
+
+    def marked(field: str, value: str) -> str:
+        doubtful = any(field == name or field.startswith(f"{name}.") for name in card.unconfirmed)
+        return f"{value} (unconfirmed)" if doubtful and value else value
+
+    facts = [
+        ("model", card.name),
+        ("aliases", ", ".join(card.aliases)),
+        ("summary", card.summary),
+        ("repository", marked("repo", card.repo)),
+        ("bits", f"{card.bits:g}" if card.bits else ""),
+        ("size", _download(card)),
+        ("path", path),
+        ("fits", f"{_fits(found)}: {found.reason}"),
+        ("tokens/s", f"{rate} expected" if rate else ""),
+        ("licence", marked("licence", card.licence)),
+        ("family", card.family),
+        ("sees", _sees(card)),
+        ("thinks", marked("thinking.style", str(card.thinking.style))),
+        ("rounds", "several" if card.rounds else "one only: follow-ups are retold"),
+        ("closing", marked("thinking.closing", repr(card.thinking.closing))),
+        ("system", marked("system", card.system or "none")),
+        ("sampling", marked("sampling", _sampling(card))),
+        ("max tokens", f"{card.max_tokens:,}"),
+        ("draft", card.draft),
+        ("boxes", str(card.boxes) if card.sees else ""),
+        *((name, marked(field, value)) for name, field, value in _shape_facts(card.shape)),
+        *(("source", source) for source in card.sources),
+        ("unconfirmed", ", ".join(card.unconfirmed)),
+    ]
+    return [(name, value) for name, value in facts if value]
+
+
+def _sees(card: ModelCard) -> str:
+    if not card.sees:
+        return "no, text only"
+    return "pictures and videos" if card.vision.video else "pictures"
+
+
+def _sampling(card: ModelCard) -> str:
+    sampling = card.sampling
+    if sampling.temperature == 0:
+        return "greedy"
+    parts = (
+        f"temperature {sampling.temperature:g}, top_p {sampling.top_p:g}, top_k {sampling.top_k}"
+    )
+    return parts + (" (unconfirmed)" if "sampling.temperature" in card.unconfirmed else "")
+
+
+def _shape_facts(shape: Shape | None) -> list[tuple[str, str, str]]:
+    if shape is None:
+        return [("shape", "shape", "not known")]
+    heads = f"{shape.heads} heads, {shape.kv_heads} for keys and values, of {shape.head_dim}"
+    facts = [
+        ("parameters", "shape.parameters", f"{shape.parameters / 1e9:.4g} B"),
+        ("layers", "shape.layers", f"{shape.layers} x {shape.hidden}, {heads}"),
+        ("intermediate", "shape.intermediate", str(shape.intermediate)),
+        ("vocabulary", "shape.vocab", f"{shape.vocab:,}" + (", tied" if shape.tied else "")),
+        ("context", "shape.context_tokens", f"{shape.context_tokens:,} tokens"),
+        ("KV cache", "shape.layers", f"{kv_bytes_per_token(shape) / 1024:g} KiB per token"),
+    ]
+    if eyes := shape.vision:
+        patches = f"patches of {eyes.patch} px, {eyes.merge} x {eyes.merge} to a token"
+        text = f"{eyes.depth} x {eyes.hidden}, {eyes.heads} heads, {patches}"
+        facts.append(("vision", "shape.vision", text))
+    return [fact for fact in facts if not (fact[0] == "parameters" and not shape.parameters)]

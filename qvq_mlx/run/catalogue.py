@@ -1,0 +1,96 @@
+"""Gathers the models that qvq knows, and those on this disk, as the records that are printed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.errors import ModelError, ModelNotOnDiskError
+from qvq_mlx.core.machine import Machine
+from qvq_mlx.memory.candidates import Candidate, candidate
+from qvq_mlx.records.models import DiskEntry, ListRecord, ModelEntry, ModelsRecord
+from qvq_mlx.settings.config import Settings
+from qvq_mlx.store import registry
+from qvq_mlx.store.inventory import inventory, is_here
+
+
+def candidates(settings: Settings, machine: Machine, *, every: bool) -> tuple[Candidate, ...]:
+    """The catalogue as this machine would run it; unless `every`, one quantization of each model,
+    and what is on this disk.
+    """
+    found = []
+    for card in registry.cards(settings.cards_folder):
+        here = is_here(card, settings.hub_cache)
+        if here:
+            card = registry.measured(card, registry.folder_of(card, settings.hub_cache))
+        if every or here or not card.base or card.name == card.base:
+            found.append(candidate(card, machine, on_disk=here))
+    return tuple(found)
+
+
+def models_record(settings: Settings, machine: Machine) -> ModelsRecord:
+    """The whole catalogue."""
+    known = candidates(settings, machine, every=True)
+    return ModelsRecord(settings.model, machine, tuple(map(_entry, known)))
+
+
+def downloaded(settings: Settings) -> ListRecord:
+    """The models on this disk."""
+    found = inventory(registry.cards(settings.cards_folder), settings.hub_cache)
+    entries = (
+        DiskEntry(
+            name=entry.name,
+            repo=entry.repo or None,
+            revision=entry.revision or None,
+            size_bytes=entry.size_bytes,
+            whole=not entry.problem,
+            problem=entry.problem or None,
+            path=str(entry.folder),
+        )
+        for entry in found
+    )
+    return ListRecord(tuple(entries))
+
+
+def located(name: str, settings: Settings) -> tuple[ModelCard, Path | None]:
+    """A model's card, with the size and shape of its files where they are here, and their folder.
+
+    Raises UnknownModelError, and ModelError for a folder of the user's that is no model.
+    """
+    card = registry.find(name, settings.cards_folder)
+    try:
+        return registry.resolve(name, settings.hub_cache, settings.cards_folder)
+    except ModelError:
+        if not card.repo:
+            raise
+        return card, None
+
+
+def measured(name: str, settings: Settings) -> ModelCard:
+    """A model's card, with the size and shape of its files where all of them are here."""
+    try:
+        return registry.resolve(name, settings.hub_cache, settings.cards_folder)[0]
+    except ModelNotOnDiskError:
+        return registry.find(name, settings.cards_folder)
+
+
+def _entry(known: Candidate) -> ModelEntry:
+    card = known.card
+    return ModelEntry(
+        name=card.name,
+        aliases=card.aliases,
+        base=card.base or card.name,
+        bits=card.bits or None,
+        summary=card.summary,
+        licence=card.licence,
+        repo=card.repo or None,
+        download_bytes=card.download_bytes,
+        thinks=card.thinks,
+        sees=card.sees,
+        takes_video=card.vision.video,
+        on_disk=known.on_disk,
+        verdict=known.estimate.verdict,
+        needed_bytes=known.estimate.needed_bytes,
+        tokens_per_s=known.tokens_per_s,
+        unconfirmed=card.unconfirmed,
+    )
