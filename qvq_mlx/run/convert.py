@@ -7,6 +7,7 @@ from pathlib import Path
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import OutputError, StoppedError
+from qvq_mlx.core.remedies import RunProgram
 from qvq_mlx.core.sizes import size
 from qvq_mlx.engine.convert import Conversion
 from qvq_mlx.engine.recipe import Recipe
@@ -33,7 +34,7 @@ def convert(
     if conversion.write_bytes + _SPARE_BYTES > free:
         raise OutputError(
             f"{target} needs {size(conversion.write_bytes)} and {size(free)} are free",
-            f"df -h {target.absolute().parent}",
+            RunProgram(("df", "-h", str(target.absolute().parent))),
         )
     try:
         with staging.staged(target) as folder:

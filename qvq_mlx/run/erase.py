@@ -7,6 +7,7 @@ from pathlib import Path
 
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import BusyError, InputError
+from qvq_mlx.core.remedies import Show
 from qvq_mlx.core.sizes import size
 from qvq_mlx.history import File, erasing
 
@@ -25,7 +26,7 @@ def erase(found: Sequence[File], folder: Path, env: Env) -> None:
     env.stdout.write(f"erased {counted(gone.runs)}, {size(freed_bytes)}\n")
     if gone.busy:
         busy = ", ".join(file.id for file in gone.busy)
-        raise BusyError(f"{busy} is being written", "qvq log list")
+        raise BusyError(f"{busy} is being written", Show.RUNS)
 
 
 def described(found: Sequence[File]) -> str:
