@@ -33,6 +33,7 @@ check: .venv/developing ## Lint, types, import contracts, generated docs, spelli
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m tools.add_family --check
 	$(BIN)/lint-imports
 	$(BIN)/python -m tools.docs --check
 	$(BIN)/codespell

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from qvq_mlx.core.card import Thinking
-from qvq_mlx.families.chat import opened_tag
 from qvq_mlx.families.family import CallNames, Family, LayerCache, ModelType, Placement, Values
 from qvq_mlx.families.fields import Fields
+from qvq_mlx.families.prompt import opened_tag
 from qvq_mlx.families.text_config import (
     attention_in_every_layer,
     attention_values,

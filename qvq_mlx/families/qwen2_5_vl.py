@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from qvq_mlx.core.card import Thinking
 from qvq_mlx.core.clip import Clip
 from qvq_mlx.core.places import Coordinates
-from qvq_mlx.families.chat import opened_tag
 from qvq_mlx.families.family import (
     CallNames,
     Family,
@@ -20,13 +19,14 @@ from qvq_mlx.families.family import (
     VisualTokens,
 )
 from qvq_mlx.families.fields import Fields
+from qvq_mlx.families.prompt import opened_tag, paced
 from qvq_mlx.families.text_config import (
     attention_in_every_layer,
     attention_values,
     divided_width,
     sectioned_rope,
 )
-from qvq_mlx.families.vision_config import encoder_sizes, paced
+from qvq_mlx.families.vision_config import encoder_sizes
 from qvq_mlx.families.weight_names import mlx_name, renamed
 
 

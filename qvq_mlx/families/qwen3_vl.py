@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from qvq_mlx.core.card import Thinking
 from qvq_mlx.core.clip import Clip
 from qvq_mlx.core.places import Coordinates
-from qvq_mlx.families.chat import opened_tag
 from qvq_mlx.families.family import (
     CallNames,
     Family,
@@ -20,6 +19,7 @@ from qvq_mlx.families.family import (
     VisualTokens,
 )
 from qvq_mlx.families.fields import Fields
+from qvq_mlx.families.prompt import opened_tag
 from qvq_mlx.families.text_config import (
     attention_in_every_layer,
     attention_values,

@@ -10,11 +10,13 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
+from qvq_mlx.core import setup as drafts_setup
 from qvq_mlx.core.clip import Clip, Visual
-from qvq_mlx.core.errors import BrokenModelError
+from qvq_mlx.core.errors import BrokenModelError, UsageError
 from qvq_mlx.core.request import Sampling
-from qvq_mlx.core.setup import Drafting
+from qvq_mlx.core.setup import Drafting, Setup
 from qvq_mlx.core.tokens import Control, Finished, Generation, Prompt
+from qvq_mlx.engine import loaded
 from qvq_mlx.engine.cache_files import KeptFiles
 from qvq_mlx.engine.clips import Block, blocks
 from qvq_mlx.engine.decode import Start
@@ -269,6 +271,15 @@ def test_drafting_does_not_change_what_is_said_of_a_clip(checkpoint: Load) -> No
     plain, _ = written(made.session, prompt)
     drafts = Drafts(Drafting.MODEL, made.session.reader, always=3)
     assert written(made.session.drafted_by(drafts), prompt)[0] == plain
+
+
+def test_a_family_that_writes_clips_in_another_way_cannot_draft(checkpoint: Load) -> None:
+    """Even where tokenizers and the size of image tokens are equal."""
+    made, other = checkpoint(ModelType.QWEN2_VL), checkpoint(ModelType.QWEN3_VL)
+    card = card_of(ModelType.QWEN3_VL, other.folder)
+    setup = Setup(Drafting.MODEL, drafts_setup.Checkpoint(card, other.folder))
+    with pytest.raises(UsageError, match="the time in a clip differently"):
+        loaded(card_of(ModelType.QWEN2_VL, made.folder), made.folder, setup)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from qvq_mlx.core.card import Thinking, ThinkingStyle
 from qvq_mlx.core.clip import Clip
 from qvq_mlx.families import ModelType, family_named
 from qvq_mlx.families.family import Family, Vision
-from qvq_mlx.families.vision_config import paced
+from qvq_mlx.families.prompt import paced
 
 
 def questions(of: type) -> set[str]:

@@ -20,19 +20,19 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import transformers
 from safetensors import safe_open
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
+from qvq_mlx.families import ModelType
 from tools.families import drawn
+from tools.families.tiny_models import CLIP_FPS, SPECIAL, TinyModel, tiny_model
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data" / "families"
@@ -43,123 +43,11 @@ TOKEN_GRIDS = ((6, 5), (3, 7), (2, 2))
 CLIP_TOKEN_GRID = (5, 6)
 CLIP_FRAMES = 5
 """An odd number: the last one is shown twice."""
-CLIP_FPS = 3.0
-"""Qwen2.5-VL then counts 8 / 3 positions to a step, which is cut to 0, 2, 5."""
 LONG_FRAMES = 20
 GREEDY_TOKENS = 120
 STORED_ROWS = 4
 CLEAR_GAP = 1e-3
 """A greedy step whose best two logits are closer than this could differ by rounding."""
-
-TEXT: dict[str, Any] = {
-    "vocab_size": 1024,
-    "hidden_size": 128,
-    "intermediate_size": 192,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "rms_norm_eps": 1e-6,
-    "max_position_embeddings": 4096,
-    "bos_token_id": 1010,
-    "eos_token_id": 1012,
-    "pad_token_id": 1010,
-}
-VISION: dict[str, Any] = {"num_heads": 2, "in_channels": 3}
-SPECIAL: dict[str, Any] = {
-    "image_token_id": 1022,
-    "video_token_id": 1023,
-    "vision_start_token_id": 1019,
-    "vision_end_token_id": 1020,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """A tiny model of one architecture. `patch_px` 0: it reads text only."""
-
-    name: str
-    model: Any
-    config: Any
-    patch_px: int = 14
-    preopened: bool = False
-    processor: dict[str, Any] = field(default_factory=dict)
-
-
-def families() -> list[Family]:
-    """Every architecture that the engine runs; real proportions, few layers."""
-    chunked = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [4, 6, 6]}
-    interleaved = {
-        "rope_type": "default",
-        "rope_theta": 5e6,
-        "mrope_section": [6, 5, 5],
-        "mrope_interleaved": True,
-    }
-    wide = {"hidden_size": 32, "intermediate_size": 48, "out_hidden_size": 128, **VISION}
-    windowed = {"depth": 3, "window_size": 112, "fullatt_block_indexes": [1], "patch_size": 14}
-    stacked = {
-        "depth": 5,
-        "deepstack_visual_indexes": [1, 3],
-        "num_position_embeddings": 64,
-        "patch_size": 16,
-    }
-    return [
-        Family(
-            "qwen2_vl",
-            transformers.Qwen2VLForConditionalGeneration,
-            transformers.Qwen2VLConfig(
-                text_config={**TEXT, "rope_parameters": chunked},
-                vision_config={"depth": 2, "embed_dim": 32, "hidden_size": 128, **VISION},
-                tie_word_embeddings=True,
-                **SPECIAL,
-            ),
-        ),
-        Family(
-            "qwen2_5_vl",
-            transformers.Qwen2_5_VLForConditionalGeneration,
-            transformers.Qwen2_5_VLConfig(
-                text_config={**TEXT, "rope_parameters": chunked},
-                vision_config={**wide, **windowed},
-                tie_word_embeddings=False,
-                **SPECIAL,
-            ),
-        ),
-        Family(
-            "qwen2",
-            transformers.Qwen2ForCausalLM,
-            transformers.Qwen2Config(
-                **TEXT,
-                rope_parameters={"rope_type": "default", "rope_theta": 1e6},
-                tie_word_embeddings=False,
-            ),
-            patch_px=0,
-            preopened=True,
-        ),
-        Family(
-            "qwen3_vl",
-            transformers.Qwen3VLForConditionalGeneration,
-            transformers.Qwen3VLConfig(
-                # heads wider than hidden / heads, as in Qwen3-VL-4B
-                text_config={
-                    **TEXT,
-                    "hidden_size": 96,
-                    "head_dim": 32,
-                    "num_hidden_layers": 3,
-                    "rope_parameters": interleaved,
-                },
-                vision_config={**wide, **stacked, "out_hidden_size": 96},
-                tie_word_embeddings=True,
-                **SPECIAL,
-            ),
-            patch_px=16,
-            preopened=True,
-            processor={
-                "patch_size": 16,
-                "image_mean": [0.5, 0.5, 0.5],
-                "image_std": [0.5, 0.5, 0.5],
-                "size": {"shortest_edge": 65536, "longest_edge": 16777216},
-            },
-        ),
-    ]
 
 
 def rendered(token_counts: list[int], preopened: bool) -> str:
@@ -174,7 +62,7 @@ def rendered(token_counts: list[int], preopened: bool) -> str:
     )
 
 
-def read(family: Family, folder: Path) -> torch.nn.Module:
+def read(family: TinyModel, folder: Path) -> torch.nn.Module:
     """Write the checkpoint into `folder` with drawn weights, and load it from there."""
     torch.manual_seed(0)
     family.model(family.config).save_pretrained(folder)
@@ -192,7 +80,7 @@ def read(family: Family, folder: Path) -> torch.nn.Module:
 class Recorder:
     """Runs one family and collects its results."""
 
-    def __init__(self, family: Family, model: torch.nn.Module) -> None:
+    def __init__(self, family: TinyModel, model: torch.nn.Module) -> None:
         self.family = family
         self.model = model
         self.results: dict[str, np.ndarray] = {}
@@ -277,7 +165,7 @@ class Recorder:
         steps = -(-frames // 2)
         tokens = CLIP_TOKEN_GRID[0] * CLIP_TOKEN_GRID[1]
         shown = f"<|vision_start|>{'<|video_pad|>' * (steps * tokens)}<|vision_end|>"
-        if self.family.name == "qwen3_vl":
+        if self.family.timestamps:
             times = [index / CLIP_FPS for index in range(frames)]
             times += times[-1:] * (frames % 2)
             shown = "".join(
@@ -301,8 +189,7 @@ class Recorder:
             **self._frames(frames),
             **(self._pixels(list(range(pictures))) if pictures else {}),
         }
-        if self.family.name == "qwen2_5_vl":
-            inputs["second_per_grid_ts"] = torch.tensor([2 / CLIP_FPS])
+        inputs |= self.family.arguments
         if older_positions:
             inputs["position_ids"] = self._older_positions(ids[0].tolist(), steps)
         return inputs
@@ -310,12 +197,11 @@ class Recorder:
     def _older_positions(self, ids: list[int], steps: int) -> torch.Tensor:
         """Of a prompt with one clip: (3, 1, tokens), text behind the largest position."""
         rows, columns = CLIP_TOKEN_GRID
-        pace = {"qwen2_vl": 1.0, "qwen2_5_vl": 4 * 2 / CLIP_FPS, "qwen3_vl": 0.0}[self.family.name]
-        in_block = 1 if self.family.name == "qwen3_vl" else steps
+        in_block = 1 if self.family.timestamps else steps
         grid = torch.cartesian_prod(
             torch.arange(in_block), torch.arange(rows), torch.arange(columns)
         ).T.clone()
-        grid[0] = (grid[0] * pace).long()
+        grid[0] = (grid[0] * self.family.pace).long()
         parts: list[torch.Tensor] = []
         index = 0
         while index < len(ids):
@@ -366,7 +252,7 @@ class Recorder:
         return dict(self._processor(images=images, return_tensors="pt"))
 
 
-def record(family: Family, data: Path) -> None:
+def record(family: TinyModel, data: Path) -> None:
     """Write everything that is stored of one family."""
     target = data / family.name
     target.mkdir(parents=True, exist_ok=True)
@@ -395,8 +281,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, add_help=True)
     parser.add_argument("data", nargs="?", type=Path, default=DATA)
     arguments = parser.parse_args()
-    for family in families():
-        record(family, arguments.data)
+    for model_type in ModelType:
+        record(tiny_model(model_type), arguments.data)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,162 @@
+"""A tiny model of every family, as transformers configures it: real proportions, few layers.
+
+A new member of `ModelType` is a type error here until it has one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, assert_never
+
+import torch
+import transformers
+
+from qvq_mlx.families import ModelType
+
+CLIP_FPS = 3.0
+"""Qwen2.5-VL then counts 8 / 3 positions to a step, which is cut to 0, 2, 5."""
+
+TEXT: dict[str, Any] = {
+    "vocab_size": 1024,
+    "hidden_size": 128,
+    "intermediate_size": 192,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "rms_norm_eps": 1e-6,
+    "max_position_embeddings": 4096,
+    "bos_token_id": 1010,
+    "eos_token_id": 1012,
+    "pad_token_id": 1010,
+}
+VISION: dict[str, Any] = {"num_heads": 2, "in_channels": 3}
+SPECIAL: dict[str, Any] = {
+    "image_token_id": 1022,
+    "video_token_id": 1023,
+    "vision_start_token_id": 1019,
+    "vision_end_token_id": 1020,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TinyModel:
+    """A tiny model of one family. `patch_px` 0: it reads text only.
+
+    `timestamps`: each step of a clip stands alone behind its time. `pace` is the number of M-RoPE
+    positions from a step to the next one of the same run.
+    """
+
+    name: ModelType
+    model: Any
+    config: Any
+    patch_px: int = 14
+    preopened: bool = False
+    timestamps: bool = False
+    pace: float = 1.0
+    arguments: dict[str, torch.Tensor] = field(default_factory=dict)
+    """What the model is given besides, where there is a clip."""
+    processor: dict[str, Any] = field(default_factory=dict)
+
+
+CHUNKED = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [4, 6, 6]}
+INTERLEAVED = {
+    "rope_type": "default",
+    "rope_theta": 5e6,
+    "mrope_section": [6, 5, 5],
+    "mrope_interleaved": True,
+}
+WIDE = {"hidden_size": 32, "intermediate_size": 48, "out_hidden_size": 128, **VISION}
+
+
+def tiny_model(model_type: ModelType) -> TinyModel:
+    """A family in real proportions, with few layers."""
+    match model_type:
+        case ModelType.QWEN2_VL:
+            return _qwen2_vl()
+        case ModelType.QWEN2_5_VL:
+            return _qwen2_5_vl()
+        case ModelType.QWEN2:
+            return _qwen2()
+        case ModelType.QWEN3_VL:
+            return _qwen3_vl()
+        case _:
+            assert_never(model_type)
+
+
+def _qwen2_vl() -> TinyModel:
+    return TinyModel(
+        ModelType.QWEN2_VL,
+        transformers.Qwen2VLForConditionalGeneration,
+        transformers.Qwen2VLConfig(
+            text_config={**TEXT, "rope_parameters": CHUNKED},
+            vision_config={"depth": 2, "embed_dim": 32, "hidden_size": 128, **VISION},
+            tie_word_embeddings=True,
+            **SPECIAL,
+        ),
+    )
+
+
+def _qwen2_5_vl() -> TinyModel:
+    windowed = {"depth": 3, "window_size": 112, "fullatt_block_indexes": [1], "patch_size": 14}
+    return TinyModel(
+        ModelType.QWEN2_5_VL,
+        transformers.Qwen2_5_VLForConditionalGeneration,
+        transformers.Qwen2_5_VLConfig(
+            text_config={**TEXT, "rope_parameters": CHUNKED},
+            vision_config={**WIDE, **windowed},
+            tie_word_embeddings=False,
+            **SPECIAL,
+        ),
+        pace=4 * 2 / CLIP_FPS,
+        arguments={"second_per_grid_ts": torch.tensor([2 / CLIP_FPS])},
+    )
+
+
+def _qwen2() -> TinyModel:
+    return TinyModel(
+        ModelType.QWEN2,
+        transformers.Qwen2ForCausalLM,
+        transformers.Qwen2Config(
+            **TEXT,
+            rope_parameters={"rope_type": "default", "rope_theta": 1e6},
+            tie_word_embeddings=False,
+        ),
+        patch_px=0,
+        preopened=True,
+    )
+
+
+def _qwen3_vl() -> TinyModel:
+    stacked = {
+        "depth": 5,
+        "deepstack_visual_indexes": [1, 3],
+        "num_position_embeddings": 64,
+        "patch_size": 16,
+    }
+    return TinyModel(
+        ModelType.QWEN3_VL,
+        transformers.Qwen3VLForConditionalGeneration,
+        transformers.Qwen3VLConfig(
+            # heads wider than hidden / heads, as in Qwen3-VL-4B
+            text_config={
+                **TEXT,
+                "hidden_size": 96,
+                "head_dim": 32,
+                "num_hidden_layers": 3,
+                "rope_parameters": INTERLEAVED,
+            },
+            vision_config={**WIDE, **stacked, "out_hidden_size": 96},
+            tie_word_embeddings=True,
+            **SPECIAL,
+        ),
+        patch_px=16,
+        preopened=True,
+        timestamps=True,
+        pace=0.0,
+        processor={
+            "patch_size": 16,
+            "image_mean": [0.5, 0.5, 0.5],
+            "image_std": [0.5, 0.5, 0.5],
+            "size": {"shortest_edge": 65536, "longest_edge": 16777216},
+        },
+    )
