@@ -15,14 +15,19 @@ from qvq_mlx.core.rounds import Attachment, Round, Source, kept, retold
 from qvq_mlx.core.setup import Checkpoint, Setup
 from qvq_mlx.core.tokens import AnswerConstraint
 
+CLOSING_TOKENS = 32
+"""Room for the text that is forced where the budget ends."""
+
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
     """What a request means for the model that it names: every default filled in.
 
     `folder` is the absolute path of the checkpoint; `system` None sends no system message;
-    `budget_tokens` None sets no bounds to the thinking. `setup` says who drafts, and what may be
-    kept. `sampling_note` says what a vote changed of the sampling.
+    `budget_tokens` None sets no bounds to the thinking. `max_tokens` bound thinking and answer
+    together; `reply_tokens` is the most that can come of both bounds. `setup` says who drafts, and
+    what may be kept. `sampling_note` says what a vote changed of the
+    sampling.
     """
 
     card: ModelCard
@@ -31,8 +36,16 @@ class Resolved:
     sampling: Sampling
     max_tokens: int
     budget_tokens: int | None = None
+    answer_tokens: int = 1024
     setup: Setup = Setup()
     sampling_note: Message | None = None
+
+    @property
+    def reply_tokens(self) -> int:
+        """The most tokens that the model writes: thinking, closing text and answer."""
+        if self.budget_tokens is None:
+            return self.max_tokens
+        return min(self.max_tokens, self.budget_tokens + CLOSING_TOKENS + self.answer_tokens)
 
     @property
     def checkpoint(self) -> Checkpoint:

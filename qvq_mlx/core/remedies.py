@@ -40,6 +40,7 @@ class Field(StrEnum):
     SCHEMA = "schema"
     SHOW = "show"
     SPAN = "span"
+    SYSTEM = "system"
     TEMPERATURE = "temperature"
     THINKING = "thinking"
     TOP_K = "top_k"

@@ -17,6 +17,7 @@ from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import DoesNotFitError
 from qvq_mlx.core.events import Notice
 from qvq_mlx.core.machine import Machine
+from qvq_mlx.core.plan import Resolved
 from qvq_mlx.core.remedies import EstimateModel, Field
 from qvq_mlx.core.request import Request
 from qvq_mlx.memory.estimate import Estimate, Use, Verdict, estimate_for
@@ -39,7 +40,7 @@ class Room:
 
 
 def check(
-    card: ModelCard,
+    resolved: Resolved,
     request: Request,
     pictures: Sequence[Visual],
     env: Env,
@@ -49,10 +50,11 @@ def check(
 
     Raises DoesNotFitError where it does not fit and the user does not force it.
     """
+    card = resolved.card
     if card.download_bytes < SMALL_BYTES:
         return Room()
     machine = env.machine()
-    found = _estimate(card, draft, request, _tokens(pictures), machine)
+    found = _estimate(resolved, draft, request, _tokens(pictures), machine)
     slow = _slow(found, pictures)
     limit = machine.working_set_bytes
     alone = bool(limit) and card.download_bytes > BIG_SHARE * (limit or 0)
@@ -75,29 +77,29 @@ def check(
 
 
 def leaves_room(
-    card: ModelCard, draft: ModelCard, request: Request, pictures: Sequence[Visual], env: Env
+    resolved: Resolved, draft: ModelCard, request: Request, pictures: Sequence[Visual], env: Env
 ) -> bool:
-    """Whether `draft` fits beside `card` without making it tight. Small models always do."""
-    if card.download_bytes < SMALL_BYTES:
+    """True if `draft` fits beside the model without making it tight. Small models always do."""
+    if resolved.card.download_bytes < SMALL_BYTES:
         return True
-    found = _estimate(card, draft, request, _tokens(pictures), env.machine())
+    found = _estimate(resolved, draft, request, _tokens(pictures), env.machine())
     return found.verdict in (Verdict.YES, Verdict.UNKNOWN)
 
 
 def most_image_tokens(
-    card: ModelCard, draft: ModelCard | None, request: Request, wanted: int, env: Env
+    resolved: Resolved, draft: ModelCard | None, request: Request, wanted: int, env: Env
 ) -> int:
     """How many image tokens fit in memory, up to `wanted`.
 
     All of them where that is not known or not checked, and where the model does not fit even
     without a picture: that is for `check` to say.
     """
-    if card.download_bytes < SMALL_BYTES or request.policy.force:
+    if resolved.card.download_bytes < SMALL_BYTES or request.policy.force:
         return wanted
     machine = env.machine()
 
     def refused(tokens: int) -> bool:
-        return _estimate(card, draft, request, tokens, machine).verdict is Verdict.NO
+        return _estimate(resolved, draft, request, tokens, machine).verdict is Verdict.NO
 
     if refused(0):
         return wanted
@@ -106,7 +108,7 @@ def most_image_tokens(
 
 
 def _estimate(
-    card: ModelCard,
+    resolved: Resolved,
     draft: ModelCard | None,
     request: Request,
     image_tokens: int,
@@ -115,10 +117,11 @@ def _estimate(
     """Of one run; what a draft model needs is added to the weights, as is the KV cache of each
     sample but the first.
     """
+    card = resolved.card
     use = Use(
         image_tokens=image_tokens,
-        prompt_tokens=prompt_tokens(_text(request), request.prompt.system or card.system or ""),
-        budget_tokens=request.limits.max_tokens or card.max_tokens,  # thinking and answer together
+        prompt_tokens=prompt_tokens(_text(request), resolved.system or ""),
+        budget_tokens=resolved.reply_tokens,  # thinking and answer together
         answer_tokens=0,
     )
     if draft is not None:
@@ -131,16 +134,17 @@ def _estimate(
 
 
 def room_for_rounds_bytes(
-    card: ModelCard, request: Request, pictures: Sequence[Visual]
+    resolved: Resolved, request: Request, pictures: Sequence[Visual]
 ) -> int | None:
     """What the text of earlier rounds may take of the context, at two bytes a token; None where
     the context's length is not known.
     """
+    card = resolved.card
     if card.shape is None or not card.shape.context_tokens:
         return None
-    taken = prompt_tokens(request.question, request.prompt.system or card.system or "")
+    taken = prompt_tokens(request.question, resolved.system or "")
     taken += sum(picture.tokens for picture in pictures)
-    taken += request.limits.max_tokens or card.max_tokens
+    taken += resolved.reply_tokens
     return 2 * (card.shape.context_tokens - taken)
 
 

@@ -37,6 +37,7 @@ from enum import StrEnum
 
 from qvq_mlx.core.card import ModelCard, Shape
 from qvq_mlx.core.machine import Machine
+from qvq_mlx.core.plan import CLOSING_TOKENS
 from qvq_mlx.core.sizes import size
 
 KV_STEP_TOKENS = 256
@@ -139,11 +140,18 @@ class Use:
 
 
 def typical(card: ModelCard) -> Use:
-    """One picture of the largest size, a short question, and the card's tokens to write."""
+    """One picture of the largest size, a short question, and the default budget and answer.
+
+    It is what a question without any option writes at the most: the check before a run, the table
+    of models and the estimate of one model agree.
+    """
     limits = card.vision
     image = limits.max_tokens if card.sees else 0
     answer = min(ANSWER_TOKENS, card.max_tokens)
-    return Use(image, PROMPT_TOKENS, card.max_tokens - answer, answer)
+    budget = card.max_tokens - answer
+    if card.thinking.closing:
+        budget = min(budget, card.thinking.budget_tokens + CLOSING_TOKENS)
+    return Use(image, PROMPT_TOKENS, budget, answer)
 
 
 def estimate_for(card: ModelCard, machine: Machine, use: Use) -> Estimate:

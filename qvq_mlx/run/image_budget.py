@@ -48,16 +48,16 @@ class FittedImages:
 def fit_images(
     card: ModelCard,
     image_options: Sequence[ImageOptions],
-    max_tokens: int | None,
+    reply_tokens: int,
     question_tokens: int,
     read: Reader,
     memory: Memory,
 ) -> FittedImages:
     """The pictures of as many sources as there are `image_options`, read so that all of them fit.
 
-    `max_tokens` is what the user allows the reply. Raises UsageError where they exceed the context,
-    DoesNotFitError where they exceed the memory, ImageSizeError for more than MAX_PICTURES, and
-    what `read` raises.
+    `reply_tokens` is the most that the model writes. Raises UsageError where they exceed the
+    context, DoesNotFitError where they exceed the memory, ImageSizeError for more than
+    MAX_PICTURES, and what `read` raises.
     """
     groups: list[tuple[Visual, ...]] = []
     for index, options in enumerate(image_options):
@@ -69,7 +69,7 @@ def fit_images(
             )
     pictures = _flat(groups)
     wanted = sum(picture.tokens for picture in pictures)
-    room = min(_context_room(card, max_tokens, question_tokens, len(pictures)), wanted)
+    room = min(context_room(card, reply_tokens, question_tokens, len(pictures)), wanted)
     in_memory = memory(room)
     if min(room, in_memory) >= wanted:
         return FittedImages(tuple(groups))
@@ -122,14 +122,12 @@ def _least(card: ModelCard) -> int:
     return min(LOW_TOKENS, card.vision.max_tokens)
 
 
-def _context_room(
-    card: ModelCard, max_tokens: int | None, question_tokens: int, pictures: int
-) -> int:
+def context_room(card: ModelCard, reply_tokens: int, question_tokens: int, pictures: int) -> int:
     """Image tokens that the context has room for; without bounds where it is not known."""
     context = card.shape.context_tokens if card.shape else 0
     if context <= 1:
         return 2**62
-    reply = min(max_tokens or card.max_tokens, int(context * REPLY_SHARE))
+    reply = min(reply_tokens, int(context * REPLY_SHARE))
     return max(0, context - reply - question_tokens - PICTURE_TOKENS * pictures)
 
 

@@ -20,12 +20,15 @@ from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ImageChangedError, UsageError
 from qvq_mlx.core.events import Notice
 from qvq_mlx.core.image_options import Frames, ImageOptions
+from qvq_mlx.core.plan import Resolved
 from qvq_mlx.core.remedies import Ask, Field, Spelling
 from qvq_mlx.core.request import Request
 from qvq_mlx.core.rounds import Attachment, Shown, Source
 from qvq_mlx.images.paths import operand, path_of
 from qvq_mlx.memory import admission
 from qvq_mlx.run import image_budget
+
+_LONG_TEXT_TOKENS = 2_048  # by the estimate; below it a tokenizer is not worth its second
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,28 +63,29 @@ def subjects_of(request: Request) -> tuple[Subject, ...]:
 
 def load(
     request: Request,
-    card: ModelCard,
+    resolved: Resolved,
     draft: ModelCard | None,
     env: Env,
     image_sources: images.ImageSources,
 ) -> Inputs:
-    """Everything that `request` is about. `draft` is a model that is loaded beside `card`.
+    """Everything that `request` is about. `draft` is a model that is loaded beside its model.
 
     Raises what `images.read` raises, and UsageError or DoesNotFitError where the pictures are more
     than the context or the memory holds.
     """
     subjects = subjects_of(request)
-    question = admission.prompt_tokens(request.question, request.prompt.system or card.system or "")
+    card = resolved.card
+    question = _question_tokens(request, resolved)
 
     def read(index: int, options: ImageOptions) -> tuple[Visual, ...]:
         return _read(subjects[index], card.vision, image_sources, options)
 
     def memory(wanted: int) -> int:
-        return admission.most_image_tokens(card, draft, request, wanted, env)
+        return admission.most_image_tokens(resolved, draft, request, wanted, env)
 
     image_options = [subject.options for subject in subjects]
-    most = request.limits.max_tokens
-    found = image_budget.fit_images(card, image_options, most, question, read, memory)
+    reply = resolved.reply_tokens
+    found = image_budget.fit_images(card, image_options, reply, question, read, memory)
     new = [visual for group in found.groups[len(request.earlier) :] for visual in group]
     has_clip = any(isinstance(visual, Clip) for visual in new)
     if not has_clip and any(each.frames != Frames() for each in request.image_options):
@@ -98,6 +102,30 @@ def load(
         attachments=tuple(_attachments(subjects, found.groups, image_sources)),
         notices=(*_unread_pages(subjects, found.groups, env.spelling), *found.notices),
     )
+
+
+def _question_tokens(request: Request, resolved: Resolved) -> int:
+    """The tokens of the text: estimated where it is short, else counted with the tokenizer.
+
+    Raises UsageError where the text alone does not fit the context.
+    """
+    system = resolved.system or ""
+    estimate = admission.prompt_tokens(request.question, system)
+    if estimate < _LONG_TEXT_TOKENS:
+        return estimate
+    from qvq_mlx.engine.vocabulary import Vocabulary
+
+    vocabulary = Vocabulary(resolved.folder / "tokenizer.json")
+    count = len(vocabulary.encode(request.question)) + len(vocabulary.encode(system))
+    count += admission.TEMPLATE_TOKENS
+    room = image_budget.context_room(resolved.card, resolved.reply_tokens, 0, 0)
+    if count > room:
+        raise UsageError(
+            f"the question takes {count:,} tokens, and {room:,} fit the context of"
+            f" {resolved.card.name} beside the reply",
+            Ask(),
+        )
+    return count
 
 
 def _read(

@@ -14,7 +14,7 @@ from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ModelError, NoVideoError, UsageError
 from qvq_mlx.core.events import Notice
-from qvq_mlx.core.plan import Plan, Resolved
+from qvq_mlx.core.plan import CLOSING_TOKENS, Plan, Resolved
 from qvq_mlx.core.remedies import Ask, AskAgain, Field, PullModel, Remedy, Show, Spelling
 from qvq_mlx.core.request import Request
 from qvq_mlx.core.rounds import RETOLD_BYTES, kept
@@ -37,18 +37,20 @@ def make_plan(request: Request, env: Env, settings: Settings) -> Plan:
     draft = setup.draft_model.card if setup.draft_model else None
     named = draft if setup.drafting is Drafting.MODEL else None
     try:
-        sight = inputs.load(request, card, named, env, image_sources_for(request, env, settings))
+        sight = inputs.load(
+            request, resolved, named, env, image_sources_for(request, env, settings)
+        )
     except NoVideoError as error:
         text = (f"{card.name} takes pictures only, and ", *error.parts)
         raise NoVideoError(text, _with_video(env, settings)) from None
     pictures = sight.pictures
     if draft and setup.drafting is Drafting.AUTO:
         # nobody asked for this one: it comes along only where there is room to spare
-        if not admission.leaves_room(card, draft, request, pictures, env):
+        if not admission.leaves_room(resolved, draft, request, pictures, env):
             resolved = replace(resolved, setup=replace(setup, draft_model=None))
         draft = None
-    room = admission.check(card, request, pictures, env, draft)
-    room_bytes = _room_bytes(request, card, pictures)
+    room = admission.check(resolved, request, pictures, env, draft)
+    room_bytes = _room_bytes(request, resolved, pictures)
     return Plan(
         request=request,
         resolved=resolved,
@@ -74,19 +76,22 @@ def resolve(request: Request, settings: Settings) -> Resolved:
 
     Raises a ModelError or UsageError where it could not be asked about any picture.
     """
+    _check_text(request)
     card, folder = registry.resolve(request.model, settings.hub_cache, settings.cards_folder)
     if request.method.schema and request.method.double_check:
         raise UsageError.excluding(Field.SCHEMA, Field.DOUBLE_CHECK)
     sampling, note = vote.sampling_of(request, card)
     system = request.prompt.system
+    budget_tokens, max_tokens = _lengths(request, card)
     return Resolved(
         card=card,
         folder=folder,
         # an empty --system sends none, where the card has one
         system=(card.system if system is None else system) or None,
         sampling=sampling,
-        max_tokens=request.limits.max_tokens or card.max_tokens,
-        budget_tokens=_budget_tokens(request, card),
+        max_tokens=max_tokens,
+        budget_tokens=budget_tokens,
+        answer_tokens=request.limits.answer_tokens,
         setup=_setup(request, card, settings),
         sampling_note=note,
     )
@@ -108,10 +113,10 @@ def _with_video(env: Env, settings: Settings) -> Remedy:
     return PullModel(offer.name) if offer else Show.MODELS
 
 
-def _room_bytes(request: Request, card: ModelCard, pictures: Sequence[Visual]) -> int | None:
+def _room_bytes(request: Request, resolved: Resolved, pictures: Sequence[Visual]) -> int | None:
     """What the text of earlier rounds may take; None: as much as it takes."""
-    room_bytes = admission.room_for_rounds_bytes(card, request, pictures)
-    return room_bytes if card.rounds else min(RETOLD_BYTES, room_bytes or RETOLD_BYTES)
+    room_bytes = admission.room_for_rounds_bytes(resolved, request, pictures)
+    return room_bytes if resolved.card.rounds else min(RETOLD_BYTES, room_bytes or RETOLD_BYTES)
 
 
 def _said_of_sampling(resolved: Resolved, spelling: Spelling) -> tuple[Notice, ...]:
@@ -181,6 +186,42 @@ def _budget_tokens(request: Request, card: ModelCard) -> int | None:
             Ask(settings=((Field.MODEL, card.name), (Field.BUDGET, "none"))),
         )
     return None
+
+
+def _lengths(request: Request, card: ModelCard) -> tuple[int | None, int]:
+    """The budget of the thinking and the bound of the whole, so that both can be reached.
+
+    A bound that the user did not give makes room for the budget that they gave, and a default
+    budget leaves room for the answer within the bound that they gave. Raises UsageError where they
+    gave both and the budget is beyond the bound.
+    """
+    limits, budget_tokens = request.limits, _budget_tokens(request, card)
+    if limits.max_tokens is None:
+        if budget_tokens is None or limits.budget is None:
+            return budget_tokens, card.max_tokens
+        wanted = budget_tokens + CLOSING_TOKENS + limits.answer_tokens
+        return budget_tokens, max(card.max_tokens, wanted)
+    if budget_tokens is not None and limits.budget is not None:
+        if budget_tokens > limits.max_tokens:
+            most = (Field.MAX_TOKENS, f" {limits.max_tokens:,}")
+            raise UsageError(
+                (Field.BUDGET, f" {budget_tokens:,} cannot be reached within ", *most),
+                AskAgain(((Field.MAX_TOKENS, str(budget_tokens + limits.answer_tokens)),)),
+            )
+    elif budget_tokens is not None and limits.max_tokens > limits.answer_tokens:
+        budget_tokens = min(budget_tokens, limits.max_tokens - limits.answer_tokens)
+    return budget_tokens, limits.max_tokens
+
+
+def _check_text(request: Request) -> None:
+    """Refuse bytes that are no text. Raises UsageError: an argument may hold any bytes."""
+    texts = ((Field.QUESTION, request.question), (Field.SYSTEM, request.prompt.system or ""))
+    for field, text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            said = f" is not UTF-8 text: byte {error.start + 1:,} cannot be read"
+            raise UsageError((field, said), Show.ASK_HELP) from None
 
 
 def _setup(request: Request, card: ModelCard, settings: Settings) -> Setup:

@@ -15,6 +15,7 @@ from PIL import Image
 from qvq_mlx.core.errors import DoesNotFitError, ExitCode
 from qvq_mlx.core.machine import Machine
 from qvq_mlx.core.picture import Picture
+from qvq_mlx.core.plan import Resolved
 from qvq_mlx.core.remedies import Field
 from qvq_mlx.core.request import Method, Request
 from qvq_mlx.memory import admission
@@ -228,13 +229,14 @@ def test_fit_does_not_need_to_know_the_machine(world: Build) -> None:
 def test_every_sample_of_a_vote_has_a_kv_cache_of_its_own(world: Build) -> None:
     model = card()
     request = Request("What?", ("cat.heic",), model.name)
+    resolved = Resolved(model, Path("/w"), model.system, model.sampling, model.max_tokens)
     pictures = [Picture("cat.heic", 4000, 3000, 1148, 868, 1271, "", b"")]
     needed = {}
     for votes in (1, 2, 5):
         # a Mac on which the model just does not fit tells its needs
         env = replace(world([]).env, machine=lambda: replace(Machine(), working_set_bytes=GIB))
         with pytest.raises(DoesNotFitError) as refused:
-            admission.check(model, replace(request, method=Method(votes=votes)), pictures, env)
+            admission.check(resolved, replace(request, method=Method(votes=votes)), pictures, env)
         needed[votes] = float(refused.value.message.split(": ")[1].split(" GiB")[0])
     kv_gib = kv_bytes_per_token(model.shape) * 9728 / GIB  # 8,192 + 1,271 and the prompt, rounded
     assert needed[2] - needed[1] == pytest.approx(kv_gib, abs=0.11)

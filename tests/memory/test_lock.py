@@ -126,7 +126,7 @@ def ask(w: World, tmp_path: Path, *options: str) -> int:
 def test_what_does_not_fit_is_refused_before_the_load(big, tmp_path: Path) -> None:
     w = big(48)
     assert ask(w, tmp_path) == ExitCode.NO_MEMORY
-    assert "error[does-not-fit]: qvq-72b-preview does not fit: 41." in w.err
+    assert "error[does-not-fit]: qvq-72b-preview does not fit: 40." in w.err
     assert "try: qvq fit qvq-72b-preview" in w.err
     assert w.out == ""
 

@@ -16,6 +16,7 @@ from qvq_mlx.core.errors import DoesNotFitError, ExitCode, UsageError
 from qvq_mlx.core.image_options import Detail, ImageOptions
 from qvq_mlx.core.machine import Machine
 from qvq_mlx.core.picture import Picture
+from qvq_mlx.core.plan import Resolved
 from qvq_mlx.core.request import Limits, Policy, Request
 from qvq_mlx.images.detail import limited
 from qvq_mlx.memory import admission
@@ -57,8 +58,12 @@ def shared(
 
     looks = [request.options_for(index) for index in range(len(request.images))]
     return image_budget.fit_images(
-        model, looks, request.limits.max_tokens, 100, read, memory
+        model, looks, request.limits.max_tokens or model.max_tokens, 100, read, memory
     ), asked
+
+
+def resolved(model: ModelCard, max_tokens: int = 8192) -> Resolved:
+    return Resolved(model, Path("/w"), model.system, model.sampling, max_tokens)
 
 
 def test_what_fits_is_left_alone() -> None:
@@ -144,16 +149,25 @@ def test_the_most_tokens_that_memory_has_room_for(world: Build) -> None:
         return estimate(model, facts, tokens, prompt, 4096, 0).verdict
 
     for working_set in (44 * GIB, 43 * GIB):
-        most = admission.most_image_tokens(model, None, request, 40_000, env(working_set))
+        most = admission.most_image_tokens(
+            resolved(model, 4096), None, request, 40_000, env(working_set)
+        )
         assert 0 < most < 40_000
         assert verdict(most, working_set) is not Verdict.NO
         assert verdict(most + 1, working_set) is Verdict.NO
     # what does not fit at all, is forced or unknown is not shrunk
-    assert admission.most_image_tokens(model, None, request, 99, env(10 * GIB)) == 99
+    assert (
+        admission.most_image_tokens(resolved(model, 4096), None, request, 99, env(10 * GIB)) == 99
+    )
     forced = replace(request, policy=Policy(force=True))
-    assert admission.most_image_tokens(model, None, forced, 40_000, env(43 * GIB)) == 40_000
+    assert (
+        admission.most_image_tokens(resolved(model, 4096), None, forced, 40_000, env(43 * GIB))
+        == 40_000
+    )
     small = registry.find("tiny")
-    assert admission.most_image_tokens(small, None, request, 40_000, env(1)) == 40_000
+    assert (
+        admission.most_image_tokens(resolved(small, 4096), None, request, 40_000, env(1)) == 40_000
+    )
 
 
 def test_seconds_of_prefill() -> None:
@@ -174,11 +188,11 @@ def test_a_long_prefill_is_said_before_it_begins(world: Build) -> None:
     slow = Machine(working_set_bytes=90 * GIB, flops=10.4e12)
     env = replace(world([]).env, machine=lambda: slow)
     picture = Picture("a.png", 4032, 3024, 4032, 3024, 15_552, "", b"")
-    room = admission.check(model, Request("?", ("a.png",), ""), [picture], env)
+    room = admission.check(resolved(model), Request("?", ("a.png",), ""), [picture], env)
     notices = {notice.code: notice.text for notice in room.notices}
     assert "15,552 image tokens: about 8." in notices["slow-prefill"]
     short = replace(picture, tokens=1280)
-    room = admission.check(model, Request("?", ("a.png",), ""), [short], env)
+    room = admission.check(resolved(model), Request("?", ("a.png",), ""), [short], env)
     assert "slow-prefill" not in {notice.code for notice in room.notices}
 
 
