@@ -9,7 +9,7 @@ from __future__ import annotations
 from qvq_mlx.core.errors import ImageSizeError, ImageUnreadableError
 from qvq_mlx.core.remedies import Ask, RunProgram
 from qvq_mlx.images import mac
-from qvq_mlx.images.programs import Ran, found, run
+from qvq_mlx.system.programs import Ran, found, run
 
 _KINDS = ("image/png", "image/jpeg", "image/webp", "image/tiff", "image/bmp", "image/gif")
 _EMPTY = "clip: no picture is on the clipboard"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from qvq_mlx.core.errors import ImageUnreadableError
 from qvq_mlx.core.remedies import RunProgram
 from qvq_mlx.images import mac
-from qvq_mlx.images.programs import found
+from qvq_mlx.system.programs import found
 
 _HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
 _AVIF = (b"avif", b"avis")

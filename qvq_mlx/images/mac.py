@@ -7,11 +7,11 @@ temporary folder of ours that is gone when the call ends.
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from qvq_mlx.core.errors import ImageUnreadableError, StoppedError
 from qvq_mlx.core.remedies import Ask, RunProgram
-from qvq_mlx.images.programs import found, run
+from qvq_mlx.system.programs import found, run
+from qvq_mlx.system.scratch import scratch_folder
 
 _SCREEN_SETTINGS = RunProgram(
     ("open", "x-apple.systempreferences:com.apple.preference.security?Privacy_ScreenCapture")
@@ -41,8 +41,8 @@ def screenshot(path: str | None, max_bytes: int) -> bytes:
     tool = found("screencapture", path)
     if tool is None:
         raise ImageUnreadableError("screen: screencapture, a part of macOS, is not here", Ask())
-    with TemporaryDirectory(prefix="qvq-") as folder:
-        out = Path(folder) / "screen.png"
+    with scratch_folder() as folder:
+        out = folder / "screen.png"
         # nobody is hurried: the user may look for the right window first
         ran = run([tool, "-i", "-x", "-t", "png", str(out)], 4096, wait_s=None)
         if data := _read(out, max_bytes):
@@ -57,8 +57,8 @@ def pasteboard(tool: str, max_bytes: int) -> bytes | str:
 
     `tool` is osascript. Raises ImageUnreadableError where it fails.
     """
-    with TemporaryDirectory(prefix="qvq-") as folder:
-        out = Path(folder) / "clip"
+    with scratch_folder() as folder:
+        out = folder / "clip"
         ran = run([tool, "-l", "JavaScript", "-e", _PASTEBOARD, str(out)], 2**16)
         if ran.code or ran.late:
             reason = ran.said or f"it ended with {ran.code}"
@@ -69,8 +69,8 @@ def pasteboard(tool: str, max_bytes: int) -> bytes | str:
 
 def as_png(tool: str, data: bytes, max_bytes: int) -> bytes:
     """`data` in another format, by `sips`; b'' where it cannot."""
-    with TemporaryDirectory(prefix="qvq-") as folder:
-        given, out = Path(folder) / "picture", Path(folder) / "picture.png"
+    with scratch_folder() as folder:
+        given, out = folder / "picture", folder / "picture.png"
         given.write_bytes(data)
         ran = run([tool, "-s", "format", "png", str(given), "--out", str(out)], 2**16)
         return b"" if ran.late else _read(out, max_bytes)

@@ -11,20 +11,17 @@ Not covered: a PDF's own unit (UserUnit) is not taken into account.
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import IO, TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from qvq_mlx.core.errors import ImageSizeError, ImageUnreadableError, InputError
 from qvq_mlx.core.remedies import RunProgram
 from qvq_mlx.images import pdf_process
 from qvq_mlx.images.diagnosis import unreadable
 from qvq_mlx.images.paths import names_of
+from qvq_mlx.system import programs
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -34,6 +31,7 @@ MAX_PIXELS = 2**25
 """Of one page: A1 at 200 dpi."""
 DRAW_S = 10.0
 MAX_MEMORY_BYTES = 2**30
+_HEAD_BYTES = 2**16
 
 
 def is_pdf(data: bytes) -> bool:
@@ -45,28 +43,16 @@ def is_pdf(data: bytes) -> bool:
 def opened(source: str, data: bytes) -> Iterator[Document]:
     """The PDF in `data`. Raises ImageUnreadableError where it is damaged, locked or empty."""
     argv = [sys.executable, "-P", pdf_process.__file__, str(MAX_MEMORY_BYTES)]
-    with subprocess.Popen(  # noqa: S603
-        argv,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        process_group=0,  # a Ctrl-C is ours to deal with
-    ) as process:
-        try:
-            yield Document(source, data, process)
-        finally:
-            process.kill()
-            with suppress(BrokenPipeError):  # what it did not take is flushed once more
-                _pipes(process)[0].close()
+    with programs.talk(argv) as talk:
+        yield Document(source, data, talk)
 
 
 class Document:
     """A PDF that is open. `count` is how many pages it says it has."""
 
-    def __init__(self, source: str, data: bytes, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, source: str, data: bytes, talk: programs.Talk) -> None:
         self._source = source
-        self._process = process
-        self._stdin, self._stdout = _pipes(process)
+        self._talk = talk
         head, _ = self._answer(f"{source}: the PDF", len(data).to_bytes(8, "big") + data)
         name = names_of(source)[0]
         error = head.get("error")
@@ -103,28 +89,15 @@ class Document:
 
     def _answer(self, where: str, order: bytes) -> tuple[dict[str, object], bytes]:
         """The head of an answer and its rows. Raises where none comes in time."""
-        late = threading.Event()
-
-        def stop() -> None:
-            late.set()
-            with suppress(ProcessLookupError):
-                os.kill(self._process.pid, signal.SIGKILL)
-
-        timer = threading.Timer(DRAW_S, stop)
-        timer.start()
-        try:
-            with suppress(BrokenPipeError):  # it ended; why, its exit code says
-                self._stdin.write(order)
-                self._stdin.flush()
-            line = self._stdout.readline()
-            if line:
+        with self._talk.within(DRAW_S) as late:
+            self._talk.tell(order)
+            line = self._talk.line(_HEAD_BYTES)
+            if line.endswith(b"\n"):
                 head = json.loads(line)
                 wanted = head.get("stride", 0) * head.get("height", 0)
-                rows = self._stdout.read(wanted)
+                rows = self._talk.read(wanted)
                 if len(rows) == wanted:
                     return head, rows
-        finally:
-            timer.cancel()
         raise self._ended(where, late=late.is_set())
 
     def _ended(self, where: str, *, late: bool) -> InputError:
@@ -132,17 +105,11 @@ class Document:
         draw = RunProgram(("pdftoppm", "-png", "-r", "100", name, "page"))
         if late:
             return ImageUnreadableError(f"{where} takes longer than {DRAW_S:g} s", draw)
-        code = self._process.wait()
+        code = self._talk.wait()
         if code == pdf_process.TOO_MUCH_MEMORY:
             limit = f"{MAX_MEMORY_BYTES / 2**20:,.0f} MiB"
             return ImageSizeError(f"{where} takes more than {limit} of memory", draw)
         return ImageUnreadableError(f"{where} cannot be drawn: PDFium ended with {code}", draw)
-
-
-def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
-    assert process.stdin is not None, "asked for"
-    assert process.stdout is not None, "asked for"
-    return process.stdin, process.stdout
 
 
 def _number(head: dict[str, object], name: str) -> int:

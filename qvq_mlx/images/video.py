@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +35,7 @@ from qvq_mlx.core.remedies import AskAgain, Field, RunProgram, Show
 from qvq_mlx.images.footage import Footage, Taken, take, tokens_of
 from qvq_mlx.images.paths import names_of
 from qvq_mlx.images.quiet import muted
+from qvq_mlx.system.scratch import scratch_file
 
 if TYPE_CHECKING:
     from cv2 import VideoCapture
@@ -82,7 +82,7 @@ def read_clip(source: str, data: bytes, limits: VisionLimits, look: ImageOptions
         field = Field.CROP if look.crop is not None else Field.PAGE
         raise UsageError((field, f" is for pictures, and {source} is a video"), Show.ASK_HELP)
     budget_tokens = tokens_of(look.detail)
-    with _on_disk(data) as path, muted():
+    with scratch_file(data) as path, muted():  # OpenCV reads nothing but files
         deadline = time.monotonic() + MAX_DECODE_S
         try:
             clip = _read(source, path, limits, look, budget_tokens, deadline)
@@ -134,15 +134,6 @@ def _read(
         source_fps=footage.fps,
         span_s=span_s,
     )
-
-
-@contextmanager
-def _on_disk(data: bytes) -> Iterator[Path]:
-    """A file of these bytes for as long as they are decoded: OpenCV reads no others."""
-    with tempfile.NamedTemporaryFile(prefix="qvq-") as file:
-        file.write(data)
-        file.flush()
-        yield Path(file.name)
 
 
 @contextmanager

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,9 +21,13 @@ from typing import TypeVar
 
 from qvq_mlx.core.machine import Machine
 from qvq_mlx.memory.estimate import working_set_of
+from qvq_mlx.system.programs import run
 from qvq_mlx.system.space import free_bytes
 
 T = TypeVar("T")
+
+_SAID_BYTES = 2**20
+_WAIT_S = 5.0
 
 _BANDWIDTH_GB_PER_S: dict[str, tuple[tuple[int, float], ...]] = {
     # chip: (GPU cores from which it holds, GB/s), ascending
@@ -52,10 +55,10 @@ _TFLOPS = {
 
 
 def _run(command: Sequence[str]) -> str:
-    done = subprocess.run(  # noqa: S603 - fixed commands of the system
-        command, capture_output=True, text=True, timeout=5, check=False
-    )
-    return done.stdout
+    ran = run(command, _SAID_BYTES, _WAIT_S)
+    if ran.late:
+        raise TimeoutError(f"{command[0]} says nothing")
+    return ran.output.decode(errors="replace")
 
 
 def _read(path: str) -> str:
@@ -198,5 +201,5 @@ def _number(text: str | None) -> int | None:
 def _or_none(ask: Callable[[], T]) -> T | None:
     try:
         return ask()
-    except (OSError, ValueError, subprocess.SubprocessError):
+    except (OSError, ValueError):
         return None

@@ -38,12 +38,13 @@ from qvq_mlx.core.errors import (
 from qvq_mlx.core.image_options import MAX_PICTURES, ImageOptions, Pages, parse_pages
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.request import Request
-from qvq_mlx.images import data_uri, mac, pdf, programs, sources
+from qvq_mlx.images import data_uri, mac, pdf, sources
 from qvq_mlx.images.frames import MAX_COUNT, frames
 from qvq_mlx.images.globs import expanded, natural
 from qvq_mlx.images.pages import Sheet, pages_of
 from qvq_mlx.run import image_budget
 from qvq_mlx.run.inputs import subjects_of
+from qvq_mlx.system import programs
 from tests.conftest import EXAMPLES, World
 from tests.support import seeds
 from tests.support.pdfs import BLUE, RED, encrypted, nested_forms, stream
