@@ -14,7 +14,6 @@ ignored. A relative path begins at the file's own folder.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import InputError, UsageError
 from qvq_mlx.core.remedies import AskMany, Field, RunProgram, Show
 from qvq_mlx.images.folders import pictures_in
+from qvq_mlx.system.reading import parse_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +99,8 @@ def _of_line(place: str, line: str, folder: Path, questions: Sequence[str]) -> l
     name, _, number = place.rpartition(":")
     printed = RunProgram(("sed", "-n", f"{number}p", name))
     try:
-        entry = json.loads(line)
-    except (ValueError, RecursionError) as error:
+        entry = parse_json(line)
+    except ValueError as error:
         raise InputError(f"{place}: is no JSON ({error})", printed) from error
     if not isinstance(entry, dict):
         raise InputError(f"{place}: is no JSON object", printed)

@@ -7,7 +7,6 @@ again. One process at a time writes to it.
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ from qvq_mlx.core.remedies import BatchAgain, Field, RunProgram
 from qvq_mlx.records.runs import Json
 from qvq_mlx.system.files import PendingFile, output_place
 from qvq_mlx.system.locks import try_lock
+from qvq_mlx.system.reading import parse_json
 
 _BEGINNING = b'{"version": '  # of every line
 
@@ -164,8 +164,8 @@ def _read(path: Path, descriptor: int) -> tuple[list[bytes], list[Json]]:
 
 def _record(path: Path, number: int, text: bytes) -> Json:
     try:
-        record = json.loads(text)
-    except (ValueError, RecursionError):
+        record = parse_json(text)
+    except ValueError:
         record = None
     if not isinstance(record, dict) or record.get("type") != "item":
         raise _foreign(path, number)

@@ -52,6 +52,7 @@ def fit(
     Exit code 0 where it fits, also tightly; 5 where it does not. docs/memory.md has the formula.
     """
     from qvq_mlx import images
+    from qvq_mlx.run.left_out import warn_of_cards
     from qvq_mlx.core.image_options import ImageOptions, parse_pages
     from qvq_mlx.memory import machine
     from qvq_mlx.memory.choice import best, instead
@@ -63,6 +64,7 @@ def fit(
     world: World = context.obj
     env, settings = world.env, world.settings
     facts = machine.hypothetical(_bytes(memory)) if memory else env.machine()
+    warn_of_cards(env, settings.cards_folder)
     known = registry.cards(settings.cards_folder)
     name = model or settings.model
     card = _card(name, settings) if name else best(known, facts) or registry.find(_FALLBACK)

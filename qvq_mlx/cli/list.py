@@ -18,8 +18,10 @@ def list_models(
     from qvq_mlx.render import listing
     from qvq_mlx.render.models import write_downloaded
     from qvq_mlx.run.catalogue import downloaded
+    from qvq_mlx.run.left_out import warn_of_cards
 
     world: World = context.obj
+    warn_of_cards(world.env, world.settings.cards_folder)
     record = downloaded(world.settings)
     if as_json:
         listing.write_json(world.env, record)

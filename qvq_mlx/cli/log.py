@@ -222,7 +222,7 @@ def rerun(
 
     world: World = context.obj
     folder = world.settings.history_folder
-    earlier = find(folder, run)
+    earlier = find(folder, run, world.env)
     request = request_again(earlier, folder, model, changed=changed)
     try:
         return ask_again(earlier, request, world.env, world.settings, as_json=as_json)

@@ -25,9 +25,11 @@ def models(
     from qvq_mlx.render import listing
     from qvq_mlx.render.models import share_of, write_models
     from qvq_mlx.run.catalogue import candidates, models_record
+    from qvq_mlx.run.left_out import warn_of_cards
 
     world: World = context.obj
     env, machine = world.env, world.env.machine()
+    warn_of_cards(env, world.settings.cards_folder)
     if as_json:
         listing.write_json(env, models_record(world.settings, machine))
         return

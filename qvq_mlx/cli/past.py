@@ -41,14 +41,14 @@ def form_of(given: Iterable[str]) -> Form:
 def show_last(world: World, form: Form) -> None:
     """`qvq last`."""
     settings = world.settings
-    run = find(settings.history_folder, None)
+    run = find(settings.history_folder, None, world.env)
     _show(run, form, world, "qvq last", "the last run")
 
 
 def show_run(world: World, prefix: str | None, form: Form, *, play: bool | None) -> None:
     """`qvq log show`. `play` None: with keys where there are some."""
     env = world.env
-    run = find(world.settings.history_folder, prefix)
+    run = find(world.settings.history_folder, prefix, world.env)
     command = f"qvq log show {run.id}"
     on_screen = form is Form.SCREEN and env.stdout.isatty()
     if play and not on_screen:
@@ -77,7 +77,7 @@ def draw(world: World, prefix: str | None, form: Form, path: Path) -> None:
     if form is not Form.SCREEN:
         option = next(option for option, known in FORMS.items() if known is form)
         raise UsageError(f"{option} and --annotate exclude each other", f"qvq last {option}")
-    run = find(world.settings.history_folder, prefix)
+    run = find(world.settings.history_folder, prefix, world.env)
     written = draw_again(run.request, run.transcript.answer, path, world.settings)
     world.env.stdout.write("".join(f"{clean_line(str(file))}\n" for file in written))
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from qvq_mlx.core.errors import UsageError
+from qvq_mlx.system.reading import parse_json
 
 
 def read_schema(given: str) -> str:
@@ -18,7 +19,7 @@ def read_schema(given: str) -> str:
             reason = getattr(error, "strerror", None) or "it is no text"
             raise UsageError(f"--schema {given} cannot be read: {reason}", "ls -l") from error
     try:
-        schema = json.loads(text)
+        schema = parse_json(text)
     except ValueError as error:
         raise UsageError(f"{where} is no JSON: {error}", "qvq ask --help") from error
     if not isinstance(schema, dict | bool):

@@ -115,12 +115,16 @@ def _attempt(ask: Callable[[], T], env: Env) -> tuple[T | None, Fault | None]:
     try:
         return ask(), None
     except QvqError as error:
-        message, hint = env.spelling.sentence(error.parts), env.spelling.remedy(error.remedy)
-        return None, Fault(message, hint, int(error.exit_code))
+        return None, _fault_of(error, env)
     except Exception as error:  # a library that does not load may raise anything
         if config.debugging(env):
             raise
         return None, Fault(f"{type(error).__name__}: {error}", "", int(ExitCode.INTERNAL))
+
+
+def _fault_of(error: QvqError, env: Env) -> Fault:
+    message, hint = env.spelling.sentence(error.parts), env.spelling.remedy(error.remedy)
+    return Fault(message, hint, int(error.exit_code))
 
 
 def _configuration(env: Env) -> tuple[Configuration, Settings]:
@@ -186,10 +190,10 @@ def _draft_costs(held: tuple[Downloaded, ...], settings: Settings) -> tuple[Draf
 
 
 def _cards(settings: Settings, env: Env) -> tuple[tuple[ModelCard, ...], Fault | None]:
-    """The user's and the shipped ones; the shipped ones where one of the user's is broken."""
+    """The user's and the shipped ones, and why one of the user's is left out."""
     found, fault = _attempt(lambda: registry.cards(settings.cards_folder), env)
-    if found is None:
-        found = _attempt(registry.cards, env)[0]
+    if broken := registry.broken_cards(settings.cards_folder):
+        fault = _fault_of(broken[0], env)
     return found or (), fault
 
 

@@ -21,10 +21,12 @@ from qvq_mlx.core.tokens import Control
 from qvq_mlx.engine.sequence import KVSequence
 from qvq_mlx.engine.speculation import MOST_DRAFTS, Costs, Past
 from qvq_mlx.system.files import write_private
+from qvq_mlx.system.reading import read_json
 
 _ROUNDS = 3
 """The first compiles kernels and is not counted."""
 _PLAIN_STEPS = 4
+_RECORD_BYTES = 2**16
 
 
 class CostBook:
@@ -68,7 +70,7 @@ class CostBook:
         if self._folder is None:
             return {}
         try:
-            record = json.loads((self._folder / f"{name}.json").read_text(encoding="utf-8"))
+            record = read_json(self._folder / f"{name}.json", _RECORD_BYTES)
         except (OSError, ValueError):
             return {}
         return record if isinstance(record, dict) else {}

@@ -145,7 +145,10 @@ def fingerprint(folder: Path) -> str:
     digest.update(f"{versions()} {mx.default_device()}".encode())
     for name in ("config.json", "preprocessor_config.json"):
         path = folder / name
-        digest.update(path.read_bytes() if path.is_file() else b"")
+        if path.is_file():
+            with path.open("rb") as file:
+                while block := file.read(2**20):
+                    digest.update(block)
     for path in sorted(folder.glob("*.safetensors")):
         status = path.stat()
         digest.update(f"{path.name} {status.st_size} {status.st_mtime_ns}".encode())

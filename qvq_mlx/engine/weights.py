@@ -6,7 +6,6 @@ read.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +17,7 @@ from qvq_mlx.core.errors import BrokenModelError
 from qvq_mlx.core.remedies import RunProgram
 from qvq_mlx.families import Family
 from qvq_mlx.families.family import Placement
+from qvq_mlx.store.checkpoint import read_json
 
 _INDEX = "model.safetensors.index.json"
 HEAD = "language_model.lm_head."
@@ -80,9 +80,9 @@ def _files(folder: Path) -> list[Path]:
             if not path.name.startswith("consolidated")
         )
     try:
-        named = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        named = read_json(index)["weight_map"].values()
         return sorted({folder / str(name) for name in named})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise BrokenModelError(
             f"{index} is no list of weight files",
             RunProgram(("python3", "-m", "json.tool", str(index))),

@@ -26,7 +26,7 @@ killed counts as being written; and files that were edited by hand.
 from __future__ import annotations
 
 from qvq_mlx.history.files import File, files, find_file
-from qvq_mlx.history.reading import Run, find, last, load
+from qvq_mlx.history.reading import Run, find, last, load, newest
 from qvq_mlx.history.writing import record, settle
 from qvq_mlx.records.history import Ending
 
@@ -39,6 +39,7 @@ __all__ = [
     "find_file",
     "last",
     "load",
+    "newest",
     "record",
     "settle",
 ]

@@ -8,6 +8,7 @@ does the file's name.
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +23,8 @@ NEW = ".new"
 """A file that an earlier version was killed on before it was whole."""
 SHORT = 4
 """Digits of an id that are shown at least."""
+MAX_BYTES = 2**26
+"""Of a run's file: a hundred times the longest answer. What is larger is none of ours."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -138,7 +141,8 @@ def take(path: Path) -> int | None:
         return None
     with suppress(OSError):
         locked = try_lock(descriptor) is Locking.TAKEN
-        if locked and os.fstat(descriptor).st_ino == path.stat().st_ino:
+        facts = os.fstat(descriptor)
+        if locked and stat.S_ISREG(facts.st_mode) and facts.st_ino == path.stat().st_ino:
             return descriptor
     os.close(descriptor)
     return None

@@ -6,9 +6,7 @@ of every earlier version are read; a key that they lack has its default.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -27,11 +25,12 @@ from qvq_mlx.core.events import (
     fold,
 )
 from qvq_mlx.core.remedies import RunProgram
-from qvq_mlx.history.files import File, being_written, files, find_file, no_run
+from qvq_mlx.history.files import MAX_BYTES, File, being_written, files, find_file, no_run
 from qvq_mlx.records.history import Ending
-from qvq_mlx.records.runs import VERSION, RequestRecord, event_from_json
+from qvq_mlx.records.runs import VERSION, Json, RequestRecord, event_from_json
 from qvq_mlx.records.typed import typed
 from qvq_mlx.records.version_1 import upgraded_request
+from qvq_mlx.system.reading import parse_json, read_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +63,22 @@ class Run:
 
 def last(folder: Path) -> Run:
     """The newest run that has ended. Raises InputError where there is none."""
+    return newest(folder)[0]
+
+
+def newest(folder: Path) -> tuple[Run, tuple[InputError, ...]]:
+    """The newest run that has ended, and why newer files are none. Raises InputError."""
+    skipped: list[InputError] = []
     for file in reversed(files(folder)):
-        if file.is_whole:
-            return load(file.path)
-        with suppress(InputError):  # killed before its first line was written, or settled just now
+        try:
             run = load(file.path)
-            if run.ending is not Ending.RUNNING:
-                return run
-    raise no_run(folder)
+        except InputError as error:
+            if file.is_whole:  # else killed before its first line was written, or settled just now
+                skipped.append(error)
+            continue
+        if run.ending is not Ending.RUNNING:
+            return run, tuple(skipped)
+    raise skipped[0] if skipped else no_run(folder)
 
 
 def find(folder: Path, prefix: str) -> Run:
@@ -83,10 +90,10 @@ def load(path: Path) -> Run:
     """A saved run. Raises InputError."""
     file = File(path.stem, path.parent, path.suffix != ".part")
     try:
-        lines = whole_records(path.read_bytes())
+        lines = whole_records(read_bytes(path, MAX_BYTES))
         if not lines:
             raise ValueError("it holds no whole line")
-        head, *entries = map(json.loads, lines)
+        head, *entries = map(_object, lines)
         if head.get("version", VERSION) > VERSION:
             raise ValueError(f"a newer qvq wrote it (version {head['version']})")
         request = typed(RequestRecord, upgraded_request(head))
@@ -116,12 +123,19 @@ def whole_records(data: bytes) -> list[str]:
     for line in data.split(b"\n")[:-1] if b"\n" in data else []:
         try:
             text = line.decode()
-            if not isinstance(json.loads(text), dict):
-                break
+            _object(text)
         except ValueError:
             break
         found.append(text + "\n")
     return found
+
+
+def _object(line: str | bytes) -> Json:
+    """The object in a line. Raises ValueError."""
+    entry = parse_json(line)
+    if not isinstance(entry, dict):
+        raise ValueError("it is no JSON object")
+    return entry
 
 
 def _ending(file: File, line: str) -> Ending:
@@ -133,7 +147,7 @@ def _ending(file: File, line: str) -> Ending:
 def ending(line: str | bytes) -> Ending | None:
     """What a last line says of the end; None for one that says nothing."""
     try:
-        entry = json.loads(line)
+        entry = _object(line)
         if entry["type"] == "done":
             return Ending.ANSWER if entry["complete"] else Ending(entry["stop_reason"])
         if entry["type"] == "notice" and entry["code"] == "ended":

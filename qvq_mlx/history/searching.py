@@ -10,16 +10,16 @@ word is read as a run; `_maybe` never says no to a run that holds it.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from qvq_mlx.core.errors import InputError
-from qvq_mlx.history.files import File, being_written, files
+from qvq_mlx.history.files import MAX_BYTES, File, being_written, files
 from qvq_mlx.history.reading import Run, ending, load
 from qvq_mlx.records.history import Ending, Entry, Hit
+from qvq_mlx.system.reading import parse_json, read_bytes
 
 _EXCERPT_CHARACTERS = 60
 _REPEATED = (b'\n{"type": "thinking"', b'\n{"type": "answer"')
@@ -42,7 +42,9 @@ def entry_of(file: File) -> Entry | None:
     """One line; None for what is no run, or went away."""
     try:
         first, final = _ends(file.place)
-        head = json.loads(first)
+        head = parse_json(first)
+        if not isinstance(head, dict):
+            return None
         images = tuple(str(image["path"]) for image in head["images"])
         stats = _stats(final)
         return Entry(
@@ -68,10 +70,10 @@ def search(folder: Path, words: Iterable[str]) -> Iterator[Hit]:
     wanted = tuple(needle.word for needle in needles)
     for file in reversed(files(folder)):
         try:
-            if not _maybe(_data(file.place).lower(), needles):
+            if not _maybe(read_bytes(file.place, MAX_BYTES).lower(), needles):
                 continue
             run = load(file.path)
-        except (OSError, InputError):
+        except (OSError, ValueError, InputError):
             continue
         hit = _hit(file, run, wanted)
         if hit is not None:
@@ -157,27 +159,19 @@ def _is_called(name: str, wanted: str) -> bool:
     return wanted.casefold() in name.casefold()
 
 
-def _data(place: str) -> bytes:
-    """All bytes of a file. The builtin open takes three times as long for small ones."""
-    descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return os.read(descriptor, os.fstat(descriptor).st_size)
-    finally:
-        os.close(descriptor)
-
-
 def _ends(place: str) -> tuple[bytes, bytes]:
     """The first and the last whole line."""
-    data = _data(place)
+    data = read_bytes(place, MAX_BYTES)
     end = data.rfind(b"\n") + 1
     return data[: data.find(b"\n") + 1], data[data.rfind(b"\n", 0, max(0, end - 1)) + 1 : end]
 
 
 def _stats(line: bytes) -> dict[str, int]:
     try:
-        found = json.loads(line)["stats"]
-    except (ValueError, KeyError):
+        entry = parse_json(line)
+    except ValueError:
         return {}
+    found = entry.get("stats") if isinstance(entry, dict) else None
     return found if isinstance(found, dict) else {}
 
 

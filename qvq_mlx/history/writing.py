@@ -29,7 +29,7 @@ from qvq_mlx.core.events import (
     Progress,
     ThinkingDelta,
 )
-from qvq_mlx.history.files import NEW, PART, WHOLE, names_in, take
+from qvq_mlx.history.files import MAX_BYTES, NEW, PART, WHOLE, names_in, take
 from qvq_mlx.history.reading import interrupted, whole_records
 from qvq_mlx.records.runs import Json, RequestRecord, event_to_json
 from qvq_mlx.system.files import make_private_folder, remove_leftovers, write_private
@@ -190,7 +190,7 @@ def _settle(part: Path, held: int) -> None:
     """Publish what is whole of a part that is ours now; a part without a head says nothing."""
     stem = part.name.removesuffix(PART)
     with os.fdopen(os.dup(held), "rb") as file:
-        lines = whole_records(file.read())
+        lines = whole_records(file.read(MAX_BYTES))
         age_s = time.time() - os.fstat(held).st_mtime
     remove_leftovers(part.with_name(stem + WHOLE))
     part.with_name(stem + NEW).unlink(missing_ok=True)

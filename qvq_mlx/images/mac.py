@@ -11,6 +11,7 @@ from pathlib import Path
 from qvq_mlx.core.errors import ImageUnreadableError, StoppedError
 from qvq_mlx.core.remedies import Ask, RunProgram
 from qvq_mlx.system.programs import found, run
+from qvq_mlx.system.reading import read_bytes
 from qvq_mlx.system.scratch import scratch_folder
 
 _SCREEN_SETTINGS = RunProgram(
@@ -78,6 +79,7 @@ def as_png(tool: str, data: bytes, max_bytes: int) -> bytes:
 
 def _read(out: Path, max_bytes: int) -> bytes:
     """B'' where nothing was written, or more than is taken."""
-    if not out.exists() or out.stat().st_size > max_bytes:
+    try:
+        return read_bytes(out, max_bytes)
+    except (OSError, ValueError):
         return b""
-    return out.read_bytes()

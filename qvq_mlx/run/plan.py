@@ -49,6 +49,7 @@ def make_plan(request: Request, env: Env, settings: Settings) -> Plan:
         if not admission.leaves_room(resolved, draft, request, pictures, env):
             resolved = replace(resolved, setup=replace(setup, draft_model=None))
         draft = None
+    broken = registry.broken_cards(settings.cards_folder)
     room = admission.check(resolved, request, pictures, env, draft)
     room_bytes = _room_bytes(request, resolved, pictures)
     return Plan(
@@ -57,6 +58,7 @@ def make_plan(request: Request, env: Env, settings: Settings) -> Plan:
         pictures=pictures,
         constraint=_constraint(request, card),
         notices=(
+            *(Notice("card", f"{fault.message}; it is left out") for fault in broken),
             *_piped(request),
             *sight.notices,
             *room.notices,

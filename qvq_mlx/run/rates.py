@@ -27,14 +27,16 @@ from qvq_mlx.core.events import (
 )
 from qvq_mlx.core.rates import STAGES, Rates
 from qvq_mlx.system.files import write_private
+from qvq_mlx.system.reading import read_json
 
 _LEAST_S = 0.05
+_RECORD_BYTES = 2**16
 
 
 def known(folder: Path, checkpoint: Path) -> Rates:
     """What earlier runs of the checkpoint measured. `folder` is the cache folder."""
     try:
-        record = json.loads(_path(folder, checkpoint).read_text(encoding="utf-8"))
+        record = read_json(_path(folder, checkpoint), _RECORD_BYTES)
     except (OSError, ValueError):
         return Rates()
     if not isinstance(record, dict):

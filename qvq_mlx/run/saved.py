@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from qvq_mlx import history
 from qvq_mlx.core.env import Env
 from qvq_mlx.history import Run
+from qvq_mlx.run.left_out import warn
 from qvq_mlx.settings.config import Settings
 
 if TYPE_CHECKING:  # what only prints an answer waits for none of these
@@ -28,9 +29,16 @@ class Form(Enum):
     BOXES = auto()
 
 
-def find(folder: Path, prefix: str | None) -> Run:
-    """The run whose id begins with `prefix`; the last one for None. Raises InputError."""
-    return history.last(folder) if prefix is None else history.find(folder, prefix)
+def find(folder: Path, prefix: str | None, env: Env) -> Run:
+    """The run whose id begins with `prefix`; the last one for None. Raises InputError.
+
+    A newer file that cannot be read is left out, and stderr says so.
+    """
+    if prefix is not None:
+        return history.find(folder, prefix)
+    run, skipped = history.newest(folder)
+    warn(env, skipped)
+    return run
 
 
 def show(run: Run, form: Form, env: Env, settings: Settings, hint: str) -> bool:

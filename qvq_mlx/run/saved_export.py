@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from qvq_mlx.core.env import Env
-from qvq_mlx.history import files, find, load
+from qvq_mlx.core.errors import InputError
+from qvq_mlx.history import Run, files, find, load
 from qvq_mlx.history.exporting import markdown, result_json
 from qvq_mlx.history.files import no_run
 from qvq_mlx.render.clean import clean, json_text
 from qvq_mlx.render.sink import FileSink, StreamSink
+from qvq_mlx.run.left_out import warn
 
 
 def export_runs(
@@ -22,7 +24,7 @@ def export_runs(
     """
     if not ids and not files(folder):
         raise no_run(folder)
-    found = (find(folder, run) for run in ids) if ids else (load(f.path) for f in files(folder))
+    found = (find(folder, run) for run in ids) if ids else _all(env, folder)
     sink = StreamSink(env.stdout) if file is None else FileSink(file)
     on_screen = file is None and env.stdout.isatty()
     sink.open()
@@ -37,3 +39,12 @@ def export_runs(
         sink.discard()
         raise
     sink.finish()
+
+
+def _all(env: Env, folder: Path) -> Iterator[Run]:
+    """Every run, oldest first, but for files that cannot be read: stderr names them."""
+    for file in files(folder):
+        try:
+            yield load(file.path)
+        except InputError as error:
+            warn(env, [error])

@@ -30,6 +30,7 @@ from qvq_mlx.core.remedies import RunProgram, Show
 from qvq_mlx.core.request import Policy, ThinkingView
 from qvq_mlx.core.sizes import parse_size
 from qvq_mlx.system.files import output_place, write_private
+from qvq_mlx.system.reading import read_text, read_toml
 
 if TYPE_CHECKING:  # every command reads the settings, and few need these
     from qvq_mlx.records.models import Setting
@@ -38,6 +39,8 @@ if TYPE_CHECKING:  # every command reads the settings, and few need these
 DEFAULT_CACHE_MAX = "4GiB"
 
 _ENDPOINT = "https://huggingface.co"
+_MAX_BYTES = 2**16
+_TOKEN_BYTES = 2**12
 _DEFAULTS: dict[str, str | None] = {
     "model": None,
     "thinking": None,
@@ -174,7 +177,7 @@ def store(env: Env, key: str, value: str | bool | None) -> Path:
     _file(path)  # a file that is wrong already is not made worse
     try:
         place = output_place(path)  # a link to a file elsewhere stays a link
-        text = place.read_text(encoding="utf-8") if place.exists() else ""
+        text = read_text(place, _MAX_BYTES) if place.exists() else ""
         write_private(place, with_value(text, key, value).encode(), sync=True)
     except (OSError, ValueError) as error:
         raise ConfigError(
@@ -218,18 +221,10 @@ def debugging(env: Env) -> bool:
 
 def _file(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
+        values = read_toml(path, _MAX_BYTES)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{path} cannot be read: {error}", RunProgram(("cat", str(path)))
-        ) from error
-    import tomllib  # most people have no such file
-
-    try:
-        values = tomllib.loads(text)
-    except ValueError as error:
         raise ConfigError(
             f"{path} cannot be read: {error}", RunProgram(("cat", str(path)))
         ) from error
@@ -296,7 +291,7 @@ def _token(env: Env) -> str:
         return token
     saved = _path(env, "HF_TOKEN_PATH") or _hugging_face(env) / "token"
     try:
-        return saved.read_text(encoding="utf-8").strip()
+        return read_text(saved, _TOKEN_BYTES).strip()
     except (OSError, ValueError):
         return ""
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
+
+from qvq_mlx.system.reading import parse_toml
 
 _COMMENT = re.compile(r"""=\s*(?:"(?:[^"\\]|\\.)*"|'[^']*'|[^#"']*?)(\s*#.*)?$""")
 _TABLE = re.compile(r"\s*\[")
@@ -17,7 +18,7 @@ _TABLE = re.compile(r"\s*\[")
 
 def with_value(text: str, key: str, value: str | bool | None) -> str:
     """`text` with `key` = `value`; None removes the key. Raises ValueError where it cannot."""
-    wanted = tomllib.loads(text)
+    wanted = parse_toml(text)
     if value is None:
         wanted.pop(key, None)
     else:
@@ -38,7 +39,7 @@ def with_value(text: str, key: str, value: str | bool | None) -> str:
             comment = _COMMENT.search(lines[at].rstrip("\r\n"))
             lines[at] = f"{written}{(comment and comment[1]) or ''}\n"
     result = "".join(lines)
-    if tomllib.loads(result) != wanted:
+    if parse_toml(result) != wanted:
         raise ValueError(f"the line of {key} is not one that can be changed")
     return result
 

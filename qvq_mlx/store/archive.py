@@ -43,6 +43,7 @@ from qvq_mlx.store.download import (
 )
 from qvq_mlx.store.verify import links
 from qvq_mlx.system.files import PendingFile, move
+from qvq_mlx.system.reading import parse_json
 
 _MANIFEST = "qvq-model.json"
 _MANIFEST_BYTES = 16 << 20
@@ -197,7 +198,7 @@ def _read_manifest(tar: tarfile.TarFile, source: Path) -> _Manifest:
     content = tar.extractfile(first)
     assert content is not None, "a regular file has content"
     try:
-        document = json.loads(content.read())
+        document: Any = parse_json(content.read())
         if document["format"] != _FORMAT:
             raise ArchiveError(f"{source} has format {document['format']!r}, not {_FORMAT}")
         files = tuple(

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import tomllib
 import types
 import typing
 from pathlib import Path
@@ -32,16 +31,18 @@ from qvq_mlx.core.errors import ConfigError
 from qvq_mlx.core.places import Coordinates
 from qvq_mlx.core.remedies import RunProgram
 from qvq_mlx.core.request import Sampling
+from qvq_mlx.system.reading import read_toml
 
 T = TypeVar("T")
 
+_MAX_BYTES = 2**18
 _VARIANT_KEYS = {"bits", "repo", "folder", "download_bytes", "unconfirmed"}
 
 
 def read_cards(path: Path) -> tuple[ModelCard, ...]:
     """The cards of one file, the default first. Raises ConfigError in one line."""
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values: dict[str, Any] = read_toml(path, _MAX_BYTES)
         variants = values.pop("variants", [{}])
         if not isinstance(variants, list) or not variants:
             raise ValueError("variants is no list of tables")

@@ -5,12 +5,18 @@ Law: whatever a file holds, the outcome is an object or a BrokenModelError of on
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from qvq_mlx.core.errors import BrokenModelError
 from qvq_mlx.core.remedies import RunProgram
+from qvq_mlx.system import reading
+
+INDEX = "model.safetensors.index.json"
+INDEX_BYTES = 2**25
+"""The largest published one, of 36,000 tensors, has 4 MB."""
+_CONFIG_BYTES = 2**22
+_MAX_BYTES = {INDEX: INDEX_BYTES}
 
 
 def read_json(path: Path, *, missing_ok: bool = False) -> dict[str, Any]:
@@ -19,14 +25,14 @@ def read_json(path: Path, *, missing_ok: bool = False) -> dict[str, Any]:
     Raises BrokenModelError where it is missing, unreadable, or no object.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = reading.read_json(path, _MAX_BYTES.get(path.name, _CONFIG_BYTES))
     except FileNotFoundError:
         if missing_ok:
             return {}
         raise BrokenModelError(
             f"{path.name} is missing in {path.parent}", RunProgram(("ls", "-l", str(path.parent)))
         ) from None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise BrokenModelError(
             f"{path} cannot be read: {error}", RunProgram(("python3", "-m", "json.tool", str(path)))
         ) from error

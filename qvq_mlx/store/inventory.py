@@ -6,16 +6,17 @@ repository that no card knows is listed where its architecture is one of the car
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from qvq_mlx.core.card import ModelCard
-from qvq_mlx.core.errors import ModelError
+from qvq_mlx.core.errors import BrokenModelError, ModelError
 from qvq_mlx.core.remedies import Remedy, RunProgram
-from qvq_mlx.store import local, registry
+from qvq_mlx.store import layout, local, registry
+from qvq_mlx.store.checkpoint import read_json
+from qvq_mlx.system.reading import read_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +87,8 @@ def _entry(card: ModelCard, root: Path, folder: Path | None) -> Downloaded:
 
 def _snapshot(root: Path) -> Path | None:
     """The snapshot that `main` names, else the only one."""
-    with suppress(OSError):
-        name = (root / "refs" / "main").read_text(encoding="utf-8").strip()
+    with suppress(OSError, ValueError):
+        name = read_text(root / "refs" / "main", layout.REFERENCE_BYTES).strip()
         if name and (root / "snapshots" / name).is_dir():
             return root / "snapshots" / name
     with suppress(OSError):
@@ -106,7 +107,6 @@ def _size(path: Path) -> int:
 
 def _model_type(folder: Path) -> str:
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return str(read_json(folder / "config.json", missing_ok=True).get("model_type", ""))
+    except BrokenModelError:
         return ""
-    return str(config.get("model_type", "")) if isinstance(config, dict) else ""

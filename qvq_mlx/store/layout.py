@@ -20,7 +20,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -28,9 +28,12 @@ from qvq_mlx.store.digests import is_blob
 from qvq_mlx.store.download import Listing, RemoteFile
 from qvq_mlx.system.files import make_link, move, write_shared
 from qvq_mlx.system.locks import LockFile
+from qvq_mlx.system.reading import read_json, read_text
 
 PART_SUFFIX = ".qvq-part"
 _MARKER = ".qvq-pull.json"
+_MARKER_BYTES = 2**24
+REFERENCE_BYTES = 2**10
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(?:/[A-Za-z0-9_][\w.-]{0,95})?", re.ASCII)
 _REVISION = re.compile(r"[\w][\w.+@/-]{0,199}", re.ASCII)
@@ -74,8 +77,12 @@ class RepoFolder:
     def references(self) -> dict[str, str]:
         """Name to commit."""
         folder = self.root / "refs"
-        paths = sorted(path for path in folder.rglob("*") if path.is_file())
-        return {str(p.relative_to(folder)): p.read_text("utf-8").strip() for p in paths}
+        found = {}
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            with suppress(OSError, ValueError):  # it is no reference
+                commit = read_text(path, REFERENCE_BYTES).strip()
+                found[str(path.relative_to(folder))] = commit
+        return found
 
     def commit_of(self, revision: str) -> str | None:
         """The commit that a name or a commit means here; None where it is not here."""
@@ -155,7 +162,9 @@ def write_marker(folder: RepoFolder, listing: Listing, *, done: bool = False) ->
 def unfinished(folder: RepoFolder) -> Listing | None:
     """What an interrupted pull wanted; None where none is, or its note cannot be read."""
     try:
-        document = json.loads(marker(folder).read_text("utf-8"))
+        document = read_json(marker(folder), _MARKER_BYTES)
+        if not isinstance(document, dict):
+            return None
         files = tuple(RemoteFile(str(p), str(b), int(n)) for p, b, n in document["files"])
         listing = Listing(folder.repo, str(document["revision"]), str(document["commit"]), files)
         if document["done"]:

@@ -9,6 +9,9 @@ import json
 from pathlib import Path
 
 from qvq_mlx.system.files import write_private
+from qvq_mlx.system.reading import read_json
+
+_MAX_BYTES = 2**20
 
 
 def accepted(file: Path, repo: str, licence: str) -> bool:
@@ -25,7 +28,7 @@ def accept(file: Path, repo: str, licence: str, date: str) -> None:
 
 def _read(file: Path) -> dict[str, object]:
     try:
-        entries = json.loads(file.read_text(encoding="utf-8"))
+        entries = read_json(file, _MAX_BYTES)
     except (OSError, ValueError):
         return {}
     return entries if isinstance(entries, dict) else {}

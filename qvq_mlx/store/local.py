@@ -10,19 +10,21 @@ hold what it says they hold, and every safetensors file is as long as its own he
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.errors import BrokenModelError, ModelNotOnDiskError
 from qvq_mlx.core.remedies import PullModel, RunProgram, VerifyModel
 from qvq_mlx.store import layout
+from qvq_mlx.store.checkpoint import INDEX, INDEX_BYTES, read_json
 from qvq_mlx.store.digests import is_blob
+from qvq_mlx.system.reading import parse_json, read_text
 
 _REQUIRED = ("config.json", "tokenizer.json")
-_INDEX = "model.safetensors.index.json"
-_HEADER_BYTES = 100_000_000  # safetensors' own limit
+_HEADER_BYTES = INDEX_BYTES  # the format allows 100 MB, which JSON makes GiB of
 
 
 def snapshot(card: ModelCard, hub_cache: Path) -> Path:
@@ -31,7 +33,8 @@ def snapshot(card: ModelCard, hub_cache: Path) -> Path:
     reference = repo.root / "refs" / "main"
     folder: Path | None = None
     if reference.is_file():
-        folder = repo.snapshot(reference.read_text(encoding="utf-8").strip())
+        with suppress(OSError, ValueError):  # it is no reference
+            folder = repo.snapshot(read_text(reference, layout.REFERENCE_BYTES).strip())
     if folder is None or not folder.is_dir():
         raise _absent(card, repo)
     check(folder, card)
@@ -82,7 +85,7 @@ def _tensors(path: Path) -> set[str]:
         if size < 8 or length > min(_HEADER_BYTES, size - 8):
             raise ValueError(f"no whole safetensors file ({size:,} bytes)")
         try:
-            header = json.loads(file.read(length))
+            header: Any = parse_json(file.read(length))
             entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
             ends = [int(entry["data_offsets"][1]) for entry in entries.values()]
         except (ValueError, KeyError, TypeError, IndexError, AttributeError):
@@ -118,21 +121,20 @@ def fingerprint(folder: Path) -> str:
 
 def _weights(folder: Path) -> tuple[str, ...]:
     """The weight files that the folder must hold."""
-    if not (folder / _INDEX).is_file():
+    if not (folder / INDEX).is_file():
         found = tuple(sorted(path.name for path in folder.glob("*.safetensors")))
         return found or ("model.safetensors",)
     mapped = _index(folder)
     if not mapped:
-        return (_INDEX + " (readable)",)
+        return (INDEX + " (readable)",)
     return tuple(sorted(set(mapped.values())))
 
 
 def _index(folder: Path) -> dict[str, str] | None:
     """Tensor to file; None where there is no index that can be read."""
     try:
-        mapped = json.loads((folder / _INDEX).read_text(encoding="utf-8"))["weight_map"]
-        names = dict(mapped)
-    except (OSError, ValueError, KeyError, TypeError):
+        names = dict(read_json(folder / INDEX)["weight_map"])
+    except (BrokenModelError, ValueError, KeyError, TypeError):
         return None
     fine = all(isinstance(name, str) and layout.is_path(name) for name in names.values())
     return names if fine else None

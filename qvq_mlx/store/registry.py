@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from qvq_mlx.core.card import ModelCard
-from qvq_mlx.core.errors import ModelError, UnknownModelError
+from qvq_mlx.core.errors import ConfigError, ModelError, UnknownModelError
 from qvq_mlx.core.remedies import Ask, Field, Remedy, Show
 from qvq_mlx.store import local
 from qvq_mlx.store.cardfile import read_cards
@@ -25,16 +25,24 @@ CARD = "qvq-card.toml"
 def cards(own: Path | None = None) -> tuple[ModelCard, ...]:
     """Every card, ordered by file name; the user's, from the folder `own`, come first.
 
-    A shipped card goes where one of the user's has its name. Raises ConfigError for a broken one.
+    A shipped card goes where one of the user's has its name. A broken one of theirs is left out:
+    `broken_cards` says so.
     """
-    mine = _cards_in(own) if own else ()
+    mine = _own_cards(own)[0] if own else ()
     names = {card.name.casefold() for card in mine}
     return (*mine, *(card for card in _cards_in(cards_folder()) if card.name not in names))
+
+
+def broken_cards(own: Path) -> tuple[ConfigError, ...]:
+    """Why some of the user's cards cannot be read."""
+    return tuple(_own_cards(own)[1].values())
 
 
 def find(name: str, own: Path | None = None) -> ModelCard:
     """The card that `name` means. Raises UnknownModelError, or ConfigError for a broken card."""
     known = cards(own)
+    if own is not None and (fault := _own_cards(own)[1].get(name.casefold())):
+        raise fault
     for card in known:
         if card.answers_to(name):
             return card
@@ -102,6 +110,18 @@ def read_card(path: Path) -> ModelCard:
 
 def _cards_in(folder: Path) -> tuple[ModelCard, ...]:
     return tuple(card for path in sorted(folder.glob("*.toml")) for card in read_cards(path))
+
+
+def _own_cards(folder: Path) -> tuple[tuple[ModelCard, ...], dict[str, ConfigError]]:
+    """The user's cards, and by the file's name without its ending why others cannot be read."""
+    found: list[ModelCard] = []
+    broken = {}
+    for path in sorted(folder.glob("[!.]*.toml")):
+        try:
+            found += read_cards(path)
+        except ConfigError as error:
+            broken[path.stem.casefold()] = error
+    return tuple(found), broken
 
 
 def _card_of_folder(folder: Path, known: tuple[ModelCard, ...]) -> ModelCard:

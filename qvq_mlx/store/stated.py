@@ -17,6 +17,9 @@ from qvq_mlx.families import Family, family_of
 from qvq_mlx.families.family import Vision
 from qvq_mlx.families.fields import Fields
 from qvq_mlx.store.checkpoint import read_json
+from qvq_mlx.system.reading import read_bytes
+
+_TEMPLATE_BYTES = 2**20
 
 MAX_IMAGE_TOKENS = 1280
 """Per picture, where no card says otherwise: checkpoints allow 16,384, minutes of prefill."""
@@ -106,10 +109,10 @@ def _template(folder: Path) -> str:
     """The text of the chat template, from whichever file holds it; empty where none does."""
     plain = folder / "chat_template.jinja"
     try:
-        return plain.read_text(encoding="utf-8", errors="replace")
+        return read_bytes(plain, _TEMPLATE_BYTES).decode(errors="replace")
     except FileNotFoundError:
         pass
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise BrokenModelError(
             f"{plain} cannot be read: {error}", RunProgram(("ls", "-l", str(folder)))
         ) from error

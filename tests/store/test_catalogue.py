@@ -186,10 +186,16 @@ def test_a_broken_card_is_one_line_with_its_file(
 ) -> None:
     path = own(tmp_path, "x", text)
     w = world()
-    assert w.run("models") == ExitCode.USAGE
+    assert w.run("models") == ExitCode.OK  # it does without the card
+    assert "tiny" in w.out
+    (warning,) = w.err.splitlines()
+    assert warning.startswith(f"warning: {path} is no model card")
+    assert message in warning
+    assert warning.endswith("; it is left out")
+    w = world()
+    assert w.run("show", "x") == ExitCode.USAGE  # and cannot do without the one that is named
     first, hint = w.err.splitlines()
     assert first.startswith(f"error[config]: {path} is no model card")
-    assert message in first
     assert hint == f"  try: cat {path}"
 
 

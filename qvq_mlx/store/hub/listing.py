@@ -6,7 +6,6 @@ can hold code. Every name, hash and size of the server's is checked before it is
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -25,6 +24,7 @@ from qvq_mlx.store.digests import is_blob
 from qvq_mlx.store.download import HubAccess, Listing, RemoteFile
 from qvq_mlx.store.hub.transfer import Pace
 from qvq_mlx.store.hub.wire import Head, Hitch, Wire
+from qvq_mlx.system.reading import parse_json
 
 _SUFFIXES = (".safetensors", ".json", ".txt", ".jinja", ".model", ".tiktoken", ".md")
 _NAMES = ("LICENSE", "LICENCE", "NOTICE")
@@ -115,7 +115,7 @@ def _json(head: Head, body: bytes, host: str) -> object:
     if head.status != 200:
         raise Hitch(f"{host} answers HTTP {head.status}", head.retry_after_s)
     try:
-        return json.loads(body)
+        return parse_json(body)
     except ValueError:
         what = "a web page" if head.html else "something else"
         raise Hitch(f"{host} sends {what} instead of JSON") from None
