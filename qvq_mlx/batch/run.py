@@ -33,6 +33,7 @@ from qvq_mlx.core.remedies import BatchAgain, Field, RunProgram
 from qvq_mlx.core.tokens import Control
 from qvq_mlx.records.runs import Json
 from qvq_mlx.render.sink import FileSink
+from qvq_mlx.run.outputs import check_outputs, outputs_of
 from qvq_mlx.run.signals import Interrupts, ending, handled
 
 
@@ -92,6 +93,8 @@ def run(
     work: Batch, items: Sequence[Item], target: Target, env: Env, screen: BatchScreen
 ) -> Counts:
     """Ask what is not done. Raises a QvqError that concerns every item."""
+    outputs = outputs_of(((Field.OUTPUT, target.file), (Field.CSV, target.table)))
+    check_outputs(outputs, (image for item in items for image in item.images), env)
     table = FileSink(target.table, Field.CSV) if target.table is not None else None
     if table is not None:
         table.open()

@@ -121,7 +121,9 @@ def ask(
     from qvq_mlx.cli.groups import image_options_of, limits_of, method_of
     from qvq_mlx.cli.span import parse_frames
     from qvq_mlx.core.image_options import looks_for
+    from qvq_mlx.core.remedies import Field
     from qvq_mlx.run.choose import model_for
+    from qvq_mlx.run.outputs import check_outputs, outputs_of
     from qvq_mlx.run.piped import asked
     from qvq_mlx.run.show import run
 
@@ -156,6 +158,8 @@ def ask(
     if view is None and env.stdout.isatty() and form is OutputForm.TEXT and not (file or quiet):
         view = settings.view  # the config file speaks of the screen, not of pipes and files
     output = Output(form, view, boxed, file, verbose, quiet, annotate, show)
+    outputs = outputs_of(((Field.OUTPUT, file), (Field.ANNOTATE, annotate)))
+    check_outputs(outputs, (), env, options.files(schema))
     return run(request, output, env, settings)
 
 

@@ -77,8 +77,10 @@ def batch(
     from qvq_mlx.batch.items import read_items
     from qvq_mlx.batch.run import Target, failure, run, summary
     from qvq_mlx.cli.groups import image_options_of, limits_of, method_of
+    from qvq_mlx.core.remedies import Field
     from qvq_mlx.render.batched import BatchProgress
     from qvq_mlx.run.choose import model_for
+    from qvq_mlx.run.outputs import check_outputs, outputs_of
 
     world: World = context.obj
     env, settings = world.env, world.settings
@@ -86,6 +88,8 @@ def batch(
     for name, given in (("--retry-errors", retry_errors), ("--csv", table is not None)):
         if given and file is None:
             raise UsageError(f"{name} needs the file of -o", _HINT)
+    outputs = outputs_of(((Field.OUTPUT, file), (Field.CSV, table)))
+    check_outputs(outputs, (), env, options.files(items, schema))
     found = read_items(env, paths or [], questions or [], items)
     request = Request(
         question="",

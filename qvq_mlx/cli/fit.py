@@ -52,13 +52,13 @@ def fit(
     Exit code 0 where it fits, also tightly; 5 where it does not. docs/memory.md has the formula.
     """
     from qvq_mlx import images
-    from qvq_mlx.run.left_out import warn_of_cards
     from qvq_mlx.core.image_options import ImageOptions, parse_pages
     from qvq_mlx.memory import machine
     from qvq_mlx.memory.choice import best, instead
     from qvq_mlx.memory.estimate import Verdict, estimate_for
     from qvq_mlx.records.models import FitRecord, Instead
     from qvq_mlx.render import listing
+    from qvq_mlx.run.left_out import warn_of_cards
     from qvq_mlx.store import registry
 
     world: World = context.obj

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -174,6 +175,15 @@ Crop = Annotated[
         help="Show this part only, in pixels or in percent (10%,10%,50%,50%).",
     ),
 ]
+
+
+def files(*given: str | None) -> list[Path]:
+    """Those of the arguments that name files: not `-`, and not JSON that stands there itself."""
+    return [
+        Path(text).expanduser()
+        for text in given
+        if text and text != "-" and not text.lstrip().startswith("{")
+    ]
 
 
 def exclude(command: str, options: dict[str, bool]) -> None:

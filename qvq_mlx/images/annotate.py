@@ -12,15 +12,14 @@ computer has is drawn as the font's sign for it.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qvq_mlx.core.errors import InputError, OutputError
+from qvq_mlx.core.errors import OutputError
 from qvq_mlx.core.places import Box, PointedImage
 from qvq_mlx.core.remedies import AskAgain, Field, RunProgram
-from qvq_mlx.images.paths import operand, path_of
+from qvq_mlx.images.paths import operand
 from qvq_mlx.system.files import check_output, output_place, write_output
 
 if TYPE_CHECKING:
@@ -96,8 +95,8 @@ class Target:
         self._path = path
         self._target = path.expanduser()
 
-    def check(self, inputs: Sequence[str]) -> None:
-        """Raises OutputError where it cannot be written, or is one of the `inputs`."""
+    def check(self) -> None:
+        """Raises OutputError where it cannot be written."""
         given = self._given
         if self._format() is None:
             raise OutputError(
@@ -114,16 +113,6 @@ class Target:
                 (*given, f": there is no folder {folder}"),
                 RunProgram(("mkdir", "-p", operand(folder))),
             )
-        for source in inputs:
-            try:
-                same = self._target.samefile(path_of(source))
-            except (OSError, ValueError, InputError):
-                continue
-            if same:
-                raise OutputError(
-                    (*given, " is a picture that is asked about; it stays as it is"),
-                    _elsewhere("annotated.png"),
-                )
         try:
             check_output(self._target)
         except OSError as error:

@@ -31,6 +31,7 @@ from qvq_mlx.records.runs import (
 )
 from qvq_mlx.render.clean import clean_line
 from qvq_mlx.render.places import listed, say
+from qvq_mlx.run.outputs import NamedFile, check_outputs
 from qvq_mlx.settings.config import Settings
 from qvq_mlx.store import registry
 
@@ -48,9 +49,6 @@ class Pointed:
         if output.show and not env.stdout.isatty():
             drawn = AskAgain(((Field.ANNOTATE, "annotated.png"),))
             raise UsageError((Field.SHOW, " needs a terminal"), drawn)
-        if output.annotate is not None and output.annotate == output.file:
-            text = (Field.ANNOTATE, " and ", Field.OUTPUT, " name the same file")
-            raise UsageError(text, Show.ASK_HELP)
         self._output = output
         self._env = env
         self._transcript = Transcript()
@@ -134,20 +132,22 @@ def check(path: Path, seen: Sequence[ImageRecord]) -> None:
     from qvq_mlx.images.annotate import Target
 
     for name in targets(path, len(seen)):
-        Target(name).check([record.path for record in seen])
+        Target(name).check()
 
 
 def draw_again(
-    request: RequestRecord, answer: str, path: Path, settings: Settings
+    request: RequestRecord, answer: str, path: Path, settings: Settings, env: Env
 ) -> tuple[Path, ...]:
     """`--annotate` for a saved run: originals are read from the disk, or were kept beside the runs.
 
-    Raises OutputError, InputError where an original is gone or changed, NoAnswerError where the
-    answer points at nothing.
+    Raises UsageError where it would replace an original, OutputError, InputError where an original
+    is gone or changed, NoAnswerError where the answer points at nothing.
     """
     folder = attachments.folder_in(settings.history_folder)
     images = zip(request.images, places_of(request), strict=True)
     request = replace(request, images=tuple(replace(one, path=place) for one, place in images))
+    outputs = [NamedFile(Field.ANNOTATE, name) for name in targets(path, len(request.images))]
+    check_outputs(outputs, [image.path for image in request.images], env)
     check(path, request.images)
     pointing = pointed_at(with_coordinates(request, settings), answer, asked=True)
     written = annotate(path, request, pointing, lambda sha256: attachments.find(sha256, folder))

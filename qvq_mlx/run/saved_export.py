@@ -7,12 +7,15 @@ from pathlib import Path
 
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import InputError
+from qvq_mlx.core.remedies import Field
 from qvq_mlx.history import Run, files, find, load
 from qvq_mlx.history.exporting import markdown, result_json
 from qvq_mlx.history.files import no_run
+from qvq_mlx.history.searching import entries
 from qvq_mlx.render.clean import clean, json_text
 from qvq_mlx.render.sink import FileSink, StreamSink
 from qvq_mlx.run.left_out import warn
+from qvq_mlx.run.outputs import NamedFile, check_outputs
 
 
 def export_runs(
@@ -25,6 +28,11 @@ def export_runs(
     if not ids and not files(folder):
         raise no_run(folder)
     found = (find(folder, run) for run in ids) if ids else _all(env, folder)
+    if file is not None:
+        saved = tuple(entries(folder))
+        pictures = [picture for entry in saved for picture in entry.images]
+        runs = (Path(entry.path) for entry in saved)
+        check_outputs([NamedFile(Field.OUTPUT, file)], pictures, env, runs)
     sink = StreamSink(env.stdout) if file is None else FileSink(file)
     on_screen = file is None and env.stdout.isatty()
     sink.open()

@@ -14,12 +14,16 @@ from qvq_mlx import render
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ExitCode
 from qvq_mlx.core.events import Done, Event
+from qvq_mlx.core.plan import Plan
+from qvq_mlx.core.remedies import Field
 from qvq_mlx.core.request import Output, Request
 from qvq_mlx.core.tokens import Control
+from qvq_mlx.records.runs import request_record
 from qvq_mlx.render.plain import Together
 from qvq_mlx.run.ask import ask
+from qvq_mlx.run.outputs import check_outputs, outputs_of
 from qvq_mlx.run.plan import make_plan
-from qvq_mlx.run.pointed import Pointed
+from qvq_mlx.run.pointed import Pointed, targets
 from qvq_mlx.run.resident import ResidentModel
 from qvq_mlx.run.signals import Interrupts, ending, handled
 from qvq_mlx.run.verdict import failure
@@ -46,6 +50,7 @@ def run(
         renderer = Together([witness, renderer])
     pointed = Pointed(output, env)
     plan = make_plan(request, env, settings)
+    _check_outputs(plan, output, env)
     pointed.begin(plan)
     screens = [stream for stream in (env.stdout, env.stderr) if stream.isatty()]
     can_conclude = bool(screens) and bool(plan.resolved.card.thinking.closing)
@@ -75,6 +80,16 @@ def run(
     if failed is not None:
         raise failed
     return ExitCode.OK
+
+
+def _check_outputs(plan: Plan, output: Output, env: Env) -> None:
+    """Raise UsageError where what is written would replace what is read."""
+    record = request_record(plan)
+    pictures = [*plan.request.images, *(image.path for image in record.images)]
+    pictures += [source.path or source.name for source in plan.sources]
+    drawn = targets(output.annotate, len(record.images)) if output.annotate else ()
+    outputs = outputs_of(((Field.OUTPUT, output.file), *((Field.ANNOTATE, one) for one in drawn)))
+    check_outputs(outputs, pictures, env, plan.resolved.folder.iterdir() if outputs else ())
 
 
 def _pull_to_the_end(events: Iterator[Event], control: Control) -> None:

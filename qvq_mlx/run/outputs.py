@@ -1,0 +1,109 @@
+"""Refuses an output that would replace an input or another output, before anything is written.
+
+Law: two names mean one file where the system says so (device and inode, through links, of whatever
+kind), and where they differ in case or in how accents are composed alone: on a Mac that is one
+file. What is no regular file has no content to lose: a device or a pipe is nobody's twin.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qvq_mlx.core.env import Env
+from qvq_mlx.core.errors import InputError, UsageError
+from qvq_mlx.core.remedies import Field, RunProgram
+from qvq_mlx.images.paths import is_file, operand, path_of
+from qvq_mlx.system.files import output_place
+
+Key = tuple[int, int] | tuple[int, int, str]
+"""Device and inode; or of the folder, with the name as a Mac compares it."""
+
+STDIN = "standard input"
+
+
+@dataclass(frozen=True, slots=True)
+class NamedFile:
+    """A file that is going to be written, and the field that names it."""
+
+    field: Field
+    path: Path
+
+
+def outputs_of(given: Iterable[tuple[Field, Path | None]]) -> list[NamedFile]:
+    """The outputs that were asked for."""
+    return [NamedFile(field, path) for field, path in given if path is not None]
+
+
+def check_outputs(
+    outputs: Sequence[NamedFile], sources: Iterable[str], env: Env, files: Iterable[Path] = ()
+) -> None:
+    """Raise UsageError, which names both, where an output is an input or another output.
+
+    `sources` are inputs as a request names them, `files` others that are read; stdin is an input
+    too, where it is a file.
+    """
+    if not outputs:
+        return
+    taken: dict[Key, str] = {}
+    for name, path in _inputs(sources, files):
+        taken |= dict.fromkeys(_keys(path), name)
+    if (key := _stdin_key(env)) is not None:
+        taken[key] = STDIN
+    written: dict[Key, NamedFile] = {}
+    for output in outputs:
+        keys = _keys(output.path.expanduser())
+        for key in keys:
+            if key in taken:
+                raise _is_input(output, taken[key])
+            if key in written:
+                raise _is_output(output, written[key])
+        written |= dict.fromkeys(keys, output)
+
+
+def _inputs(sources: Iterable[str], files: Iterable[Path]) -> Iterable[tuple[str, Path]]:
+    for source in dict.fromkeys(sources):
+        if is_file(source):
+            try:
+                yield source, path_of(source)
+            except InputError:  # it names no file
+                continue
+    for path in files:
+        yield str(path), path
+
+
+def _keys(path: Path) -> list[Key]:
+    """By what a file is known; nothing where it is no regular file and is not missing."""
+    try:
+        end = output_place(path)
+        folder = end.parent.stat()
+        facts = end.stat() if end.exists() else None
+    except (OSError, ValueError):
+        return []
+    name = unicodedata.normalize("NFC", unicodedata.normalize("NFD", end.name).casefold())
+    named = (folder.st_dev, folder.st_ino, name)
+    if facts is None:
+        return [named]
+    return [named, (facts.st_dev, facts.st_ino)] if stat.S_ISREG(facts.st_mode) else []
+
+
+def _stdin_key(env: Env) -> Key | None:
+    try:
+        facts = os.fstat(env.stdin.fileno())
+    except (OSError, ValueError):
+        return None
+    return (facts.st_dev, facts.st_ino) if stat.S_ISREG(facts.st_mode) else None
+
+
+def _is_input(output: NamedFile, name: str) -> UsageError:
+    text = (output.field, f" {output.path} is an input ({name}), which it would replace")
+    return UsageError(text, RunProgram(("ls", "-li", operand(output.path))))
+
+
+def _is_output(output: NamedFile, other: NamedFile) -> UsageError:
+    text = (output.field, f" {output.path} and ", other.field, f" {other.path} are the same file")
+    return UsageError(text, RunProgram(("ls", "-li", operand(output.path))))
