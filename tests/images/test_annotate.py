@@ -335,14 +335,14 @@ def test_a_saved_run_is_drawn_again(world, tmp_path: Path) -> None:
     assert request.boxes is Coordinates.RESIZED_PIXELS  # as its card says
     assert pointed.with_coordinates(replace(then, model="gone"), config.read(w.env)).boxes is None
     answer = said("qwen2.5", model_numbers("qwen2.5", (10, 20, 50, 60), (400, 300), (392, 308)))
-    assert pointed.draw_again(request, answer, out, config.read(w.env)) == (out,)
+    assert pointed.draw_again(request, answer, out, config.read(w.env), w.env) == (out,)
     with Image.open(out) as drawn:
         assert outline(drawn, annotate.COLOURS[0]) == (10, 20, 50, 60)
     with pytest.raises(NoAnswerError, match="points at nothing"):
-        pointed.draw_again(request, "Nowhere.", out, config.read(w.env))
+        pointed.draw_again(request, "Nowhere.", out, config.read(w.env), w.env)
     source.write_bytes(data + b"\n")
     with pytest.raises(ImageChangedError, match="has changed"):
-        pointed.draw_again(request, answer, out, config.read(w.env))
+        pointed.draw_again(request, answer, out, config.read(w.env), w.env)
 
 
 def test_the_last_run_says_what_it_pointed_at(world, tmp_path: Path, folder_of) -> None:
@@ -374,8 +374,8 @@ def test_options_that_cannot_be_honoured_are_refused(world, tmp_path: Path, fold
     (tmp_path / "folder.png").mkdir()
     argv = ("ask", "-m", folder_of("qwen2-vl-7b"), str(source), "?", "--force")
     for target, why in (
-        ("a.png", "a picture that is asked about"),
-        ("link.png", "a picture that is asked about"),
+        ("a.png", "which it would replace"),
+        ("link.png", "which it would replace"),
         ("folder.png", "is a folder"),
         ("out.gif", "says no format"),
         ("none/out.png", "there is no folder"),
@@ -388,7 +388,7 @@ def test_options_that_cannot_be_honoured_are_refused(world, tmp_path: Path, fold
         w = world(["never asked"])
         assert w.run(*argv, *options) == ExitCode.USAGE
     assert source.read_bytes() == before
-    assert not list(tmp_path.glob(".*.part"))
+    assert not list(tmp_path.glob(".qvq-*"))
 
 
 def test_a_picture_that_has_changed_is_not_drawn_on(tmp_path: Path) -> None:
