@@ -33,6 +33,7 @@ from qvq_mlx.cli import (
 from qvq_mlx.cli import list as list_
 from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.image_names import is_image
+from qvq_mlx.core.remedies import Ask
 
 app = typer.Typer(
     name="qvq",
@@ -56,7 +57,7 @@ def root(
     """
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
-        raise UsageError("no command is given", 'qvq ask IMAGE "question"')
+        raise UsageError("no command is given", Ask())
 
 
 app.command("ask")(ask.ask)

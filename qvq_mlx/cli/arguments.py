@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.image_names import is_image
+from qvq_mlx.core.remedies import Typed
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +33,13 @@ def sort(arguments: Sequence[str], exists: Callable[[str], bool]) -> Sorted:
     for argument in arguments:
         # first, because the empty path is the current folder, and that exists
         if not argument.strip():
-            raise UsageError("the question is empty", _command(images, "question"))
+            raise UsageError("the question is empty", Typed(_command(images, "question")))
         (images if is_image(argument, exists) else questions).append(argument)
     if len(questions) > 1:
         raise UsageError(
             f"{_short(questions[0])!r} and {_short(questions[1])!r} are two questions;"
             " quote a question of several words",
-            _command(images, " ".join(questions)),
+            Typed(_command(images, " ".join(questions))),
         )
     return Sorted(tuple(images), questions[0] if questions else None)
 

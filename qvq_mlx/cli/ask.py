@@ -12,6 +12,7 @@ from qvq_mlx.cli import options
 from qvq_mlx.cli.arguments import sort
 from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.image_names import on_disk
+from qvq_mlx.core.remedies import Ask
 from qvq_mlx.core.request import (
     Origin,
     Output,
@@ -193,7 +194,7 @@ def _inputs(
     """The images in the order of the prompt, and the question, if any. Raises UsageError."""
     if question is not None:
         if not question.strip():
-            raise UsageError("the question is empty", 'qvq ask IMAGE "question"')
+            raise UsageError("the question is empty", Ask())
         # the question is named, so everything else is an image
         return (*images, *arguments), question
     found = sort(arguments, on_disk)

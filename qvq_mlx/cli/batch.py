@@ -9,6 +9,7 @@ import typer
 
 from qvq_mlx.cli import options
 from qvq_mlx.core.errors import UsageError
+from qvq_mlx.core.remedies import AskMany
 from qvq_mlx.core.request import Policy, PromptOptions, Request, SamplingOverrides
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def batch(
     options.exclude("qvq batch", {"-q": quiet, "-v": verbose})
     for name, given in (("--retry-errors", retry_errors), ("--csv", table is not None)):
         if given and file is None:
-            raise UsageError(f"{name} needs the file of -o", _HINT)
+            raise UsageError(f"{name} needs the file of -o", AskMany())
     outputs = outputs_of(((Field.OUTPUT, file), (Field.CSV, table)))
     check_outputs(outputs, (), env, options.files(items, schema))
     found = read_items(env, paths or [], questions or [], items)

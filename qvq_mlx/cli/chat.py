@@ -8,6 +8,7 @@ import typer
 
 from qvq_mlx.cli import options
 from qvq_mlx.core.errors import UsageError
+from qvq_mlx.core.remedies import Ask
 from qvq_mlx.core.request import Output, Policy, PromptOptions, Request
 
 if TYPE_CHECKING:
@@ -44,9 +45,7 @@ def chat(
     world: World = context.obj
     env = world.env
     if not (env.stdin.isatty() and env.stdout.isatty()):
-        raise UsageError(
-            "qvq chat needs a terminal on stdin and stdout", 'qvq ask IMAGE "question"'
-        )
+        raise UsageError("qvq chat needs a terminal on stdin and stdout", Ask())
     settings = world.settings
     base = Request(
         question="",

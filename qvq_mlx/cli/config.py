@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qvq_mlx.core.errors import UsageError
+from qvq_mlx.core.remedies import Show, Typed
 
 if TYPE_CHECKING:
     from qvq_mlx.core.env import Env
@@ -51,10 +52,12 @@ def config(
     usage = " ".join(("qvq config", action, *_OPERANDS[action]))
     if len(given) != len(_OPERANDS[action]):
         raise UsageError(
-            f"{action} takes {' and '.join(_OPERANDS[action]) or 'nothing more'}", usage
+            f"{action} takes {' and '.join(_OPERANDS[action]) or 'nothing more'}", Typed(usage)
         )
     if as_json and action is not Action.LIST:
-        raise UsageError(f"--json goes with list, not with {action}", "qvq config list --json")
+        raise UsageError(
+            f"--json goes with list, not with {action}", Typed("qvq config list --json")
+        )
     match action:
         case Action.GET:
             _get(env, given[0])
@@ -78,7 +81,7 @@ def _get(env: Env, key: str) -> None:
 
     found = {setting.key: setting for setting in settings.described(env)}
     if key not in found:
-        raise ConfigError(f"unknown key {key!r}; known: {', '.join(found)}", "qvq config list")
+        raise ConfigError(f"unknown key {key!r}; known: {', '.join(found)}", Show.SETTINGS)
     if (value := found[key].value) is not None:
         env.stdout.write(shown(value, env.stdout) + "\n")
 

@@ -44,4 +44,5 @@ def export(
     with stoppable(f"{target} was not written", typed("qvq", "export", model, str(target))):
         screen.watch(archive.export(folder, commit, target))
     name = shown(str(target), env.stdout)
-    env.stdout.write(f"{name} · {size(target.stat().st_size)}\n  try: qvq import {name}\n")
+    back = shown(env.spelling.remedy(typed("qvq", "import", str(target))), env.stdout)
+    env.stdout.write(f"{name} · {size(target.stat().st_size)}\n  try: {back}\n")

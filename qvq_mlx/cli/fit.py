@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qvq_mlx.core.errors import ExitCode, UsageError
+from qvq_mlx.core.remedies import EstimateModel, Typed
 from qvq_mlx.core.sizes import parse_size
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def _at(card: ModelCard, detail: str) -> ModelCard:
     from qvq_mlx.images.detail import limited
 
     if not card.sees:
-        raise UsageError(f"{card.name} reads text only", f"qvq fit {card.name}")
+        raise UsageError(f"{card.name} reads text only", EstimateModel(card.name))
     return replace(card, vision=limited(card.vision, parse_detail(detail)))
 
 
@@ -132,7 +133,7 @@ def _use(
 
     use = typical(card)
     if sources and not card.sees:
-        raise UsageError(f"{card.name} reads text only", f"qvq fit {card.name}")
+        raise UsageError(f"{card.name} reads text only", EstimateModel(card.name))
     if sources:
         names = [name for source in sources for name in images.expanded(source)]
         pictures = [
@@ -146,5 +147,5 @@ def _bytes(text: str) -> int:
     """`64GiB`, `64 GB`; a number alone is bytes. Raises UsageError."""
     found = parse_size(text)
     if not found:
-        raise UsageError(f"--memory is {text!r}; it can be a size", "qvq fit --memory 64GiB")
+        raise UsageError(f"--memory is {text!r}; it can be a size", Typed("qvq fit --memory 64GiB"))
     return found

@@ -17,6 +17,7 @@ def import_(
 ) -> None:
     """Put an exported model into the cache, after every hash was checked."""
     from qvq_mlx.cli.spelling import typed
+    from qvq_mlx.core.remedies import Ask, Field
     from qvq_mlx.core.sizes import size
     from qvq_mlx.render.clean import clean_line
     from qvq_mlx.render.transfers import Transfers
@@ -33,4 +34,5 @@ def import_(
         found = screen.watch(archive.import_(source, world.settings.hub_cache, free_bytes))
     assert found is not None, "the listing comes last"
     env.stdout.write(f"{clean_line(found.repo)} · {size(found.size_bytes)} · every hash is right\n")
-    env.stdout.write(f'  try: qvq ask -m {clean_line(found.repo)} IMAGE "question"\n')
+    ask = Ask(settings=((Field.MODEL, found.repo),))
+    env.stdout.write(f"  try: {clean_line(env.spelling.remedy(ask))}\n")

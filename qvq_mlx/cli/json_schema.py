@@ -25,6 +25,7 @@ def schema(
     name: the names. docs/json.md describes the fields.
     """
     from qvq_mlx.core.errors import UsageError
+    from qvq_mlx.core.remedies import Typed
 
     world: World = context.obj
     env = world.env
@@ -34,7 +35,7 @@ def schema(
         return
     if name not in files:
         raise UsageError(
-            f"no schema is called {name!r}; known: {', '.join(sorted(files))}", "qvq schema"
+            f"no schema is called {name!r}; known: {', '.join(sorted(files))}", Typed("qvq schema")
         )
     env.stdout.write(files[name].read_text(encoding="utf-8"))
 

@@ -104,15 +104,16 @@ def search(
 ) -> None:
     """Find runs by words in the question, the answer or the thinking."""
     from qvq_mlx.core.errors import InputError, UsageError
+    from qvq_mlx.core.remedies import Show
     from qvq_mlx.run.saved_list import Wanted, search_runs
 
     if not any(word.strip() for word in words):
-        raise UsageError("there is no word to search for", "qvq log list")
+        raise UsageError("there is no word to search for", Show.RUNS)
     world: World = context.obj
     wanted = Wanted(count, as_json=as_json, more="qvq log search -n 0 finds all")
     found = search_runs(world.env, world.settings.history_folder, words, wanted)
     if not found and not as_json:
-        raise InputError(f"no saved run holds {' '.join(words)!r}", "qvq log list")
+        raise InputError(f"no saved run holds {' '.join(words)!r}", Show.RUNS)
 
 
 @log.command("rm")
@@ -140,7 +141,9 @@ def prune(
 ) -> None:
     """Erase old runs."""
     from qvq_mlx.cli.past import age_of
+    from qvq_mlx.cli.spelling import typed
     from qvq_mlx.core.errors import StoppedError, UsageError
+    from qvq_mlx.core.remedies import Typed
     from qvq_mlx.history import erasing, files
     from qvq_mlx.render.prompt import confirmed, watched
     from qvq_mlx.run.erase import described, erase
@@ -149,11 +152,12 @@ def prune(
     env = world.env
     if (older_than is None) == (keep is None):
         raise UsageError(
-            "prune takes either --older-than or --keep", "qvq log prune --older-than 30d --dry-run"
+            "prune takes either --older-than or --keep",
+            Typed("qvq log prune --older-than 30d --dry-run"),
         )
     folder = world.settings.history_folder
     known = files(folder)
-    which = f"--keep {keep}" if older_than is None else f"--older-than {older_than}"
+    which = ("--keep", str(keep)) if older_than is None else ("--older-than", older_than)
     if older_than is not None:
         found = erasing.older_than(known, env.now() - age_of(older_than, "--older-than"))
     else:
@@ -169,7 +173,7 @@ def prune(
         if not watched(env):
             raise UsageError(
                 f"{what}: nothing is erased without a yes, and nobody is here to say it",
-                f"qvq log prune {which} --yes",
+                typed("qvq", "log", "prune", *which, "--yes"),
             )
         if not confirmed(f"Erase {what}?", env):
             raise StoppedError("nothing was erased")
@@ -216,6 +220,7 @@ def rerun(
     as_json: Annotated[bool, typer.Option("--json", help="Both runs as one JSON object.")] = False,
 ) -> int:
     """Ask the same again, and show both answers. In a pipe: the new one."""
+    from qvq_mlx.cli.spelling import typed
     from qvq_mlx.core.errors import ImageChangedError
     from qvq_mlx.run.rerun import ask_again, request_again
     from qvq_mlx.run.saved import find
@@ -228,4 +233,6 @@ def rerun(
         return ask_again(earlier, request, world.env, world.settings, as_json=as_json)
     except ImageChangedError as error:
         # the same facts; what helps is to say that they may differ
-        raise ImageChangedError(error.parts, f"qvq log rerun {earlier.id} --changed") from error
+        raise ImageChangedError(
+            error.parts, typed("qvq", "log", "rerun", earlier.id, "--changed")
+        ) from error

@@ -44,17 +44,22 @@ def _unwritten(error: OSError, env: Env) -> int | None:
     from errno import EDQUOT, EFBIG, ENOSPC
 
     from qvq_mlx.core.errors import OutputError
+    from qvq_mlx.core.remedies import RunProgram
 
     if error.errno not in (ENOSPC, EDQUOT, EFBIG):
         return None
     reason = (error.strerror or "the disk is full").lower()
-    _report(env, full := OutputError(f"the output could not be written: {reason}", "df -h"))
+    _report(
+        env,
+        full := OutputError(f"the output could not be written: {reason}", RunProgram(("df", "-h"))),
+    )
     return full.exit_code
 
 
 def _bug(error: Exception, env: Env) -> int:
     """One line, unless someone is after it."""
     from qvq_mlx.core.errors import ExitCode, QvqError
+    from qvq_mlx.core.remedies import Show
     from qvq_mlx.settings.config import debugging
 
     if debugging(env):
@@ -62,7 +67,7 @@ def _bug(error: Exception, env: Env) -> int:
 
         traceback.print_exc(file=env.stderr)
     kind = type(error).__name__
-    _report(env, QvqError(f"{kind}: {error} (this is a bug)", "QVQ_DEBUG=1 qvq ..."))
+    _report(env, QvqError(f"{kind}: {error} (this is a bug)", Show.TRACEBACK))
     return ExitCode.INTERNAL
 
 
@@ -84,6 +89,7 @@ def _dispatch(argv: list[str], env: Env) -> int:
     from qvq_mlx.cli.app import app, with_command
     from qvq_mlx.core.errors import UsageError
     from qvq_mlx.core.image_names import on_disk
+    from qvq_mlx.core.remedies import Typed
 
     try:
         # typer prints help to sys.stdout; a test's world has a stdout of its own
@@ -99,7 +105,7 @@ def _dispatch(argv: list[str], env: Env) -> int:
             raise BrokenPipeError from exit_
         raise
     except TyperException as error:
-        raise UsageError(error.format_message().rstrip("."), _help_of(error)) from error
+        raise UsageError(error.format_message().rstrip("."), Typed(_help_of(error))) from error
     return int(code or 0)
 
 

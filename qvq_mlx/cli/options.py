@@ -189,7 +189,10 @@ def files(*given: str | None) -> list[Path]:
 def exclude(command: str, options: dict[str, bool]) -> None:
     """Refuse options that contradict each other, by name. Raises UsageError."""
     from qvq_mlx.core.errors import UsageError
+    from qvq_mlx.core.remedies import Typed
 
     given = [name for name, is_given in options.items() if is_given]
     if len(given) > 1:
-        raise UsageError(f"{given[0]} and {given[1]} exclude each other", f"{command} --help")
+        raise UsageError(
+            f"{given[0]} and {given[1]} exclude each other", Typed(f"{command} --help")
+        )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qvq_mlx.core.errors import NoAnswerError, UsageError
+from qvq_mlx.core.remedies import Show, Typed
 from qvq_mlx.run.saved import Form, find, show
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ def form_of(given: Iterable[str]) -> Form:
     given = set(given)
     found = [option for option in FORMS if option in given]
     if len(found) > 1:
-        raise UsageError(f"{found[0]} and {found[1]} exclude each other", f"qvq last {found[0]}")
+        raise UsageError(
+            f"{found[0]} and {found[1]} exclude each other", Typed(f"qvq last {found[0]}")
+        )
     return FORMS[found[0]] if found else Form.SCREEN
 
 
@@ -52,12 +55,11 @@ def show_run(world: World, prefix: str | None, form: Form, *, play: bool | None)
     command = f"qvq log show {run.id}"
     on_screen = form is Form.SCREEN and env.stdout.isatty()
     if play and not on_screen:
-        raise UsageError("--play needs a terminal, and no other form of output", command)
+        raise UsageError("--play needs a terminal, and no other form of output", Typed(command))
     if on_screen and play is not False:
         from qvq_mlx.render.viewer import can_view
 
         if can_view(env):
-            from qvq_mlx.core.remedies import Typed
             from qvq_mlx.run.saved import view_with_keys
             from qvq_mlx.run.signals import stoppable
 
@@ -65,7 +67,7 @@ def show_run(world: World, prefix: str | None, form: Form, *, play: bool | None)
                 view_with_keys(run, env)
             return
         if play:
-            raise UsageError("--play needs a terminal with a keyboard", command)
+            raise UsageError("--play needs a terminal with a keyboard", Typed(command))
     _show(run, form, world, command, f"run {run.id}")
 
 
@@ -76,7 +78,7 @@ def draw(world: World, prefix: str | None, form: Form, path: Path) -> None:
 
     if form is not Form.SCREEN:
         option = next(option for option, known in FORMS.items() if known is form)
-        raise UsageError(f"{option} and --annotate exclude each other", f"qvq last {option}")
+        raise UsageError(f"{option} and --annotate exclude each other", Typed(f"qvq last {option}"))
     run = find(world.settings.history_folder, prefix, world.env)
     written = draw_again(run.request, run.transcript.answer, path, world.settings, world.env)
     world.env.stdout.write("".join(f"{clean_line(str(file))}\n" for file in written))
@@ -104,7 +106,7 @@ def age_of(text: str, option: str) -> timedelta:
     age = parse_age(text)
     if age is None:
         raise UsageError(
-            f"{option} is {text!r}; it can be an age such as 30d, 12h or 4w", "qvq log list -n 0"
+            f"{option} is {text!r}; it can be an age such as 30d, 12h or 4w", Show.ALL_RUNS
         )
     return age
 
@@ -113,4 +115,4 @@ def _show(run: Run, form: Form, world: World, command: str, called: str) -> None
     """Print a run. Raises NoAnswerError where the answer is wanted and there is none."""
     hint = f"{command} --thinking"
     if not show(run, form, world.env, world.settings, hint):
-        raise NoAnswerError(f"{called} ended without an answer ({run.ending})", hint)
+        raise NoAnswerError(f"{called} ended without an answer ({run.ending})", Typed(hint))

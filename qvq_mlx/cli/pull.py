@@ -44,19 +44,20 @@ def pull(
 def run(wish: Wish, world: World, advise: Adviser | None = None) -> None:
     """One pull; an error names the command that goes on. Raises a QvqError."""
     from qvq_mlx.core.errors import DamagedError, GatedError, LicenceError, NetworkError
+    from qvq_mlx.core.remedies import Typed
     from qvq_mlx.run.pull import pull_model
 
     again = command_of(wish)
     try:
         pull_model(wish, world.env, world.settings, advise)
     except LicenceError as error:
-        raise LicenceError(error.parts, f"{again} -y") from error
+        raise LicenceError(error.parts, Typed(f"{again} -y")) from error
     except GatedError as error:
-        raise GatedError(error.parts, f"HF_TOKEN=YOUR_TOKEN {again}") from error
+        raise GatedError(error.parts, Typed(f"HF_TOKEN=YOUR_TOKEN {again}")) from error
     except NetworkError as error:
-        raise NetworkError(error.parts, error.remedy or again) from error
+        raise NetworkError(error.parts, error.remedy or Typed(again)) from error
     except DamagedError as error:
-        raise DamagedError(error.parts, error.remedy or again) from error
+        raise DamagedError(error.parts, error.remedy or Typed(again)) from error
 
 
 def command_of(wish: Wish) -> str:

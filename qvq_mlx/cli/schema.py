@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from qvq_mlx.core.errors import UsageError
+from qvq_mlx.core.remedies import RunProgram, Show
 from qvq_mlx.system.reading import parse_json
 
 
@@ -17,11 +18,13 @@ def read_schema(given: str) -> str:
             text, where = Path(given).expanduser().read_text(encoding="utf-8"), given
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "it is no text"
-            raise UsageError(f"--schema {given} cannot be read: {reason}", "ls -l") from error
+            raise UsageError(
+                f"--schema {given} cannot be read: {reason}", RunProgram(("ls", "-l"))
+            ) from error
     try:
         schema = parse_json(text)
     except ValueError as error:
-        raise UsageError(f"{where} is no JSON: {error}", "qvq ask --help") from error
+        raise UsageError(f"{where} is no JSON: {error}", Show.ASK_HELP) from error
     if not isinstance(schema, dict | bool):
-        raise UsageError(f"{where} is no JSON schema: it is no object", "qvq ask --help")
+        raise UsageError(f"{where} is no JSON schema: it is no object", Show.ASK_HELP)
     return json.dumps(schema)

@@ -11,6 +11,7 @@ import re
 
 from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.image_options import Frames
+from qvq_mlx.core.remedies import Show, Typed
 
 _TIME = r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d+)?)s?"
 _SPAN = re.compile(rf"{_TIME}\s*[-–]\s*(?:{_TIME})?")
@@ -20,9 +21,9 @@ _HINT = "qvq ask --span 0:03-0:12 VIDEO 'question'"
 def parse_frames(fps: float | None, count: int | None, span: str | None) -> Frames:
     """What the three options say together. Raises UsageError."""
     if fps is not None and count is not None:
-        raise UsageError("--fps and --frames exclude each other", "qvq ask --help")
+        raise UsageError("--fps and --frames exclude each other", Show.ASK_HELP)
     if fps is not None and not 0 < fps < math.inf:
-        raise UsageError(f"--fps is {fps:g}; it is a number above 0", "qvq ask --help")
+        raise UsageError(f"--fps is {fps:g}; it is a number above 0", Show.ASK_HELP)
     return Frames(fps, count, None if span is None else parse_span(span))
 
 
@@ -30,11 +31,11 @@ def parse_span(text: str) -> tuple[float, float | None]:
     """Begin and end in seconds; end None: to the end. Raises UsageError."""
     found = _SPAN.fullmatch(text.strip())
     if found is None:
-        raise UsageError(f"--span {text[:40]!r} is no span like 3s-12s or 0:03-0:12", _HINT)
+        raise UsageError(f"--span {text[:40]!r} is no span like 3s-12s or 0:03-0:12", Typed(_HINT))
     begin_s = _seconds(*found.group(1, 2, 3))
     end_s = _seconds(*found.group(4, 5, 6)) if found[6] else None
     if end_s is not None and end_s <= begin_s:
-        raise UsageError(f"--span {text[:40]!r} ends before it begins", _HINT)
+        raise UsageError(f"--span {text[:40]!r} ends before it begins", Typed(_HINT))
     return begin_s, end_s
 
 

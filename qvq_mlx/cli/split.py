@@ -22,6 +22,7 @@ def split(
 
     stdout gets the answer. The exit code is 3 where there is none.
     """
+    from qvq_mlx.cli.spelling import typed
     from qvq_mlx.core.errors import NoAnswerError
     from qvq_mlx.guards.saved import has_answer, why_no_answer
     from qvq_mlx.records.split import split_record
@@ -39,4 +40,6 @@ def split(
         if whole:
             write_answer(world.env, found.transcript.answer)
     if not whole:
-        raise NoAnswerError(why_no_answer(found), "" if as_json else f"qvq split --json {file}")
+        raise NoAnswerError(
+            why_no_answer(found), None if as_json else typed("qvq", "split", "--json", str(file))
+        )

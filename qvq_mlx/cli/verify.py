@@ -21,6 +21,7 @@ def verify(
     """Rehash downloaded models, offline, and name what is damaged."""
     from qvq_mlx.cli.spelling import typed
     from qvq_mlx.core.errors import DamagedError
+    from qvq_mlx.core.remedies import Typed
     from qvq_mlx.render.clean import clean_line
     from qvq_mlx.run.signals import stoppable
     from qvq_mlx.run.verify import verify_models
@@ -42,12 +43,12 @@ def verify(
     lines = (f"  repair: {clean_line(command)}\n" for command in repairs[:-1])
     env.stdout.write("".join(lines))
     count = "1 repair is" if len(repairs) == 1 else f"{len(repairs)} repairs are"
-    raise DamagedError(f"{count} needed", repairs[-1])
+    raise DamagedError(f"{count} needed", Typed(repairs[-1]))
 
 
 def _command(repair: Repair) -> str:
     """The command that fetches what is missing, or just that file of just that revision."""
-    if not repair.path:
-        return f"qvq pull {repair.repo}"
-    command = f"qvq pull {repair.repo} --repair {shlex.quote(repair.path)}"
-    return f"{command} --revision {repair.revision}" if repair.revision else command
+    words = ["qvq", "pull", repair.repo]
+    words += ["--repair", repair.path] if repair.path else []
+    words += ["--revision", repair.revision] if repair.path and repair.revision else []
+    return shlex.join(words)

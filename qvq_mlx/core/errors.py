@@ -11,7 +11,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from qvq_mlx.core.remedies import Field, Show, Typed, parts_of
+from qvq_mlx.core.remedies import Field, Show, parts_of
 
 if TYPE_CHECKING:
     from qvq_mlx.core.remedies import Message, Remedy
@@ -71,10 +71,9 @@ class QvqError(Exception):
     exit_code = ExitCode.INTERNAL
     code = "internal"
 
-    def __init__(self, message: Message, remedy: Remedy | str | None = None) -> None:
+    def __init__(self, message: Message, remedy: Remedy | None = None) -> None:
         self.parts = parts_of(message)
-        # a front end that raises an error has spelt its line already
-        self.remedy = Typed(remedy) if isinstance(remedy, str) and remedy else remedy or None
+        self.remedy = remedy
         self.message = "".join(self.parts)
         super().__init__(self.message)
 

@@ -10,6 +10,7 @@ import pytest
 from typer.main import get_command
 
 from qvq_mlx.cli.app import COMMANDS, app
+from qvq_mlx.cli.spelling import CommandLine
 from qvq_mlx.core.errors import ExitCode
 from tests.conftest import ROOT
 from tools.man import VARIABLES
@@ -32,7 +33,7 @@ def test_it_names_every_command_option_and_exit_code(plain: str) -> None:
             if option.param_type_name == "option" and not option.hidden:
                 assert all(spelled in plain for spelled in option.opts), (name, option.opts)
     for code in ExitCode:
-        assert f".B {int(code)}\n{code.meaning.replace('`', '')}" in plain
+        assert f".B {int(code)}\n{CommandLine().sentence(code.meaning).replace('`', '')}" in plain
 
 
 def test_it_names_every_variable_that_is_read() -> None:
