@@ -19,7 +19,6 @@ from markdown_it.ruler import RuleOptionsType
 from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
 from pygments.token import Comment, Keyword, Name, String
-from rich.cells import cell_len
 from rich.color import ColorSystem
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markdown import Heading, Markdown
@@ -177,9 +176,8 @@ def block_rows(block: str, width: int) -> tuple[Row, ...]:
 
 def _row(line: list[Segment], width: int) -> Row:
     text = "".join(segment.text for segment in line if not segment.control)
-    shown = clean(text).expandtabs(4).rstrip()
-    if cell_len(shown) > width:  # rich keeps to the width, but for a few cells' worth of margins
-        shown = cut(shown, width)
+    # rich keeps to the width, but for a few cells' worth of margins
+    shown = cut(clean(text).expandtabs(4).rstrip(), width)
     if not text.startswith(shown):
         return plain(shown)
     left = len(shown)

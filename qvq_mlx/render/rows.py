@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 from rich.cells import cell_len, get_character_cell_size
 
@@ -97,7 +96,7 @@ def spans(line: str, width: int) -> list[tuple[int, int]]:
     wide = False  # the last character is wide, and something may follow it on another row
     for index, end, size in _characters(line):
         character = line[index]
-        if character == " ":
+        if line[index:end] == " ":  # a space with an accent on it is seen, and takes its cell
             used += size
             word, word_used, wide = end, used, False
             continue
@@ -164,14 +163,16 @@ def _characters(text: str) -> Iterator[tuple[int, int, int]]:
     before = ""
     flags = 0  # how many halves of flags stand in a row
     for index, character in enumerate(text):
-        own = _size(character)
+        own = get_character_cell_size(character)
         flag = ord(character) in _FLAGS
         flags = flags + 1 if flag else 0
         # between letters the joiner only shapes them: each keeps its cell
         pictured = before == _JOINER and (own > 1 or character in _SIGNS)
         joins = own == 0 or pictured or (flag and flags % 2 == 0)
         if index and (joins or (ord(character) in _TONES and size)):
-            if character == _EMOJI:
+            if flag:
+                size = 2  # half a flag by itself is a letter of one cell
+            elif character == _EMOJI:
                 size = max(size, cell_len(text[start : index + 1]))
             elif size == 0:
                 size = own
@@ -182,8 +183,3 @@ def _characters(text: str) -> Iterator[tuple[int, int, int]]:
         before = character
     if text:
         yield start, len(text), size
-
-
-@lru_cache(maxsize=8192)
-def _size(character: str) -> int:
-    return 2 if ord(character) in _FLAGS else get_character_cell_size(character)

@@ -13,9 +13,10 @@ from qvq_mlx.render.clean import Cleaner, clean, clean_line
 from qvq_mlx.render.flow import Flow
 from qvq_mlx.render.formula import readable
 from qvq_mlx.render.markdown import blocks, markdown_rows, only_box, parted
-from qvq_mlx.render.rows import cells, cut, spans, wrap
+from qvq_mlx.render.rows import cells, cut, joined, packed, spans, wrap
 
-MESSY = st.text("ab \n\t*_`#-|$\\[]{}()<>&1.:/猫🐈e\u0301", max_size=120)
+JOINED = "\u0301\u200d\ufe0f\u1161\u20e3👩🏽🇩❤"
+MESSY = st.text(f"ab \n\t*_`#-|$\\[]{{}}()<>&1.:/猫🐈e，「\u3000{JOINED}", max_size=120)
 
 
 def shown(text: str, width: int = 60) -> list[str]:
@@ -194,6 +195,24 @@ def test_a_flow_is_the_end_of_the_whole(pieces, width, count, before) -> None:
     assert flow.rows(width, count, compact=False) == whole[-count:]
     assert flow.rows(width, count, compact=True) == [row for row in whole if row][-count:]
     assert flow.text == text
+
+
+@pytest.mark.parametrize(
+    ("line", "rows"), [("     \u0301", ["", " \u0301"]), ("abc \u1161", ["abc", " \u1161"])]
+)
+def test_a_space_with_an_accent_on_it_takes_its_cell(line: str, rows: list[str]) -> None:
+    assert wrap(line, 3) == rows
+
+
+@given(MESSY.map(clean_line), st.integers(0, 30))
+def test_what_is_cut_fits_and_is_the_beginning(line: str, width: int) -> None:
+    assert line.startswith(cut(line, width))
+    assert cells(cut(line, width)) <= width
+
+
+@given(st.lists(MESSY.map(clean_line), min_size=1, max_size=4), st.integers(2, 30))
+def test_parts_in_rows_fit(parts: list[str], width: int) -> None:
+    assert all(cells(row) <= width for row in [*packed(parts, width), joined(parts, width)])
 
 
 def test_a_line_without_end_is_not_wrapped_whole() -> None:

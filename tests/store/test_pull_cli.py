@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from tests.house.test_imports import NETWORK, loaded_after
 from tests.house.test_offline import watched
 from tests.support.hub.server import REPO, Hub, folder_files
 from tests.support.spelling import hint_of
+from tests.support.waiting import eventually
 
 Make = Callable[..., World]
 TINY = folder_files(ROOT / "models" / "qvq-tiny")
@@ -51,7 +51,6 @@ def run(served: Hub, world: Make, tmp_path: Path, cache: Path) -> Callable[..., 
             "HF_ENDPOINT": served.endpoint,
             "HF_HUB_CACHE": str(cache),
             "QVQ_HOME": str(tmp_path / "q"),
-            "QVQ_STALL_S": "0.2",
             **arguments.pop("environ", {}),  # type: ignore[dict-item]
         }
         place = world(environ=environ, **arguments)
@@ -266,14 +265,12 @@ class TestLicence:
 def test_kill_and_pull_again_with_the_program_itself(served: Hub, tmp_path: Path) -> None:
     served.pause_s = 0.002
     first = process(served, tmp_path, "pull", REPO)
-    deadline = time.monotonic() + 60
-    while served.served < SIZE // 2 and time.monotonic() < deadline:
-        time.sleep(0.005)
+    eventually(lambda: served.served >= SIZE // 2)
     first.kill()
     first.communicate()
     assert SIZE // 2 <= served.served < SIZE
     second = process(served, tmp_path, "pull", REPO)
-    out, err = second.communicate(timeout=60)
+    out, err = second.communicate()
     assert second.returncode == 0, err
     assert "to fetch" in err
     assert {path.name for path in Path(out.strip()).iterdir()} == set(TINY)
@@ -286,11 +283,9 @@ def test_a_signal_says_what_is_kept(
 ) -> None:
     served.pause_s = 0.002
     running = process(served, tmp_path, "pull", REPO)
-    deadline = time.monotonic() + 60
-    while served.served < SIZE // 4 and time.monotonic() < deadline:
-        time.sleep(0.005)
+    eventually(lambda: served.served >= SIZE // 4)
     running.send_signal(number)
-    _, err = running.communicate(timeout=20)
+    _, err = running.communicate()
     assert running.returncode == code
     assert "Traceback" not in err
     if number == signal.SIGINT:

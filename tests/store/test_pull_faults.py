@@ -28,6 +28,7 @@ from qvq_mlx.store.download import PullDone, Retrying
 from tests.support import seeds
 from tests.support.hub import client
 from tests.support.hub.server import REPO, Fault, Hub, Request, blob_of
+from tests.support.waiting import eventually
 
 SEEDS = seeds.numbers(44)
 
@@ -80,7 +81,9 @@ class Trial:
     def pull(self, disk: hub.Disk | None = None) -> list[object]:
         events: list[object] = []
         try:
-            events.extend(client.pull(self.server.endpoint, self.cache, disk=disk))
+            stalls = self.make == self._stall
+            stall_s = client.STALL_S if stalls else client.PATIENCE_S
+            events.extend(client.pull(self.server.endpoint, self.cache, disk=disk, stall_s=stall_s))
         finally:
             self.check_what_is_visible()
         return events
@@ -261,29 +264,26 @@ def test_kill_at_any_moment(served: Hub, tmp_path: Path) -> None:
         size = sum(map(len, served.files.values()))
         arguments = (served.endpoint, str(trial.cache))
         process = context.Process(target=client.pull_all, args=arguments)
+        before = served.connected()
         process.start()
         stop_at = trial.random.randint(0, size)
-        deadline = time.monotonic() + 20
-        while served.served < stop_at and process.is_alive() and time.monotonic() < deadline:
-            time.sleep(0.0005)
+        eventually(
+            lambda stop_at=stop_at, process=process: (
+                served.served >= stop_at or not process.is_alive()
+            )
+        )
         process.kill()
         process.join()
-        calm, count = 0, -1
-        while calm < 5:  # until the server has noticed, also what waited to be accepted
-            calm = calm + 1 if not served.active and served.served == count else 0
-            count = served.served
-            time.sleep(0.004)
+        served.quiet(before)
         trial.check_what_is_visible()
         here = sum(
             layout.size_of(trial.folder.blob(blob)) or layout.size_of(trial.folder.part(blob)) or 0
             for blob in (blob_of(path, data) for path, data in served.files.items())
         )
         resumed += 0 < here < size
-        before = served.served
+        sent = served.served
         trial.until_done()
-        assert served.served - before == size - here, (
-            f"seed {seed}: bytes that were here came again"
-        )
+        assert served.served - sent == size - here, f"seed {seed}: bytes that were here came again"
         # what was on its way when the process died: a block of the client's per file
         assert served.served <= size + len(served.files) * (64 << 10), f"seed {seed}"
     assert resumed > 3 * len(SEEDS) / 4, "hardly any kill hit a download"

@@ -20,8 +20,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.support.waiting import CEILING_S
 
 REPO = "org/model"
 LFS = (".safetensors", ".bin", ".gguf")
@@ -88,11 +90,9 @@ class Hub:
     requests: list[Request] = field(default_factory=list)
     listed: Callable[[int], Fault] = lambda _number: Fault()
     api_requests: int = 0
-    active: int = 0
-    """Bodies that are being sent."""
     lock: threading.Lock = field(default_factory=threading.Lock)
     extra_entries: list[dict[str, object]] = field(default_factory=list)
-    _servers: list[ThreadingHTTPServer] = field(default_factory=list)
+    _servers: list[_Server] = field(default_factory=list)
 
     @property
     def commit(self) -> str:
@@ -113,6 +113,15 @@ class Hub:
         with self.lock:
             return sum(request.sent for request in self.requests)
 
+    def connected(self) -> frozenset[object]:
+        """The addresses of those who are connected now."""
+        return frozenset().union(*(server.connected() for server in self._servers))
+
+    def quiet(self, but: frozenset[object]) -> None:
+        """Return when only those of `but` are connected: it was noticed who has gone away."""
+        for server in self._servers:
+            server.quiet(but)
+
     def __enter__(self) -> Self:
         for cdn in (False, True):
             handler = type("Handler", (_Handler,), {"hub": self, "is_cdn": cdn})
@@ -129,6 +138,38 @@ class Hub:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(address, handler)
+        self._changed = threading.Condition()
+        self._met: set[object] = set()
+        self._connected: set[object] = set()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._changed:
+            self._met.add(client_address)
+            self._connected.add(client_address)
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        super().process_request_thread(request, client_address)
+        with self._changed:
+            self._connected.discard(client_address)
+            self._changed.notify_all()
+
+    def connected(self) -> frozenset[object]:
+        with self._changed:
+            return frozenset(self._connected)
+
+    def quiet(self, but: frozenset[object]) -> None:
+        """Come last: who has come before is accepted before. Then all but some have to go."""
+        with socket.create_connection(self.server_address) as last:
+            address = last.getsockname()
+        with self._changed:
+            done = self._changed.wait_for(
+                lambda: address in self._met and self._connected <= but, timeout=CEILING_S
+            )
+        assert done, f"still connected: {self._connected - but}"
 
     def handle_error(self, *_: object) -> None:
         """A client that went away is what is tested."""
@@ -254,13 +295,7 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
-        with hub.lock:
-            hub.active += 1
-        try:
-            self._body(request, data, begin, fault)
-        finally:
-            with hub.lock:
-                hub.active -= 1
+        self._body(request, data, begin, fault)
 
     def _body(self, request: Request, data: bytes, begin: int, fault: Fault) -> None:
         end = len(data) if fault.cut is None else min(len(data), begin + fault.cut)
