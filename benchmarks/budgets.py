@@ -1,4 +1,4 @@
-"""What thinking, votes and a second look are worth to the embedded model: accuracy and cost.
+"""What thinking, votes and a double check are worth to the embedded model: accuracy and cost.
 
     python -m benchmarks.budgets [--seed 11] [--count 200]
 

@@ -120,7 +120,7 @@ class Conversation:
         """Let it think so long."""
         self._base = replace(self._base, limits=replace(self._base.limits, budget=budget))
 
-    def look(self, detail: Detail | int) -> None:
+    def read_at(self, detail: Detail | int) -> None:
         """Look at every picture with so much detail."""
         options = replace(self._base.options_for(0), detail=detail)
         self._base = replace(self._base, image_options=(options,))

@@ -160,7 +160,7 @@ class Talk:
                 self._say(f"budget: {talk.budget}")
             case Verb.DETAIL:
                 if word:
-                    talk.look(parse_detail(word))
+                    talk.read_at(parse_detail(word))
                 self._say(f"detail: {talk.detail}")
             case Verb.THINKING:
                 if word:

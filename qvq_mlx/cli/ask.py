@@ -121,7 +121,7 @@ def ask(
     """
     from qvq_mlx.cli.groups import image_options_of, limits_of, method_of
     from qvq_mlx.cli.span import parse_frames
-    from qvq_mlx.core.image_options import looks_for
+    from qvq_mlx.core.image_options import image_options_for
     from qvq_mlx.core.remedies import Field
     from qvq_mlx.run.choose import model_for
     from qvq_mlx.run.outputs import check_outputs, outputs_of
@@ -144,7 +144,7 @@ def ask(
         question=sent.question,
         images=images,
         model=model_for(env, settings, named, partial(_pull, world)),
-        image_options=looks_for(images, detail or [], crop or [], plain),
+        image_options=image_options_for(images, detail or [], crop or [], plain),
         rounds=past.rounds if past else (),
         earlier=past.shown if past else (),
         prompt=PromptOptions(past.system_for(model) if past and system is None else system),

@@ -70,10 +70,10 @@ def fit(
     name = model or settings.model
     card = _card(name, settings) if name else best(known, facts) or registry.find(_FALLBACK)
     image_sources = images.ImageSources(env.stdin.buffer, env.environ.get("PATH"), settings.offline)
-    look = ImageOptions(pages=parse_pages(page)) if page else ImageOptions()
+    options = ImageOptions(pages=parse_pages(page)) if page else ImageOptions()
     if detail is not None:
         card = _at(card, detail)
-    use = _use(card, image or [], image_sources, look, budget)
+    use = _use(card, image or [], image_sources, options, budget)
     found = estimate_for(card, facts, use)
     suffix = f" --memory {shlex.quote(memory)}" if memory else ""
     others = tuple(
@@ -122,7 +122,7 @@ def _use(
     card: ModelCard,
     sources: list[str],
     image_sources: images.ImageSources,
-    look: ImageOptions,
+    options: ImageOptions,
     budget: int | None,
 ) -> Use:
     """The tokens of a run: of these pictures, or of one of the largest size."""
@@ -137,7 +137,9 @@ def _use(
     if sources:
         names = [name for source in sources for name in images.expanded(source)]
         pictures = [
-            shown for name in names for shown in images.read(name, card.vision, image_sources, look)
+            shown
+            for name in names
+            for shown in images.read(name, card.vision, image_sources, options)
         ]
         use = replace(use, image_tokens=sum(picture.tokens for picture in pictures))
     return use if budget is None else replace(use, budget_tokens=budget)

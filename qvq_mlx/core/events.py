@@ -63,7 +63,7 @@ class Progress:
     """How far a stage is: `done` of `total`, in the stage's own unit.
 
     load: bytes of weights; encode: image tokens; prefill: prompt tokens; calibrate: measurements;
-    vote: samples that have ended; double_check: tokens of the second look.
+    vote: samples that have ended; double_check: tokens of the double check.
     `total` 0: not known yet.
     """
 
@@ -121,7 +121,7 @@ class Stats:
     included; `peak_memory_bytes` covers encode, prefill and decode.
 
     With votes, tokens are those of all samples together, and decoding starts with their first one.
-    A second look is not part of these numbers, but for its time, `double_check_s`.
+    A double check is not part of these numbers, but for its time, `double_check_s`.
     """
 
     prompt_tokens: int = 0
@@ -180,9 +180,9 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class DoubleCheck:
-    """What a second look at the picture found; `agrees` is null where it came to no whole answer.
+    """What a double check at the picture found; `agrees` is null where it came to no whole answer.
 
-    `thinking` and `answer` are the second look's; `cached_tokens` of its prompt were kept of the
+    `thinking` and `answer` are the double check's; `cached_tokens` of its prompt were kept of the
     first. `thinking_tokens` are part of `generated_tokens`.
     """
 

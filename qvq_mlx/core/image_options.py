@@ -171,10 +171,10 @@ def parse_crop(text: str) -> Crop:
     return Crop(x, y, width, height, percent)
 
 
-def looks_for(
+def image_options_for(
     images: Sequence[str], details: Sequence[str], crops: Sequence[str], plain: ImageOptions
 ) -> tuple[ImageOptions, ...]:
-    """The looks of `images`, one after the other, from options that were given never, once for
+    """How `images` are read, one after the other, from options that were given never, once for
     all, or once per image; the rest as in `plain`. Raises UsageError.
     """
     for field, given in ((Field.DETAIL, details), (Field.CROP, crops)):

@@ -2,9 +2,9 @@
 OpenCV.
 
 Law: whatever the bytes are, `read` returns Pictures or raises a QvqError, among them a UsageError
-for a look that the picture does not have; nothing is printed. `sources` finds the bytes, `pages`
-chooses the pictures in them, `pixels` decodes one, `colour` makes it sRGB, `shown` cuts out and
-resizes what the model sees.
+for options that the picture cannot be read with; nothing is printed. `sources` finds the bytes,
+`pages` chooses the pictures in them, `pixels` decodes one, `colour` makes it sRGB, `shown` cuts out
+and resizes what the model sees.
 
 Nothing here imports PIL or OpenCV before a picture or a video is read, and nothing of the network
 before an address is.
@@ -48,17 +48,17 @@ _PLAIN = ImageOptions()
 
 
 def read(
-    source: str, limits: VisionLimits, image_sources: ImageSources, look: ImageOptions = _PLAIN
+    source: str, limits: VisionLimits, image_sources: ImageSources, options: ImageOptions = _PLAIN
 ) -> tuple[Visual, ...]:
     """The pictures of `source`: a path, a `file://`, `https://` or data URI, `-` for the bytes of
     stdin, `clip` for the clipboard's, `screen` for what the user marks there; or the clip, where
     that is a video.
 
     Raises an InputError, a NoVideoError, a NetworkError, a UsageError where the web is forbidden or
-    the look is none of this source's, or a StoppedError where the user gave up marking the screen.
+    the options do not fit this source, or a StoppedError where the user gave up marking the screen.
     """
-    background_of(look.background)  # a colour that is none is said before anything is fetched
-    return pictures_in(source, bytes_of(source, image_sources), limits, image_sources, look)
+    background_of(options.background)  # a colour that is none is said before anything is fetched
+    return pictures_in(source, bytes_of(source, image_sources), limits, image_sources, options)
 
 
 def pictures_in(
@@ -66,17 +66,17 @@ def pictures_in(
     data: bytes,
     limits: VisionLimits,
     image_sources: ImageSources,
-    look: ImageOptions = _PLAIN,
+    options: ImageOptions = _PLAIN,
 ) -> tuple[Visual, ...]:
     """The pictures in the bytes of `source`. Raises an InputError or a UsageError."""
     name = called(source)
     if is_video(data[:HEAD_BYTES]):
-        return (read_clip(name, data, limits, look),)
+        return (read_clip(name, data, limits, options),)
     digest = hashlib.sha256(data).hexdigest()
-    background = background_of(look.background)
+    background = background_of(options.background)
     data = readable(name, data, image_sources.path, MAX_FILE_BYTES)
     found: list[Visual] = []
-    for page in pages_of(name, data, look.pages):
+    for page in pages_of(name, data, options.pages):
         match page:
             case Frame():
                 upright = decoded(name, page.data, background, page.index)
@@ -84,7 +84,7 @@ def pictures_in(
                 upright = Upright(page.image)
             case _:
                 assert_never(page)
-        picture = shown(upright, name, digest, limits, look)
+        picture = shown(upright, name, digest, limits, options)
         found.append(replace(picture, page=page.number, pages=page.count))
     return tuple(found)
 

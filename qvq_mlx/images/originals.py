@@ -56,7 +56,7 @@ def original(
             RunProgram(("ls", "-l", operand(path_of(source)))),
         )
     pages = Pages() if page is None else Pages(((page, page),))
-    look = replace(ImageOptions(), detail=Detail.MAX, pages=pages, background=background)
-    [picture] = read("-", _WHOLE, ImageSources(BytesIO(data)), look)
+    options = replace(ImageOptions(), detail=Detail.MAX, pages=pages, background=background)
+    [picture] = read("-", _WHOLE, ImageSources(BytesIO(data)), options)
     assert isinstance(picture, Picture), "a video is refused before the run"
     return picture.width_px, picture.height_px, picture.rgb

@@ -23,7 +23,7 @@ def shown(
     name: str,
     sha256: str,
     limits: VisionLimits,
-    look: ImageOptions,
+    options: ImageOptions,
     page: int | None = None,
 ) -> Picture:
     """The picture as the model sees it. Raises ImageSizeError, or UsageError for a crop or a
@@ -33,11 +33,11 @@ def shown(
 
     image = upright.image
     source_width_px, source_height_px = image.size
-    region = _region(look, source_width_px, source_height_px, name)
+    region = _region(options, source_width_px, source_height_px, name)
     if region is not None:
         right, bottom = region.x_px + region.width_px, region.y_px + region.height_px
         image = image.crop((region.x_px, region.y_px, right, bottom))
-    width_px, height_px = _size(name, image.width, image.height, limited(limits, look.detail))
+    width_px, height_px = _size(name, image.width, image.height, limited(limits, options.detail))
     resized = image.resize((width_px, height_px), Resampling.BICUBIC)
     return Picture(
         name=name,
@@ -53,11 +53,11 @@ def shown(
     )
 
 
-def _region(look: ImageOptions, width_px: int, height_px: int, name: str) -> Region | None:
+def _region(options: ImageOptions, width_px: int, height_px: int, name: str) -> Region | None:
     """None for all of the picture."""
-    if look.crop is None:
+    if options.crop is None:
         return None
-    region = region_of(look.crop, width_px, height_px, name)
+    region = region_of(options.crop, width_px, height_px, name)
     if min(region.width_px, region.height_px) < min(MIN_SIDE_PX, width_px, height_px):
         raise UsageError(
             (

@@ -70,22 +70,22 @@ def is_video(head: bytes) -> bool:
     return head.startswith(b"RIFF") and head[8:12] == b"AVI "
 
 
-def read_clip(source: str, data: bytes, limits: VisionLimits, look: ImageOptions) -> Clip:
+def read_clip(source: str, data: bytes, limits: VisionLimits, options: ImageOptions) -> Clip:
     """The clip in the bytes of `source`.
 
     Raises NoVideoError where the model takes no video, ImageUnreadableError,
-    ImageSizeError, and UsageError for a `look` that it cannot be looked at with.
+    ImageSizeError, and UsageError for `options` that it cannot be read with.
     """
     if not limits.video:
         raise NoVideoError(f"{source} is a video", Show.MODELS)
-    if look.crop is not None or look.pages.ranges:
-        field = Field.CROP if look.crop is not None else Field.PAGE
+    if options.crop is not None or options.pages.ranges:
+        field = Field.CROP if options.crop is not None else Field.PAGE
         raise UsageError((field, f" is for pictures, and {source} is a video"), Show.ASK_HELP)
-    budget_tokens = tokens_of(look.detail)
+    budget_tokens = tokens_of(options.detail)
     with scratch_file(data) as path, muted():  # OpenCV reads nothing but files
         deadline = time.monotonic() + MAX_DECODE_S
         try:
-            clip = _read(source, path, limits, look, budget_tokens, deadline)
+            clip = _read(source, path, limits, options, budget_tokens, deadline)
         except (InputError, UsageError):
             raise
         # OpenCV and PIL raise what they stumble over; all of it means the same here
@@ -98,7 +98,7 @@ def _read(
     source: str,
     path: Path,
     limits: VisionLimits,
-    look: ImageOptions,
+    options: ImageOptions,
     budget_tokens: int,
     deadline: float,
 ) -> Clip:
@@ -106,18 +106,18 @@ def _read(
         footage = _stated(source, capture)
     if footage.frames == _UNKNOWN:
         footage = _counted(footage, path, deadline)
-    taken = take(footage, look.frames, budget_tokens, limits)
+    taken = take(footage, options.frames, budget_tokens, limits)
     try:
         frames = _frames(footage, path, taken, deadline)
     except _EndsError:
         footage = _counted(footage, path, deadline)
-        taken = take(footage, look.frames, budget_tokens, limits)
+        taken = take(footage, options.frames, budget_tokens, limits)
         try:
             frames = _frames(footage, path, taken, deadline)
         except _EndsError:
             raise _unreadable(source, "its frames cannot be told apart") from None
     span_s = None
-    if look.frames.span_s is not None:
+    if options.frames.span_s is not None:
         span_s = (taken.indices[0] / footage.fps, taken.indices[-1] / footage.fps)
     return Clip(
         name=source,

@@ -80,7 +80,7 @@ class Meter:
         return self.clock() - self.begun
 
     def checking(self) -> list[str]:
-        """`Checking 3s`, `40 tok`: the second look; nothing before it."""
+        """`Checking 3s`, `40 tok`: the double check; nothing before it."""
         if self.checking_since is None:
             return []
         tokens = self.progress.done if self.progress is not None else 0

@@ -39,7 +39,7 @@ def ask(
 
 
 def answers(engine: Engine, plan: Plan, control: Control, pace: Pace = iter) -> Iterator[Event]:
-    """What a loaded model does with a plan: one run or a vote, and a second look at its answer."""
+    """What a loaded model does with a plan: one run or a vote, and a double check at its answer."""
     request, resolved = plan.request, plan.resolved
     question, rounds = plan.posed(request.question)
     prompt = engine.prompt(
@@ -60,7 +60,7 @@ def answers(engine: Engine, plan: Plan, control: Control, pace: Pace = iter) -> 
     if request.method.votes > 1:
         events = vote.voted(engine, prompt, plan, limits, control, pace)
     else:
-        own = Control(control)  # what a guard asks of this run is not asked of a second look
+        own = Control(control)  # what a guard asks of this run is not asked of a double check
         thinking = resolved.card.thinking
         generation = Generation(
             resolved.sampling, resolved.max_tokens, thinking.closing, plan.constraint
@@ -79,7 +79,7 @@ def _keeping(events: Iterator[Event], plan: Plan, settings: Settings) -> Iterato
         try:
             attachments.keep(attachment, folder)
         except OSError as error:
-            yield Notice("keepsake", f"a follow-up cannot see this picture again: {error}")
+            yield Notice("attachment", f"a follow-up cannot see this picture again: {error}")
     yield from events
 
 

@@ -1,8 +1,8 @@
-"""`--double-check` (experimental): the model looks at the picture again and checks its answer.
+"""The double check (experimental): the model looks at the picture again and checks its answer.
 
-Law: the second look is a run of its own over the same pictures, so its prompt begins with the
+Law: the double check is a run of its own over the same pictures, so its prompt begins with the
 prefix that the first one left in memory; it is short, and it changes nothing: the first answer
-stands, and `Done` says what the second look found. It is compared by canonical form. There is none
+stands, and `Done` says what the double check found. It is compared by canonical form. There is none
 where there is no whole answer, or the user asked for the answer at once.
 """
 
@@ -35,7 +35,7 @@ from qvq_mlx.guards.supervise import GuardLimits, supervise
 from qvq_mlx.run.timing import Pace
 
 THINKING_TOKENS = 512
-"""The most that the second look may think; less where the first one's budget is smaller."""
+"""The most that the double check may think; less where the first one's budget is smaller."""
 _SHOWN_CHARS = 200
 
 
@@ -52,7 +52,7 @@ def check_possible(request: Request, card: ModelCard) -> None:
 
 
 def question_about(question: str, answer: str) -> str:
-    """What the second look is asked. The claimed answer is the boxed one, where there is a box."""
+    """What the double check is asked. The claimed answer is the boxed one, where there is a box."""
     claimed = boxed(answer) or answer
     return (
         f"Check this answer against the picture and end with the right one: {claimed}\n\n{question}"
@@ -66,33 +66,33 @@ def double_checked(
     control: Control,
     pace: Pace,
 ) -> Iterator[Event]:
-    """The same events; before `Done` a second look, and `Done` with what it found."""
+    """The same events; before `Done` a double check, and `Done` with what it found."""
     transcript = Transcript()
     for event in events:
         transcript.add(event)
         if not isinstance(event, Done) or not event.complete:
             yield event
         elif control.concluding or control.stopping:
-            yield Notice("check", "no second look: the answer was asked for early")
+            yield Notice("double-check", "no double check: the answer was asked for early")
             yield event
         else:
-            found = yield from _look(transcript.answer, engine, plan, Control(control), pace)
-            yield Notice("check", said_of(found))
+            found = yield from _checked(transcript.answer, engine, plan, Control(control), pace)
+            yield Notice("double-check", said_of(found))
             yield replace(event, double_check=found)
 
 
 def said_of(found: DoubleCheck) -> str:
-    """`the second look agrees`."""
+    """`the double check agrees`."""
     if found.agrees is None:
-        return f"the second look came to no answer ({found.stop_reason.value})"
+        return f"the double check came to no answer ({found.stop_reason.value})"
     if found.agrees:
-        return "the second look agrees"
+        return "the double check agrees"
     answer = " ".join((boxed(found.answer or "") or found.answer or "").split())
     shown = answer if len(answer) <= _SHOWN_CHARS else answer[:_SHOWN_CHARS] + "…"
-    return f"the second look differs: {shown}"
+    return f"the double check differs: {shown}"
 
 
-def _look(
+def _checked(
     answer: str,
     engine: Engine,
     plan: Plan,
@@ -118,23 +118,23 @@ def _look(
     generation = Generation(plan.resolved.sampling, most, thinking.closing)
     limits = GuardLimits(budget, plan.request.limits.answer_tokens)
     steps = pace(engine.generate(prompt, generation, control))
-    look, written_tokens = Transcript(), 0
+    check, written_tokens = Transcript(), 0
     for event in supervise(steps, thinking, control, limits):
-        look.add(event)
+        check.add(event)
         if isinstance(event, ThinkingDelta | AnswerDelta):
             written_tokens += event.tokens
         if isinstance(event, Done):
-            return _found(answer, look, event)
+            return _found(answer, check, event)
         yield Progress(Stage.DOUBLE_CHECK, written_tokens, 0)
     raise AssertionError("the stream ended without Done")
 
 
-def _found(answer: str, look: Transcript, done: Done) -> DoubleCheck:
-    second = look.answer if done.complete and canonical(look.answer) else None
+def _found(answer: str, check: Transcript, done: Done) -> DoubleCheck:
+    second = check.answer if done.complete and canonical(check.answer) else None
     return DoubleCheck(
         agrees=None if second is None else canonical(second) == canonical(answer),
         answer=second,
-        thinking=look.thinking,
+        thinking=check.thinking,
         stop_reason=done.stop_reason,
         prompt_tokens=done.stats.prompt_tokens,
         cached_tokens=done.stats.cached_tokens,

@@ -17,7 +17,7 @@ def timed(events: Iterable[Event], clock: Callable[[], float]) -> Iterator[Event
 
     Law: a stage lasts from its first progress event to the first event of another kind.
     `first_token_s` starts at the first pull; `thinking_s` and `decode_s` at the first delta, or at
-    the first progress of a vote, whose deltas come when it is over. A second look is not decoding.
+    the first progress of a vote, whose deltas come when it is over. A double check is not decoding.
     """
     started = clock()
     stages = dict.fromkeys(Stage, 0.0)

@@ -1,4 +1,4 @@
-"""Budgets, votes and second looks on the embedded model: drafting never changes what comes of them.
+"""Budgets, votes and double checks on the embedded model: drafting never changes the text.
 
 Drafters that never stop, however slow they are, as in test_drafting: what is tested is the text.
 """
@@ -142,7 +142,7 @@ def test_a_vote_counts_what_single_runs_answer(
     assert done.stats.answer_tokens == sum(stats.answer_tokens for stats in every)
 
 
-def test_a_second_look_reads_the_prefix_that_is_kept(tiny: Session, plan: Plan) -> None:
+def test_a_double_check_reads_the_prefix_that_is_kept(tiny: Session, plan: Plan) -> None:
     cold = Session(Reader(tiny.parts, PrefixCache(None)), Drafts(Drafting.NONE))
     events = told(
         cold, replace(plan, request=replace(plan.request, method=Method(double_check=True)))

@@ -16,7 +16,7 @@ from qvq_mlx.core.image_options import (
     Detail,
     ImageOptions,
     Region,
-    looks_for,
+    image_options_for,
     parse_crop,
     parse_detail,
     region_of,
@@ -111,14 +111,14 @@ def test_parts_in_percent_tile_the_picture(width: int, height: int, cuts: list[i
 
 def test_looks_go_to_the_images_one_after_the_other() -> None:
     one, two = ["a.png"], ["a.png", "b.png"]
-    assert looks_for(one, [], [], ImageOptions()) == (ImageOptions(),)
-    assert looks_for(two, ["low"], [], ImageOptions(background="red")) == (
+    assert image_options_for(one, [], [], ImageOptions()) == (ImageOptions(),)
+    assert image_options_for(two, ["low"], [], ImageOptions(background="red")) == (
         ImageOptions(detail=Detail.LOW, background="red"),
     )
-    found = looks_for(two, ["low", "900"], ["1,2,3,4"], ImageOptions())
+    found = image_options_for(two, ["low", "900"], ["1,2,3,4"], ImageOptions())
     assert [look.detail for look in found] == [Detail.LOW, 900]
     assert [look.crop for look in found] == [Crop(1, 2, 3, 4)] * 2
-    assert looks_for([], [], [], ImageOptions()) == (ImageOptions(),)
+    assert image_options_for([], [], [], ImageOptions()) == (ImageOptions(),)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_an_option_too_many_is_refused(
     images: int, details: list[str], crops: list[str], told: str
 ) -> None:
     with pytest.raises(UsageError, check=telling(told)):
-        looks_for(["a.png"] * images, details, crops, ImageOptions())
+        image_options_for(["a.png"] * images, details, crops, ImageOptions())
 
 
 # ---------------------------------------------------------------- detail as limits

@@ -149,7 +149,7 @@ def test_stages_are_timed() -> None:
     assert stats.stats.tokens_per_s == pytest.approx(2 / 5)
 
 
-def test_a_vote_is_decoding_and_a_second_look_is_not() -> None:
+def test_a_vote_is_decoding_and_a_double_check_is_not() -> None:
     ticks = iter([0.0, 1.0, 2.0, 6.0, 7.0, 7.0, 8.0, 9.0, 13.0])
     events: list[Event] = [
         Progress(Stage.PREFILL, 0, 9),  # 1
@@ -159,7 +159,7 @@ def test_a_vote_is_decoding_and_a_second_look_is_not() -> None:
         AnswerDelta("b", 1),  # 7
         Progress(Stage.DOUBLE_CHECK, 0, 0),  # 8: decoding took 6
         Progress(Stage.DOUBLE_CHECK, 1, 0),  # 9
-        DONE,  # 13: the second look took 5
+        DONE,  # 13: the double check took 5
     ]
     done = list(timed(events, lambda: next(ticks)))[-1]
     assert isinstance(done, Done)

@@ -381,20 +381,20 @@ def test_choosing_a_renderer_loads_rich_only_when_one_is_needed() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_a_second_look_is_told_below_the_answer_and_leaves_nothing(world) -> None:
+def test_a_double_check_is_told_below_the_answer_and_leaves_nothing(world) -> None:
     w = world()
     seen: list[str] = []
     looks = [Progress(Stage.DOUBLE_CHECK, tokens, 0) for tokens in range(40)]
-    said = Notice("check", "the second look agrees")
+    said = Notice("double-check", "the double check agrees")
     w.play([*RECORDED[:-1], *looks, said, done()], each=lambda: seen.append(w.window.text))
     checking = [text for text in seen if "Checking" in text]
     assert all("So the result is" in text for text in checking)
     assert re.search(r"Checking 4s · \d+ tok$", checking[-1])
     assert "Checking" not in w.window.text
-    assert w.window.text.count("note[check]: the second look agrees") == 1
+    assert w.window.text.count("note[double-check]: the double check agrees") == 1
 
 
-def test_a_pipe_shows_a_second_look_on_its_status_line(world) -> None:
+def test_a_pipe_shows_a_double_check_on_its_status_line(world) -> None:
     w = world(out=False)
     seen: list[str] = []
     looks = [Progress(Stage.DOUBLE_CHECK, tokens, 0) for tokens in range(40)]

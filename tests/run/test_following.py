@@ -207,11 +207,11 @@ def test_nothing_is_kept_of_a_run_that_is_not_saved(
 def test_what_cannot_be_kept_is_a_notice(ask: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attachments, "MAX_BYTES", 100)
     said = ask("-v", "-m", "several", "-", "One?", stdin=Path(SHAPES).read_bytes()).err
-    assert "note[keepsake]: a follow-up cannot see this picture again: 0 MiB" in said
+    assert "note[attachment]: a follow-up cannot see this picture again: 0 MiB" in said
     assert len(ask.ids()) == 1
 
 
-def test_a_keepsake_is_whole_or_not_there(tmp_path: Path) -> None:
+def test_an_attachment_is_whole_or_not_there(tmp_path: Path) -> None:
     digest = hashlib.sha256(b"data").hexdigest()
     folder = tmp_path / "new" / "pictures"
     attachments.keep(Attachment(digest, b"data"), folder)

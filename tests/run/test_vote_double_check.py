@@ -191,13 +191,13 @@ def test_progress_comes_while_the_samples_run(world: Build) -> None:
 @pytest.mark.parametrize(
     ("second", "agrees", "said"),
     [
-        ("3", True, "the second look agrees"),
-        ("3.0", True, "the second look agrees"),
-        ("4", False, "the second look differs: 4"),
-        ("", None, "the second look came to no answer (length)"),
+        ("3", True, "the double check agrees"),
+        ("3.0", True, "the double check agrees"),
+        ("4", False, "the double check differs: 4"),
+        ("", None, "the double check came to no answer (length)"),
     ],
 )
-def test_a_second_look_is_told_and_changes_nothing(
+def test_a_double_check_is_told_and_changes_nothing(
     world: Build, second: str, agrees: bool | None, said: str
 ) -> None:
     scripted = engine("3", second)
@@ -233,7 +233,7 @@ def test_without_an_answer_there_is_nothing_to_look_at(world: Build) -> None:
     assert json.loads(w.out)["double_check"] is None
 
 
-def test_the_first_budget_is_not_asked_of_the_second_look(world: Build) -> None:
+def test_the_first_budget_is_not_asked_of_the_double_check(world: Build) -> None:
     scripted = ScriptedEngine(["w "] * 50, ["\\boxed{7}"], others=[says("7", thinking=2)])
     w = world(engine=scripted)
     assert w.run(*ASK, "--double-check", "--budget", "5", "--json") == 0
@@ -243,7 +243,7 @@ def test_the_first_budget_is_not_asked_of_the_second_look(world: Build) -> None:
     assert document["double_check"]["thinking_tokens"] == 2
 
 
-def test_ctrl_c_during_the_second_look_leaves_the_answer(world: Build) -> None:
+def test_ctrl_c_during_the_double_check_leaves_the_answer(world: Build) -> None:
     def press(index: int, control: Control) -> None:
         if len(scripted.generations) == 2 and index == 1:
             control._above.stop()
@@ -280,7 +280,7 @@ def test_a_majority_can_be_double_checked(world: Build) -> None:
     document = json.loads(w.out)
     assert document["vote"]["chosen"] == 1
     assert document["double_check"]["agrees"] is True
-    assert [n["code"] for n in document["notices"]] == ["vote-temperature", "vote", "check"]
+    assert [n["code"] for n in document["notices"]] == ["vote-temperature", "vote", "double-check"]
 
 
 # --- the history ---
