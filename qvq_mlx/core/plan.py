@@ -25,9 +25,8 @@ class Resolved:
 
     `folder` is the absolute path of the checkpoint; `system` None sends no system message;
     `budget_tokens` None sets no bounds to the thinking. `max_tokens` bound thinking and answer
-    together; `reply_tokens` is the most that can come of both bounds. `setup` says who drafts, and
-    what may be kept. `sampling_note` says what a vote changed of the
-    sampling.
+    together. `setup` says who drafts, and what may be kept. `sampling_note` says what a vote
+    changed of the sampling.
     """
 
     card: ModelCard
@@ -36,16 +35,17 @@ class Resolved:
     sampling: Sampling
     max_tokens: int
     budget_tokens: int | None = None
-    answer_tokens: int = 1024
     setup: Setup = Setup()
     sampling_note: Message | None = None
 
-    @property
-    def reply_tokens(self) -> int:
-        """The most tokens that the model writes: thinking, closing text and answer."""
+    def reply_tokens(self, answer_tokens: int) -> int:
+        """The most tokens that the model writes: thinking, closing text and answer.
+
+        `answer_tokens` may follow once the budget is spent.
+        """
         if self.budget_tokens is None:
             return self.max_tokens
-        return min(self.max_tokens, self.budget_tokens + CLOSING_TOKENS + self.answer_tokens)
+        return min(self.max_tokens, self.budget_tokens + CLOSING_TOKENS + answer_tokens)
 
     @property
     def checkpoint(self) -> Checkpoint:

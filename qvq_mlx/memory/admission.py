@@ -121,7 +121,9 @@ def _estimate(
     use = Use(
         image_tokens=image_tokens,
         prompt_tokens=prompt_tokens(_text(request), resolved.system or ""),
-        budget_tokens=resolved.reply_tokens,  # thinking and answer together
+        budget_tokens=resolved.reply_tokens(
+            request.limits.answer_tokens
+        ),  # thinking and answer together
         answer_tokens=0,
     )
     if draft is not None:
@@ -144,7 +146,7 @@ def room_for_rounds_bytes(
         return None
     taken = prompt_tokens(request.question, resolved.system or "")
     taken += sum(picture.tokens for picture in pictures)
-    taken += resolved.reply_tokens
+    taken += resolved.reply_tokens(request.limits.answer_tokens)
     return 2 * (card.shape.context_tokens - taken)
 
 

@@ -84,7 +84,7 @@ def load(
         return admission.most_image_tokens(resolved, draft, request, wanted, env)
 
     image_options = [subject.options for subject in subjects]
-    reply = resolved.reply_tokens
+    reply = resolved.reply_tokens(request.limits.answer_tokens)
     found = image_budget.fit_images(card, image_options, reply, question, read, memory)
     new = [visual for group in found.groups[len(request.earlier) :] for visual in group]
     has_clip = any(isinstance(visual, Clip) for visual in new)
@@ -118,7 +118,8 @@ def _question_tokens(request: Request, resolved: Resolved) -> int:
     vocabulary = Vocabulary(resolved.folder / "tokenizer.json")
     count = len(vocabulary.encode(request.question)) + len(vocabulary.encode(system))
     count += admission.TEMPLATE_TOKENS
-    room = image_budget.context_room(resolved.card, resolved.reply_tokens, 0, 0)
+    reply = resolved.reply_tokens(request.limits.answer_tokens)
+    room = image_budget.context_room(resolved.card, reply, 0, 0)
     if count > room:
         raise UsageError(
             f"the question takes {count:,} tokens, and {room:,} fit the context of"

@@ -93,7 +93,6 @@ def resolve(request: Request, settings: Settings) -> Resolved:
         sampling=sampling,
         max_tokens=max_tokens,
         budget_tokens=budget_tokens,
-        answer_tokens=request.limits.answer_tokens,
         setup=_setup(request, card, settings),
         sampling_note=note,
     )
@@ -194,12 +193,13 @@ def _lengths(request: Request, card: ModelCard) -> tuple[int | None, int]:
     """The budget of the thinking and the bound of the whole, so that both can be reached.
 
     A bound that the user did not give makes room for the budget that they gave, and a default
-    budget leaves room for the answer within the bound that they gave. Raises UsageError where they
-    gave both and the budget is beyond the bound.
+    budget leaves room for the answer within the bound that they gave. The card's own budget is the
+    default, spelt out or not. Raises UsageError where they gave both and the budget is beyond the
+    bound.
     """
     limits, budget_tokens = request.limits, _budget_tokens(request, card)
     if limits.max_tokens is None:
-        if budget_tokens is None or limits.budget is None:
+        if budget_tokens is None or budget_tokens == card.thinking.budget_tokens:
             return budget_tokens, card.max_tokens
         wanted = budget_tokens + CLOSING_TOKENS + limits.answer_tokens
         return budget_tokens, max(card.max_tokens, wanted)
