@@ -235,7 +235,7 @@ def _kept(settings: Settings) -> Kept:
 
 def _saved(settings: Settings) -> Saved:
     sizes = []
-    for path in settings.history_folder.glob("*.jsonl"):
+    for path in settings.history_folder.glob("[!.]*.jsonl"):
         try:
             sizes.append(path.stat().st_size)
         except OSError:  # removed meanwhile

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from qvq_mlx.system.files import PendingFile, is_temporary, make_private_folder, sweep
+from qvq_mlx.system.files import PendingFile, make_private_folder, sweep
 from qvq_mlx.system.space import Space, space
 
 _SUFFIX = ".safetensors"
@@ -78,11 +78,10 @@ class KeptFiles:
     def entries(self) -> list[Entry]:
         """What is kept, the least recently used first."""
         found = []
-        for path in self.folder.glob(f"*{_SUFFIX}"):
+        for path in self.folder.glob(f"[!.]*{_SUFFIX}"):
             with contextlib.suppress(OSError):
                 status = path.stat()
-                if not is_temporary(path.name):
-                    found.append(Entry(path, status.st_size, status.st_mtime))
+                found.append(Entry(path, status.st_size, status.st_mtime))
         return sorted(found, key=lambda entry: entry.used)
 
     def clear(self) -> list[Entry]:

@@ -85,7 +85,7 @@ class Conversion:
         """Write the whole checkpoint into the empty `folder`; yields source bytes done so far."""
         for pattern in _SIDECARS:
             for path in self._source.glob(pattern):
-                if path.is_file():
+                if path.is_file() and not path.name.startswith("."):
                     shutil.copyfile(path, folder / path.name)
         config = flat(self._config, self._family, tied=self._tied) | {
             "torch_dtype": str(self._recipe.dtype)
@@ -115,7 +115,7 @@ def _released(groups: list[Group]) -> Iterator[Group]:
 
 def _refuse_pickled(source: Path) -> None:
     """Only safetensors are read: loading a pickle runs whatever it holds."""
-    if any(source.glob("*.safetensors")):
+    if any(source.glob("[!.]*.safetensors")):
         return
     for path in sorted(source.iterdir()):
         if path.suffix in _PICKLED:

@@ -149,7 +149,7 @@ def fingerprint(folder: Path) -> str:
             with path.open("rb") as file:
                 while block := file.read(2**20):
                     digest.update(block)
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in sorted(folder.glob("[!.]*.safetensors")):
         status = path.stat()
         digest.update(f"{path.name} {status.st_size} {status.st_mtime_ns}".encode())
         with path.open("rb") as file:

@@ -75,7 +75,7 @@ def _files(folder: Path) -> list[Path]:
     if not index.is_file():
         return sorted(
             path
-            for path in folder.glob("*.safetensors")
+            for path in folder.glob("[!.]*.safetensors")
             # a second copy of all weights, in another naming, in some repositories
             if not path.name.startswith("consolidated")
         )

@@ -72,10 +72,10 @@ def files(folder: Path) -> list[File]:
 
 
 def names_in(folder: Path) -> list[str]:
-    """What lies in a folder; nothing where there is none."""
+    """What lies in a folder, but for hidden files; nothing where there is none."""
     try:
         with os.scandir(folder) as found:
-            return [entry.name for entry in found]
+            return [entry.name for entry in found if not entry.name.startswith(".")]
     except OSError:
         return []
 

@@ -32,7 +32,7 @@ from qvq_mlx.core.errors import (
     UsageError,
 )
 from qvq_mlx.core.remedies import RunProgram, VerifyModel
-from qvq_mlx.store import layout, local
+from qvq_mlx.store import layout, local, snapshots
 from qvq_mlx.store.digests import BLOCK_BYTES, blocks, digest_for, is_blob
 from qvq_mlx.store.download import (
     BytesReceived,
@@ -82,7 +82,7 @@ def export(folder: layout.RepoFolder, commit: str, target: Path) -> Iterator[Arc
                 out.write(_header(_MANIFEST, len(text)) + text + _padding(len(text)))
                 for blob, file in manifest.blobs.items():
                     sha256 = manifest.sha256s[blob]
-                    yield from _add(out, folder.blob(blob), file, sha256, folder.repo)
+                    yield from _add(out, layout.bytes_of(folder, blob), file, sha256, folder.repo)
                 out.write(bytes(2 * tarfile.BLOCKSIZE))  # this is how a tar ends
                 out.write(bytes(-out.tell() % tarfile.RECORDSIZE))
             pending.commit()
@@ -147,14 +147,16 @@ def _settle(staging: Path, folder: layout.RepoFolder, manifest: _Manifest) -> No
             move(staging / blob, folder.blob(blob))
         for reference in manifest.references or (manifest.listing.commit,):
             listing = manifest.listing
-            layout.publish(folder, Listing(listing.repo, reference, listing.commit, listing.files))
+            snapshots.publish(
+                folder, Listing(listing.repo, reference, listing.commit, listing.files)
+            )
 
 
 def _manifest(folder: layout.RepoFolder, commit: str) -> _Manifest:
     """What an archive of this snapshot states."""
     files, sha256s = [], {}
     for path, blob in links(folder, commit):
-        size = layout.size_of(folder.blob(blob)) if is_blob(blob) else None
+        size = layout.size_of(layout.bytes_of(folder, blob)) if is_blob(blob) else None
         if size is None or not layout.is_path(path):
             raise BrokenModelError(
                 f"{path} of {folder.repo} has no hash to go by", VerifyModel(folder.repo)
@@ -164,7 +166,7 @@ def _manifest(folder: layout.RepoFolder, commit: str) -> _Manifest:
             sha256s[blob] = blob
         elif blob not in sha256s:
             digest = hashlib.sha256()
-            for block in blocks(folder.blob(blob)):
+            for block in blocks(layout.bytes_of(folder, blob)):
                 digest.update(block)
             sha256s[blob] = digest.hexdigest()
     names = tuple(name for name, of in folder.references().items() if of == commit)

@@ -92,7 +92,7 @@ def _snapshot(root: Path) -> Path | None:
         if name and (root / "snapshots" / name).is_dir():
             return root / "snapshots" / name
     with suppress(OSError):
-        found = [path for path in (root / "snapshots").iterdir() if path.is_dir()]
+        found = [path for path in (root / "snapshots").glob("[!.]*") if path.is_dir()]
         return found[0] if len(found) == 1 else None
     return None
 

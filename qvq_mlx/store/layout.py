@@ -6,6 +6,7 @@
       snapshots/<commit>/<path>  links to blobs: what other tools read
       refs/<name>                the commit that a name means
       .qvq-pull.json             what qvq's last pull wants or wanted
+      .qvq-files.json            the hashes of files that lie in snapshots, without links
 
 Law: a file appears under its blob's name only when its bytes were hashed, by one rename; a
 snapshot appears only when all of its files did; a reference is written last. So whatever kills the
@@ -16,9 +17,7 @@ as they are. The standard library alone.
 from __future__ import annotations
 
 import json
-import os
 import re
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,13 +25,14 @@ from pathlib import Path, PurePosixPath
 
 from qvq_mlx.store.digests import is_blob
 from qvq_mlx.store.download import Listing, RemoteFile
-from qvq_mlx.system.files import make_link, move, write_shared
+from qvq_mlx.system.files import write_shared
 from qvq_mlx.system.locks import LockFile
 from qvq_mlx.system.reading import read_json, read_text
 
 PART_SUFFIX = ".qvq-part"
 _MARKER = ".qvq-pull.json"
 _MARKER_BYTES = 2**24
+_PLACED = ".qvq-files.json"
 REFERENCE_BYTES = 2**10
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(?:/[A-Za-z0-9_][\w.-]{0,95})?", re.ASCII)
@@ -78,7 +78,7 @@ class RepoFolder:
         """Name to commit."""
         folder = self.root / "refs"
         found = {}
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        for path in sorted(path for path in folder.rglob("[!.]*") if path.is_file()):
             with suppress(OSError, ValueError):  # it is no reference
                 commit = read_text(path, REFERENCE_BYTES).strip()
                 found[str(path.relative_to(folder))] = commit
@@ -130,24 +130,6 @@ def is_path(name: str) -> bool:
     )
 
 
-def publish(folder: RepoFolder, listing: Listing) -> Path:
-    """Make the snapshot visible, then what its revision means. All blobs are there.
-
-    A snapshot that another tool left half is filled up.
-    """
-    final = folder.snapshot(listing.commit)
-    fresh = final.parent / f".{listing.commit}.{secrets.token_hex(4)}"
-    place = final if final.is_dir() else fresh
-    for file in listing.files:
-        _link(place / file.path, folder.blob(file.blob), final / file.path)
-    if place is fresh:
-        move(fresh, final)
-    if listing.revision != listing.commit:
-        write_shared(folder.root / "refs" / listing.revision, listing.commit.encode())
-    write_marker(folder, listing, done=True)
-    return final
-
-
 def write_marker(folder: RepoFolder, listing: Listing, *, done: bool = False) -> None:
     """Note what is being pulled, so that its files are not taken for garbage."""
     document = {
@@ -186,7 +168,47 @@ def is_ours(folder: RepoFolder) -> bool:
 
 def is_whole(folder: RepoFolder, file: RemoteFile) -> bool:
     """Whether the blob is here with its size. Its bytes were hashed before it got its name."""
-    return size_of(folder.blob(file.blob)) == file.size_bytes
+    return size_of(bytes_of(folder, file.blob)) == file.size_bytes
+
+
+def bytes_of(folder: RepoFolder, blob: str) -> Path:
+    """Where the bytes of a hash lie: under its name, or in a snapshot on a volume without links."""
+    if not folder.blob(blob).is_file():
+        for commit, files in placed(folder).items():
+            for path, name in files.items():
+                for place in (folder.snapshot(commit), unplaced(folder, commit)):
+                    if name == blob and (place / path).is_file():
+                        return place / path
+    return folder.blob(blob)
+
+
+def placed(folder: RepoFolder) -> dict[str, dict[str, str]]:
+    """By commit and path the hashes of files that lie in snapshots; {} where links do."""
+    try:
+        document = read_json(folder.root / _PLACED, _MARKER_BYTES)
+    except (OSError, ValueError):
+        return {}
+    found: dict[str, dict[str, str]] = {}
+    for commit, files in document.items() if isinstance(document, dict) else ():
+        if is_commit(commit) and isinstance(files, dict):
+            found[commit] = {
+                path: blob
+                for path, blob in files.items()
+                if is_path(path) and isinstance(blob, str) and is_blob(blob)
+            }
+    return found
+
+
+def keep_placed(folder: RepoFolder, listing: Listing) -> None:
+    """Note the hashes of files that are going to lie in a snapshot. Raises OSError."""
+    files = {file.path: file.blob for file in listing.files}
+    document = placed(folder) | {listing.commit: files}
+    write_shared(folder.root / _PLACED, json.dumps(document).encode())
+
+
+def unplaced(folder: RepoFolder, commit: str) -> Path:
+    """Where the files of a snapshot are collected on a volume without links."""
+    return folder.root / "snapshots" / f".{commit}.qvq-files"
 
 
 def arrived_bytes(folder: RepoFolder, file: RemoteFile) -> int:
@@ -221,12 +243,3 @@ def lock_holder(folder: RepoFolder) -> str:
     """`process 123`, or empty where the lock does not say."""
     number = LockFile(folder.lock_file).holder()
     return "" if number is None else f"process {number}"
-
-
-def _link(path: Path, blob: Path, seen_from: Path) -> None:
-    """A relative link, replaced in one step where another stands."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    target = os.path.relpath(blob, seen_from.parent)
-    if path.is_symlink() and path.readlink() == Path(target):
-        return
-    make_link(path, target)

@@ -122,7 +122,7 @@ def fingerprint(folder: Path) -> str:
 def _weights(folder: Path) -> tuple[str, ...]:
     """The weight files that the folder must hold."""
     if not (folder / INDEX).is_file():
-        found = tuple(sorted(path.name for path in folder.glob("*.safetensors")))
+        found = tuple(sorted(path.name for path in folder.glob("[!.]*.safetensors")))
         return found or ("model.safetensors",)
     mapped = _index(folder)
     if not mapped:

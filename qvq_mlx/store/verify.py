@@ -45,11 +45,13 @@ def snapshot_bytes(folder: layout.RepoFolder, commit: str) -> int:
 
 def links(folder: layout.RepoFolder, commit: str) -> Iterator[tuple[str, str]]:
     """The files of a snapshot with the names of their blobs, ordered by path."""
-    root = folder.snapshot(commit)
+    root, hashes = folder.snapshot(commit), layout.placed(folder).get(commit, {})
     for link in sorted(root.rglob("*")):
+        if link.name.startswith("._"):  # a Mac's notes beside a file, on a foreign volume
+            continue
         if link.is_symlink() or link.is_file():
-            name = link.readlink().name if link.is_symlink() else ""
-            yield link.relative_to(root).as_posix(), name
+            path = link.relative_to(root).as_posix()
+            yield path, link.readlink().name if link.is_symlink() else hashes.get(path, "")
 
 
 def _check(link: Path, path: str, commit: str, blob: str) -> Iterator[CheckEvent]:

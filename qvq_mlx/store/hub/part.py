@@ -17,16 +17,17 @@ from qvq_mlx.core.remedies import RunProgram
 from qvq_mlx.store.digests import Digest, blocks, digest_for
 from qvq_mlx.store.download import RemoteFile
 from qvq_mlx.store.layout import RepoFolder
-from qvq_mlx.system.files import move
+from qvq_mlx.system.files import make_link, move
 from qvq_mlx.system.space import free_bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """The disk, so that a test can fill it."""
+    """The disk, so that a test can fill it, or have it without links."""
 
     free_bytes: Callable[[Path], int] = free_bytes
     write: Callable[[int, bytes], int] = os.write
+    link: Callable[[Path, str], None] = make_link
 
 
 class PartFile:

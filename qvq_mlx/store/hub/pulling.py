@@ -17,7 +17,7 @@ from datetime import datetime
 from functools import partial
 
 from qvq_mlx.core.errors import StoppedError
-from qvq_mlx.store import layout
+from qvq_mlx.store import layout, snapshots
 from qvq_mlx.store.download import (
     Began,
     BytesReceived,
@@ -127,7 +127,7 @@ def _pull(
                 case Verified() | FileDone() | Idle():
                     pass
             yield event
-    yield PullDone(layout.publish(folder, listing), fetched_bytes)
+    yield PullDone(snapshots.publish(folder, listing, disk.link), fetched_bytes)
 
 
 def _fetched(
