@@ -25,7 +25,8 @@ def run(changed: Callable[[Env], Env] = lambda env: env) -> None:
     if interruptible:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from qvq_mlx.cli.main import main
-    from qvq_mlx.cli.world import flushed, open_standard_streams, real_env
+    from qvq_mlx.cli.world import real_env
+    from qvq_mlx.system.streams import flushed, open_standard_streams
 
     open_standard_streams()
     env = changed(real_env())
@@ -39,4 +40,4 @@ def run(changed: Callable[[Env], Env] = lambda env: env) -> None:
         code = 130
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 1
-    sys.exit(code if flushed(env) else 141)
+    sys.exit(code if flushed((env.stdout, env.stderr)) else 141)

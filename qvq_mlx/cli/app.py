@@ -60,7 +60,7 @@ def root(
         raise UsageError("no command is given", Ask())
 
 
-app.command("ask")(ask.ask)
+app.command("ask", help=ask.HELP)(ask.ask)
 app.command("batch")(batch.batch)
 app.command("chat")(chat.chat)
 app.command("last")(last.last)

@@ -7,59 +7,24 @@ Law: everything is read off the commands themselves, so a new command or option 
 without a line here; what stands in an option's metavar says what it takes. `low|medium` are words,
 a name in capitals is one of _SOURCES. Nothing heavy is imported, no model is opened, and nothing is
 written: a Tab must not be felt.
-
-The answer is lines: `words`, and then value, tab, help; or `files`, and then paths. zsh lists files
-better itself, and gets `files` with the extensions that count, none for every file, or `folders`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from qvq_mlx.render.completions import Files, Folders, Found, Shell, Word, lines_for
 
 if TYPE_CHECKING:
     from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
     Command = TyperCommand | TyperGroup
 
-    from qvq_mlx.core.env import Env
     from qvq_mlx.run.world import World
-
-
-class Shell(StrEnum):
-    """The shells that there is a script for."""
-
-    BASH = "bash"
-    ZSH = "zsh"
-    FISH = "fish"
-
-
-@dataclass(frozen=True, slots=True)
-class Word:
-    """One completion, and a few words on it."""
-
-    value: str
-    help: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Files:
-    """Files whose names end in one of `extensions`, all of them for none, and every folder."""
-
-    extensions: tuple[str, ...] = ()
-
-
-class Folders:
-    """Folders alone."""
-
-
-Found = tuple[Word, ...] | Files | Folders
 
 
 def completion(
@@ -80,7 +45,7 @@ def completion(
         env.stdout.write(SCRIPTS[shell])
         return
     found = complete(words, world)
-    env.stdout.write("".join(f"{line}\n" for line in _lines(found, shell, words[-1], env)))
+    env.stdout.write("".join(f"{line}\n" for line in lines_for(found, shell, words[-1], env)))
 
 
 def complete(words: Sequence[str], world: World) -> Found:
@@ -285,51 +250,3 @@ _NAMED = {"image": "IMAGE", "schema": "SCHEMA", "model": "MODEL|FOLDER"}
 
 def _first_line(text: str | None) -> str:
     return (text or "").strip().partition("\n")[0]
-
-
-def _lines(found: Found, shell: Shell, current: str, env: Env) -> list[str]:
-    """The answer, cleaned of what would be more than a word."""
-    from qvq_mlx.render.clean import clean_line
-
-    match found:
-        case Files(extensions=extensions) if shell is Shell.ZSH:
-            return [" ".join(["files", *extensions])]
-        case Folders() if shell is Shell.ZSH:
-            return ["folders"]
-        case Files(extensions=extensions):
-            return ["files", *_listed(current, extensions, env.home)]
-        case Folders():
-            return ["files", *_listed(current, None, env.home)]
-        case tuple() as words:
-            prefix = _prefix(current) if shell is Shell.FISH else ""
-            rows = [f"{prefix}{word.value}\t{word.help}" for word in words]
-            return ["words", *(row for row in rows if clean_line(row) == row.replace("\t", " "))]
-
-
-def _prefix(current: str) -> str:
-    """What fish wants before the value of `--option=value`."""
-    name, equals, _ = current.partition("=")
-    return name + equals if name.startswith("--") and equals else ""
-
-
-def _listed(current: str, extensions: tuple[str, ...] | None, home: Path) -> list[str]:
-    """Paths that begin with `current`, folders with a `/`; `extensions` None: folders alone."""
-    head, slash, start = current.removeprefix(_prefix(current)).rpartition("/")
-    head += slash
-    folder = home / head[2:] if head.startswith("~/") else Path(head or ".")
-    found = []
-    try:
-        for entry in folder.iterdir():
-            if not entry.name.startswith(start) or (entry.name[0] == "." and not start):
-                continue
-            if entry.is_dir():
-                found.append(f"{head}{entry.name}/")
-            elif extensions is not None and _ends(entry.name, extensions):
-                found.append(head + entry.name)
-    except OSError:
-        return []
-    return sorted(path for path in found if path.isprintable())
-
-
-def _ends(name: str, extensions: tuple[str, ...]) -> bool:
-    return not extensions or name.lower().endswith(extensions)

@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qvq_mlx.core.errors import ExitCode, UsageError
-from qvq_mlx.core.remedies import EstimateModel, Typed
+from qvq_mlx.core.remedies import Typed
 from qvq_mlx.core.sizes import parse_size
 
 if TYPE_CHECKING:
-    from qvq_mlx import images
-    from qvq_mlx.core.card import ModelCard
-    from qvq_mlx.core.image_options import ImageOptions
-    from qvq_mlx.memory.estimate import Use
+    from qvq_mlx.core.env import Env
+    from qvq_mlx.run.fit import Fit
     from qvq_mlx.run.world import World
-    from qvq_mlx.settings.config import Settings
 
 
 def fit(
@@ -52,97 +49,44 @@ def fit(
     Without MODEL: the configured one, else the best of the catalogue that fits.
     Exit code 0 where it fits, also tightly; 5 where it does not. docs/memory.md has the formula.
     """
-    from qvq_mlx import images
-    from qvq_mlx.core.image_options import ImageOptions, parse_pages
+    from qvq_mlx.core.image_options import ImageOptions, parse_detail, parse_pages
     from qvq_mlx.memory import machine
-    from qvq_mlx.memory.choice import best, instead
-    from qvq_mlx.memory.estimate import Verdict, estimate_for
-    from qvq_mlx.records.models import FitRecord, Instead
-    from qvq_mlx.render import listing
+    from qvq_mlx.memory.estimate import Verdict
+    from qvq_mlx.run.fit import Question
+    from qvq_mlx.run.fit import fit as run
     from qvq_mlx.run.left_out import warn_of_cards
-    from qvq_mlx.store import registry
 
     world: World = context.obj
-    env, settings = world.env, world.settings
+    env = world.env
     facts = machine.hypothetical(_bytes(memory)) if memory else env.machine()
-    warn_of_cards(env, settings.cards_folder)
-    known = registry.cards(settings.cards_folder)
-    name = model or settings.model
-    card = _card(name, settings) if name else best(known, facts) or registry.find(_FALLBACK)
-    image_sources = images.ImageSources(env.stdin.buffer, env.environ.get("PATH"), settings.offline)
+    warn_of_cards(env, world.settings.cards_folder)
     options = ImageOptions(pages=parse_pages(page)) if page else ImageOptions()
-    if detail is not None:
-        card = _at(card, detail)
-    use = _use(card, image or [], image_sources, options, budget)
-    found = estimate_for(card, facts, use)
+    size = None if detail is None else parse_detail(detail)
+    found = run(Question(model, image or (), options, size, budget), facts, env, world.settings)
+    _write(env, found, memory, as_json=as_json)
+    return ExitCode.NO_MEMORY if found.estimate.verdict is Verdict.NO else ExitCode.OK
+
+
+def _write(env: Env, found: Fit, memory: str | None, *, as_json: bool) -> None:
+    """The verdict, its parts, and the commands that show what would fit on the same machine."""
+    from qvq_mlx.memory.estimate import Verdict
+    from qvq_mlx.records.models import FitRecord, Instead
+    from qvq_mlx.render import listing
+
+    card, use, estimate = found.card, found.use, found.estimate
     suffix = f" --memory {shlex.quote(memory)}" if memory else ""
     others = tuple(
-        Instead(what, env.spelling.remedy(estimate) + suffix if estimate else None)
-        for what, estimate in (instead(card, known, facts, use) if found.verdict in _POOR else ())
+        Instead(what, env.spelling.remedy(other) + suffix if other else None)
+        for what, other in found.instead
     )
     if as_json:
-        record = FitRecord(card.name, found.verdict, found.needed_bytes, use, found, others)
-        listing.write_json(env, record)
-    else:
-        if found.verdict is Verdict.TIGHT and env.stderr.isatty():
-            env.stderr.write("warning: a tight fit; close what else uses much memory\n")
-        rest = [("instead", f"{o.what}: {o.command}" if o.command else o.what) for o in others]
-        listing.write_facts(env, [("model", card.name), *found.facts(), *rest])
-    return ExitCode.NO_MEMORY if found.verdict is Verdict.NO else ExitCode.OK
-
-
-_FALLBACK = "qvq"
-_POOR = ("no", "tight")
-
-
-def _at(card: ModelCard, detail: str) -> ModelCard:
-    """With the pictures that `detail` asks for. Raises UsageError."""
-    from dataclasses import replace
-
-    from qvq_mlx.core.image_options import parse_detail
-    from qvq_mlx.images.detail import limited
-
-    if not card.sees:
-        raise UsageError(f"{card.name} reads text only", EstimateModel(card.name))
-    return replace(card, vision=limited(card.vision, parse_detail(detail)))
-
-
-def _card(name: str, settings: Settings) -> ModelCard:
-    """With the size and shape of its files where they are here."""
-    from qvq_mlx.core.errors import ModelNotOnDiskError
-    from qvq_mlx.store import registry
-
-    try:
-        return registry.resolve(name, settings.hub_cache, settings.cards_folder)[0]
-    except ModelNotOnDiskError:
-        return registry.find(name, settings.cards_folder)
-
-
-def _use(
-    card: ModelCard,
-    sources: list[str],
-    image_sources: images.ImageSources,
-    options: ImageOptions,
-    budget: int | None,
-) -> Use:
-    """The tokens of a run: of these pictures, or of one of the largest size."""
-    from dataclasses import replace
-
-    from qvq_mlx import images
-    from qvq_mlx.memory.estimate import typical
-
-    use = typical(card)
-    if sources and not card.sees:
-        raise UsageError(f"{card.name} reads text only", EstimateModel(card.name))
-    if sources:
-        names = [name for source in sources for name in images.expanded(source)]
-        pictures = [
-            shown
-            for name in names
-            for shown in images.read(name, card.vision, image_sources, options)
-        ]
-        use = replace(use, image_tokens=sum(picture.tokens for picture in pictures))
-    return use if budget is None else replace(use, budget_tokens=budget)
+        verdict, needed_bytes = estimate.verdict, estimate.needed_bytes
+        listing.write_json(env, FitRecord(card.name, verdict, needed_bytes, use, estimate, others))
+        return
+    if estimate.verdict is Verdict.TIGHT and env.stderr.isatty():
+        env.stderr.write("warning: a tight fit; close what else uses much memory\n")
+    rest = [("instead", f"{o.what}: {o.command}" if o.command else o.what) for o in others]
+    listing.write_facts(env, [("model", card.name), *estimate.facts(), *rest])
 
 
 def _bytes(text: str) -> int:

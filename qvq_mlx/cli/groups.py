@@ -13,8 +13,6 @@ from qvq_mlx.core.image_options import (
     parse_pages,
 )
 from qvq_mlx.core.request import Limits, Method
-from qvq_mlx.guards.budget import parse_budget
-from qvq_mlx.guards.language import parse_lang
 
 _ALL_FRAMES = Frames()
 
@@ -23,6 +21,8 @@ def limits_of(
     budget: str | None, answer_tokens: int = Limits().answer_tokens, max_tokens: int | None = None
 ) -> Limits:
     """`--budget`, `--answer-tokens` and `--max-tokens`. Raises UsageError."""
+    from qvq_mlx.guards.budget import parse_budget  # not before: `qvq --help` reads this module
+
     return Limits(None if budget is None else parse_budget(budget), answer_tokens, max_tokens)
 
 
@@ -30,6 +30,8 @@ def method_of(
     vote: int | None, schema: str | None, lang: str, *, double_check: bool = False
 ) -> Method:
     """`--vote`, `--double-check`, `--schema` and `--lang`. Raises UsageError."""
+    from qvq_mlx.guards.language import parse_lang
+
     text = "" if schema is None else read_schema(schema)
     return Method(vote or 1, double_check, text, parse_lang(lang))
 

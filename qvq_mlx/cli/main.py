@@ -9,7 +9,6 @@ from qvq_mlx import __version__
 
 if TYPE_CHECKING:
     from qvq_mlx.core.env import Env
-    from qvq_mlx.core.errors import QvqError
 
 
 def main(argv: Sequence[str], env: Env) -> int:
@@ -25,7 +24,9 @@ def main(argv: Sequence[str], env: Env) -> int:
         env.stdout.flush()  # what cannot be written is an error of this command
         return code
     except QvqError as error:
-        _report(env, error)
+        from qvq_mlx.render.failure import write_error
+
+        write_error(env, error)
         return error.exit_code
     except BrokenPipeError:
         return ExitCode.BROKEN_PIPE
@@ -45,14 +46,13 @@ def _unwritten(error: OSError, env: Env) -> int | None:
 
     from qvq_mlx.core.errors import OutputError
     from qvq_mlx.core.remedies import RunProgram
+    from qvq_mlx.render.failure import write_error
 
     if error.errno not in (ENOSPC, EDQUOT, EFBIG):
         return None
     reason = (error.strerror or "the disk is full").lower()
-    _report(
-        env,
-        full := OutputError(f"the output could not be written: {reason}", RunProgram(("df", "-h"))),
-    )
+    said = f"the output could not be written: {reason}"
+    write_error(env, full := OutputError(said, RunProgram(("df", "-h"))))
     return full.exit_code
 
 
@@ -60,6 +60,7 @@ def _bug(error: Exception, env: Env) -> int:
     """One line, unless someone is after it."""
     from qvq_mlx.core.errors import ExitCode, QvqError
     from qvq_mlx.core.remedies import Show
+    from qvq_mlx.render.failure import write_error
     from qvq_mlx.settings.config import debugging
 
     if debugging(env):
@@ -67,7 +68,7 @@ def _bug(error: Exception, env: Env) -> int:
 
         traceback.print_exc(file=env.stderr)
     kind = type(error).__name__
-    _report(env, QvqError(f"{kind}: {error} (this is a bug)", Show.TRACEBACK))
+    write_error(env, QvqError(f"{kind}: {error} (this is a bug)", Show.TRACEBACK))
     return ExitCode.INTERNAL
 
 
@@ -112,26 +113,3 @@ def _dispatch(argv: list[str], env: Env) -> int:
 def _help_of(error: Exception) -> str:
     context = getattr(error, "ctx", None)
     return f"{context.command_path} --help" if context else "qvq --help"
-
-
-def _report(env: Env, error: QvqError) -> None:
-    """One line of facts, one line with a command to run next, wrapped at words on a terminal;
-    nothing where nobody can read it.
-    """
-    from contextlib import suppress
-
-    from qvq_mlx.render.clean import clean_line, writable
-
-    lines = [f"error[{error.code}]: {clean_line(env.spelling.sentence(error.parts))}"]
-    if hint := env.spelling.remedy(error.remedy):
-        lines.append(f"  try: {clean_line(hint)}")
-    if env.stderr.isatty():
-        from qvq_mlx.render.rows import wrap
-
-        width = env.terminal_size().columns
-        lines = [row for line in lines for row in wrap(line, width)]
-    with suppress(OSError):
-        env.stdout.flush()
-    with suppress(OSError):
-        env.stderr.write(writable("".join(f"{line}\n" for line in lines), env.stderr))
-        env.stderr.flush()

@@ -177,6 +177,39 @@ Crop = Annotated[
 ]
 
 
+Arguments = Annotated[list[str] | None, typer.Argument(metavar="[IMAGE]... QUESTION", hidden=True)]
+Images = Annotated[
+    list[str] | None,
+    typer.Option("--image", "-i", metavar="FILE", help="An image, whatever its name."),
+]
+Question = Annotated[
+    str | None,
+    typer.Option("--question", "-Q", metavar="TEXT", help="The question, whatever it spells."),
+]
+NoThinking = Annotated[bool, typer.Option("-R", help="Show none of it (--thinking none).")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout at the end.")]
+Jsonl = Annotated[bool, typer.Option("--jsonl", help="One JSON object per event, as it happens.")]
+Boxed = Annotated[bool, typer.Option("-x", help="Only the last boxed value, else the answer.")]
+Boxes = Annotated[
+    bool, typer.Option("--boxes", help="JSON: boxes and points, in the images' own pixels.")
+]
+Annotate = Annotated[
+    Path | None,
+    typer.Option("--annotate", metavar="OUT.png", help="Draw them on the image, as this file."),
+]
+ShowImage = Annotated[
+    bool, typer.Option("--show", help="Show the image with them in the terminal.")
+]
+OutputFile = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", metavar="FILE", help="Write there, not to stdout."),
+]
+Follow = Annotated[
+    bool,
+    typer.Option("--continue", "-c", help="A follow-up of the last run; -c ID: of that run."),
+]
+
+
 def files(*given: str | None) -> list[Path]:
     """Those of the arguments that name files: not `-`, and not JSON that stands there itself."""
     return [

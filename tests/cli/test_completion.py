@@ -17,8 +17,9 @@ import pytest
 from typer.main import get_command
 
 from qvq_mlx.cli.app import COMMANDS, app
-from qvq_mlx.cli.completion import Files, Folders, Found, complete
+from qvq_mlx.cli.completion import complete
 from qvq_mlx.core.request import ThinkingView
+from qvq_mlx.render.completions import Files, Folders, Found
 from qvq_mlx.run.world import open_world
 from qvq_mlx.store import registry
 from tests.conftest import ROOT, World

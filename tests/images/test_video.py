@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from qvq_mlx import images
-from qvq_mlx.cli.span import parse_frames, parse_span
 from qvq_mlx.core.card import VisionLimits
 from qvq_mlx.core.clip import Clip
 from qvq_mlx.core.errors import (
@@ -29,6 +28,7 @@ from qvq_mlx.core.errors import (
 )
 from qvq_mlx.core.image_names import looks_like_image
 from qvq_mlx.core.image_options import Crop, Detail, Frames, ImageOptions, Pages
+from qvq_mlx.core.spans import parse_frames, parse_span
 from qvq_mlx.families import ModelType
 from qvq_mlx.images import video
 from qvq_mlx.images.footage import Footage, take, tokens_of

@@ -1,4 +1,4 @@
-"""Which frames of a video, from the command line: `--fps`, `--frames` and `--span`.
+"""Which frames of a video: so many a second or in all, of a span of it.
 
 A span is BEGIN-END or BEGIN-: seconds (`3`, `3s`, `3.5s`), or minutes and hours (`0:03`,
 `1:02:03.5`).
@@ -11,19 +11,19 @@ import re
 
 from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.image_options import Frames
-from qvq_mlx.core.remedies import Show, Typed
+from qvq_mlx.core.remedies import Ask, Field, Show
 
 _TIME = r"(?:(?:(\d+):)?(\d{1,2}):)?(\d+(?:\.\d+)?)s?"
 _SPAN = re.compile(rf"{_TIME}\s*[-–]\s*(?:{_TIME})?")
-_HINT = "qvq ask --span 0:03-0:12 VIDEO 'question'"
+_A_SPAN = Ask(("VIDEO",), ((Field.SPAN, "0:03-0:12"),))
 
 
 def parse_frames(fps: float | None, count: int | None, span: str | None) -> Frames:
-    """What the three options say together. Raises UsageError."""
+    """What the three settings say together. Raises UsageError."""
     if fps is not None and count is not None:
-        raise UsageError("--fps and --frames exclude each other", Show.ASK_HELP)
+        raise UsageError.excluding((Field.FPS,), (Field.FRAMES,))
     if fps is not None and not 0 < fps < math.inf:
-        raise UsageError(f"--fps is {fps:g}; it is a number above 0", Show.ASK_HELP)
+        raise UsageError((Field.FPS, f" is {fps:g}; it is a number above 0"), Show.ASK_HELP)
     return Frames(fps, count, None if span is None else parse_span(span))
 
 
@@ -31,11 +31,13 @@ def parse_span(text: str) -> tuple[float, float | None]:
     """Begin and end in seconds; end None: to the end. Raises UsageError."""
     found = _SPAN.fullmatch(text.strip())
     if found is None:
-        raise UsageError(f"--span {text[:40]!r} is no span like 3s-12s or 0:03-0:12", Typed(_HINT))
+        raise UsageError(
+            (Field.SPAN, f" {text[:40]!r} is no span like 3s-12s or 0:03-0:12"), _A_SPAN
+        )
     begin_s = _seconds(*found.group(1, 2, 3))
     end_s = _seconds(*found.group(4, 5, 6)) if found[6] else None
     if end_s is not None and end_s <= begin_s:
-        raise UsageError(f"--span {text[:40]!r} ends before it begins", Typed(_HINT))
+        raise UsageError((Field.SPAN, f" {text[:40]!r} ends before it begins"), _A_SPAN)
     return begin_s, end_s
 
 
