@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from qvq_mlx.cli.schema import read_schema
 from qvq_mlx.core.image_options import (
     Detail,
     Frames,
@@ -31,6 +30,7 @@ def method_of(
 ) -> Method:
     """`--vote`, `--double-check`, `--schema` and `--lang`. Raises UsageError."""
     from qvq_mlx.guards.language import parse_lang
+    from qvq_mlx.run.schema_text import read_schema
 
     text = "" if schema is None else read_schema(schema)
     return Method(vote or 1, double_check, text, parse_lang(lang))

@@ -142,11 +142,11 @@ def prune(
     """Erase old runs."""
     from qvq_mlx.cli.past import age_of
     from qvq_mlx.cli.spelling import typed
-    from qvq_mlx.core.errors import StoppedError, UsageError
+    from qvq_mlx.core.errors import UsageError
     from qvq_mlx.core.remedies import Typed
     from qvq_mlx.history import erasing, files
-    from qvq_mlx.render.prompt import confirmed, watched
-    from qvq_mlx.run.erase import described, erase
+    from qvq_mlx.run.erase import described
+    from qvq_mlx.run.erase import prune as run
 
     world: World = context.obj
     env = world.env
@@ -164,20 +164,11 @@ def prune(
         found = erasing.all_but(known, keep or 0)
     if not found:
         env.stdout.write("nothing to prune\n")
-        return
-    what = described(found)
-    if dry_run:
-        env.stdout.write(f"would erase {what}\n")
-        return
-    if not yes:
-        if not watched(env):
-            raise UsageError(
-                f"{what}: nothing is erased without a yes, and nobody is here to say it",
-                typed("qvq", "log", "prune", *which, "--yes"),
-            )
-        if not confirmed(f"Erase {what}?", env):
-            raise StoppedError("nothing was erased")
-    erase(found, folder, env)
+    elif dry_run:
+        env.stdout.write(f"would erase {described(found)}\n")
+    else:
+        remedy = typed("qvq", "log", "prune", *which, "--yes")
+        run(found, folder, env, yes=yes, remedy=remedy)
 
 
 @log.command("export")

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qvq_mlx.core.env import Env
-from qvq_mlx.core.errors import BusyError, InputError
-from qvq_mlx.core.remedies import Show
+from qvq_mlx.core.errors import BusyError, InputError, StoppedError, UsageError
+from qvq_mlx.core.remedies import Remedy, Show
 from qvq_mlx.core.sizes import size
 from qvq_mlx.history import File, erasing
+from qvq_mlx.render.prompt import confirmed, watched
 
 
 def erase(found: Sequence[File], folder: Path, env: Env) -> None:
@@ -27,6 +28,22 @@ def erase(found: Sequence[File], folder: Path, env: Env) -> None:
     if gone.busy:
         busy = ", ".join(file.id for file in gone.busy)
         raise BusyError(f"{busy} is being written", Show.RUNS)
+
+
+def prune(found: Sequence[File], folder: Path, env: Env, *, yes: bool, remedy: Remedy) -> None:
+    """Erase old runs after a yes. `remedy`: how to say it beforehand.
+
+    Raises UsageError where nobody can be asked, StoppedError after a no, and what `erase` raises.
+    """
+    what = described(found)
+    if not yes:
+        if not watched(env):
+            raise UsageError(
+                f"{what}: nothing is erased without a yes, and nobody is here to say it", remedy
+            )
+        if not confirmed(f"Erase {what}?", env):
+            raise StoppedError("nothing was erased")
+    erase(found, folder, env)
 
 
 def described(found: Sequence[File]) -> str:
