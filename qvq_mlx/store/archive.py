@@ -42,7 +42,7 @@ from qvq_mlx.store.download import (
     Verified,
 )
 from qvq_mlx.store.verify import links
-from qvq_mlx.system.files import PendingFile, move
+from qvq_mlx.system.files import PendingFile, move, output_place
 from qvq_mlx.system.reading import parse_json
 
 _MANIFEST = "qvq-model.json"
@@ -76,7 +76,7 @@ def export(folder: layout.RepoFolder, commit: str, target: Path) -> Iterator[Arc
     local.check(folder.snapshot(commit), ModelCard(folder.repo, "", "", "", repo=folder.repo))
     manifest = _manifest(folder, commit)
     try:
-        with PendingFile(target, sync=True) as pending:
+        with PendingFile(output_place(target), sync=True) as pending:
             with pending.path.open("wb") as out:
                 text = json.dumps(_to_json(manifest), indent=1).encode()
                 out.write(_header(_MANIFEST, len(text)) + text + _padding(len(text)))

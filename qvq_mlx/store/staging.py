@@ -30,7 +30,10 @@ def check(source: Path, target: Path, *, force: bool) -> None:
     if not source.is_dir():
         raise BrokenModelError(f"{source} is no folder", RunProgram(("ls", "-ld", str(source))))
     here, there = target.resolve(), source.resolve()
-    if here == there or here in there.parents:
+    # by inode: on a Mac a name in other letters is the same folder
+    if here.exists() and any(
+        place.exists() and here.samefile(place) for place in (there, *there.parents)
+    ):
         raise UsageError(f"{target} holds the source {source}", Show.CONVERT_HELP)
     if not target.exists():
         return

@@ -19,7 +19,8 @@ import os
 import re
 import stat
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -70,7 +71,7 @@ class PendingFile:
         self._is_open = True
         try:
             if mode is not None:
-                os.fchmod(self.descriptor, 0o600)  # a umask may have taken the owner's own rights
+                _set_mode(self.descriptor, 0o600)  # a umask may have taken the owner's own rights
             lock_new(self.descriptor)
         except BaseException:
             self.discard()
@@ -85,10 +86,11 @@ class PendingFile:
 
         Raises OSError; then nothing was replaced, and `discard` is still to be called.
         """
-        if self._mode not in (None, 0o600):
-            os.fchmod(self.descriptor, self._mode)
+        if self._mode is not None and self._mode != 0o600:
+            _set_mode(self.descriptor, self._mode)
         if self._sync:
-            os.fsync(self.descriptor)
+            with _where_it_can():
+                os.fsync(self.descriptor)
         self.path.replace(target or self._target)
         self._close()
         if self._sync:
@@ -217,7 +219,8 @@ def make_private_folder(folder: Path) -> None:
             if not place.is_dir():
                 raise
         else:
-            place.chmod(0o700)
+            with _where_it_can():
+                place.chmod(0o700)
 
 
 def make_link(path: Path, target: str) -> None:
@@ -284,6 +287,21 @@ def _temporaries(folder: Path) -> list[Path]:
             return [folder / entry.name for entry in found if is_temporary(entry.name)]
     except OSError:
         return []
+
+
+def _set_mode(descriptor: int, mode: int) -> None:
+    with _where_it_can():
+        os.fchmod(descriptor, mode)
+
+
+@contextmanager
+def _where_it_can() -> Iterator[None]:
+    """Pass over the refusal of a volume that has no modes or no sync (FAT, exFAT, SMB)."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP):
+            raise
 
 
 def _remove_abandoned(path: Path, least_age_s: float) -> int:

@@ -265,6 +265,21 @@ def test_a_link_is_made_in_one_step(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"link", "folder"}
 
 
+def test_a_volume_without_modes_and_sync_is_written_to(tmp_path: Path) -> None:
+    """FAT on macOS refuses a mode, some SMB servers a sync."""
+    program = (
+        "import errno, os, sys; from pathlib import Path\n"
+        "def refuse(*_): raise OSError(errno.ENOTSUP, 'not supported')\n"
+        "os.fchmod = os.fsync = refuse\n"
+        "from qvq_mlx.system import files\n"
+        "files.write_output(Path(sys.argv[1]), b'a')\n"
+        "files.write_private(Path(sys.argv[2]), b'b', sync=True)\n"
+    )
+    paths = tmp_path / "a", tmp_path / "folder" / "b"
+    subprocess.run([sys.executable, "-c", program, *map(str, paths)], cwd=ROOT, check=True)
+    assert [path.read_bytes() for path in paths] == [b"a", b"b"]
+
+
 def test_shared_files_have_what_the_umask_leaves(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
