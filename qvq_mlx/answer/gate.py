@@ -1,7 +1,7 @@
 """Says when the answer begins, token by token: for what has to act on its first token.
 
 Law: never later than the split sees it for an answer that begins on a line of its own. The split
-(core/splitters.py) may hold a line back and take an answer back; whoever steers the next token
+(answer/splitters.py) may hold a line back and take an answer back; whoever steers the next token
 cannot wait for that. A marker with the answer on its own line opens no gate.
 """
 

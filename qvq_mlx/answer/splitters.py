@@ -3,7 +3,7 @@
 Law: the texts that come out do not depend on how the text was cut, at most one line is held back,
 and every character lands in the thinking, in the answer, or is the marker between them.
 
-- MARKER: a marker line (`core/markers.py`) begins an answer. A later one takes an earlier answer
+- MARKER: a marker line (`answer/markers.py`) begins an answer. A later one takes an earlier answer
   back; of several blocks the last whole one is the answer. A block is whole where the model ended
   after it, where its box is closed, or where the model wrote it twice. No marker: if the model
   ended by itself, the whole text is the answer, or its concluding paragraph where it began by

@@ -1,6 +1,6 @@
 """Splits what a model writes into thinking and answer, while it is being written.
 
-The rules are in `core/splitters.py`; here is the stream around them, and who counts which token.
+The rules are in `answer/splitters.py`; here is the stream around them, and who counts which token.
 Not covered here: loops and languages, which are the guards' business.
 """
 
