@@ -4,7 +4,12 @@ BIN := .venv/bin
 # No stdin: a pipe that a CI system leaves open would be waited for.
 ASK := </dev/null $(BIN)/qvq ask -m tiny
 
-.PHONY: help demo test test-slow fuzz check fix docs evaluate bench clean
+# What stands closest to the libraries.
+SMOKE := tests/cli/test_cli.py tests/chat/test_chat.py tests/engine tests/images/test_images.py \
+  tests/images/test_sources.py tests/images/test_video.py tests/render/test_markdown.py \
+  tests/render/test_preview.py tests/store/test_pull.py tests/house/test_imports.py
+
+.PHONY: help demo test test-slow fuzz lowest check fix docs evaluate bench clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -45,6 +50,13 @@ fix: .venv/developing ## Format, fix what can be fixed, regenerate the docs
 
 evaluate: .venv/installed ## Print the embedded model's accuracy over 400 fresh pictures
 	$(BIN)/python -m tools.tiny.evaluate --seed 7 --count 400
+
+lowest: ## Run some of the tests with the lowest versions that pyproject.toml allows
+	$(or $(PYTHON),python3) -m venv --clear build/lowest
+	build/lowest/bin/pip install --quiet --disable-pip-version-check uv
+	VIRTUAL_ENV=build/lowest build/lowest/bin/uv pip install --quiet --resolution lowest-direct -e '.[dev]'
+	build/lowest/bin/python -m qvq_mlx ask -m tiny examples/sum.png "What is the result?" </dev/null
+	build/lowest/bin/python -m pytest -q -n auto -p no:cacheprovider $(SMOKE)
 
 bench: .venv/developing ## Measure the speed ratios (a quarter of an hour)
 	$(BIN)/python -m benchmarks

@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import stat
-import time
 from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
@@ -25,6 +24,7 @@ from qvq_mlx.batch.items import Item, from_lines, grouped
 from qvq_mlx.batch.table import as_csv
 from qvq_mlx.core.errors import InputError
 from tests.conftest import EXAMPLES, ROOT, ScriptedEngine, World
+from tests.support.waiting import eventually
 
 Build = Callable[..., World]
 WORDS = ["Let me see. ", "\n\n**Final Answer**\n\n", "\\boxed{3}"]
@@ -370,10 +370,7 @@ def test_the_machine_is_kept_awake(tmp_path: Path) -> None:
     tool.write_text(f'#!/bin/sh\necho "$@" > {log}; exec sleep 60\n')
     tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
     with awake({"PATH": f"{tmp_path}:{os.environ['PATH']}"}):
-        for _ in range(500):
-            if log.exists() and log.read_text().strip():
-                break
-            time.sleep(0.01)
+        eventually(lambda: log.exists() and log.read_text().endswith("\n"))
         assert log.read_text().split() == ["-i", "-w", str(os.getpid())]
     with awake({"PATH": str(tmp_path / "none")}):
         pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import select
+import shlex
 import shutil
 import subprocess
 import sys
@@ -168,7 +169,7 @@ def place(tmp_path: Path, monkeypatch) -> Path:
     binaries = tmp_path / "bin"
     binaries.mkdir()
     program = binaries / "qvq"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m qvq_mlx "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m qvq_mlx "$@"\n')
     program.chmod(0o755)
     folder = tmp_path / "place"
     (folder / "album").mkdir(parents=True)

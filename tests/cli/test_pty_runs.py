@@ -14,6 +14,7 @@ import pty
 import random
 import re
 import select
+import shlex
 import shutil
 import signal
 import sys
@@ -266,7 +267,9 @@ def test_the_next_prompt_restores_what_kill_9_left(tmp_path: Path, shell: str) -
         )
         # the shell is told the process id, so that nothing else can be hit
         code = f"import os; print('pid', os.getpid(), 'dip', flush=True); {program}"
-        command = f'{sys.executable} -c "{code}" ask -m tiny {EXAMPLES / "shapes.png"} why'
+        command = shlex.join(
+            [sys.executable, "-c", code, "ask", "-m", "tiny", str(EXAMPLES / "shapes.png"), "why"]
+        )
         os.write(terminal, command.encode() + b"\r")
         seen = _read_until(terminal, b"Thinking")
         running = re.search(rb"pid (\d+) dip", seen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -60,7 +61,7 @@ def test_offline_refuses_whatever_a_library_tries() -> None:
 
 def qvq(command: str) -> tuple[int, str]:
     """A command line of the shell with `qvq` in it: its exit code and its stdout."""
-    words = f"{sys.executable} -m qvq_mlx"
+    words = f"{shlex.quote(sys.executable)} -m qvq_mlx"
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {command.replace('qvq', words)}"],
         capture_output=True,

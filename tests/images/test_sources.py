@@ -50,6 +50,7 @@ from tests.support import seeds
 from tests.support.pdfs import BLUE, RED, encrypted, nested_forms, stream
 from tests.support.pdfs import pdf as written
 from tests.support.spelling import hint_of, sentence_of, telling
+from tests.support.waiting import eventually
 
 EXACT = VisionLimits(min_pixels=1, max_pixels=2**40)
 COLOURS = ("red", "blue", "lime", "yellow", "black", "white", "cyan", "magenta", "gray", "orange")
@@ -252,7 +253,7 @@ def test_a_pipe_that_the_shell_made_is_read(tmp_path: Path) -> None:
         "picture, = images.read(sys.argv[1], VisionLimits(), images.ImageSources(io.BytesIO()))\n"
         "print(sys.argv[1] == picture.name, picture.source_width_px)"
     )
-    command = f"{sys.executable} -c {shlex.quote(code)} <(cat {tmp_path}/a.png)"
+    command = f"{shlex.quote(sys.executable)} -c {shlex.quote(code)} <(cat {tmp_path}/a.png)"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert done.stdout == "True 56\n"
 
@@ -390,14 +391,16 @@ def test_a_clipboard_without_end(
 def test_a_program_that_hangs_is_killed_with_all_it_started(
     tools: Callable[[str, str], str], tmp_path: Path
 ) -> None:
-    path = tools("slow", "sleep 30 & echo $! > $LOG; echo began; wait")
-    begun = time.monotonic()
-    ran = programs.run([f"{path}/slow"], 100, wait_s=0.3)
-    assert (ran.late, time.monotonic() - begun < 5) == (True, True)
-    time.sleep(0.1)
-    sleeper = Path(f"/proc/{int((tmp_path / 'log').read_text())}/stat")
-    # nobody waits for it where process 1 does not: then it is a zombie
-    assert not sleeper.exists() or sleeper.read_text().split()[2] == "Z" or sys.platform == "darwin"
+    path = tools("slow", "sleep 30000 & echo $! > $LOG; echo began; wait")
+    assert programs.run([f"{path}/slow"], 100, wait_s=3.0).late  # time to start the sleeper
+    sleeper = int((tmp_path / "log").read_text())
+    eventually(lambda: not is_alive(sleeper))
+
+
+def is_alive(pid: int) -> bool:
+    """A process that nobody waits for stays a zombie where process 1 does not."""
+    done = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, check=False)
+    return done.stdout.strip()[:1] not in (b"", b"Z")
 
 
 def test_what_cannot_be_taken_twice_is_kept(
@@ -552,10 +555,8 @@ def test_a_pdf_that_would_take_all_memory_or_for_ever(monkeypatch: pytest.Monkey
     monkeypatch.setattr(pdf, "MAX_MEMORY_BYTES", 2**30)
     monkeypatch.setattr(pdf, "DRAW_S", 0.5)
     slow = written(b"0 0 m 600 700 l 0 700 l 600 0 l s\n" * 10**5, box="0 0 2000 2000")
-    begun = time.monotonic()
     error = refused("-", ImageUnreadableError, stdin=slow)
     assert error.message.endswith("takes longer than 0.5 s")
-    assert time.monotonic() - begun < 4
 
 
 def test_memory_of_ours_is_not_counted_as_that_of_the_drawing_process(
@@ -695,7 +696,7 @@ def gif_frame(width: int, height: int) -> bytes:
 
 
 def test_no_count_takes_for_ever() -> None:
-    begun = time.monotonic()
+    begun = time.process_time()
     assert len(frames(gif(gif_frame(10, 10), 10**6)).indexes) == MAX_COUNT
     # a TIFF of pages without end: each points to the next, 2 MiB of them
     page = 18  # bytes: count, one entry, the next page's place
@@ -714,7 +715,7 @@ def test_no_count_takes_for_ever() -> None:
     except (OSError, SyntaxError, KeyError, TypeError):
         found = 0
     assert found <= MAX_COUNT
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5
 
 
 def test_frames_behind_too_many_pixels_are_refused() -> None:

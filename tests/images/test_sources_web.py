@@ -8,7 +8,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from qvq_mlx.images.addresses import is_public
 from qvq_mlx.images.image_sources import Web
 from tests.conftest import World
 from tests.support.spelling import hint_of
+from tests.support.waiting import eventually
 from tests.support.web_server import Says, WebServer
 
 
@@ -177,8 +177,8 @@ def test_a_redirect_to_another_service_of_this_machine_reaches_nothing(server: W
             to = inner.url("/", host="localhost", scheme=scheme)
             server.routes["/r"] = Says(status="302 Found", headers=(f"Location: {to}",))
             fails(server.url("/r"), ImageUnreadableError)
-        time.sleep(0.05)
-        assert inner.asked == []
+        read(inner.url("/"))  # whoever came before us was heard before us
+        assert [asked.path for asked in inner.asked] == ["/"]
 
 
 # ---------------------------------------------------------------- addresses
@@ -297,7 +297,7 @@ def test_a_length_that_is_too_large_is_refused_before_the_body(server: WebServer
     server.routes["/big"] = Says(bytes(2**20), length=100 * 2**30, endless=True)
     error = fails(server.url("/big"), ImageSizeError, SMALL)
     assert error.message.endswith("102,400 MiB is too large; the limit for a fetch is 1 MiB")
-    time.sleep(0.1)
+    eventually(lambda: server.ended == ["/big"])
     assert server.sent < 30 * 2**20  # what the buffers of two sockets took
 
 
@@ -328,7 +328,7 @@ def test_what_is_just_small_enough(server: WebServer) -> None:
 @pytest.mark.parametrize(
     ("says", "why"),
     [
-        (Says(PNG, piece=1, pause_s=0.05), "took longer than 0.6 s"),
+        (Says(PNG, length=-1, endless=True, piece=1, pause_s=0.05), "took longer than 0.6 s"),
         (Says(PNG, drip_head=True, pause_s=0.05), "took longer than 0.6 s"),
         (Says(b"1\r\nx\r\n", headers=CHUNKED, length=-1, endless=True, pause_s=0.05), "0.6 s"),
         (Says(raw=b"HTTP/1.1 100 Continue\r\n\r\n" * 9, pause_s=0), "dropped or refused"),
@@ -338,15 +338,12 @@ def test_what_is_just_small_enough(server: WebServer) -> None:
     ids=["body", "head", "chunks", "continue", "silent body", "silent head"],
 )
 def test_drips_and_silence(server: WebServer, says: Says, why: str) -> None:
+    """Only one of the two clocks is short, so that a busy machine changes nothing."""
     server.routes["/slow"] = says
-    begun = time.monotonic()
-    error = fails(
-        server.url("/slow"),
-        NetworkError,
-        Web(total_s=0.6, stall_s=0.3, private_hosts=LOOPBACK),
-    )
+    short = {"stall_s": 0.3} if "nothing" in why else {"total_s": 0.6}
+    web = Web(**{"total_s": 600.0, "stall_s": 600.0, **short}, private_hosts=LOOPBACK)
+    error = fails(server.url("/slow"), NetworkError, web)
     assert why in error.message
-    assert time.monotonic() - begun < 2.0
     assert hint_of(error) == f'qvq ask {server.url("/slow")} "question"'
 
 
@@ -356,7 +353,7 @@ def test_the_time_is_that_of_all_redirects_together(server: WebServer) -> None:
             status="302 Found", headers=(f"Location: /{number + 1}",), drip_head=True, pause_s=0.004
         )
     server.routes["/5"] = Says(PNG)
-    web = Web(total_s=0.5, stall_s=0.4, private_hosts=LOOPBACK)
+    web = Web(total_s=0.5, stall_s=600.0, private_hosts=LOOPBACK)
     assert "took longer than 0.5 s" in fails(server.url("/0"), NetworkError, web).message
 
 
@@ -430,10 +427,7 @@ def test_nothing_of_a_fetch_is_left_open(server: WebServer) -> None:
     read(server.url("/r"))
     fails(server.url("/no"), ImageUnreadableError)
     fails(server.url("/big"), ImageSizeError)
-    deadline = time.monotonic() + 2.0
-    while len(server.closed) < 4 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert sorted(server.closed) == ["/big", "/no", "/ok", "/r"]
+    eventually(lambda: sorted(server.closed) == ["/big", "/no", "/ok", "/r"])
 
 
 # ---------------------------------------------------------------- TLS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import select
+import shlex
 import shutil
 import signal
 import sys
@@ -18,6 +19,7 @@ import pytest
 from qvq_mlx.core.events import AnswerDelta, ThinkingDelta
 from qvq_mlx.core.request import Output, ThinkingView
 from tests.render.conftest import RECORDED, done
+from tests.support.waiting import CEILING_S
 
 THOUGHT = [ThinkingDelta(f"line {n}\n", 1) for n in range(60)]
 
@@ -43,7 +45,7 @@ def modes(keyboard) -> list[object]:
 
 def press(keyboard, text: bytes) -> None:
     os.write(keyboard[0], text)
-    time.sleep(0.02)
+    assert select.select([keyboard[1]], [], [], CEILING_S)[0], "the kernel has not passed it on"
 
 
 @pytest.mark.parametrize("key", [b"t", b"\x0f"])
@@ -154,7 +156,7 @@ def test_ctrl_z_gives_the_terminal_back_and_fg_takes_it_again(tmp_path: Path) ->
     if child == 0:
         os.execvp("bash", ["bash", "--norc", "--noediting", "-i"])
     try:
-        os.write(terminal, f"PS1='ready> '; {sys.executable} {script}\n".encode())
+        os.write(terminal, f"PS1='ready> '; {shlex.quote(sys.executable)} {script}\n".encode())
         read_until(terminal, b"Thinking")
         assert not termios.tcgetattr(terminal)[3] & termios.ICANON
         os.write(terminal, b"\x1a")

@@ -106,10 +106,10 @@ def test_reading_the_worst_formula_takes_no_time() -> None:
     parts = ("\\frac{", "{", "x^", "\\left", "\\sqrt[", "&", "\\begin{cases}", "_")
     worst = [part * (4000 // len(part)) for part in parts]
     readable(r"\alpha")  # the table of symbols
-    began = time.perf_counter()
+    began = time.process_time()
     for source in worst:
         readable(source)
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 def test_prices_are_no_formulas() -> None:

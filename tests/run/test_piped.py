@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shlex
 import socket
 import subprocess
 import sys
@@ -188,7 +189,11 @@ def test_a_pipe_that_never_ends_is_an_error_that_says_what_to_do(world: Build, d
 
 def test_a_closed_stdin_is_no_text(tmp_path: Path) -> None:
     done = subprocess.run(
-        ["sh", "-c", f"{sys.executable} -m qvq_mlx ask -m tiny {SHAPES} <&-"],
+        [
+            "sh",
+            "-c",
+            f"{shlex.quote(sys.executable)} -m qvq_mlx ask -m tiny {shlex.quote(str(SHAPES))} <&-",
+        ],
         check=False,
         capture_output=True,
         text=True,

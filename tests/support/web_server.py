@@ -55,6 +55,8 @@ class WebServer:
     asked: list[Asked] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
     """What was asked for over connections that the client closed, of those that wait for it."""
+    ended: list[str] = field(default_factory=list)
+    """What was asked for, once nothing more is said over its connection."""
     sent: int = 0
     """Bytes, of all replies."""
     _server: socketserver.ThreadingTCPServer | None = None
@@ -111,7 +113,10 @@ class _Handler(socketserver.StreamRequestHandler):
             path = first.split()[1]
             self.web.asked.append(Asked(path, headers))
             says = self.web.routes.get(path, Says(b"nothing is here", "404 Not Found"))
-            self._say(says)
+            try:
+                self._say(says)
+            finally:
+                self.web.ended.append(path)
             if says.waits:
                 with suppress(ConnectionError):  # closed with bytes of ours unread
                     self.rfile.read()
