@@ -9,7 +9,6 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qvq_mlx.cli.spelling import CommandLine
 from qvq_mlx.core.env import Env
 from qvq_mlx.system.streams import terminal_size
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from qvq_mlx.core.events import Progress
     from qvq_mlx.core.machine import Machine
     from qvq_mlx.core.network import Network
+    from qvq_mlx.core.remedies import Message, Remedy
     from qvq_mlx.core.setup import Checkpoint, Setup
     from qvq_mlx.core.tokens import Control
 
@@ -30,7 +30,7 @@ def real_env() -> Env:
         stdin=sys.stdin,
         stdout=sys.stdout,
         stderr=sys.stderr,
-        spelling=CommandLine(),
+        spelling=_CommandLine(),
         environ=os.environ,
         home=Path.home(),
         clock=time.monotonic,
@@ -42,6 +42,22 @@ def real_env() -> Env:
         machine=_machine,
         watch_network=_watch_network,
     )
+
+
+class _CommandLine:
+    """The spelling of `cli.spelling`, imported when there is something to say."""
+
+    def sentence(self, message: Message) -> str:
+        """As `CommandLine` spells it."""
+        from qvq_mlx.cli.spelling import CommandLine
+
+        return CommandLine().sentence(message)
+
+    def remedy(self, remedy: Remedy | None) -> str:
+        """As `CommandLine` spells it."""
+        from qvq_mlx.cli.spelling import CommandLine
+
+        return CommandLine().remedy(remedy)
 
 
 def _now() -> datetime:

@@ -11,8 +11,6 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from qvq_mlx.core.remedies import Field, Show, parts_of
-
 if TYPE_CHECKING:
     from qvq_mlx.core.remedies import Message, Remedy
 
@@ -37,28 +35,31 @@ class ExitCode(IntEnum):
     @property
     def meaning(self) -> Message:
         """One line for the manuals."""
-        return _MEANINGS[self]
+        return _meanings()[self]
 
 
-_MEANINGS: dict[ExitCode, Message] = {
-    ExitCode.OK: "an answer was produced",
-    ExitCode.INTERNAL: "internal error (a bug; `QVQ_DEBUG=1` shows the traceback)",
-    ExitCode.USAGE: "usage: the command line asks for what does not exist or clashes",
-    ExitCode.NO_ANSWER: "no final answer: length or a loop ended it; what there is, is saved",
-    ExitCode.NO_MODEL: "the model is not available: unknown name, not on disk, incomplete",
-    ExitCode.NO_MEMORY: (
-        "the model does not fit in memory, or another one is loaded (`",
-        Field.NO_WAIT,
-        "`)",
-    ),
-    ExitCode.BAD_INPUT: "an input cannot be read",
-    ExitCode.BAD_SCHEMA: ("there is no answer that satisfies `", Field.SCHEMA, "`"),
-    ExitCode.TRY_AGAIN: "temporary network failure; run again to resume",
-    ExitCode.HUNG_UP: "the terminal went away (SIGHUP); what there is, is saved",
-    ExitCode.INTERRUPTED: "interrupted; what there is, is saved",
-    ExitCode.BROKEN_PIPE: "whoever read stdout went away",
-    ExitCode.TERMINATED: "ended by SIGTERM; what there is, is saved",
-}
+def _meanings() -> dict[ExitCode, Message]:
+    from qvq_mlx.core.remedies import Field  # here, so that a run without an error is spared it
+
+    return {
+        ExitCode.OK: "an answer was produced",
+        ExitCode.INTERNAL: "internal error (a bug; `QVQ_DEBUG=1` shows the traceback)",
+        ExitCode.USAGE: "usage: the command line asks for what does not exist or clashes",
+        ExitCode.NO_ANSWER: "no final answer: length or a loop ended it; what there is, is saved",
+        ExitCode.NO_MODEL: "the model is not available: unknown name, not on disk, incomplete",
+        ExitCode.NO_MEMORY: (
+            "the model does not fit in memory, or another one is loaded (`",
+            Field.NO_WAIT,
+            "`)",
+        ),
+        ExitCode.BAD_INPUT: "an input cannot be read",
+        ExitCode.BAD_SCHEMA: ("there is no answer that satisfies `", Field.SCHEMA, "`"),
+        ExitCode.TRY_AGAIN: "temporary network failure; run again to resume",
+        ExitCode.HUNG_UP: "the terminal went away (SIGHUP); what there is, is saved",
+        ExitCode.INTERRUPTED: "interrupted; what there is, is saved",
+        ExitCode.BROKEN_PIPE: "whoever read stdout went away",
+        ExitCode.TERMINATED: "ended by SIGTERM; what there is, is saved",
+    }
 
 
 class QvqError(Exception):
@@ -72,7 +73,7 @@ class QvqError(Exception):
     code = "internal"
 
     def __init__(self, message: Message, remedy: Remedy | None = None) -> None:
-        self.parts = parts_of(message)
+        self.parts: tuple[str, ...] = (message,) if isinstance(message, str) else message
         self.remedy = remedy
         self.message = "".join(self.parts)
         super().__init__(self.message)
@@ -87,6 +88,8 @@ class UsageError(QvqError):
     @classmethod
     def excluding(cls, one: Message, other: Message, why: str = "") -> UsageError:
         """Two settings of a question that cannot both be given."""
+        from qvq_mlx.core.remedies import Show, parts_of
+
         reason = f": {why}" if why else ""
         return cls(
             (*parts_of(one), " and ", *parts_of(other), f" exclude each other{reason}"),

@@ -42,12 +42,12 @@ def test_light_commands_load_nothing_heavy(argument: str) -> None:
     assert not {name for name in HEAVY if name in modules}
 
 
-def test_the_version_does_not_even_load_typer_or_rich() -> None:
+def test_the_version_loads_neither_typer_nor_rich_nor_what_spells_errors() -> None:
     modules = loaded_after(
         "from qvq_mlx.cli.main import main\nfrom qvq_mlx.cli.world import real_env\n"
         "assert main(['--version'], real_env()) == 0"
     )
-    assert not {"typer", "rich"} & modules
+    assert not {"typer", "rich", "qvq_mlx.cli.spelling", "qvq_mlx.core.remedies"} & modules
 
 
 def test_the_first_status_comes_before_mlx_vlm_is_imported() -> None:
