@@ -24,7 +24,6 @@ ALLOWED_WRITES = {
     "store/archive.py": "into the pending file, and into a staging folder of its own",
     "images/mac.py": "into the scratch folder",
     "images/quiet.py": "to /dev/null",
-    "cli/world.py": "the standard streams",
 }
 """Why a file may write without the atomic writer."""
 
