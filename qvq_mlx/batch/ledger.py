@@ -18,8 +18,9 @@ from qvq_mlx.batch.record import BatchRecord, Status, line
 from qvq_mlx.core.errors import BusyError, OutputError
 from qvq_mlx.core.remedies import BatchAgain, Field, RunProgram
 from qvq_mlx.records.runs import Json
-from qvq_mlx.system.files import PendingFile, output_place
+from qvq_mlx.system.files import PendingFile
 from qvq_mlx.system.locks import try_lock
+from qvq_mlx.system.outputs import output_place
 from qvq_mlx.system.reading import parse_json
 
 _BEGINNING = b'{"version": '  # of every line

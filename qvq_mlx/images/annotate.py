@@ -20,7 +20,7 @@ from qvq_mlx.core.errors import OutputError
 from qvq_mlx.core.places import Box, PointedImage
 from qvq_mlx.core.remedies import AskAgain, Field, RunProgram
 from qvq_mlx.images.paths import operand
-from qvq_mlx.system.files import check_output, output_place, write_output
+from qvq_mlx.system.outputs import check_output, output_place, write_output
 
 if TYPE_CHECKING:
     from PIL.Image import Image

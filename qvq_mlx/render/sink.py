@@ -12,7 +12,8 @@ from typing import Protocol, TextIO
 from qvq_mlx.core.errors import OutputError
 from qvq_mlx.core.remedies import AskAgain, Field, RunProgram
 from qvq_mlx.render.clean import clean_line, writable
-from qvq_mlx.system.files import DirectFile, PendingFile, open_output, output_place
+from qvq_mlx.system.files import PendingFile
+from qvq_mlx.system.outputs import DirectFile, open_output, output_place
 
 
 class Sink(Protocol):

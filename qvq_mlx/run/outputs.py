@@ -18,7 +18,7 @@ from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import InputError, UsageError
 from qvq_mlx.core.remedies import Field, RunProgram
 from qvq_mlx.images.paths import is_file, operand, path_of
-from qvq_mlx.system.files import output_place
+from qvq_mlx.system.outputs import output_place
 
 Key = tuple[int, int] | tuple[int, int, str]
 """Device and inode; or of the folder, with the name as a Mac compares it."""

@@ -29,7 +29,8 @@ from qvq_mlx.core.errors import ConfigError, UsageError
 from qvq_mlx.core.remedies import RunProgram, Show
 from qvq_mlx.core.request import Policy, ThinkingView
 from qvq_mlx.core.sizes import parse_size
-from qvq_mlx.system.files import output_place, write_private
+from qvq_mlx.system.files import write_private
+from qvq_mlx.system.outputs import output_place
 from qvq_mlx.system.reading import read_text, read_toml
 
 if TYPE_CHECKING:  # every command reads the settings, and few need these

@@ -42,7 +42,8 @@ from qvq_mlx.store.download import (
     Verified,
 )
 from qvq_mlx.store.verify import links
-from qvq_mlx.system.files import PendingFile, move, output_place
+from qvq_mlx.system.files import PendingFile, move
+from qvq_mlx.system.outputs import output_place
 from qvq_mlx.system.reading import parse_json
 
 _MANIFEST = "qvq-model.json"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from qvq_mlx.system import files
+from qvq_mlx.system import files, outputs
 
 ROOT = Path(__file__).parents[2]
 NOBODY = 65534
@@ -58,7 +58,7 @@ def test_an_output_keeps_the_mode_of_what_it_replaces(tmp_path: Path, umask: int
     old.write_bytes(b"before")
     old.chmod(0o664)
     for path in (new, old):
-        files.write_output(path, b"after")
+        outputs.write_output(path, b"after")
         assert path.read_bytes() == b"after"
     assert (mode_of(new), mode_of(old)) == (0o600, 0o664)
 
@@ -67,7 +67,7 @@ def test_until_it_is_whole_the_target_is_as_it_was_and_nobody_else_reads_it(tmp_
     path = tmp_path / "a.txt"
     path.write_bytes(b"before")
     path.chmod(0o666)
-    output = files.open_output(path)
+    output = outputs.open_output(path)
     output.write(b"half of the answer")
     [beside] = [other for other in tmp_path.iterdir() if other != path]
     assert files.is_temporary(beside.name)
@@ -96,21 +96,21 @@ def test_a_link_stays_and_the_file_behind_it_is_replaced(tmp_path: Path) -> None
     link.symlink_to(Path("far", "next.txt"))
     (tmp_path / "far" / "next.txt").symlink_to("real.txt")
     for content in (b"first", b"second"):  # the first through a link to nothing
-        files.write_output(link, content)
+        outputs.write_output(link, content)
         assert real.read_bytes() == content
         assert not real.is_symlink()
     assert link.is_symlink()
     loop = tmp_path / "loop"
     loop.symlink_to("loop")
     with pytest.raises(OSError, match="Too many levels"):
-        files.write_output(loop, b"")
+        outputs.write_output(loop, b"")
 
 
 def test_other_names_of_a_file_keep_the_old_content(tmp_path: Path) -> None:
     path, other = tmp_path / "a", tmp_path / "b"
     path.write_bytes(b"before")
     other.hardlink_to(path)
-    files.write_output(path, b"after")
+    outputs.write_output(path, b"after")
     assert (path.read_bytes(), other.read_bytes()) == (b"after", b"before")
 
 
@@ -124,7 +124,7 @@ def test_another_users_link_where_everybody_writes_is_not_followed(tmp_path: Pat
     link = folder / "answer.txt"
     link.symlink_to(precious)
     os.chown(link, NOBODY, NOBODY, follow_symlinks=False)
-    for write in (files.write_output, lambda path, _: files.check_output(path)):
+    for write in (outputs.write_output, lambda path, _: outputs.check_output(path)):
         with pytest.raises(PermissionError):
             write(link, b"theirs")
     assert precious.read_bytes() == b"mine"
@@ -137,8 +137,8 @@ def test_a_link_at_a_temporary_name_is_not_written_through(tmp_path: Path) -> No
     program = (
         "import os, sys; from pathlib import Path\n"
         "os.urandom = lambda count: bytes(count)\n"
-        "from qvq_mlx.system import files\n"
-        "files.write_output(Path(sys.argv[1]), b'theirs')\n"
+        "from qvq_mlx.system import files, outputs\n"
+        "outputs.write_output(Path(sys.argv[1]), b'theirs')\n"
     )
     (tmp_path / f".qvq-{'00' * 8}.a.txt.new").symlink_to(precious)
     argv = [sys.executable, "-c", program, str(tmp_path / "a.txt")]
@@ -151,13 +151,13 @@ def test_a_link_at_a_temporary_name_is_not_written_through(tmp_path: Path) -> No
 def test_pipes_devices_and_open_descriptors_are_written_to(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    files.check_output(pipe)  # nobody reads it yet, and this does not wait
+    outputs.check_output(pipe)  # nobody reads it yet, and this does not wait
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    files.write_output(pipe, b"through")
+    outputs.write_output(pipe, b"through")
     assert os.read(reader, 100) == b"through"
     os.close(reader)
     assert pipe.is_fifo()
-    files.write_output(Path(os.devnull), b"gone")
+    outputs.write_output(Path(os.devnull), b"gone")
     assert Path(os.devnull).is_char_device()
 
 
@@ -166,8 +166,8 @@ def test_pipes_devices_and_open_descriptors_are_written_to(tmp_path: Path) -> No
 def test_standard_output_by_its_name(tmp_path: Path, name: str, to_a_file: bool) -> None:
     """In a file it adds to what the shell put there: `{ echo before; qvq ... } > out`."""
     program = (
-        "import sys; from pathlib import Path; from qvq_mlx.system import files\n"
-        f"files.write_output(Path({name!r}), b'answer')\n"
+        "import sys; from pathlib import Path; from qvq_mlx.system import files, outputs\n"
+        f"outputs.write_output(Path({name!r}), b'answer')\n"
     )
     argv = [sys.executable, "-c", program]
     if not to_a_file:
@@ -188,8 +188,8 @@ def test_kill_9_leaves_the_target_and_the_next_writer_cleans_up(
     path = tmp_path / "a.txt"
     path.write_bytes(b"before")
     program = (
-        "import os, signal, sys; from pathlib import Path; from qvq_mlx.system import files\n"
-        "output = files.open_output(Path(sys.argv[1]))\n"
+        "import os, signal, sys; from pathlib import Path; from qvq_mlx.system import outputs\n"
+        "output = outputs.open_output(Path(sys.argv[1]))\n"
         "die = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         + ("die()\n" if moment == "before the write" else "output.write(b'half')\n")
         + "os.fsync = die\noutput.commit()\n"
@@ -198,19 +198,19 @@ def test_kill_9_leaves_the_target_and_the_next_writer_cleans_up(
     assert done.returncode == -signal.SIGKILL
     assert path.read_bytes() == b"before"
     [left] = [other for other in tmp_path.iterdir() if other != path]
-    files.write_output(path, b"after")
+    outputs.write_output(path, b"after")
     assert left.exists()  # so young that it may be another writer's
     os.utime(left, (time.time() - 61,) * 2)
-    files.write_output(tmp_path / "b.txt", b"other")
+    outputs.write_output(tmp_path / "b.txt", b"other")
     assert {other.name for other in tmp_path.iterdir()} == {"a.txt", "b.txt"}
 
 
 def test_a_file_that_is_being_written_is_never_swept_however_long_it_takes(tmp_path: Path) -> None:
-    slow = files.open_output(tmp_path / "slow.txt")
+    slow = outputs.open_output(tmp_path / "slow.txt")
     slow.write(b"an answer that took two hours")
     assert isinstance(slow, files.PendingFile)
     os.utime(slow.path, (time.time() - 7200,) * 2)
-    files.write_output(tmp_path / "quick.txt", b"")
+    outputs.write_output(tmp_path / "quick.txt", b"")
     slow.commit()
     assert (tmp_path / "slow.txt").read_bytes() == b"an answer that took two hours"
 
@@ -219,7 +219,7 @@ def test_a_file_that_is_being_written_is_never_swept_however_long_it_takes(tmp_p
 def test_another_users_temporary_is_left_alone(tmp_path: Path) -> None:
     theirs = temporary(tmp_path, "a.txt", age_s=9e6)
     os.chown(theirs, NOBODY, NOBODY)
-    files.write_output(tmp_path / "a.txt", b"")
+    outputs.write_output(tmp_path / "a.txt", b"")
     assert theirs.exists()
 
 
@@ -249,7 +249,7 @@ def test_the_leftovers_of_one_file_go_at_once(tmp_path: Path) -> None:
 
 def test_the_longest_name_can_be_written(tmp_path: Path) -> None:
     path = tmp_path / ("é" * 125 + ".json")  # 255 bytes
-    files.write_output(path, b"long")
+    outputs.write_output(path, b"long")
     assert path.read_bytes() == b"long"
 
 
@@ -271,8 +271,8 @@ def test_a_volume_without_modes_and_sync_is_written_to(tmp_path: Path) -> None:
         "import errno, os, sys; from pathlib import Path\n"
         "def refuse(*_): raise OSError(errno.ENOTSUP, 'not supported')\n"
         "os.fchmod = os.fsync = refuse\n"
-        "from qvq_mlx.system import files\n"
-        "files.write_output(Path(sys.argv[1]), b'a')\n"
+        "from qvq_mlx.system import files, outputs\n"
+        "outputs.write_output(Path(sys.argv[1]), b'a')\n"
         "files.write_private(Path(sys.argv[2]), b'b', sync=True)\n"
     )
     paths = tmp_path / "a", tmp_path / "folder" / "b"
