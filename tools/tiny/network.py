@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from tools.tiny import hub
 
+BLOCKS = 4
 RESIDUAL_OUTPUTS = ("o_proj", "down_proj", "attn.proj", "fc2")
 Rotation = tuple[Tensor, Tensor]  # cosines and sines, broadcastable to (B, heads, T, head_width)
 
@@ -139,7 +140,12 @@ class RmsNorm(nn.Module):
 
 
 class Attention(nn.Module):
-    """Grouped-query attention."""
+    """Grouped-query attention.
+
+    The scores of a quarter of the queries are computed at a time, over the keys up to its end only:
+    a mask is at most causal. Compiled, this costs half of what the library's attention does on a
+    CPU, whose backward pass is slow.
+    """
 
     def __init__(self, shape: hub.Shape) -> None:
         super().__init__()
@@ -151,19 +157,33 @@ class Attention(nn.Module):
         self.o_proj = nn.Linear(shape.width, shape.width, bias=False)
 
     def forward(self, x: Tensor, rotation: Rotation, mask: Tensor) -> Tensor:
-        """(B, T, width) to the same; `mask` is added to the scores."""
+        """(B, T, width) to the same; `mask` (B, 1, T, T) is added to the scores."""
         rows, tokens, width = x.shape
+        kv_heads, head_width = self.shape.kv_heads, self.shape.head_width
+        group = self.shape.heads // kv_heads
 
         def heads(projected: Tensor) -> Tensor:
-            return projected.view(rows, tokens, -1, self.shape.head_width).transpose(1, 2)
+            return projected.view(rows, tokens, -1, head_width).transpose(1, 2)
 
         value = heads(self.v_proj(x))
-        query = rotate(heads(self.q_proj(x)), rotation).to(value.dtype)
+        query = rotate(heads(self.q_proj(x)), rotation).to(value.dtype) * head_width**-0.5
         key = rotate(heads(self.k_proj(x)), rotation).to(value.dtype)
-        copies = self.shape.heads // self.shape.kv_heads
-        key, value = key.repeat_interleave(copies, 1), value.repeat_interleave(copies, 1)
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        return self.o_proj(mixed.transpose(1, 2).reshape(rows, tokens, width))
+        query = query.reshape(rows * kv_heads, group, tokens, head_width)
+        key = key.reshape(rows * kv_heads, tokens, head_width)
+        value = value.reshape(rows * kv_heads, tokens, head_width)
+        step = tokens // BLOCKS if tokens % BLOCKS == 0 else tokens
+        mixed = []
+        for begin in range(0, tokens, step):
+            end = begin + step
+            asking = query[:, :, begin:end].reshape(rows * kv_heads, group * step, head_width)
+            scores = torch.bmm(asking, key[:, :end].transpose(1, 2))
+            scores = scores.view(rows, kv_heads, group, step, end)
+            scores = scores + mask[:, :, None, begin:end, :end]
+            shares = torch.softmax(scores, -1, dtype=torch.float32).to(value.dtype)
+            shares = shares.view(rows * kv_heads, group * step, end)
+            heard = torch.bmm(shares, value[:, :end])  # (B * kv_heads, group * step, head_width)
+            mixed.append(heard.view(rows, kv_heads * group, step, head_width))
+        return self.o_proj(torch.cat(mixed, 2).transpose(1, 2).reshape(rows, tokens, width))
 
 
 class Mlp(nn.Module):

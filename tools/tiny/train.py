@@ -42,8 +42,11 @@ class Learner:
         self.head = nn.Linear(model.shape.width, lesson.labels)
         nn.init.normal_(self.head.weight, std=0.02)
         nn.init.constant_(self.head.bias, -4.0)  # most labels are absent from most cells
-        self._visual = model.visual  # too many sizes to compile, and a small part of the work
-        self._language = torch.compile(model.model, dynamic=False)
+        # One layer is compiled for all of them: pictures are of many sizes, rows of one.
+        for layer in model.model.layers:
+            layer.compile(dynamic=False)
+        for layer in model.visual.blocks:
+            layer.compile(dynamic=True)
         self._content = torch.from_numpy(lesson.encoder(tokenizer).content)
         self._weights = [*model.parameters(), *self.head.parameters()]
         matrices = [p for n, p in model.named_parameters() if p.dim() == 2 and "embed" not in n]
@@ -69,7 +72,7 @@ class Learner:
         The crops are of any size, so they go through one by one and are not compiled.
         """
         patches, rows, columns = patchify(torch.from_numpy(batch.arrays["images"]))
-        cells = self._visual(patches.bfloat16(), *self.model.vision_rotation(rows, columns))
+        cells = self.model.visual(patches.bfloat16(), *self.model.vision_rotation(rows, columns))
         target = torch.from_numpy(batch.arrays["grounding"])
         losses = [self._grounding(cells, target)]
         behind = cells.new_zeros(len(cells), MOST_CELLS, cells.shape[-1])
@@ -103,7 +106,7 @@ class Learner:
         picked = index.clamp(min=0)[..., None].expand(-1, -1, cells.shape[-1])
         mixed = torch.where((index >= 0)[..., None], cells.float().gather(1, picked), embedded)
         rotation = self.model.rotation(column["positions"])
-        hidden = self._language(mixed.bfloat16(), *rotation, self._mask(column["segments"]))
+        hidden = self.model.model(mixed.bfloat16(), *rotation, self._mask(column["segments"]))
         labelled = column["labels"][:, 1:] != packing.IGNORED
         labels = column["labels"][:, 1:][labelled]
         logits = F.linear(hidden[:, :-1][labelled], self.model.model.embed_tokens.weight).float()

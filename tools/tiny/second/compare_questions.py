@@ -14,6 +14,7 @@ from tools.tiny.second.wordings import Asker
 
 RULES = ("more_which", "fewer_which", "more_than", "fewer_than", "equal", "how_many_more")
 WEIGHTS = (3.0, 1.5, 2.5, 1.5, 1.0, 1.0)
+WANTED = {"more_than": "more than", "fewer_than": "fewer than", "equal": "equal to"}
 ASKED = {
     "more_which": "which are more",
     "fewer_which": "which are fewer",
@@ -58,9 +59,10 @@ def verdict(rule: str, first: Target, second: Target, counts: tuple[int, int]) -
         case "how_many_more":
             high, low = max(counts), min(counts)
             return f"{high} - {low} = {high - low}.", str(high - low)
-    wanted = {"more_than": "more than", "fewer_than": "fewer than", "equal": "equal to"}[rule]
-    answer = "yes" if relation == wanted else "no"
-    return f"{judged}, so {answer}.", answer
+        case _:
+            wanted = WANTED[rule]
+            answer = "yes" if relation == wanted else "no"
+            return f"{judged}, so {answer}.", answer
 
 
 def compare_example(ask: Asker, scene: Shapes) -> Example:

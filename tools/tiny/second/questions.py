@@ -78,7 +78,8 @@ def chart_answer(rule: str, scene: Chart, first: str, second: str) -> tuple[str,
             answer = "yes" if one > two else "no"
             relation = "equal to" if one == two else "more than" if one > two else "less than"
             return answer, f"Asked: is {first} taller? {one} is {relation} {two}, so {answer}."
-    return str(len(value_of)), f"That makes {len(value_of)} bars."
+        case _:
+            return str(len(value_of)), f"That makes {len(value_of)} bars."
 
 
 def chart_example(ask: Asker, scene: Chart, rule: str = "") -> Example:
@@ -198,4 +199,5 @@ def following(rng: Random, scene: Scene, held_out: bool = False) -> Example | No
             return chart_example(
                 ask, scene, rng.choice(("and_value", "and_tallest", "and_shortest"))
             )
-    return None
+        case Expression() | Word():
+            return None

@@ -80,7 +80,8 @@ class Expression:
                 return self.left + self.right
             case "-":
                 return self.left - self.right
-        return self.left * self.right
+            case _:
+                return self.left * self.right
 
 
 @dataclass(frozen=True, slots=True)

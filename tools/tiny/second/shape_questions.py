@@ -115,7 +115,8 @@ def count_target(rng: Random, items: tuple[Item, ...]) -> Target:
             return Target(color=rng.choice(COLORS) if absent else seen.color)
         case "both":
             return Target(seen.color, rng.choice(items).kind if absent else seen.kind)
-    return Target()
+        case "all":
+            return Target()
 
 
 def count_thinking(rng: Random, scene: Shapes, target: Target, number: int) -> tuple[str, int]:
