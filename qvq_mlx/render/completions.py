@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from qvq_mlx.core.env import Env
-from qvq_mlx.render.clean import clean_line
+if TYPE_CHECKING:
+    from qvq_mlx.core.env import Env
 
 
 class Shell(StrEnum):
@@ -47,6 +48,8 @@ Found = tuple[Word, ...] | Files | Folders
 
 def lines_for(found: Found, shell: Shell, current: str, env: Env) -> list[str]:
     """The answer, cleaned of what would be more than a word."""
+    from qvq_mlx.render.clean import clean_line  # not before: every `--help` reads this module
+
     match found:
         case Files(extensions=extensions) if shell is Shell.ZSH:
             return [" ".join(["files", *extensions])]

@@ -83,3 +83,35 @@ def test_streams_that_are_closed_are_no_traceback() -> None:
 def test_a_reader_that_went_away_is_141_for_every_command() -> None:
     for command in ("models", "--help", "models --json", "config list"):
         assert qvq(f"qvq {command} | true")[0] == 141
+
+
+REFUSED = """
+import socket
+from qvq_mlx.cli.world import real_env
+from qvq_mlx.run.world import open_world
+world = open_world(real_env())
+for act in (lambda: socket.create_connection(("127.0.0.1", 9), 1),
+            lambda: socket.getaddrinfo("localhost", 80)):
+    try:
+        act()
+    except OSError as error:
+        print(type(error).__name__)
+print(world.network is not None and len(world.network().events))
+"""
+
+
+def test_a_variable_refuses_connections_in_a_real_process(tmp_path: Path) -> None:
+    """What `QVQ_OFFLINE=1` means, for every command: they all begin with `open_world`."""
+    environ = {**os.environ, "QVQ_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", REFUSED]
+
+    def said(**more: str) -> list[str]:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=True, env={**environ, **more}
+        )
+        return done.stdout.split()
+
+    kind, other, seen = said(QVQ_OFFLINE="1")
+    assert (kind, other) == ("PermissionError", "PermissionError")
+    assert int(seen) >= 2
+    assert "PermissionError" not in said(QVQ_OFFLINE="0", HF_HUB_OFFLINE="0")
