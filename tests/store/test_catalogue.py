@@ -16,6 +16,7 @@ from PIL import Image
 from qvq_mlx.core.card import Shape
 from qvq_mlx.core.errors import ConfigError, ExitCode, ModelNotOnDiskError
 from qvq_mlx.memory.machine import hypothetical
+from qvq_mlx.records.runs import VERSION
 from qvq_mlx.render.rows import cells
 from qvq_mlx.run.choose import model_for
 from qvq_mlx.settings import config
@@ -100,7 +101,7 @@ def test_json_is_one_versioned_object(world: Build, command: tuple[str, ...]) ->
         return
     w = world()
     assert w.run(*(("config", "list") if command == ("config",) else command), "--json") == 0
-    assert json.loads(w.out)["version"] == 1
+    assert json.loads(w.out)["version"] == VERSION
 
 
 def test_models_in_a_pipe_is_tab_separated(world: Build) -> None:
