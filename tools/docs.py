@@ -28,7 +28,7 @@ from typer.main import get_command
 from qvq_mlx import __version__
 from qvq_mlx.batch.items import Item
 from qvq_mlx.batch.record import BatchRecord, ErrorRecord, answered
-from qvq_mlx.cli.app import COMMANDS, app
+from qvq_mlx.cli.app import COMMANDS, app_with
 from qvq_mlx.cli.main import main
 from qvq_mlx.cli.spelling import CommandLine
 from qvq_mlx.cli.world import real_env
@@ -396,7 +396,7 @@ def _line(cls: type[Event]) -> tuple[str, ...]:
 def _commands() -> dict[str, TyperCommand | TyperGroup]:
     """Every command by its words; a group's own come behind it."""
     found: dict[str, TyperCommand | TyperGroup] = {}
-    root = get_command(app)
+    root = get_command(app_with())
     assert isinstance(root, TyperGroup)
     for name in COMMANDS:
         command = root.commands[name]

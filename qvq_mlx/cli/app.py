@@ -3,48 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
-from qvq_mlx.cli import (
-    ask,
-    batch,
-    cache,
-    chat,
-    completion,
-    config,
-    convert,
-    doctor,
-    export,
-    fit,
-    import_,
-    json_schema,
-    last,
-    licence,
-    log,
-    models,
-    pull,
-    rm,
-    show,
-    split,
-    verify,
-)
-from qvq_mlx.cli import list as list_
 from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.image_names import is_image
 from qvq_mlx.core.remedies import Ask
 
-app = typer.Typer(
-    name="qvq",
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+_FUNCTIONS = {
+    "ask": "ask.ask",
+    "chat": "chat.chat",
+    "batch": "batch.batch",
+    "last": "last.last",
+    "log": "log.log",
+    "models": "models.models",
+    "list": "list.list_models",
+    "show": "show.show",
+    "licence": "licence.licence",
+    "fit": "fit.fit",
+    "pull": "pull.pull",
+    "verify": "verify.verify",
+    "rm": "rm.rm",
+    "prune": "rm.prune",
+    "export": "export.export",
+    "import": "import_.import_",
+    "convert": "convert.convert",
+    "split": "split.split",
+    "cache": "cache.cache",
+    "config": "config.config",
+    "doctor": "doctor.doctor",
+    "completion": "completion.completion",
+    "schema": "json_schema.schema",
+}
+COMMANDS = tuple(_FUNCTIONS)
 
 
-@app.callback(invoke_without_command=True)
+def app_with(commands: Sequence[str] = COMMANDS) -> typer.Typer:
+    """The program with these commands: what runs one of them imports no other."""
+    app = typer.Typer(
+        name="qvq",
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(root)
+    for command in commands:
+        name, _, function_name = _FUNCTIONS[command].partition(".")
+        module = import_module(f"qvq_mlx.cli.{name}")
+        function = getattr(module, function_name)
+        if isinstance(function, typer.Typer):
+            app.add_typer(function, name=command)
+        else:
+            app.command(command, help=getattr(module, "HELP", None))(function)
+    return app
+
+
 def root(
     context: typer.Context,
     _version: Annotated[
@@ -59,38 +75,6 @@ def root(
         typer.echo(context.get_help())
         raise UsageError("no command is given", Ask())
 
-
-app.command("ask", help=ask.HELP)(ask.ask)
-app.command("batch")(batch.batch)
-app.command("chat")(chat.chat)
-app.command("last")(last.last)
-app.add_typer(log.log, name="log")
-app.command("models")(models.models)
-app.command("list")(list_.list_models)
-app.command("show")(show.show)
-app.command("licence")(licence.licence)
-app.command("fit")(fit.fit)
-app.command("pull")(pull.pull)
-app.command("verify")(verify.verify)
-app.command("rm")(rm.rm)
-app.command("prune")(rm.prune)
-app.command("export")(export.export)
-app.command("import")(import_.import_)
-app.command("convert")(convert.convert)
-app.command("split")(split.split)
-app.add_typer(cache.cache, name="cache")
-app.command("config")(config.config)
-app.command("doctor")(doctor.doctor)
-app.command("completion")(completion.completion)
-app.command("schema")(json_schema.schema)
-
-COMMANDS = (
-    *("ask", "chat", "batch", "last", "log"),
-    *("models", "list", "show", "licence", "fit"),
-    *("pull", "verify", "rm", "prune", "export", "import", "convert"),
-    *("split", "cache", "config", "doctor"),
-    *("completion", "schema"),
-)
 
 _ROOT_OPTIONS = ("-h", "--help", "-V", "--version")
 

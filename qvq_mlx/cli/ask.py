@@ -11,7 +11,7 @@ import typer
 
 from qvq_mlx.cli import options
 from qvq_mlx.cli.arguments import sort
-from qvq_mlx.cli.groups import image_options_of, limits_of, method_of
+from qvq_mlx.cli.groups import frames_of, image_options_of, limits_of, method_of
 from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.image_names import on_disk
 from qvq_mlx.core.image_options import ImageOptions, image_options_for
@@ -28,7 +28,6 @@ from qvq_mlx.core.request import (
     SamplingOverrides,
     ThinkingView,
 )
-from qvq_mlx.core.spans import parse_frames
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,7 +101,7 @@ def ask(
     options.exclude("qvq ask", {"-q": quiet, "-v": verbose})
     output = Output(form, view, boxed, file, verbose, quiet, annotate, show)
     sources = Sources(arguments or [], image or [], question, follow, options.files(schema))
-    plain = image_options_of(page, background, frames=parse_frames(fps, frames, span))
+    plain = image_options_of(page, background, frames=frames_of(fps, frames, span))
     read = partial(image_options_for, details=detail or [], crops=crop or [], plain=plain)
     limits = limits_of(budget, answer_tokens, max_tokens)
     sampling = SamplingOverrides(temperature, top_p, top_k, min_p, seed)

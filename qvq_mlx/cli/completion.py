@@ -53,10 +53,10 @@ def complete(words: Sequence[str], world: World) -> Found:
     from typer.core import TyperGroup
     from typer.main import get_command
 
-    from qvq_mlx.cli.app import app, with_command
+    from qvq_mlx.cli.app import app_with, with_command
     from qvq_mlx.core.image_names import on_disk
 
-    root = get_command(app)
+    root = get_command(app_with())
     assert isinstance(root, TyperGroup)
     before, current = list(words[:-1]), words[-1]
     if not before:

@@ -30,10 +30,22 @@ def method_of(
 ) -> Method:
     """`--vote`, `--double-check`, `--schema` and `--lang`. Raises UsageError."""
     from qvq_mlx.guards.language import parse_lang
-    from qvq_mlx.run.schema_text import read_schema
 
-    text = "" if schema is None else read_schema(schema)
+    text = ""
+    if schema is not None:
+        from qvq_mlx.run.schema_text import read_schema
+
+        text = read_schema(schema)
     return Method(vote or 1, double_check, text, parse_lang(lang))
+
+
+def frames_of(fps: float | None, count: int | None, span: str | None) -> Frames:
+    """`--fps`, `--frames` and `--span`. Raises UsageError."""
+    if (fps, count, span) == (None, None, None):
+        return Frames()
+    from qvq_mlx.core.spans import parse_frames
+
+    return parse_frames(fps, count, span)
 
 
 def image_options_of(

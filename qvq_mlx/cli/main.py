@@ -87,16 +87,18 @@ def _dispatch(argv: list[str], env: Env) -> int:
     from typer.exceptions import TyperException
     from typer.main import get_command
 
-    from qvq_mlx.cli.app import app, with_command
+    from qvq_mlx.cli.app import COMMANDS, app_with, with_command
     from qvq_mlx.core.errors import UsageError
     from qvq_mlx.core.image_names import on_disk
     from qvq_mlx.core.remedies import Typed
 
+    words = with_command(argv, on_disk)
+    app = app_with(words[:1] if words and words[0] in COMMANDS else COMMANDS)
     try:
         # typer prints help to sys.stdout; a test's world has a stdout of its own
         with redirect_stdout(env.stdout), redirect_stderr(env.stderr):
             code = get_command(app).main(
-                with_command(argv, on_disk),
+                words,
                 prog_name="qvq",
                 standalone_mode=False,
                 obj=world,

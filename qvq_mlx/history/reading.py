@@ -29,7 +29,6 @@ from qvq_mlx.history.files import MAX_BYTES, File, being_written, files, find_fi
 from qvq_mlx.records.history import Ending
 from qvq_mlx.records.runs import VERSION, Json, RequestRecord, event_from_json
 from qvq_mlx.records.typed import typed
-from qvq_mlx.records.version_1 import upgraded_request
 from qvq_mlx.system.reading import parse_json, read_bytes
 
 
@@ -96,6 +95,8 @@ def load(path: Path) -> Run:
         head, *entries = map(_object, lines)
         if head.get("version", VERSION) > VERSION:
             raise ValueError(f"a newer qvq wrote it (version {head['version']})")
+        from qvq_mlx.records.version_1 import upgraded_request
+
         request = typed(RequestRecord, upgraded_request(head))
         events = tuple(event_from_json(entry) for entry in entries)
         began = head.get("time")

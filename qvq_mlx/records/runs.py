@@ -33,7 +33,6 @@ from qvq_mlx.core.image_options import Region
 from qvq_mlx.core.places import Coordinates, PointedImage
 from qvq_mlx.core.request import Budget, Request, Sampling, SamplingOverrides
 from qvq_mlx.core.rounds import Round, Source
-from qvq_mlx.records.version_1 import upgraded_event
 
 if TYPE_CHECKING:  # what reads a run needs no card and no setup
     from qvq_mlx.core.plan import Plan
@@ -199,6 +198,8 @@ def event_to_json(event: Event) -> Json:
 def event_from_json(record: Json) -> Event:
     """The event of a record, of version 1 too. Raises ValueError for a record that is none."""
     try:
+        from qvq_mlx.records.version_1 import upgraded_event  # for who reads a run
+
         record = upgraded_event(record)
         cls = _TYPES[record["type"]]
         if cls is Done:

@@ -15,7 +15,7 @@ from qvq_mlx.guards.supervise import GuardLimits, supervise
 from qvq_mlx.history import attachments
 from qvq_mlx.memory.lock import BigModelLock
 from qvq_mlx.records.runs import request_record
-from qvq_mlx.run import double_check, rates, vote
+from qvq_mlx.run import rates
 from qvq_mlx.run.ending import ended
 from qvq_mlx.run.resident import ResidentModel
 from qvq_mlx.run.timing import Pace, paced, timed
@@ -58,6 +58,8 @@ def answers(engine: Engine, plan: Plan, control: Control, pace: Pace = iter) -> 
         has_schema=bool(request.method.schema),
     )
     if request.method.votes > 1:
+        from qvq_mlx.run import vote
+
         events = vote.voted(engine, prompt, plan, limits, control, pace)
     else:
         own = Control(control)  # what a guard asks of this run is not asked of a double check
@@ -68,6 +70,8 @@ def answers(engine: Engine, plan: Plan, control: Control, pace: Pace = iter) -> 
         steps = pace(engine.generate(prompt, generation, own))
         events = supervise(steps, thinking, own, limits)
     if request.method.double_check:
+        from qvq_mlx.run import double_check
+
         events = double_check.double_checked(events, engine, plan, control, pace)
     return events
 

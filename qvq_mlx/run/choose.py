@@ -12,13 +12,7 @@ from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ModelNotOnDiskError
 from qvq_mlx.core.remedies import PullModel, Show
 from qvq_mlx.core.sizes import size
-from qvq_mlx.memory.choice import best
-from qvq_mlx.render.clean import clean_line
-from qvq_mlx.render.prompt import confirmed, watched
 from qvq_mlx.settings.config import Settings
-from qvq_mlx.store import registry
-from qvq_mlx.store.inventory import is_here
-from qvq_mlx.store.licence import licence_of
 
 Pull = Callable[[ModelCard], None]
 """Downloads a model, whole, or raises a QvqError."""
@@ -31,6 +25,15 @@ def model_for(env: Env, settings: Settings, given: str | None, pull: Pull | None
     """
     if given or settings.model:
         return given or settings.model or ""
+    return _best_here(env, settings, pull)
+
+
+def _best_here(env: Env, settings: Settings, pull: Pull | None) -> str:
+    """The best model on this disk, or one that a person has downloaded now."""
+    from qvq_mlx.memory.choice import best
+    from qvq_mlx.store import registry
+    from qvq_mlx.store.inventory import is_here
+
     known = registry.cards(settings.cards_folder)
     machine = env.machine()
     here = best((card for card in known if is_here(card, settings.hub_cache)), machine)
@@ -42,6 +45,8 @@ def model_for(env: Env, settings: Settings, given: str | None, pull: Pull | None
             "no model is on this disk, and none in the catalogue fits this machine", Show.MODELS
         )
     facts = f"{offer.name}, {size(offer.download_bytes)}, licence {offer.licence}"
+    from qvq_mlx.render.prompt import watched
+
     if pull and watched(env) and _accepted(env, facts, offer):
         pull(offer)
         return offer.name
@@ -51,6 +56,10 @@ def model_for(env: Env, settings: Settings, given: str | None, pull: Pull | None
 
 
 def _accepted(env: Env, facts: str, offer: ModelCard) -> bool:
+    from qvq_mlx.render.clean import clean_line
+    from qvq_mlx.render.prompt import confirmed
+    from qvq_mlx.store.licence import licence_of
+
     facts = clean_line(facts)
     env.stderr.write(f"No model is on this disk. The best fit: {facts}.\n")
     for duty in licence_of(offer.licence).duties:

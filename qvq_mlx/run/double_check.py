@@ -13,9 +13,7 @@ from dataclasses import replace
 
 from qvq_mlx.answer.box import boxed
 from qvq_mlx.answer.canonical import canonical
-from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.env import Engine
-from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.events import (
     AnswerDelta,
     Done,
@@ -28,8 +26,6 @@ from qvq_mlx.core.events import (
     Transcript,
 )
 from qvq_mlx.core.plan import Plan
-from qvq_mlx.core.remedies import Ask, Field
-from qvq_mlx.core.request import Request
 from qvq_mlx.core.tokens import Control, Generation
 from qvq_mlx.guards.supervise import GuardLimits, supervise
 from qvq_mlx.run.timing import Pace
@@ -37,18 +33,6 @@ from qvq_mlx.run.timing import Pace
 THINKING_TOKENS = 512
 """The most that the double check may think; less where the first one's budget is smaller."""
 _SHOWN_CHARS = 200
-
-
-def check_possible(request: Request, card: ModelCard) -> None:
-    """Raises UsageError where there is no picture to look at."""
-    if request.method.double_check and not card.sees:
-        raise UsageError(
-            (
-                Field.DOUBLE_CHECK,
-                f" looks at the picture again, and {card.name} reads text only",
-            ),
-            Ask((), ((Field.MODEL, card.name),)),
-        )
 
 
 def question_about(question: str, answer: str) -> str:

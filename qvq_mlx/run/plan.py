@@ -15,18 +15,16 @@ from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ModelError, NoVideoError, UsageError
 from qvq_mlx.core.events import Notice
 from qvq_mlx.core.plan import CLOSING_TOKENS, Plan, Resolved
-from qvq_mlx.core.remedies import Ask, AskAgain, Field, PullModel, Remedy, Show, Spelling
-from qvq_mlx.core.request import Request
+from qvq_mlx.core.remedies import Ask, AskAgain, Field, Message, PullModel, Remedy, Show, Spelling
+from qvq_mlx.core.request import Request, Sampling
 from qvq_mlx.core.rounds import RETOLD_BYTES, kept
 from qvq_mlx.core.setup import Checkpoint, Drafting, Setup
 from qvq_mlx.core.tokens import AnswerConstraint
 from qvq_mlx.guards.language import held_scripts
 from qvq_mlx.memory import admission
-from qvq_mlx.memory.choice import sees_video
-from qvq_mlx.run import double_check, inputs, rates, vote
+from qvq_mlx.run import inputs, rates
 from qvq_mlx.settings.config import Settings
 from qvq_mlx.store import registry
-from qvq_mlx.store.inventory import is_here
 
 
 def make_plan(request: Request, env: Env, settings: Settings) -> Plan:
@@ -82,7 +80,7 @@ def resolve(request: Request, settings: Settings) -> Resolved:
     card, folder = registry.resolve(request.model, settings.hub_cache, settings.cards_folder)
     if request.method.schema and request.method.double_check:
         raise UsageError.excluding(Field.SCHEMA, Field.DOUBLE_CHECK)
-    sampling, note = vote.sampling_of(request, card)
+    sampling, note = _sampling(request, card)
     system = request.prompt.system
     budget_tokens, max_tokens = _lengths(request, card)
     return Resolved(
@@ -106,6 +104,9 @@ def image_sources_for(request: Request, env: Env, settings: Settings) -> images.
 
 def _with_video(env: Env, settings: Settings) -> Remedy:
     """What leads to a model that takes videos: one that is here, else one to fetch."""
+    from qvq_mlx.memory.choice import sees_video
+    from qvq_mlx.store.inventory import is_here
+
     known = registry.cards(settings.cards_folder)
     here = [other for other in known if other.vision.video and is_here(other, settings.hub_cache)]
     if other := sees_video(here, env.machine()):
@@ -164,7 +165,11 @@ def _check_images(request: Request, card: ModelCard) -> None:
             f"{card.name} reads text only, and {named[0]} is an image",
             Ask((), ((Field.MODEL, card.name),)),
         )
-    double_check.check_possible(request, card)
+    if request.method.double_check and not card.sees:
+        raise UsageError(
+            (Field.DOUBLE_CHECK, f" looks at the picture again, and {card.name} reads text only"),
+            Ask((), ((Field.MODEL, card.name),)),
+        )
 
 
 def _constraint(request: Request, card: ModelCard) -> AnswerConstraint | None:
@@ -187,6 +192,15 @@ def _budget_tokens(request: Request, card: ModelCard) -> int | None:
             Ask(settings=((Field.MODEL, card.name), (Field.BUDGET, "none"))),
         )
     return None
+
+
+def _sampling(request: Request, card: ModelCard) -> tuple[Sampling, Message | None]:
+    """How the tokens are drawn, and what a vote changed of it."""
+    if request.method.votes == 1:
+        return request.sampling.applied_to(card.sampling), None
+    from qvq_mlx.run.vote import sampling_of
+
+    return sampling_of(request, card)
 
 
 def _lengths(request: Request, card: ModelCard) -> tuple[int | None, int]:

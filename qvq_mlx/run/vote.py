@@ -45,14 +45,12 @@ _EQUAL = "all samples would be equal"
 
 
 def sampling_of(request: Request, card: ModelCard) -> tuple[Sampling, Message | None]:
-    """How this request draws, and what to say where a vote changes it: samples have to differ.
+    """How the samples of a vote are drawn, and what to say of it: they have to differ.
 
     Raises UsageError where the user asks for a vote and for samples that cannot differ, or for a
     vote and a drafter.
     """
     found = request.sampling.applied_to(card.sampling)
-    if request.method.votes == 1:
-        return found, None
     if request.sampling.temperature == 0:
         raise UsageError.excluding(Field.VOTE, (Field.TEMPERATURE, " 0"), _EQUAL)
     if request.sampling.top_k == 1:

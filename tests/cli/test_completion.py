@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from qvq_mlx.cli.app import COMMANDS, app
+from qvq_mlx.cli.app import COMMANDS, app_with
 from qvq_mlx.cli.completion import complete
 from qvq_mlx.core.request import ThinkingView
 from qvq_mlx.render.completions import Files, Folders, Found
@@ -47,7 +47,7 @@ def test_every_command_is_offered_first(offered: Callable[..., Found]) -> None:
 
 def test_every_option_of_every_command_is_offered(offered: Callable[..., Found]) -> None:
     """Read off the commands, so that none can be forgotten."""
-    root = get_command(app)
+    root = get_command(app_with())
     count = 0
     for name in COMMANDS:
         for option in root.commands[name].params:

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 from typer.main import get_command
 
-from qvq_mlx.cli.app import COMMANDS, app
+from qvq_mlx.cli.app import COMMANDS, app_with
 from qvq_mlx.cli.spelling import CommandLine
 from qvq_mlx.core.errors import ExitCode
 from tests.conftest import ROOT
@@ -26,7 +26,7 @@ def plain() -> str:
 
 
 def test_it_names_every_command_option_and_exit_code(plain: str) -> None:
-    root = get_command(app)
+    root = get_command(app_with())
     for name in COMMANDS:
         assert f".SS qvq {name}" in plain
         for option in root.commands[name].params:

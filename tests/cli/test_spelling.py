@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.main import get_command
 
-from qvq_mlx.cli.app import app
+from qvq_mlx.cli.app import app_with
 from qvq_mlx.cli.spelling import CommandLine, option
 from qvq_mlx.core.errors import ExitCode, UsageError
 from qvq_mlx.core.remedies import (
@@ -47,7 +47,7 @@ HOSTILE = [
 
 
 def options_of_all_commands() -> set[str]:
-    group = get_command(app)
+    group = get_command(app_with())
     assert hasattr(group, "commands")
     return {
         name

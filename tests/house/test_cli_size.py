@@ -17,7 +17,7 @@ CLI = PACKAGE / "cli"
 MOST_LINES = 3_000
 MOST_FUNCTION_LINES = 60
 MOST_PARAMETERS = 8
-READ_WORDS = {"arguments.py", "completion.py", "quick.py", "spelling.py"}
+READ_WORDS = {"app.py", "arguments.py", "completion.py", "quick.py", "spelling.py"}
 """Files that may loop: over the words of a command line, or of a hint."""
 FEATURES = ("batch", "chat", "doctor")
 

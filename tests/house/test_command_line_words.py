@@ -11,12 +11,12 @@ import pytest
 from typer.main import get_command
 
 import qvq_mlx
-from qvq_mlx.cli.app import COMMANDS, app
+from qvq_mlx.cli.app import COMMANDS, app_with
 
 ROOT = Path(qvq_mlx.__file__).parent
 OWN = {
     option
-    for command in getattr(get_command(app), "commands").values()  # noqa: B009  (typer's group)
+    for command in getattr(get_command(app_with()), "commands").values()  # noqa: B009  (typer's group)
     for parameter in command.params
     for option in parameter.opts
 }

@@ -88,3 +88,19 @@ def test_what_only_reads_the_history_loads_neither_typer_nor_rich(
     )
     costly = {"typer", "rich", "pydantic", "tomllib", "qvq_mlx.core.card", "qvq_mlx.core.plan"}
     assert not {*HEAVY, *NETWORK, *costly} & modules
+
+
+def test_a_question_loads_its_own_command_and_no_room_that_it_does_not_enter(
+    tmp_path: Path,
+) -> None:
+    modules = loaded_after(
+        "import os\n"
+        f"os.environ['QVQ_HOME'] = {str(tmp_path)!r}\n"
+        "from qvq_mlx.cli.main import main\nfrom qvq_mlx.cli.world import real_env\n"
+        "assert main(['ask', '-m', 'tiny', 'examples/shapes.png', 'How many?'], real_env()) == 0"
+    )
+    ours = {name for name in modules if name.startswith("qvq_mlx")}
+    others = {f"qvq_mlx.cli.{name}" for name in ("batch", "chat", "pull", "log", "convert", "show")}
+    rooms = {f"qvq_mlx.run.{name}" for name in ("vote", "double_check", "schema_text")}
+    assert not (others | rooms) & ours
+    assert len(ours) <= 165  # 155 when this was written; what a question needs, and no more

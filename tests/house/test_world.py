@@ -10,7 +10,7 @@ import pytest
 from typer.core import TyperGroup, TyperOption
 from typer.main import get_command
 
-from qvq_mlx.cli.app import app
+from qvq_mlx.cli.app import app_with
 from qvq_mlx.cli.options import forbid_network
 from tests.conftest import World
 
@@ -19,7 +19,7 @@ Build = Callable[..., World]
 
 def commands() -> Iterator[tuple[str, ...]]:
     """Every command line of one or two words."""
-    root = get_command(app)
+    root = get_command(app_with())
     assert isinstance(root, TyperGroup)
     for name, command in root.commands.items():
         yield (name,)
@@ -61,7 +61,7 @@ def test_settings_that_cannot_be_read_leave_the_network_forbidden(
 
 
 def test_every_offline_option_forbids_the_network_itself() -> None:
-    root = get_command(app)
+    root = get_command(app_with())
     assert isinstance(root, TyperGroup)
     offline = {
         name: option

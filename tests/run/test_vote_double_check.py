@@ -11,7 +11,8 @@ from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.events import StopReason
 from qvq_mlx.core.request import Method, Request
 from qvq_mlx.core.tokens import Control
-from qvq_mlx.run.double_check import check_possible, question_about
+from qvq_mlx.run.double_check import question_about
+from qvq_mlx.run.plan import _check_images
 from qvq_mlx.run.vote import count, said_of
 from qvq_mlx.store import registry
 from tests.conftest import EXAMPLES, ScriptedEngine, World
@@ -270,8 +271,8 @@ def test_an_answer_that_was_asked_for_early_is_not_looked_at(world: Build) -> No
 def test_a_model_that_reads_text_only_cannot_double_check() -> None:
     card = registry.find("qwq-32b")
     with pytest.raises(UsageError, check=telling("--double-check")):
-        check_possible(Request("How many?", (), card.name, method=Method(double_check=True)), card)
-    check_possible(Request("How many?", (), card.name), card)
+        _check_images(Request("How many?", (), card.name, method=Method(double_check=True)), card)
+    _check_images(Request("How many?", (), card.name), card)
 
 
 def test_a_majority_can_be_double_checked(world: Build) -> None:
