@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 import stat
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
@@ -131,7 +132,12 @@ def runs(folder: Path) -> list[saved_runs.Run]:
 def test_a_second_question_brings_the_first_along(chat: Chat, tmp_path: Path) -> None:
     engine = ScriptedEngine(ANSWER)
     chat(
-        "How many?", f"/image {CHART}", "And now?", engine=engine, model="several", images=(SHAPES,)
+        "How many?",
+        f"/image {shlex.quote(CHART)}",
+        "And now?",
+        engine=engine,
+        model="several",
+        images=(SHAPES,),
     )
     first, second = engine.asked
     assert (first[:2], second[:2]) == (("How many?", 1), ("And now?", 2))
@@ -217,7 +223,7 @@ def test_clear_forgets(chat: Chat, tmp_path: Path) -> None:
     chat(
         "One?",
         "/clear",
-        f"/image {CHART}",
+        f"/image {shlex.quote(CHART)}",
         "Two?",
         engine=engine,
         model="several",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import stat
 import time
@@ -55,7 +56,7 @@ def test_two_rounds_an_image_a_retry_and_the_way_out(
 ) -> None:
     terminal = chat(columns, rows, SHAPES, "--draft", "none")
     enter(terminal, "How many red circles are there?")
-    enter(terminal, f"/image {CHART}")
+    enter(terminal, f"/image {shlex.quote(CHART)}")
     enter(terminal, "Which bar is the tallest?")
     enter(terminal, "/retry")
     enter(terminal, "/nonsense")

@@ -166,11 +166,11 @@ def test_without_a_terminal_there_is_the_answer_and_nothing(
 def test_json_is_the_same_wherever_it_goes(ran: Callable[..., Ran], out: str, err: str) -> None:
     r = ran(out, err, "--json")
     document = json.loads(r.out.text)
-    assert (document["version"], document["answer"], document["boxed"]) == (1, ANSWER, "2")
+    assert (document["version"], document["answer"], document["boxed"]) == (2, ANSWER, "2")
     assert r.err.left == []
     r = ran(out, err, "--jsonl")
     head, *lines = map(json.loads, r.out.text.splitlines())
-    assert (head["type"], head["version"]) == ("request", 1)
+    assert (head["type"], head["version"]) == ("request", 2)
     assert fold(checked(map(event_from_json, lines))).answer == ANSWER
     assert r.err.left == []
 

@@ -124,9 +124,10 @@ def test_a_vote_counts_what_single_runs_answer(
     )
     singles = []
     for number in range(4):
-        one = replace(warm, sampling=replace(warm.sampling, seed=4 + number))
+        sampling = replace(warm.resolved.sampling, seed=4 + number)
+        one = replace(warm, resolved=replace(warm.resolved, sampling=sampling))
         singles.append(told(tiny, one))
-    events = told(tiny, replace(warm, votes=4))
+    events = told(tiny, replace(warm, request=replace(warm.request, method=Method(votes=4))))
     done = events[-1]
     assert isinstance(done, Done)
     assert done.vote is not None
