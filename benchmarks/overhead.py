@@ -72,9 +72,12 @@ class _Remembering:
         rounds: Sequence[Round] = (),
         *,
         labelled: bool = True,
+        inline: bool = False,
     ) -> Prompt:
         session = self._owner.session
-        self._owner.prompt = session.prompt(question, pictures, system, rounds, labelled=labelled)
+        self._owner.prompt = session.prompt(
+            question, pictures, system, rounds, labelled=labelled, inline=inline
+        )
         return self._owner.prompt
 
     def generate(self, prompt: Prompt, generation: Generation, control: Control) -> Iterator[Step]:

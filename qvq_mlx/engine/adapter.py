@@ -28,9 +28,12 @@ from qvq_mlx.engine.language import Language
 from qvq_mlx.engine.library import family_package
 from qvq_mlx.engine.patches import Patches
 from qvq_mlx.engine.sequence import KVSequence
-from qvq_mlx.engine.weights import HEAD, install, read_weights
+from qvq_mlx.engine.soundness import first_unsound
+from qvq_mlx.engine.weights import install, read_weights, tie
 from qvq_mlx.families import Family
 from qvq_mlx.families.family import PatchLayout, Values
+
+_NO_NUMBERS = "holds values that are no numbers (NaN, infinite, or scales that are all zero)"
 
 
 class Model:
@@ -40,9 +43,10 @@ class Model:
     `tokens_per_s` are the positions to a second of video (engine/clips.py).
     """
 
-    def __init__(self, model: Any, architecture: Architecture) -> None:
+    def __init__(self, model: Any, architecture: Architecture, folder: Path) -> None:
         vision = architecture.vision
         self._model = model
+        self._folder = folder
         self._language = Language(
             model.language_model, architecture.family.call, architecture.caches
         )
@@ -76,6 +80,13 @@ class Model:
         """An empty KV cache on this model."""
         return KVSequence(self._language)
 
+    def unsound(self) -> BrokenModelError:
+        """The error for logits that are no numbers; reads all weights to name the one at fault."""
+        if name := first_unsound(_named(self._model)):
+            return _broken(self._folder, f"{name} {_NO_NUMBERS}")
+        what = "the weights are numbers, and what they give for this prompt is not"
+        return _broken(self._folder, what)
+
 
 def load_model(folder: Path, control: Control) -> Generator[Progress, None, Model | None]:
     """Read the weights, part by part. None where `control` stopped it.
@@ -98,8 +109,10 @@ def load_model(folder: Path, control: Control) -> Generator[Progress, None, Mode
         with _as_broken(folder):
             mx.eval(part.parameters())
         done += _nbytes(part)
+    if name := first_unsound(_named(model), small_only=True):
+        raise _broken(folder, f"{name} {_NO_NUMBERS}")
     yield Progress(Stage.LOAD, total, total)
-    return Model(model, architecture)
+    return Model(model, architecture, folder)
 
 
 def _lazy_model(folder: Path, architecture: Architecture) -> Any:
@@ -110,11 +123,7 @@ def _lazy_model(folder: Path, architecture: Architecture) -> Any:
         # macOS may otherwise page weights out between two tokens
         mx.set_wired_limit(int(mx.device_info()["max_recommended_working_set_size"]))
     weights = read_weights(folder, architecture.family)
-    tied = architecture.tied
-    if tied is None:
-        tied = not any(name.startswith(HEAD) for name in weights)
-    if tied:
-        weights = {name: array for name, array in weights.items() if not name.startswith(HEAD)}
+    weights, tied = tie(weights, architecture.tied)
     model = _bare_model(architecture, {**architecture.text, "tie_word_embeddings": tied})
     install(model, weights, architecture.quantization)
     if architecture.vision and mx.default_device() == mx.Device(mx.cpu):
@@ -142,8 +151,16 @@ def _bare_model(architecture: Architecture, text: Values) -> Any:
 
 def _nbytes(part: Any) -> int:
     """Bytes of all weights of a module; known before they are read."""
-    leaves = cast("list[tuple[str, mx.array]]", tree_flatten(part.parameters()))
-    return sum(array.nbytes for _, array in leaves)
+    return sum(array.nbytes for _, array in _named(part))
+
+
+def _named(part: Any) -> list[tuple[str, mx.array]]:
+    """All weights of a module with their paths in it."""
+    return cast("list[tuple[str, mx.array]]", tree_flatten(part.parameters()))
+
+
+def _broken(folder: Path, what: str) -> BrokenModelError:
+    return BrokenModelError(f"{folder}: {what}", RunProgram(("ls", "-l", str(folder))))
 
 
 @contextlib.contextmanager

@@ -42,9 +42,10 @@ class VisionConfig:
 class Architecture:
     """`text` are the values of mlx-vlm's TextConfig, less `tie_word_embeddings`.
 
-    `caches` has a member per layer. `tied` is None where the config does not say: then a checkpoint
-    without lm_head is tied. `quantization` is MLX's, possibly with settings per module, by the
-    paths of mlx-vlm's modules; empty for plain weights.
+    `caches` has a member per layer. `tied`: output and input embeddings are one matrix where the
+    weights hold no output matrix; None: the config does not say. `eos_ids` are the end tokens that
+    any of the files names, possibly none. `quantization` is MLX's, possibly with settings per
+    module, by the paths of mlx-vlm's modules; empty for plain weights.
     """
 
     family: Family
@@ -67,12 +68,7 @@ def read_architecture(folder: Path) -> Architecture:
         text={"model_type": str(family.model_type), **family.text_values(text)},
         caches=family.layer_caches(text),
         vision=_vision(config, family, text.whole("hidden_size")),
-        # the outer value alone: `text_config` has one of its own, which transformers ignores
-        tied=(
-            config.flag("tie_word_embeddings", default=False)
-            if "tie_word_embeddings" in config
-            else None
-        ),
+        tied=_tied(config),
         eos_ids=_eos_ids(folder, config, text),
         quantization=_quantization(config, family),
     )
@@ -110,17 +106,30 @@ def _vision(config: Fields, family: Family, hidden: int) -> VisionConfig | None:
     )
 
 
+def _tied(config: Fields) -> bool | None:
+    """At the top or in `text_config`, where savers before transformers 5 put it."""
+    name = "tie_word_embeddings"
+    stated = [
+        fields.flag(name, default=False)
+        for fields in (config, config.inside("text_config"))
+        if name in fields
+    ]
+    return any(stated) if stated else None
+
+
 def _eos_ids(folder: Path, config: Fields, text: Fields) -> frozenset[int]:
+    """The union of what the files name: a file that names one token does not deny the others."""
     path = folder / "generation_config.json"
     generation = Fields(path, read_json(path, missing_ok=True))
+    named: set[int] = set()
     for fields in (generation, config, text):
         if "eos_token_id" not in fields:
             continue
-        if not isinstance(fields.values["eos_token_id"], list):
-            return frozenset([fields.whole("eos_token_id", least=0)])
-        if ids := fields.wholes("eos_token_id"):
-            return frozenset(ids)
-    raise config.broken("names no end token (eos_token_id)")
+        if isinstance(fields.values["eos_token_id"], list):
+            named.update(fields.wholes("eos_token_id"))
+        else:
+            named.add(fields.whole("eos_token_id", least=0))
+    return frozenset(named)
 
 
 def _quantization(config: Fields, family: Family) -> Mapping[str, object]:

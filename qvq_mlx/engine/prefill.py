@@ -35,7 +35,8 @@ PREFILL_CHUNK_TOKENS = 512
 class Parts:
     """One checkpoint in memory. `fingerprint` tells it from every other one.
 
-    `opened` is what the chat template writes into the reply before the model does.
+    `opened` is what the chat template writes into the reply before the model does; `stop_ids` are
+    the tokens that end a reply.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Parts:
     vocabulary: Vocabulary
     layout: PatchLayout
     fingerprint: str
+    stop_ids: frozenset[int]
     opened: str = ""
     load_peak_bytes: int = 0
 

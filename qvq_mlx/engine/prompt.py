@@ -26,6 +26,9 @@ from qvq_mlx.core.tokens import Prompt
 from qvq_mlx.engine.clips import Block, visual_ids
 from qvq_mlx.engine.vocabulary import Vocabulary
 
+TURN_BEGIN = "<|im_start|>"
+TURN_END = "<|im_end|>"
+
 Positions = npt.NDArray[np.int32]
 
 
@@ -83,7 +86,7 @@ def build(
     else:
         ids += _asked(vocabulary, question, seen, spelling)
     reply = f"assistant\n{spelling.opened}"
-    ids += [vocabulary.special("<|im_start|>"), *vocabulary.encode(reply)]
+    ids += [vocabulary.special(TURN_BEGIN), *vocabulary.encode(reply)]
     return Prompt(ids=tuple(ids), pictures=tuple(pictures))
 
 
@@ -141,18 +144,18 @@ def _interleaved(
 ) -> list[int]:
     """A message of the user's with a picture between each two texts."""
     first, *after = [f"user\n{texts[0]}", *texts[1:]]
-    ids = [vocabulary.special("<|im_start|>")]
+    ids = [vocabulary.special(TURN_BEGIN)]
     before = first
     for picture, text in zip(pictures, after, strict=True):
         ids += visual_ids(vocabulary, picture, before, timestamps=spelling.timestamps)
         before = text
-    end = vocabulary.special("<|im_end|>")
+    end = vocabulary.special(TURN_END)
     return [*ids, *vocabulary.encode(before), end, *vocabulary.encode("\n")]
 
 
 def _turn(vocabulary: Vocabulary, text: str) -> list[int]:
     """A message without pictures. No special token stands in it, so it is tokenized as one text."""
-    start, end = vocabulary.special("<|im_start|>"), vocabulary.special("<|im_end|>")
+    start, end = vocabulary.special(TURN_BEGIN), vocabulary.special(TURN_END)
     return [start, *vocabulary.encode(text), end, *vocabulary.encode("\n")]
 
 
@@ -176,10 +179,10 @@ def _asked(
     """A message of the user's. What stands before a picture is tokenized as one text."""
     if not pictures:
         return _turn(vocabulary, f"user\n{question}")
-    ids, before = [vocabulary.special("<|im_start|>")], "user\n"
+    ids, before = [vocabulary.special(TURN_BEGIN)], "user\n"
     for picture, label in pictures:
         before += label if spelling.labelled and len(pictures) > 1 else ""
         ids += visual_ids(vocabulary, picture, before, timestamps=spelling.timestamps)
         before = ""
-    end = vocabulary.special("<|im_end|>")
+    end = vocabulary.special(TURN_END)
     return [*ids, *vocabulary.encode(question), end, *vocabulary.encode("\n")]

@@ -19,7 +19,7 @@ class Sampler:
 
     def __init__(self, sampling: Sampling, vocabulary_size: int) -> None:
         self._sampling = sampling
-        self._size = vocabulary_size
+        self.vocabulary_size = vocabulary_size
 
     def __call__(
         self, logits: mx.array, position: int, allowed: mx.array | None = None
@@ -27,7 +27,9 @@ class Sampler:
         """Ids (tokens,) drawn from the rows of `logits` (tokens, vocab): the first at `position`,
         the next one position further on, and so forth. `allowed` (tokens, vocabulary) excludes ids.
         """
-        scores = logits[:, : self._size] if logits.shape[1] > self._size else logits
+        scores = (
+            logits[:, : self.vocabulary_size] if logits.shape[1] > self.vocabulary_size else logits
+        )
         if allowed is not None:
             scores = mx.where(allowed, scores, -mx.inf)
         if self._sampling.temperature <= 0:

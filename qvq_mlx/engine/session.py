@@ -28,7 +28,8 @@ from qvq_mlx.engine.drafting import Drafts, worth_loading
 from qvq_mlx.engine.patches import read_layout
 from qvq_mlx.engine.prefill import Parts, Reader
 from qvq_mlx.engine.prefix import PrefixCache, fingerprint
-from qvq_mlx.engine.prompt import Spelling, build
+from qvq_mlx.engine.prompt import TURN_END, Spelling, build
+from qvq_mlx.engine.soundness import UnsoundLogitsError
 from qvq_mlx.engine.speculation import Speculation
 from qvq_mlx.engine.vocabulary import Vocabulary
 from qvq_mlx.families.family import PatchLayout
@@ -85,7 +86,7 @@ class Session:
         """
         mx.reset_peak_memory()
         rows = [
-            Row(prompt.ids, self.parts.vocabulary, self.parts.model.eos_ids, *way, number)
+            Row(prompt.ids, self.parts.vocabulary, self.parts.stop_ids, *way, number)
             for number, way in enumerate(ways)
         ]
         start = yield from self.reader.read(prompt, ways[0][1])
@@ -97,7 +98,10 @@ class Session:
                 speculation = yield from self._drafts.speculation(
                     self.parts, start, prompt, *ways[0]
                 )
-            yield from decode(start, rows, speculation)
+            try:
+                yield from decode(start, rows, speculation)
+            except UnsoundLogitsError:
+                raise self.parts.model.unsound() from None
             effort = speculation.effort
             written = len(rows[0].sequence) - len(prompt.ids)
             self._drafts.remember(self.parts, speculation, written)
@@ -180,6 +184,7 @@ def _load_reader(
         vocabulary=vocabulary,
         layout=_layout(model, vocabulary, card, folder),
         fingerprint=fingerprint(folder),
+        stop_ids=_stop_ids(model, vocabulary),
         opened=model.family.opening(card.thinking),
         load_peak_bytes=mx.get_peak_memory(),
     )
@@ -187,6 +192,14 @@ def _load_reader(
     if setup.cache_folder is not None and setup.cache_max_bytes:
         files = prefixes_in(setup.cache_folder, setup.cache_max_bytes)
     return Reader(parts, PrefixCache(files))
+
+
+def _stop_ids(model: Model, vocabulary: Vocabulary) -> frozenset[int]:
+    """What the files name, and the end of a turn as prompts spell it: a model that is shown
+    `<|im_end|>` after every turn ends its own with it, whatever its files say.
+    """
+    named = {token_id for token_id in model.eos_ids if token_id < vocabulary.size}
+    return frozenset({*named, vocabulary.special(TURN_END)})
 
 
 def _layout(model: Model, vocabulary: Vocabulary, card: ModelCard, folder: Path) -> PatchLayout:

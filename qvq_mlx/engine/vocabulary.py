@@ -1,8 +1,10 @@
 """The checkpoint's tokenizer, used directly: text to ids without surprises, ids to bytes.
 
-Law: text of the user's never becomes a special token, whatever it spells; and every id's bytes
-are known, so that a stream of ids decodes incrementally and exactly. A special token is structure
-and has no bytes, but for those that point at a place in a picture: they are part of the answer.
+Law: text of the user's never becomes a special token, whatever it spells; the ids of a text depend
+on that text alone, not on how the tokenizer was called before it was saved (truncation, padding,
+dropout); and every id's bytes are known, so that a stream of ids decodes incrementally and exactly.
+A special token is structure and has no bytes, but for those that point at a place in a picture:
+they are part of the answer.
 
 Covers the byte-level BPE of the Qwen family (`tokenizer.json`). mlx-vlm's streaming detokenizer
 is not used: it holds text back until a token starts with a space, which Chinese and LaTeX
@@ -33,6 +35,10 @@ class Vocabulary:
                 RunProgram(("ls", "-l", str(path.parent))),
             ) from error
         tokenizer.encode_special_tokens = True  # "<|im_end|>" in a question stays text
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        if getattr(tokenizer.model, "dropout", None):
+            tokenizer.model.dropout = None  # of training: each call would merge otherwise
         self.path = path
         self._tokenizer = tokenizer
         added = tokenizer.get_added_tokens_decoder()

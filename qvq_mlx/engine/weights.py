@@ -21,6 +21,7 @@ from qvq_mlx.store.checkpoint import read_json
 
 _INDEX = "model.safetensors.index.json"
 HEAD = "language_model.lm_head."
+_EMBEDDING = "language_model.model.embed_tokens."
 
 
 def read_weights(folder: Path, family: Family) -> dict[str, mx.array]:
@@ -36,6 +37,27 @@ def read_weights(folder: Path, family: Family) -> dict[str, mx.array]:
         placement.name: _placed(stored[placement.source], placement)
         for placement in family.placements(shapes)
     }
+
+
+def tie(weights: Mapping[str, mx.array], stated: bool | None) -> tuple[dict[str, mx.array], bool]:
+    """The weights less a second copy of a matrix, and whether output and input share one.
+
+    As transformers 5 decides (`PreTrainedModel.tie_weights`): what the files hold comes before what
+    the config says. Two matrices that differ are never tied; where the config ties and one of the
+    two is missing, the other stands for both. Raises ValueError where the config says that they are
+    two and there is one.
+    """
+    head, embedding = _part(weights, HEAD), _part(weights, _EMBEDDING)
+    if stated and head and not embedding:
+        moved = {f"{_EMBEDDING}{leaf}": array for leaf, array in head.items()}
+        return _without(weights, HEAD) | moved, True
+    if not head:
+        if stated is False:
+            raise ValueError("tie_word_embeddings is false, and there is no lm_head")
+        return dict(weights), True
+    if not stated or not _equal(head, embedding):
+        return dict(weights), False
+    return _without(weights, HEAD), True
 
 
 def install(
@@ -63,6 +85,26 @@ def install(
     nn.quantize(model, class_predicate=stored)  # type: ignore[attr-defined]
     model.load_weights(list(weights.items()))
     model.eval()
+
+
+def _part(weights: Mapping[str, mx.array], prefix: str) -> dict[str, mx.array]:
+    """The weights of one module by their names in it."""
+    return {
+        name.removeprefix(prefix): array
+        for name, array in weights.items()
+        if name.startswith(prefix)
+    }
+
+
+def _without(weights: Mapping[str, mx.array], prefix: str) -> dict[str, mx.array]:
+    return {name: array for name, array in weights.items() if not name.startswith(prefix)}
+
+
+def _equal(one: Mapping[str, mx.array], other: Mapping[str, mx.array]) -> bool:
+    return one.keys() == other.keys() and all(
+        array.shape == other[leaf].shape and bool(mx.array_equal(array, other[leaf]).item())
+        for leaf, array in one.items()
+    )
 
 
 def _placed(array: mx.array, placement: Placement) -> mx.array:

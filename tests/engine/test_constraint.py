@@ -168,7 +168,7 @@ def test_a_schema_that_cannot_be_enforced_is_one_line(
 ) -> None:
     with pytest.raises(UsageError, check=telling("--schema cannot be enforced")) as caught:
         AnswerMask(
-            AnswerConstraint(card.thinking, schema), tiny.parts.vocabulary, tiny.parts.model.eos_ids
+            AnswerConstraint(card.thinking, schema), tiny.parts.vocabulary, tiny.parts.stop_ids
         )
     assert "\n" not in caught.value.message
 

@@ -70,7 +70,7 @@ def theirs(model: Any, session: Session, prompt: Prompt, max_tokens: int = 256) 
         max_tokens=max_tokens,
         temperature=0.0,
     ):
-        if int(token) in session.parts.model.eos_ids:
+        if int(token) in session.parts.stop_ids:
             break
         ids.append(int(token))
     return ids

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from pathlib import Path
 
@@ -71,3 +72,36 @@ def test_a_damaged_tokenizer_is_one_clear_error(tmp_path: Path) -> None:
     path.write_text("{}")
     with pytest.raises(BrokenModelError, match="no tokenizer that can be read"):
         Vocabulary(path)
+
+
+SAVED_AFTER = {
+    "truncation": {"direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0},
+    "padding": {
+        "strategy": {"Fixed": 64},
+        "direction": "Left",
+        "pad_to_multiple_of": 8,
+        "pad_id": 0,
+        "pad_type_id": 0,
+        "pad_token": "!",
+    },
+}
+
+
+@pytest.mark.parametrize("keys", [("truncation",), ("padding",), ("truncation", "padding")])
+def test_how_the_tokenizer_was_called_before_it_was_saved_changes_no_id(
+    tmp_path: Path, keys: tuple[str, ...]
+) -> None:
+    path = tmp_path / "tokenizer.json"
+    saved = json.loads(VOCABULARY.path.read_text())
+    path.write_text(json.dumps(saved | {key: SAVED_AFTER[key] for key in keys}))
+    for text in ("", "a", "How many red circles are there in this picture, and why?"):
+        assert Vocabulary(path).encode(text) == VOCABULARY.encode(text)
+
+
+def test_the_dropout_of_training_changes_no_id(tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.json"
+    saved = json.loads(VOCABULARY.path.read_text())
+    saved["model"]["dropout"] = 0.9
+    path.write_text(json.dumps(saved))
+    text = "How many red circles are there in this picture, and why?"
+    assert Vocabulary(path).encode(text) == VOCABULARY.encode(text)
