@@ -21,7 +21,8 @@ from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.errors import ImageUnreadableError
 from qvq_mlx.core.image_options import ImageOptions
 from qvq_mlx.images.colour import Upright, background_of
-from qvq_mlx.images.containers import readable
+from qvq_mlx.images.containers import HEAD_BYTES, readable
+from qvq_mlx.images.converted import by_the_system
 from qvq_mlx.images.globs import expanded
 from qvq_mlx.images.image_sources import WORDS, ImageSources, Web
 from qvq_mlx.images.pages import Frame, Sheet, pages_of
@@ -30,7 +31,7 @@ from qvq_mlx.images.pixels import decoded
 from qvq_mlx.images.resize import smart_resize
 from qvq_mlx.images.shown import shown
 from qvq_mlx.images.sources import MAX_FILE_BYTES, bytes_of
-from qvq_mlx.images.video import HEAD_BYTES, is_video, read_clip
+from qvq_mlx.images.video import is_video, read_clip
 
 __all__ = [
     "ImageSources",
@@ -73,20 +74,14 @@ def pictures_in(
     if is_video(data[:HEAD_BYTES]):
         return (read_clip(name, data, limits, options),)
     digest = hashlib.sha256(data).hexdigest()
-    background = background_of(options.background)
-    data = readable(name, data, image_sources.path, MAX_FILE_BYTES)
-    found: list[Visual] = []
-    for page in pages_of(name, data, options.pages):
-        match page:
-            case Frame():
-                upright = decoded(name, page.data, background, page.index)
-            case Sheet():
-                upright = Upright(page.image)
-            case _:
-                assert_never(page)
-        picture = shown(upright, name, digest, limits, options)
-        found.append(replace(picture, page=page.number, pages=page.count))
-    return tuple(found)
+    try:
+        ours = readable(name, data)
+        return _shown(name, digest, ours, limits, options)
+    except ImageUnreadableError:
+        converted = by_the_system(data, options.pages, image_sources.path, MAX_FILE_BYTES)
+        if not converted:
+            raise
+        return _shown(name, digest, converted, limits, options)
 
 
 def is_on_disk(source: str) -> bool:
@@ -101,3 +96,21 @@ def is_on_disk(source: str) -> bool:
         return path.is_file() or not path.exists()
     except (ImageUnreadableError, OSError, ValueError):
         return False
+
+
+def _shown(
+    name: str, digest: str, data: bytes, limits: VisionLimits, options: ImageOptions
+) -> tuple[Visual, ...]:
+    background = background_of(options.background)
+    found: list[Visual] = []
+    for page in pages_of(name, data, options.pages):
+        match page:
+            case Frame():
+                upright = decoded(name, page.data, background, page.index)
+            case Sheet():
+                upright = Upright(page.image)
+            case _:
+                assert_never(page)
+        picture = shown(upright, name, digest, limits, options)
+        found.append(replace(picture, page=page.number, pages=page.count))
+    return tuple(found)

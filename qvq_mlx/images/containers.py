@@ -1,18 +1,66 @@
-"""HEIC and AVIF: told by their bytes, and made readable by a plugin of PIL's or by macOS's `sips`.
+"""HEIC and AVIF: told by their brands, and handed to the plugin of PIL's that reads them.
 
-pillow-heif reads HEIC; AVIF is PIL's own since 11.3. Where either is missing, `sips` makes a PNG
-of it, and where that is missing too, an error says what to install.
+pillow-heif reads HEIC; AVIF is PIL's own since 11.3. Where either is missing, an error says so.
+
+Law: brands are a set. What a file begins with is only the brand that its writer thought best, so a
+file is a picture where any of its brands is a picture's and its major brand is no video's.
 """
 
 from __future__ import annotations
 
 from qvq_mlx.core.errors import ImageUnreadableError
 from qvq_mlx.core.remedies import RunProgram
-from qvq_mlx.images import mac
-from qvq_mlx.system.programs import found
 
-_HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
-_AVIF = (b"avif", b"avis")
+_HEVC = frozenset(
+    (
+        b"heic",
+        b"heix",
+        b"heim",
+        b"heis",
+        b"hevc",
+        b"hevx",
+        b"hevm",
+        b"hevs",
+    )
+)
+_AVIF = frozenset((b"avif", b"avis"))
+# ISO/IEC 23008-12, annex B, MIAF (23000-22) and its amendments: pictures of any coding
+_STILL = frozenset(
+    (
+        *(b"mif1", b"mif2", b"mif3", b"msf1", b"miaf", b"MiHB", b"MiHE", b"MiHA", b"MiAn", b"MiBu"),
+        *(
+            b"heif",
+            b"heio",
+            b"avio",
+            b"tmap",
+            b"1pic",
+            b"geo1",
+            b"pred",
+            b"unif",
+            b"jpeg",
+            b"jpgs",
+            b"j2ki",
+            b"j2is",
+        ),
+        *(b"avci", b"avcs", b"vvic", b"vvis", b"evbi", b"evbs", b"MA1A", b"MA1B", b"mpf1"),
+    )
+)
+# major brands of films whose writers may name a still brand too
+_FILMS = (
+    b"qt  ",
+    b"mp4",
+    b"M4V",
+    b"M4A",
+    b"iso",
+    b"avc1",
+    b"3g",
+    b"dash",
+    b"f4v",
+    b"MSNV",
+    b"XAVC",
+)
+HEAD_BYTES = 512
+"""Of a file, so that its brands can be told."""
 _PLAIN = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "AVIF")
 
 
@@ -22,22 +70,22 @@ def formats_of(data: bytes) -> tuple[str, ...]:
 
 
 def is_heif(data: bytes) -> bool:
-    """HEIC or another HEIF whose pictures are no AV1; ISO/IEC 23008-12, annex B."""
-    brands = _brands(data)
-    return brands[:1] in [(brand,) for brand in _HEIF] and not set(brands) & set(_AVIF)
+    """Whether `data` is HEIC or another HEIF whose pictures are no AV1."""
+    return _is_still(data) and not _brands(data) & _AVIF
 
 
 def is_avif(data: bytes) -> bool:
-    """AV1 in a HEIF container, whichever of its brands comes first."""
-    brands = _brands(data)
-    return bool(set(brands) & set(_AVIF)) and brands[0] in (*_AVIF, *_HEIF)
+    """Whether `data` is AV1 in a HEIF container, whichever of its brands comes first."""
+    return _is_still(data) and bool(_brands(data) & _AVIF)
 
 
-def readable(source: str, data: bytes, path: str | None, max_bytes: int) -> bytes:
-    """`data`, or a PNG of it where PIL cannot read it here. `path` is that of `programs.found`.
+def is_film(data: bytes) -> bool:
+    """Whether `data` is an ISO media file, and none of pictures or of a camera's raw data."""
+    return bool(_brands(data)) and not _is_still(data) and data[8:12] != b"crx "
 
-    Raises ImageUnreadableError.
-    """
+
+def readable(source: str, data: bytes) -> bytes:
+    """`data` as PIL's plugins take it. Raises ImageUnreadableError where one is missing."""
     if is_heif(data):
         kind, package, able = "a HEIC picture", "pillow-heif", _reads_heif()
     elif is_avif(data):
@@ -45,23 +93,37 @@ def readable(source: str, data: bytes, path: str | None, max_bytes: int) -> byte
     else:
         return data
     if able:
-        return data
-    if tool := found("sips", path):
-        if png := mac.as_png(tool, data, max_bytes):
-            return png
-        raise ImageUnreadableError(f"{source}: is {kind}, and sips cannot read it")
+        return _with_known_brand(data)
     raise ImageUnreadableError(
-        f"{source}: is {kind}, and neither {package} nor sips is here to read it",
+        f"{source}: is {kind}, and {package} is not here to read it",
         RunProgram(("pip", "install", package)),
     )
 
 
-def _brands(data: bytes) -> tuple[bytes, ...]:
-    """The major brand and the compatible ones; () for bytes that are no ISO media file."""
+def _brands(data: bytes) -> frozenset[bytes]:
+    """All brands of a file; none for bytes that are no ISO media file."""
     if data[4:8] != b"ftyp":
-        return ()
-    end = min(int.from_bytes(data[:4], "big"), 512, len(data))
-    return (data[8:12], *(data[at : at + 4] for at in range(16, end, 4)))
+        return frozenset()
+    end = min(int.from_bytes(data[:4], "big"), HEAD_BYTES, len(data))
+    compatible = (data[at : at + 4] for at in range(16, end - 3, 4))
+    return frozenset((data[8:12], *compatible))
+
+
+def _with_known_brand(data: bytes) -> bytes:
+    """`data` with a major brand that the plugins know: both look at no other."""
+    if is_heif(data):
+        known, brand = _HEVC | {b"mif1", b"msf1"}, b"heic"
+    else:
+        known = _AVIF | {b"mif1", b"msf1"}
+        brand = b"avif" if b"avif" in _brands(data) else b"avis"
+    return data if data[8:12] in known else data[:8] + brand + data[12:]
+
+
+def _is_still(data: bytes) -> bool:
+    stills = _HEVC | _AVIF | _STILL
+    if data[8:12] in stills and data[4:8] == b"ftyp":
+        return True
+    return not data[8:12].startswith(_FILMS) and bool(_brands(data) & stills)
 
 
 def _reads_heif() -> bool:

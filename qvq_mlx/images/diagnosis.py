@@ -1,4 +1,8 @@
-"""What is wrong with bytes that are no picture, and which program helps."""
+"""What is wrong with bytes that cannot be read, and which program helps.
+
+There are three verdicts: a format that is read here and damaged; a format, or a kind of one, that
+is not supported, with the program that converts it; no picture.
+"""
 
 from __future__ import annotations
 
@@ -7,43 +11,79 @@ import re
 
 from qvq_mlx.core.errors import ImageSizeError, ImageUnreadableError
 from qvq_mlx.core.remedies import RunProgram
-from qvq_mlx.images.containers import is_avif, is_heif
+from qvq_mlx.images.containers import is_avif, is_film, is_heif
 from qvq_mlx.images.paths import is_web, names_of
 
 _READS = "; qvq reads PNG, JPEG, WebP, GIF, BMP, TIFF, HEIC, AVIF and PDF"
 _NAME, _OUT = "{name}", "{out}"  # where a program's arguments get the file and a new one
 _SIPS = ("sips", "-s", "format", "png", _NAME, "--out", _OUT)  # part of macOS
+_MAGICK = ("magick", _NAME, _OUT)
 
 # (offset, first bytes, what it is): the formats' signatures, so that damage is told from bytes
 # that are no picture at all
 _OURS = (
     *((0, b"\x89PNG", "PNG"), (0, b"\xff\xd8\xff", "JPEG"), (0, b"GIF8", "GIF")),
     *((0, b"BM", "BMP"), (8, b"WEBP", "WebP"), (0, b"II*\0", "TIFF"), (0, b"MM\0*", "TIFF")),
-    (0, b"%PDF-", "PDF"),
+    *((0, b"II+\0", "TIFF"), (0, b"MM\0+", "TIFF")),
 )
 # the same for what others read: (offset, first bytes, what it is, the program to run)
 _OTHERS = (
-    (4, b"ftyp", "a video", ("file", _NAME)),
+    (4, b"ftypcrx ", "a camera's raw picture (CR3)", _SIPS),
+    (8, b"CR\2\0", "a camera's raw picture (CR2)", _SIPS),
+    (0, b"FUJIFILMCCD-RAW", "a camera's raw picture (RAF)", _SIPS),
     (4, b"jP  \r\n", "a JPEG 2000 picture", _SIPS),
+    (0, b"\xff\x4f\xff\x51", "a JPEG 2000 picture", _SIPS),
+    (0, b"\xff\x0a", "a JPEG XL picture", _SIPS),
+    (4, b"JXL \r\n", "a JPEG XL picture", _SIPS),
+    (0, b"II\xbc\1", "a JPEG XR picture", _MAGICK),
     (0, b"\0\0\1\0", "an icon (ICO)", _SIPS),
+    (0, b"\0\0\2\0", "a cursor (CUR)", _SIPS),
+    (0, b"icns", "an icon (ICNS)", _SIPS),
     (0, b"8BPS", "a Photoshop picture", _SIPS),
+    (0, b"gimp xcf", "a GIMP picture", _MAGICK),
+    (0, b"\x76\x2f\x31\1", "an OpenEXR picture", _SIPS),
+    (0, b"#?RADIANCE", "a Radiance HDR picture", _SIPS),
+    (0, b"qoif", "a QOI picture", _MAGICK),
+    (0, b"DDS ", "a DirectDraw surface", _MAGICK),
+    (0, b"SIMPLE  =", "a FITS picture", _MAGICK),
+    (128, b"DICM", "a DICOM picture", _MAGICK),
+    (0, b"AT&TFORM", "a DjVu document", ("ddjvu", "-format=pdf", _NAME, "document.pdf")),
+    (0, b"%!PS", "a PostScript document", _MAGICK),
     (0, b"PK\3\4", "a ZIP archive", ("unzip", "-l", _NAME)),
 )
+_PDF = re.compile(rb"%PDF-[12]\.[0-9][ \t]*[\r\n]")
+_PDF_JUNK_BYTES = 1024
+"""So far from its beginning readers look for a PDF's header; ISO 32000-1, annex H, 3.4.1."""
+_NETPBM = re.compile(rb"P[1-7]\s+(?:#|[0-9]|WIDTH)")
+_OURS_BY_SIPS = ("TIFF", "BMP", "HEIC", "AVIF")
+
+
+class UnsupportedError(Exception):
+    """A file is sound as far as can be seen, and of a kind that nobody here decodes."""
 
 
 def unreadable(source: str, data: bytes, error: Exception) -> ImageUnreadableError:
     """Say what the bytes are, as far as that can be told from their beginning."""
     name, out = names_of(source)
+
+    def run(program: tuple[str, ...]) -> RunProgram:
+        return RunProgram(tuple({_NAME: name, _OUT: out}.get(word, word) for word in program))
+
     ask = RunProgram(("curl", "-IL", source) if is_web(source) else ("file", name))
-    ours = next((kind for at, magic, kind in _OURS if data.startswith(magic, at)), "")
-    if kind := "HEIC" if is_heif(data) else "AVIF" if is_avif(data) else ours:
+    if other := _other(data):
+        kind, program = other
+        return ImageUnreadableError(f"{source}: is {kind}{_READS}", run(program))
+    if kind := _ours(data):
+        if isinstance(error, UnsupportedError) or (why := _why_not(kind, data, error)):
+            reason = str(error) if isinstance(error, UnsupportedError) else why
+            return ImageUnreadableError(
+                f"{source}: is a {kind} of a kind that is not supported ({reason})", run(_MAGICK)
+            )
         return ImageUnreadableError(
             f"{source}: the {kind} is cut off or damaged ({_reason(error)})", ask
         )
-    for offset, magic, kind, program in _OTHERS:
-        if data.startswith(magic, offset):
-            words = tuple({_NAME: name, _OUT: out}.get(word, word) for word in program)
-            return ImageUnreadableError(f"{source}: is {kind}{_READS}", RunProgram(words))
+    if is_film(data):
+        return ImageUnreadableError(f"{source}: is a video{_READS}", ask)
     head = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if b"<svg" in head and head.startswith(b"<"):
         return ImageUnreadableError(
@@ -60,10 +100,27 @@ def unreadable(source: str, data: bytes, error: Exception) -> ImageUnreadableErr
     )
 
 
+def is_pdf(data: bytes) -> bool:
+    """Whether `data` is a PDF, which may have bytes of others before its header."""
+    if data[:64].removeprefix(b"\xef\xbb\xbf").lstrip(b"\0\t\n\f\r ").startswith(b"%PDF-"):
+        return True
+    signed = any(data.startswith(magic, at) for at, magic, _ in _OURS)
+    return not signed and _PDF.search(data[:_PDF_JUNK_BYTES]) is not None
+
+
 def is_picture(head: bytes) -> bool:
     """Whether bytes begin like a picture that qvq reads."""
-    known = any(head.startswith(magic, offset) for offset, magic, _ in _OURS)
-    return known or is_heif(head) or is_avif(head)
+    return bool(_ours(head))
+
+
+def converts(data: bytes) -> bool:
+    """Whether the system's own decoder is worth asking where none here reads `data`.
+
+    JPEG, PNG, GIF and WebP are left out: their decoders here read every kind, and another one would
+    show the upper half of a file that is cut off.
+    """
+    other = _other(data)
+    return other[1] is _SIPS if other else _ours(data) in _OURS_BY_SIPS
 
 
 def too_large(source: str, size: str, limit: str) -> ImageSizeError:
@@ -73,6 +130,57 @@ def too_large(source: str, size: str, limit: str) -> ImageSizeError:
         f"{source}: {size} is too large; the limit is {limit}",
         RunProgram(("sips", "-Z", "4000", name, "--out", out)),
     )
+
+
+def _ours(data: bytes) -> str:
+    """The format's name; '' where it is none of those that are read."""
+    if is_heif(data) or is_avif(data):
+        return "HEIC" if is_heif(data) else "AVIF"
+    if is_pdf(data):
+        return "PDF"
+    return next((kind for at, magic, kind in _OURS if data.startswith(magic, at)), "")
+
+
+def _other(data: bytes) -> tuple[str, tuple[str, ...]] | None:
+    """What a format is called that is not read, and the program for it."""
+    if _NETPBM.match(data):
+        return "a Netpbm picture", _MAGICK
+    return next(
+        ((kind, program) for at, magic, kind, program in _OTHERS if data.startswith(magic, at)),
+        None,
+    )
+
+
+def _why_not(kind: str, data: bytes, error: Exception) -> str:
+    """Why a sound file of a format that is read cannot be decoded; '' where it is damaged."""
+    words = str(error)
+    if kind == "JPEG":
+        return _jpeg_coding(data)
+    if kind == "BMP" and words.startswith("Unsupported BMP"):
+        return _reason(error)
+    if kind == "HEIC" and ("nsupported" in words or "not supported" in words):
+        return _reason(error)
+    return ""
+
+
+def _jpeg_coding(data: bytes) -> str:
+    """What is unusual about the frame header of a JPEG; ITU-T T.81, table B.1."""
+    at = 2
+    while at + 5 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xFF:
+            at += 1
+            continue
+        if marker == 0xF7:
+            return "JPEG-LS"
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            if marker in (0xC3, 0xC7, 0xCB, 0xCF):
+                return "lossless JPEG"
+            if marker in (0xC5, 0xC6, 0xCD, 0xCE):
+                return "hierarchical JPEG"
+            return "" if data[at + 4] == 8 else f"{data[at + 4]} bits per sample"
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return ""
 
 
 def _reason(error: Exception) -> str:

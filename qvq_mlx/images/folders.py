@@ -15,7 +15,7 @@ from qvq_mlx.images.diagnosis import is_picture
 from qvq_mlx.images.globs import expanded, natural
 from qvq_mlx.images.paths import operand
 
-_HEAD_BYTES = 64
+_HEAD_BYTES = 1024
 
 
 def pictures_in(sources: Iterable[str]) -> list[str]:

@@ -2,7 +2,8 @@
 
 Law: nothing is decoded, and no file keeps the count busy: it ends at MAX_COUNT. A JPEG holds one,
 also where a phone put a second one or a depth map behind it; what a TIFF calls a thumbnail of
-another page is none; an icon or a cover of a HEIC is none.
+another page, or a mask of one, is none, and where it holds nothing else the largest is the picture;
+an icon or a cover of a HEIC is none.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 MAX_COUNT = 10_000
 
 _ALONE = (b"\xff\xd8\xff", b"BM")  # JPEG and BMP
-_REDUCED = 254, 1  # TIFF's NewSubfileType, and its bit for a smaller version of another page
+# TIFF's NewSubfileType with its bits for a smaller version of another page and for a mask, and the
+# older SubfileType, where 2 is the smaller version
+_KIND, _REDUCED_OR_MASK = 254, 0b101
+_OLD_KIND, _OLD_REDUCED = 255, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +72,8 @@ def _tiff(image: Image) -> Frames:
     from PIL.TiffImagePlugin import TiffImageFile
 
     assert isinstance(image, TiffImageFile), "it says so"
-    tag, reduced = _REDUCED
-    indexes = []
+    indexes: list[int] = []
+    lesser: list[tuple[int, int]] = []
     for index in range(MAX_COUNT):
         try:
             image.seek(index)
@@ -79,10 +83,14 @@ def _tiff(image: Image) -> Frames:
             if not index:
                 raise
             break  # a damaged page is the end of those that can be read
-        kind = image.tag_v2.get(tag, 0)
-        if not index or not (isinstance(kind, int) and kind & reduced):
+        kind = image.tag_v2.get(_KIND, 0)
+        is_lesser = bool(kind & _REDUCED_OR_MASK) if isinstance(kind, int) else False
+        is_lesser |= image.tag_v2.get(_OLD_KIND) == _OLD_REDUCED
+        if is_lesser:
+            lesser.append((image.width * image.height, -index))
+        else:
             indexes.append(index)
-    return Frames(tuple(indexes))
+    return Frames(tuple(indexes) or (-max(lesser)[1],))
 
 
 def _gif(data: bytes) -> tuple[int, int]:

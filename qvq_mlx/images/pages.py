@@ -15,7 +15,7 @@ from qvq_mlx.core.errors import ImageSizeError, ImageUnreadableError
 from qvq_mlx.core.image_options import MAX_PICTURES, Pages
 from qvq_mlx.core.remedies import Ask, Field
 from qvq_mlx.images import pdf
-from qvq_mlx.images.diagnosis import too_large, unreadable
+from qvq_mlx.images.diagnosis import is_pdf, too_large, unreadable
 from qvq_mlx.images.frames import MAX_COUNT, Frames, frames
 from qvq_mlx.images.paths import askable
 from qvq_mlx.images.quiet import quiet
@@ -58,7 +58,7 @@ def pages_of(
 
     Raises ImageUnreadableError or ImageSizeError.
     """
-    if pdf.is_pdf(data):
+    if is_pdf(data):
         with pdf.opened(source, data) as document:
             for number in _chosen(source, wanted, document.count, 1):
                 shown = number if document.count > 1 else None

@@ -34,11 +34,6 @@ MAX_MEMORY_BYTES = 2**30
 _HEAD_BYTES = 2**16
 
 
-def is_pdf(data: bytes) -> bool:
-    """By its first bytes, white space and a byte order mark aside."""
-    return data[:64].removeprefix(b"\xef\xbb\xbf").lstrip(b"\0\t\n\f\r ").startswith(b"%PDF-")
-
-
 @contextmanager
 def opened(source: str, data: bytes) -> Iterator[Document]:
     """The PDF in `data`. Raises ImageUnreadableError where it is damaged, locked or empty."""

@@ -41,7 +41,8 @@ def main() -> None:
     try:
         document = PdfDocument(data)
     except PdfiumError as error:
-        _say({"error": str(error)})
+        # pypdfium2 raises for a document without pages too, and then PDFium has seen no error
+        _say({"error": str(error)} if error.err_code else {"count": 0})
         return
     document.init_forms()  # nothing where it has none
     _say({"count": len(document)})

@@ -21,6 +21,7 @@ from qvq_mlx.core.remedies import RunProgram
 from qvq_mlx.images.colour import Colour, Upright, flattened
 from qvq_mlx.images.containers import formats_of
 from qvq_mlx.images.diagnosis import too_large, unreadable
+from qvq_mlx.images.jpeg import without_end
 from qvq_mlx.images.paths import names_of
 from qvq_mlx.images.quiet import muted, quiet
 
@@ -82,7 +83,13 @@ def _loaded(source: str, data: bytes, frame: int) -> Image:
     _check_cost(source, image, data)
     image.seek(frame)  # a file need not open at its first frame, and frames have sizes of their own
     _check_cost(source, image, data)
-    image.load()
+    try:
+        image.load()
+    except OSError:
+        whole = without_end(data) if image.format in ("JPEG", "MPO") else None
+        if whole is None:
+            raise
+        return whole
     return image
 
 

@@ -32,6 +32,7 @@ from qvq_mlx.core.errors import (
 )
 from qvq_mlx.core.image_options import ImageOptions
 from qvq_mlx.core.remedies import AskAgain, Field, RunProgram, Show
+from qvq_mlx.images.containers import is_film
 from qvq_mlx.images.footage import Footage, Taken, take, tokens_of
 from qvq_mlx.images.paths import names_of
 from qvq_mlx.images.quiet import muted
@@ -40,7 +41,6 @@ from qvq_mlx.system.scratch import scratch_file
 if TYPE_CHECKING:
     from cv2 import VideoCapture
 
-HEAD_BYTES = 64
 MAX_FRAME_PIXELS = 2**25
 """8K has 33.2 million."""
 MAX_DECODE_S = 120.0
@@ -52,7 +52,6 @@ COUNT_SLACK = 0.02
 RATE_SLACK = 0.1
 """Of the duration that a file states, where its frames are fewer."""
 
-_STILL_BRANDS = (b"hei", b"hev", b"mif1", b"msf1", b"avi", b"crx")  # HEIC, AVIF, Canon's CR3
 _UNKNOWN = 2**31
 _ATOMS = (b"moov", b"mdat", b"wide", b"skip")  # QuickTime files without a brand
 
@@ -63,8 +62,8 @@ class _EndsError(Exception):
 
 def is_video(head: bytes) -> bool:
     """Whether the first HEAD_BYTES of a file are those of MP4, MOV, WebM, Matroska or AVI."""
-    if head[4:8] == b"ftyp":
-        return not head[8:12].startswith(_STILL_BRANDS)
+    if is_film(head):
+        return True
     if head[4:8] in _ATOMS or head.startswith(b"\x1a\x45\xdf\xa3"):
         return True
     return head.startswith(b"RIFF") and head[8:12] == b"AVI "

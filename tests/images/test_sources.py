@@ -486,9 +486,7 @@ def test_sips_serves_where_the_plugin_is_missing(
     empty = tmp_path / "none"
     empty.mkdir()
     error = failed(source, str(empty), ImageUnreadableError)
-    assert error.message.endswith(
-        "is a HEIC picture, and neither pillow-heif nor sips is here to read it"
-    )
+    assert error.message.endswith("is a HEIC picture, and pillow-heif is not here to read it")
     assert hint_of(error) == "pip install pillow-heif"
     path = tools("sips", 'echo "$@" > $LOG; for last; do :; done; cp $PICTURE "$last"')
     (picture,) = read(source, path=path)
@@ -497,7 +495,7 @@ def test_sips_serves_where_the_plugin_is_missing(
     words = (tmp_path / "log").read_text().split()
     assert (words[:3], words[4]) == (["-s", "format", "png"], "--out")
     error = failed(source, tools("sips", "echo no >&2"), ImageUnreadableError)
-    assert error.message.endswith("is a HEIC picture, and sips cannot read it")
+    assert error.message.endswith("is a HEIC picture, and pillow-heif is not here to read it")
 
 
 # ---------------------------------------------------------------- pages

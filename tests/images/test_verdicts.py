@@ -1,0 +1,211 @@
+"""Damaged, not supported, no picture: told apart, and what is sound is read."""
+
+from __future__ import annotations
+
+import io
+import stat
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from qvq_mlx import images
+from qvq_mlx.core.card import VisionLimits
+from qvq_mlx.core.errors import ImageUnreadableError
+from qvq_mlx.core.image_options import ImageOptions, parse_pages
+from qvq_mlx.core.picture import Picture
+from qvq_mlx.images import diagnosis, video
+from tests.support import pdfs
+from tests.support.corpus import encoded, of, scene
+from tests.support.spelling import hint_of
+
+EXACT = VisionLimits(factor_px=1, min_pixels=1, max_pixels=2**40)
+PLAIN = ImageOptions()
+
+
+def read(data: bytes, path: str | None = "", options: ImageOptions = PLAIN) -> Picture:
+    """`path` is where programs are looked for: nowhere."""
+    sources = images.ImageSources(io.BytesIO(data), path)
+    picture = images.read("-", EXACT, sources, options)[0]
+    assert isinstance(picture, Picture)
+    return picture
+
+
+def refusal(data: bytes, path: str | None = "") -> ImageUnreadableError:
+    with pytest.raises(ImageUnreadableError) as caught:
+        read(data, path)
+    assert "\n" not in caught.value.message
+    return caught.value
+
+
+def pixels(picture: Picture) -> np.ndarray:
+    return np.frombuffer(picture.rgb, np.uint8).reshape(picture.height_px, picture.width_px, 3)
+
+
+# ---------------------------------------------------------------- brands
+
+
+def heic() -> bytes:
+    import pillow_heif
+
+    out = io.BytesIO()
+    pillow_heif.from_pillow(of(scene(64, 48))).save(out, quality=90)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "brand", ["mif2", "miaf", "tmap", "1pic", "msf1", "heif", "MiHB", "xxxx", "geo1", "unif"]
+)
+@pytest.mark.parametrize("form", ["heic", "avif"])
+def test_a_picture_with_another_major_brand(brand: str, form: str) -> None:
+    plain = heic() if form == "heic" else encoded(of(scene(64, 48)), "AVIF")
+    data = plain[:8] + brand.encode() + plain[12:]
+    assert not video.is_video(data[:512])
+    assert diagnosis.is_picture(data[:512])
+    assert read(data).rgb == read(plain).rgb
+
+
+@pytest.mark.parametrize("major", ["qt  ", "mp42", "isom", "M4V ", "iso5", "avc1", "3gp4"])
+def test_a_film_that_names_a_still_brand_is_a_film(major: str) -> None:
+    head = struct.pack(">I", 28) + b"ftyp" + major.encode() + bytes(4) + b"isommif1mp41"
+    assert video.is_video(head)
+    assert not diagnosis.is_picture(head)
+
+
+# ---------------------------------------------------------------- what is whole is read
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("cut", [1, 2])
+def test_a_jpeg_without_its_end_marker(progressive: bool, cut: int) -> None:
+    data = encoded(of(scene(200, 150)), "JPEG", progressive=progressive)
+    assert data.endswith(b"\xff\xd9")
+    assert read(data[:-cut]).rgb == read(data).rgb
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_that_lacks_a_part_of_the_picture_is_damaged(progressive: bool) -> None:
+    noise = np.random.default_rng(5).integers(0, 256, (90, 130, 3), np.uint8)
+    data = encoded(of(noise), "JPEG", progressive=progressive)
+    for cut in (5, 9, 40, 400, len(data) // 2):
+        assert "the JPEG is cut off or damaged" in refusal(data[:-cut]).message
+
+
+def test_a_progressive_jpeg_that_ends_between_two_scans_is_damaged() -> None:
+    data = encoded(of(scene(64, 48)), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    tables = data.rindex(b"\xff\xc4", 0, last)  # each scan of Pillow's has a table of its own
+    assert "damaged" in refusal(data[:tables]).message
+
+
+def test_a_pdf_with_other_bytes_before_it() -> None:
+    plain = pdfs.pdf(pdfs.RED)
+    assert read(b"X-Mailer: something\n" + plain).rgb == read(plain).rgb
+    assert "is text" in refusal(b"A PDF begins with %PDF-1.7, and this is none.\n").message
+
+
+def test_a_pdf_without_pages_is_said_to_have_none() -> None:
+    assert refusal(pdfs.pdf()).message == "-: the PDF has no pages"
+
+
+def pages(*flagged: tuple[int, int, int]) -> bytes:
+    """A TIFF of one page of one colour for each (NewSubfileType, width, level)."""
+    made = []
+    for kind, width, level in flagged:
+        image = Image.new("L", (width, 8), level)
+        image.encoderinfo = {"tiffinfo": {254: kind}}
+        made.append(image)
+    return encoded(made[0], "TIFF", save_all=True, append_images=made[1:], **made[0].encoderinfo)
+
+
+@pytest.mark.parametrize(
+    ("flagged", "level", "count"),
+    [
+        (((1, 8, 10), (0, 32, 20)), 20, 1),
+        (((1, 8, 10), (1, 32, 20)), 20, 1),
+        (((1, 8, 10), (0, 32, 20), (4, 32, 30)), 20, 1),
+        (((2, 8, 10), (2, 32, 20)), 10, 2),
+        (((1, 8, 10),), 10, 1),
+    ],
+)
+def test_a_thumbnail_is_not_the_picture(
+    flagged: tuple[tuple[int, int, int], ...], level: int, count: int
+) -> None:
+    picture = read(pages(*flagged))
+    assert set(picture.rgb) == {level}
+    assert picture.pages == count
+
+
+# ---------------------------------------------------------------- what is not read is named
+
+
+@pytest.mark.parametrize(
+    ("data", "says", "program"),
+    [
+        (b"\xff\x0a\xfa\x1f", "is a JPEG XL picture", "sips"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "is a JPEG XL picture", "sips"),
+        (b"\xff\x4f\xff\x51\0\x2f", "is a JPEG 2000 picture", "sips"),
+        (b"8BPS\0\1", "is a Photoshop picture", "sips"),
+        (b"\0\0\0\x18ftypcrx \0\0\0\1crx isom", "is a camera's raw picture", "sips"),
+        (b"II*\0\x10\0\0\0CR\2\0", "is a camera's raw picture", "sips"),
+        (b"P6\n4 4\n255\n" + bytes(48), "is a Netpbm picture", "magick"),
+        (b"gimp xcf v011\0", "is a GIMP picture", "magick"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "is a PostScript document", "magick"),
+        (bytes(128) + b"DICM", "is a DICOM picture", "magick"),
+    ],
+)
+def test_formats_of_others_have_a_name_and_a_command(data: bytes, says: str, program: str) -> None:
+    error = refusal(data)
+    assert error.message.startswith(f"-: {says}")
+    assert hint_of(error).startswith(program)
+
+
+@pytest.mark.parametrize(
+    ("marker", "bits", "kind"),
+    [(0xC3, 8, "lossless JPEG"), (0xF7, 8, "JPEG-LS"), (0xC1, 12, "12 bits per sample")],
+)
+def test_a_kind_of_jpeg_that_is_not_supported(marker: int, bits: int, kind: str) -> None:
+    data = bytearray(encoded(of(scene(32, 32)), "JPEG"))
+    at = data.index(b"\xff\xc0")
+    data[at + 1], data[at + 4] = marker, bits
+    error = refusal(bytes(data))
+    assert error.message == f"-: is a JPEG of a kind that is not supported ({kind})"
+    assert hint_of(error).startswith("magick image")
+
+
+# ---------------------------------------------------------------- the system's own decoder
+
+
+@pytest.fixture
+def sips(tmp_path: Path) -> str:
+    """A stand-in that makes the same PNG of everything."""
+    (tmp_path / "made.png").write_bytes(encoded(of(scene(40, 30)), "PNG"))
+    program = tmp_path / "bin" / "sips"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nfor last; do :; done\n/bin/cp {tmp_path}/made.png "$last"\n')
+    program.chmod(program.stat().st_mode | stat.S_IEXEC)
+    return str(program.parent)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"\xff\x0a\xfa\x1f", b"8BPS\0\1", b"II*\0\xff\xff", b"\0\0\0\x18ftypheic\0\0\0\0"],
+)
+def test_the_systems_decoder_is_asked_before_giving_up(data: bytes, sips: str) -> None:
+    refusal(data)
+    assert np.array_equal(pixels(read(data, sips)), scene(40, 30))
+    with pytest.raises(ImageUnreadableError):
+        read(data, sips, ImageOptions(pages=parse_pages("2")))
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "WEBP"])
+def test_it_is_not_asked_for_the_upper_half_of_a_picture(form: str, sips: str) -> None:
+    noise = np.random.default_rng(5).integers(0, 256, (90, 130, 3), np.uint8)
+    data = encoded(of(noise), form)
+    assert "damaged" in refusal(data[: len(data) // 2], sips).message
+
+
+def test_what_is_no_picture_is_not_handed_to_it(sips: str) -> None:
+    assert "is text" in refusal(b"just some words\n", sips).message
