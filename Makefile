@@ -4,7 +4,7 @@ BIN := .venv/bin
 # No stdin: a pipe that a CI system leaves open would be waited for.
 ASK := </dev/null $(BIN)/qvq ask -m tiny
 
-# What stands closest to the libraries.
+# The tests that stand closest to the libraries.
 SMOKE := tests/cli/test_cli.py tests/chat/test_chat.py tests/engine tests/images/test_images.py \
   tests/images/test_sources.py tests/images/test_video.py tests/render/test_markdown.py \
   tests/render/test_preview.py tests/store/test_pull.py tests/house/test_imports.py
