@@ -8,7 +8,15 @@ from enum import StrEnum
 
 from qvq_mlx.batch.items import Item
 from qvq_mlx.core.errors import QvqError
-from qvq_mlx.core.events import AnswerSource, DoubleCheck, Notice, Stats, StopReason, Vote
+from qvq_mlx.core.events import (
+    AnswerSource,
+    ConcludedBy,
+    DoubleCheck,
+    Notice,
+    Stats,
+    StopReason,
+    Vote,
+)
 from qvq_mlx.core.remedies import Spelling
 from qvq_mlx.records.runs import VERSION, ImageRecord, ResultRecord
 
@@ -58,6 +66,7 @@ class BatchRecord:
     answer_source: AnswerSource | None = None
     stop_reason: StopReason | None = None
     concluded: bool | None = None
+    concluded_by: ConcludedBy | None = None
     notices: tuple[Notice, ...] = ()
     images: tuple[ImageRecord, ...] = ()
     stats: Stats | None = None
@@ -84,6 +93,7 @@ def answered(key: str, item: Item, result: ResultRecord) -> BatchRecord:
         answer_source=result.answer_source,
         stop_reason=result.stop_reason,
         concluded=result.concluded,
+        concluded_by=result.concluded_by,
         notices=result.notices,
         images=result.images,
         stats=result.stats,

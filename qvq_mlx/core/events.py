@@ -58,6 +58,34 @@ class AnswerSource(StrEnum):
     """There is no answer."""
 
 
+class ConcludedBy(StrEnum):
+    """Who asked for the answer before the model gave it."""
+
+    USER = "user"
+    """A person, with a key or Ctrl-C."""
+    BUDGET = "budget"
+    """The thinking budget was spent."""
+    LOOP = "loop"
+    """The thinking went in circles, or said nothing new."""
+
+    @classmethod
+    def of(cls, reason: StopReason | None) -> ConcludedBy:
+        """By a guard's reason for asking; None: the user asked."""
+        match reason:
+            case StopReason.BUDGET:
+                return cls.BUDGET
+            case StopReason.LOOP:
+                return cls.LOOP
+            case None | StopReason.END | StopReason.LENGTH | StopReason.INTERRUPT:
+                return cls.USER
+
+
+ASKED = "asked"
+"""The code of the notice that says that the user asked for the answer."""
+FORCED = frozenset({ASKED, "budget", "loop", "no-news"})
+"""The codes of notices that say that an answer was forced."""
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """How far a stage is: `done` of `total`, in the stage's own unit.
@@ -200,9 +228,10 @@ class DoubleCheck:
 class Done:
     """The end. `complete` is False where the answer was cut off, or there is none.
 
-    `concluded` says that the user or a guard asked for the answer before the model did. `vote` and
-    `double_check` are null where they were not asked for, or there was nothing to check;
-    `schema_met` is null where the answer was held to no schema.
+    `concluded` says that the user or a guard asked for the answer before the model did, and
+    `concluded_by` who; null where nobody did. `vote` and `double_check` are null where they were not
+    asked for, or there was nothing to check; `schema_met` is null where the answer was held to no
+    schema.
     """
 
     stop_reason: StopReason
@@ -213,6 +242,7 @@ class Done:
     vote: Vote | None = None
     double_check: DoubleCheck | None = None
     schema_met: bool | None = None
+    concluded_by: ConcludedBy | None = None
 
 
 Event = Progress | ThinkingDelta | AnswerDelta | AnswerRetracted | Notice | Done

@@ -20,7 +20,7 @@ of thinking, whatever the splitter still holds back and however many tokens were
 
 A guard that does not act passes the same stream through. Every action is a Notice with a stable
 code: `budget`, `answer-tokens`, `repetition`, `no-news`, `loop`, `loop-stop`, `language-thinking`,
-`language-answer`.
+`language-answer`, and `asked` where the user asked for the answer.
 """
 
 from __future__ import annotations
@@ -33,9 +33,11 @@ from qvq_mlx.answer.box import boxed
 from qvq_mlx.answer.thinking import split
 from qvq_mlx.core.card import Thinking
 from qvq_mlx.core.events import (
+    ASKED,
     AnswerDelta,
     AnswerRetracted,
     AnswerSource,
+    ConcludedBy,
     Done,
     Event,
     Notice,
@@ -255,9 +257,16 @@ class Watch:
                 part = code.partition("-")[2]
                 what = ", ".join(f"{count:,} {script}" for script, count in found.items())
                 self._say(code, f"the {part} leaves the question's language: {what} letters")
+        if not done.concluded:
+            return done
         conclusion = self._control.conclusion
-        if done.concluded and conclusion is not None and done.stop_reason is StopReason.END:
-            return replace(done, stop_reason=conclusion)
+        done = replace(done, concluded_by=ConcludedBy.of(conclusion))
+        if conclusion is None:
+            tokens = self._thinking_tokens
+            text = f"the answer was asked for after {tokens:,} tokens of thinking"
+            self._say(ASKED, text if tokens != 1 else text.replace("tokens", "token"))
+        elif done.stop_reason is StopReason.END:
+            done = replace(done, stop_reason=conclusion)
         return done
 
     def _ends_in_a_loop(self) -> bool:

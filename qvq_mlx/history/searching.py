@@ -16,9 +16,11 @@ from datetime import datetime
 from pathlib import Path
 
 from qvq_mlx.core.errors import InputError
+from qvq_mlx.core.events import ConcludedBy, Done
 from qvq_mlx.history.files import MAX_BYTES, File, being_written, files
 from qvq_mlx.history.reading import Run, ending, load
 from qvq_mlx.records.history import Ending, Entry, Hit
+from qvq_mlx.records.runs import event_from_json
 from qvq_mlx.system.reading import parse_json, read_bytes
 
 _EXCERPT_CHARACTERS = 60
@@ -54,6 +56,7 @@ def entry_of(file: File) -> Entry | None:
             images=images,
             question=str(head["question"]),
             ending=_ending(file, final),
+            concluded_by=_concluded_by(final),
             thinking_tokens=stats.get("thinking_tokens"),
             answer_tokens=stats.get("answer_tokens"),
             path=file.place,
@@ -173,6 +176,16 @@ def _stats(line: bytes) -> dict[str, int]:
         return {}
     found = entry.get("stats") if isinstance(entry, dict) else None
     return found if isinstance(found, dict) else {}
+
+
+def _concluded_by(line: bytes) -> ConcludedBy | None:
+    """Who asked for the answer, by a run's last line."""
+    try:
+        record = parse_json(line)
+        event = event_from_json(record) if isinstance(record, dict) else None
+    except ValueError:
+        return None
+    return event.concluded_by if isinstance(event, Done) else None
 
 
 def _ending(file: File, line: bytes) -> Ending:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from qvq_mlx.core.events import ConcludedBy
 from qvq_mlx.records.runs import VERSION
 
 
@@ -35,6 +36,7 @@ class Ending(StrEnum):
 class Entry:
     """A line of `qvq log list`. `images` are their names as they were given.
 
+    `concluded_by` says who asked for the answer before the model gave it; null where nobody did.
     Tokens are null where the run has no end. `time` is ISO 8601.
     """
 
@@ -44,6 +46,7 @@ class Entry:
     images: tuple[str, ...]
     question: str
     ending: Ending
+    concluded_by: ConcludedBy | None
     thinking_tokens: int | None
     answer_tokens: int | None
     path: str

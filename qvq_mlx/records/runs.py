@@ -16,6 +16,7 @@ from qvq_mlx.core.events import (
     AnswerDelta,
     AnswerRetracted,
     AnswerSource,
+    ConcludedBy,
     Done,
     DoubleCheck,
     Event,
@@ -166,6 +167,7 @@ class ResultRecord:
     answer_source: AnswerSource
     stop_reason: StopReason
     concluded: bool
+    concluded_by: ConcludedBy | None
     notices: tuple[Notice, ...]
     stats: Stats
     vote: Vote | None
@@ -225,7 +227,16 @@ def _done(record: Json) -> Done:
         vote=None if vote is None else _vote(vote),
         double_check=None if double_check is None else _double_check(double_check),
         schema_met=record.get("schema_met"),
+        concluded_by=_concluded_by(record),
     )
+
+
+def _concluded_by(record: Json) -> ConcludedBy | None:
+    """Who asked for the answer. A run of before this was saved says it in its stop reason."""
+    if "concluded_by" in record:
+        told = record["concluded_by"]
+        return None if told is None else ConcludedBy(told)
+    return ConcludedBy.of(StopReason(record["stop_reason"])) if record["concluded"] else None
 
 
 def _vote(record: Json) -> Vote:
@@ -357,6 +368,7 @@ def result_record(
         answer_source=done.answer_source,
         stop_reason=done.stop_reason,
         concluded=done.concluded,
+        concluded_by=done.concluded_by,
         notices=notices,
         stats=done.stats,
         vote=done.vote,

@@ -8,7 +8,7 @@ home of rich, which is loaded when a renderer needs it and not before.
 |---|---|---|---|
 | terminal | any | receipts, live thinking, one line for it, the answer as Markdown | warnings |
 | other, or `-o`, `--json`, `--jsonl` | terminal | the document | a status that erases itself |
-| other | other | the document | errors only; `-v`: one line per stage |
+| other | other | the document | errors, notes of a forced answer; `-v`: stages |
 """
 
 from __future__ import annotations
@@ -135,11 +135,13 @@ def _beside(env: Env, output: Output, wishes: Wishes) -> list[Renderer]:
         view = output.view or ThinkingView.LINE
         manner = Manner(view, answers=False, quiet=output.quiet, verbose=output.verbose)
         return [Unmarked(Screen(env, manner=manner, wishes=wishes))]
-    from qvq_mlx.render.plain import StageLines, ThinkingText
+    from qvq_mlx.render.plain import ForcedNotes, StageLines, ThinkingText
 
     beside: list[Renderer] = []
     if output.verbose:
         beside.append(StageLines(env.stderr, env.clock))
+    elif not output.quiet:
+        beside.append(ForcedNotes(env.stderr))
     if output.view is ThinkingView.FULL:
         beside.append(ThinkingText(env.stderr))
     return beside

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TextIO
 
 from qvq_mlx.core.events import (
+    FORCED,
     AnswerDelta,
     AnswerRetracted,
     Done,
@@ -45,6 +46,40 @@ class StageLines:
     def _say(self, line: str) -> None:
         self._stderr.write(writable(line, self._stderr) + "\n")
         self._stderr.flush()
+
+
+class ForcedNotes:
+    """A line for each notice that says that the answer was forced; nothing without an answer."""
+
+    def __init__(self, stderr: TextIO) -> None:
+        self._stderr = stderr
+        self._notices: list[Notice] = []
+
+    def begin(self, plan: Plan) -> None:
+        """Nothing yet."""
+
+    def feed(self, event: Event) -> None:
+        """Say it once the answer stands."""
+        match event:
+            case Notice(code=code) if code in FORCED:
+                self._notices.append(event)
+            case Done(complete=True):
+                write_notices(self._notices, self._stderr)
+            case Done() | Notice() | Progress() | ThinkingDelta() | AnswerDelta():
+                pass
+            case AnswerRetracted():
+                pass
+
+    def abort(self) -> None:
+        """Nothing is live here."""
+
+
+def write_notices(notices: Iterable[Notice], stderr: TextIO) -> None:
+    """A line for each."""
+    for notice in notices:
+        line = clean_line(f"note[{notice.code}]: {notice.text}")
+        stderr.write(writable(line, stderr) + "\n")
+    stderr.flush()
 
 
 class ThinkingText:

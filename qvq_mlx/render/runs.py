@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from qvq_mlx.core.env import Env
-from qvq_mlx.records.history import Entry, Hit
+from qvq_mlx.records.history import Ending, Entry, Hit
 from qvq_mlx.render import listing
 from qvq_mlx.render.clean import clean_line
 
@@ -56,9 +56,15 @@ def _row(env: Env, entry: Entry, names: Mapping[str, str]) -> tuple[str, ...]:
         entry.model,
         images,
         question,
-        entry.ending.value,
+        _ended(entry),
         "" if not known else f"{total:,}" if env.stdout.isatty() else str(total),
     )
+
+
+def _ended(entry: Entry) -> str:
+    """`answer`, `answer (budget)` for one that was forced, `length`."""
+    by = entry.concluded_by
+    return entry.ending.value + (f" ({by})" if by and entry.ending is Ending.ANSWER else "")
 
 
 def _images(names: tuple[str, ...]) -> str:

@@ -67,8 +67,17 @@ def show(run: Run, form: Form, env: Env, settings: Settings, hint: str) -> bool:
         replay(run.request, ended(run), env, hint=hint, view=settings.view, boxed_only=boxed_only)
     elif complete:
         answer = run.transcript.answer
+        _say_if_forced(run, env)
         env.stdout.write(_text(_boxed(answer) if form is Form.BOXED else answer, env) + "\n")
     return complete
+
+
+def _say_if_forced(run: Run, env: Env) -> None:
+    """On stderr, where the answer was asked for before the model gave it."""
+    from qvq_mlx.core.events import FORCED
+    from qvq_mlx.render.plain import write_notices
+
+    write_notices((notice for notice in run.notices if notice.code in FORCED), env.stderr)
 
 
 def view_with_keys(run: Run, env: Env) -> None:

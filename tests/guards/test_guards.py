@@ -199,7 +199,7 @@ def test_a_users_wish_to_conclude_is_not_a_guards() -> None:
     events = list(supervise(steps, MARKER, control, GuardLimits(5)))
     done = events[-1]
     assert isinstance(done, Done)
-    assert (done.stop_reason, done.concluded, codes(events)) == (StopReason.END, True, [])
+    assert (done.stop_reason, done.concluded, codes(events)) == (StopReason.END, True, ["asked"])
 
 
 def test_a_users_stop_outranks_a_guards() -> None:
