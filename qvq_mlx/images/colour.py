@@ -16,7 +16,6 @@ cHRM, EXIF's "Adobe RGB").
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
@@ -34,7 +33,7 @@ Colour = tuple[int, int, int]
 _STRIP_PIXELS = 2**20
 _PROBES = 17
 """A side of the grid of colours that a profile is tried on."""
-_BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # TIFF tags
+_PHOTOMETRIC = 262  # a TIFF's tag
 _WHITE_IS_ZERO = 0
 
 
@@ -67,7 +66,7 @@ def background_of(name: str) -> Colour:
 
 def flattened(image: Image, background: Colour) -> Upright:
     """`image`, loaded, of any mode, as an opaque picture of mode L or RGB."""
-    if image.mode.startswith("I") or image.mode == "F":
+    if image.mode.startswith("I;16"):
         return Upright(_eight_bit(image), _transform(image, "L"))
     if image.mode in ("La", "RGBa"):
         image = image.convert(image.mode[:-1] + "A")
@@ -139,22 +138,10 @@ def _opaque(image: Image, background: Colour) -> Image:
 
 
 def _eight_bit(image: Image) -> Image:
-    """Modes I;16*, I and F as L: [0, white] becomes [0, 255], rounded.
-
-    White is 2^bits - 1 for files of up to 16 bits; for 32-bit integers and floats, whose files do
-    not say it, the smallest of 1 (floats only), 255 and 65535 that covers the largest value, else
-    that value.
-    """
-    black, white = 0.0, 65535.0
+    """Modes I;16* as L: [0, 65535] becomes [0, 255], rounded."""
+    scale, offset = 1 / 257, 0.5
     tags: dict[int, object] = getattr(image, "tag_v2", {})
-    if image.mode.startswith("I;16"):
-        bits = tags.get(_BITS_PER_SAMPLE)
-        if bits == (12,):
-            white = 4095.0
-    elif image.format != "PNG":
-        black, white = _range(image)
-    scale, offset = 255 / (white - black), 0.5 - 255 * black / (white - black)
-    if image.mode != "F" and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
         scale, offset = -scale, 256 - offset
     line = _line(scale, offset)
     return _in_strips(image, "L", lambda strip: _wide(strip).point(line).convert("L"))
@@ -165,18 +152,7 @@ def _line(scale: float, offset: float) -> Callable[[float], float]:
 
 
 def _wide(strip: Image) -> Image:
-    return strip if strip.mode == "F" else strip.convert("I").convert("F")
-
-
-def _range(image: Image) -> tuple[float, float]:
-    """The values that become black and white."""
-    low, high = image.getextrema()
-    assert isinstance(low, int | float), "one band has one pair of extrema"
-    assert isinstance(high, int | float), "one band has one pair of extrema"
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise ValueError("a pixel is not a number")
-    whites = ((1.0,) if image.mode == "F" else ()) + (255.0, 65535.0)
-    return min(0.0, low), next((white for white in whites if white >= high), high)
+    return strip.convert("I").convert("F")
 
 
 def _transform(image: Image, mode: str) -> ImageCmsTransform | None:

@@ -156,6 +156,10 @@ def _why_not(kind: str, data: bytes, error: Exception) -> str:
     words = str(error)
     if kind == "JPEG":
         return _jpeg_coding(data)
+    if kind == "TIFF":
+        from qvq_mlx.images.tiff_pictures import why_not  # which raises this module's error
+
+        return why_not(data)
     if kind == "BMP" and words.startswith("Unsupported BMP"):
         return _reason(error)
     if kind == "HEIC" and ("nsupported" in words or "not supported" in words):

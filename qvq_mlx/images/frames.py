@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import islice
 from struct import unpack_from
 from typing import TYPE_CHECKING
 
 from qvq_mlx.images.containers import formats_of
+from qvq_mlx.images.tiff import Tag, directories, is_tiff
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -22,10 +24,9 @@ if TYPE_CHECKING:
 MAX_COUNT = 10_000
 
 _ALONE = (b"\xff\xd8\xff", b"BM")  # JPEG and BMP
-# TIFF's NewSubfileType with its bits for a smaller version of another page and for a mask, and the
-# older SubfileType, where 2 is the smaller version
-_KIND, _REDUCED_OR_MASK = 254, 0b101
-_OLD_KIND, _OLD_REDUCED = 255, 2
+# TIFF's NewSubfileType has bits for a smaller version of another page and for a mask; of the older
+# SubfileType 2 is the smaller version
+_REDUCED_OR_MASK, _OLD_REDUCED = 0b101, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ def frames(data: bytes) -> Frames:
     """Raises whatever PIL raises for bytes that it cannot read."""
     if data.startswith(_ALONE):
         return Frames()
+    if is_tiff(data):
+        return _tiff(data)
     from PIL import Image
 
     with Image.open(BytesIO(data), formats=formats_of(data)) as image:
@@ -53,8 +56,6 @@ def frames(data: bytes) -> Frames:
             case "GIF":
                 count, largest = _gif(data)
                 return Frames(range(count), walked_pixels=max(size, largest))
-            case "TIFF":
-                return _tiff(image)
             case "HEIF":
                 main = image.tell()
                 return Frames(range(min(_count(image), MAX_COUNT)), main)
@@ -67,27 +68,14 @@ def _count(image: Image) -> int:
     return count if isinstance(count, int) and count > 0 else 1
 
 
-def _tiff(image: Image) -> Frames:
-    """PIL's own count goes through all pages too, and has no end."""
-    from PIL.TiffImagePlugin import TiffImageFile
-
-    assert isinstance(image, TiffImageFile), "it says so"
+def _tiff(data: bytes) -> Frames:
+    """From the directories alone: PIL opens no page whose samples it does not know."""
     indexes: list[int] = []
     lesser: list[tuple[int, int]] = []
-    for index in range(MAX_COUNT):
-        try:
-            image.seek(index)
-        except EOFError:
-            break
-        except Exception:
-            if not index:
-                raise
-            break  # a damaged page is the end of those that can be read
-        kind = image.tag_v2.get(_KIND, 0)
-        is_lesser = bool(kind & _REDUCED_OR_MASK) if isinstance(kind, int) else False
-        is_lesser |= image.tag_v2.get(_OLD_KIND) == _OLD_REDUCED
-        if is_lesser:
-            lesser.append((image.width * image.height, -index))
+    for index, page in enumerate(islice(directories(data), MAX_COUNT)):
+        is_lesser = page.value(Tag.KIND, 0) & _REDUCED_OR_MASK
+        if is_lesser or page.value(Tag.OLD_KIND, 0) == _OLD_REDUCED:
+            lesser.append((page.value(Tag.WIDTH, 0) * page.value(Tag.HEIGHT, 0), -index))
         else:
             indexes.append(index)
     return Frames(tuple(indexes) or (-max(lesser)[1],))

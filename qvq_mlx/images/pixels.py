@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING
 
 from qvq_mlx.core.errors import ImageSizeError
 from qvq_mlx.core.remedies import RunProgram
+from qvq_mlx.images import tiff_pictures
 from qvq_mlx.images.colour import Colour, Upright, flattened
 from qvq_mlx.images.containers import formats_of
 from qvq_mlx.images.diagnosis import too_large, unreadable
 from qvq_mlx.images.jpeg import without_end
 from qvq_mlx.images.paths import names_of
 from qvq_mlx.images.quiet import muted, quiet
+from qvq_mlx.images.tiff import is_tiff
 
 if TYPE_CHECKING:
     from PIL.Image import Image, Transpose
@@ -79,6 +81,11 @@ def _loaded(source: str, data: bytes, frame: int) -> Image:
 
     # PIL's own limit is a warning below this module's and an error that lacks the size above it
     Image.MAX_IMAGE_PIXELS = None
+    if is_tiff(data) and (size := tiff_pictures.size_px(data, frame)):
+        _check_pixels(source, size, "TIFF")
+        own = tiff_pictures.picture(data, frame)
+        assert own is not None, "it has a size"
+        return own
     image = Image.open(BytesIO(data), formats=formats_of(data))
     _check_cost(source, image, data)
     image.seek(frame)  # a file need not open at its first frame, and frames have sizes of their own
@@ -95,15 +102,20 @@ def _loaded(source: str, data: bytes, frame: int) -> Image:
 
 def _check_cost(source: str, image: Image, data: bytes) -> None:
     """Refuse by the header what would take too much memory or time. Raises ImageSizeError."""
-    pixels, limit = image.width * image.height, max_pixels(image.format)
-    size = f"{image.width}×{image.height} pixels"
-    if pixels > limit:
-        raise too_large(source, size, f"{limit:,} pixels")
+    _check_pixels(source, image.size, image.format)
+    pixels, size = image.width * image.height, f"{image.width}×{image.height} pixels"
     if image.format in ("JPEG", "MPO"):
         scans = data.count(_SCAN)
         if scans * pixels > MAX_SCANNED_PIXELS and scans > 1:
             most = max(1, MAX_SCANNED_PIXELS // pixels)
             raise too_large(source, f"{scans:,} scans of {size}", f"{most:,} scans at this size")
+
+
+def _check_pixels(source: str, size_px: tuple[int, int], form: str | None) -> None:
+    width, height = size_px
+    limit = max_pixels(form)
+    if width * height > limit:
+        raise too_large(source, f"{width}×{height} pixels", f"{limit:,} pixels")
 
 
 def _turn(image: Image) -> Transpose | None:

@@ -1,0 +1,121 @@
+"""The directories of a TIFF: its pages, and the tags of each.
+
+Law: nothing is decoded, and no file keeps this busy: a directory that was seen before, or a value
+of more than MAX_VALUES numbers, ends the walk. Source: TIFF 6.0, section 2; BigTIFF.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from enum import IntEnum
+
+MAX_VALUES = 2**22
+_HEADS = {b"II*\0": "<", b"MM\0*": ">", b"II+\0": "<", b"MM\0+": ">"}
+_BIG = (b"II+\0", b"MM\0+")
+# type: the letter that struct has for it
+_TYPES = {1: "B", 2: "B", 3: "H", 4: "I", 6: "b", 7: "B", 8: "h", 9: "i", 13: "I"}
+_TYPES |= {16: "Q", 17: "q", 18: "Q"}
+
+
+class Tag(IntEnum):
+    """The tags that say how samples lie in a file, and what they mean."""
+
+    KIND = 254
+    OLD_KIND = 255
+    WIDTH = 256
+    HEIGHT = 257
+    BITS = 258
+    COMPRESSION = 259
+    PHOTOMETRIC = 262
+    FILL_ORDER = 266
+    STRIP_OFFSETS = 273
+    ORIENTATION = 274
+    SAMPLES = 277
+    ROWS_PER_STRIP = 278
+    STRIP_BYTES = 279
+    PLANAR = 284
+    PREDICTOR = 317
+    COLOUR_MAP = 320
+    TILE_WIDTH = 322
+    TILE_HEIGHT = 323
+    TILE_OFFSETS = 324
+    TILE_BYTES = 325
+    EXTRA_SAMPLES = 338
+    SAMPLE_FORMAT = 339
+    ICC_PROFILE = 34675
+
+
+class Directory:
+    """One page: its tags, each a tuple of whole numbers. `order` is struct's < or >,
+    `big` says that it is of a BigTIFF.
+    """
+
+    __slots__ = ("_tags", "big", "order")
+
+    def __init__(self, order: str, big: bool, tags: dict[int, tuple[int, ...]]) -> None:
+        self.order = order
+        self.big = big
+        self._tags = tags
+
+    def values(self, tag: Tag) -> tuple[int, ...]:
+        """All numbers of a tag; () where the page has none."""
+        return self._tags.get(tag, ())
+
+    def value(self, tag: Tag, default: int) -> int:
+        """The first number of a tag."""
+        return next(iter(self._tags.get(tag, ())), default)
+
+
+def is_tiff(data: bytes) -> bool:
+    """By its first bytes; the two headers that mix up the orders of bytes are PIL's to read."""
+    return data[:4] in _HEADS
+
+
+def directories(data: bytes) -> Iterator[Directory]:
+    """The pages in their order. Raises struct.error or ValueError where the first is damaged."""
+    order = _HEADS.get(data[:4])
+    if order is None:
+        raise ValueError("is no TIFF")
+    big = data[:4] in _BIG
+    at = struct.unpack_from(f"{order}Q", data, 8)[0] if big else _one(f"{order}I", data, 4)
+    seen: set[int] = set()
+    while at and at not in seen:
+        seen.add(at)
+        try:
+            tags, at = _directory(data, at, order, big)
+        except (struct.error, ValueError, OverflowError):
+            if len(seen) == 1:
+                raise
+            return  # a damaged page is the end of those that can be read
+        yield Directory(order, big, tags)
+
+
+def _directory(
+    data: bytes, at: int, order: str, big: bool
+) -> tuple[dict[int, tuple[int, ...]], int]:
+    """The tags of a directory, and where the next one lies."""
+    count_as, entry_as, offset_as = ("Q", "HHQ", "Q") if big else ("H", "HHI", "I")
+    count = _one(order + count_as, data, at)
+    at += struct.calcsize(order + count_as)
+    head, inline = struct.calcsize(order + entry_as), struct.calcsize(order + offset_as)
+    if not 0 < count <= (len(data) - at) // (head + inline):
+        raise ValueError("a directory is longer than the file")
+    tags = {}
+    for _ in range(count):
+        tag, kind, number = struct.unpack_from(order + entry_as, data, at)
+        letter = _TYPES.get(kind)
+        if letter and 0 < number <= MAX_VALUES:
+            packed = f"{order}{number}{letter}"
+            beside = struct.calcsize(packed) > inline
+            place = _one(order + offset_as, data, at + head) if beside else at + head
+            if place + struct.calcsize(packed) <= len(data):
+                tags[tag] = struct.unpack_from(packed, data, place)
+        at += head + inline
+    return tags, _one(order + offset_as, data, at)
+
+
+def _one(packed: str, data: bytes, at: int) -> int:
+    value = struct.unpack_from(packed, data, at)[0]
+    assert isinstance(value, int), "the format is of a whole number"
+    return value

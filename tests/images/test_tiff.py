@@ -1,0 +1,204 @@
+"""TIFF layouts that Pillow misreads or refuses, held to the numbers that were written."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from qvq_mlx import images
+from qvq_mlx.core.card import VisionLimits
+from qvq_mlx.core.errors import ImageUnreadableError
+from qvq_mlx.core.image_options import ImageOptions
+from qvq_mlx.core.picture import Picture
+from tests.support.corpus import over, scene, upright
+from tests.support.spelling import hint_of
+from tests.support.tiffs import written
+
+EXACT = VisionLimits(factor_px=1, min_pixels=1, max_pixels=2**40)
+WIDTH, HEIGHT = 53, 37
+COMPRESSIONS = {"none": 1, "lzw": 5, "deflate": 8, "packbits": 32773}
+
+
+def read(data: bytes) -> np.ndarray:
+    picture = images.read("-", EXACT, images.ImageSources(io.BytesIO(data), ""), ImageOptions())[0]
+    assert isinstance(picture, Picture)
+    return np.frombuffer(picture.rgb, np.uint8).reshape(picture.height_px, picture.width_px, 3)
+
+
+def near(data: bytes, expected: np.ndarray, slack: int = 0) -> None:
+    if expected.ndim == 2:
+        expected = np.repeat(expected[..., None], 3, axis=-1)
+    found = read(data)
+    assert found.shape == expected.shape
+    assert np.abs(found.astype(int) - expected.astype(int)).max() <= slack
+
+
+def levels(bands: int, bits: int) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of `bits` bits, and the 8 bits that they are."""
+    smooth = scene(WIDTH, HEIGHT, bands).astype(float) / 255
+    shift = np.arange(WIDTH)[None, :, None] / (300 * WIDTH)
+    values = np.round(np.clip(smooth + shift, 0, 1) * (2**bits - 1)).astype(np.uint32)
+    return values, np.round(values / (2**bits - 1) * 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("planar", [False, True])
+@pytest.mark.parametrize("bits", [10, 12, 14, 16, 24, 32])
+@pytest.mark.parametrize("bands", [1, 3])
+def test_whole_numbers(order: str, planar: bool, bits: int, bands: int) -> None:
+    values, shown = levels(bands, bits)
+    if bits > 16:
+        values[0, 0] = 2**bits - 1
+        shown[0, 0] = 255
+    near(written(values, bits, order=order, planar=planar), shown if bands == 3 else shown[..., 0])
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS.values(), ids=COMPRESSIONS)
+@pytest.mark.parametrize("planar", [False, True])
+@pytest.mark.parametrize("predictor", [1, 2])
+@pytest.mark.parametrize("tile", [None, (32, 16)])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_sixteen_bits_however_they_are_packed(
+    compression: int, planar: bool, predictor: int, tile: tuple[int, int] | None, order: str
+) -> None:
+    values, shown = levels(3, 16)
+    data = written(
+        values, 16, compression=compression, planar=planar, predictor=predictor, tile=tile,
+        order=order,
+    )  # fmt: skip
+    near(data, shown)
+
+
+@pytest.mark.parametrize("planar", [False, True])
+@pytest.mark.parametrize("compression", COMPRESSIONS.values(), ids=COMPRESSIONS)
+@pytest.mark.parametrize("bits", [16, 24, 32, 64])
+@pytest.mark.parametrize("predictor", [1, 3])
+@pytest.mark.parametrize("bands", [1, 3])
+def test_floats(compression: int, bits: int, predictor: int, bands: int, planar: bool) -> None:
+    values, shown = levels(bands, 8)
+    floats = values / 255
+    for order in "<>":
+        data = written(
+            floats, bits, kind=3, compression=compression, predictor=predictor, order=order,
+            planar=planar,
+        )  # fmt: skip
+        near(data, shown if bands == 3 else shown[..., 0], 1)
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_big_tiff(big: bool, order: str, bits: int) -> None:
+    values, shown = levels(3, bits)
+    near(written(values, bits, order=order, big=big), shown)
+
+
+@pytest.mark.parametrize("top", [255, 65535, 65280])
+@pytest.mark.parametrize("bits", [4, 8])
+def test_a_colour_map_of_eight_bits_and_of_sixteen(top: int, bits: int) -> None:
+    table = np.random.default_rng(3).integers(0, 256, (2**bits, 3))
+    table[-1] = 255
+    numbers = scene(WIDTH, HEIGHT, 1).astype(np.uint32) >> (8 - bits)
+    colour_map = (table * top // 255).T.ravel().tolist()
+    near(written(numbers, bits, photometric=3, colour_map=colour_map), table[numbers[..., 0]], 1)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("photometric", [8, 9])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_lab(bits: int, photometric: int, alpha: bool) -> None:
+    """Neutral grays, by the definition of L*; and what LittleCMS makes of a colour."""
+    unit = 1 << (bits - 8)
+    light = scene(WIDTH, HEIGHT, 1)[..., 0] / 255 * 100
+    top = 255 if bits == 8 else 65535 if photometric == 8 else 65280
+    zero = 0 if photometric == 8 else 128 * unit
+    stored = [np.round(light / 100 * top), np.full_like(light, zero), np.full_like(light, zero)]
+    opaque = scene(WIDTH, HEIGHT, 2)[..., 1]
+    if alpha:
+        stored.append(np.round(opaque / 255 * (2**bits - 1)))
+    f = (light + 16) / 116
+    y = np.where(f > 6 / 29, f**3, 3 * (6 / 29) ** 2 * (f - 4 / 29))
+    s = np.where(y <= 0.0031308, 12.92 * y, 1.055 * np.maximum(y, 0) ** (1 / 2.4) - 0.055)
+    gray = np.repeat(np.round(np.clip(s, 0, 1) * 255)[..., None], 3, axis=-1).astype(np.uint8)
+    data = written(
+        np.stack(stored, axis=-1).astype(np.uint32), bits, photometric=photometric,
+        extra=(2,) if alpha else (),
+    )  # fmt: skip
+    near(data, over(gray, opaque) if alpha else gray, 2)
+
+
+def test_a_colour_in_lab_is_what_littlecms_makes_of_it() -> None:
+    from PIL import ImageCms
+
+    flat = np.empty((8, 8, 3), np.uint8)
+    flat[...] = (150, 40, 226)  # b is negative
+    srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+    way = ImageCms.buildTransform(lab, srgb, "LAB", "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC)
+    image = Image.frombytes("LAB", (8, 8), flat.tobytes())
+    expected = np.asarray(ImageCms.applyTransform(image, way))
+    four = np.concatenate([flat, np.full((8, 8, 1), 255, np.uint8)], axis=-1)
+    near(written(four.astype(np.uint32), 8, photometric=8, extra=(2,)), expected, 2)
+
+
+@pytest.mark.parametrize(("extra", "premultiplied"), [(2, False), (1, True), (0, None)])
+@pytest.mark.parametrize("planar", [False, True])
+@pytest.mark.parametrize("gray", [False, True])
+def test_alpha_of_sixteen_bits(
+    extra: int, premultiplied: bool | None, planar: bool, gray: bool
+) -> None:
+    values, shown = levels(2 if gray else 4, 16)
+    if premultiplied:
+        values[..., :-1] = values[..., :-1] * (values[..., -1:] / 65535)
+    colours = np.repeat(shown[..., :1], 3, axis=-1) if gray else shown[..., :3]
+    expected = colours if premultiplied is None else over(colours, shown[..., -1])
+    data = written(values, 16, photometric=1 if gray else 2, planar=planar, extra=(extra,))
+    near(data, expected, 1)
+
+
+def test_ink_of_sixteen_bits_is_as_that_of_eight() -> None:
+    values, shown = levels(4, 16)
+    eight = written(shown.astype(np.uint32), 8, photometric=5)
+    near(written(values, 16, photometric=5), read(eight))
+    near(written(values, 16, photometric=5, planar=True), read(eight))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_it_is_turned(orientation: int) -> None:
+    values, shown = levels(3, 16)
+    near(written(values, 16, planar=True, orientation=orientation), upright(shown, orientation))
+
+
+def test_white_is_zero_and_bits_in_reverse() -> None:
+    values, shown = levels(1, 12)
+    near(written(values, 12, photometric=0), 255 - shown[..., 0])
+    near(written(values, 12, fill_order=2), shown[..., 0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"photometric": 32803}, "photometric interpretation 32803"),
+        ({"bits_said": (5, 6, 5)}, "samples of several sizes or kinds"),
+        ({"kind": 6}, "16 bits"),
+    ],
+)
+def test_what_nobody_here_reads_is_not_called_damaged(
+    changes: dict[str, object], says: str
+) -> None:
+    values, _ = levels(3, 16)
+    with pytest.raises(ImageUnreadableError) as caught:
+        read(written(values, 16, **changes))
+    assert caught.value.message.startswith("-: is a TIFF of a kind that is not supported (")
+    assert says in caught.value.message
+    assert hint_of(caught.value).startswith("magick image")
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS.values(), ids=COMPRESSIONS)
+def test_a_cut_strip_is_damaged(compression: int) -> None:
+    values, _ = levels(3, 16)
+    data = written(values, 16, compression=compression, planar=True)
+    with pytest.raises(ImageUnreadableError, match="the TIFF is cut off or damaged"):
+        read(data[: len(data) * 2 // 3])

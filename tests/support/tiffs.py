@@ -1,0 +1,164 @@
+"""TIFFs of any layout, written by hand from arrays of numbers."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def written(
+    values: np.ndarray,
+    bits: int,
+    *,
+    kind: int = 1,
+    photometric: int | None = None,
+    order: str = "<",
+    planar: bool = False,
+    compression: int = 1,
+    predictor: int = 1,
+    tile: tuple[int, int] | None = None,
+    extra: Sequence[int] = (),
+    colour_map: Sequence[int] = (),
+    orientation: int = 1,
+    fill_order: int = 1,
+    big: bool = False,
+    bits_said: Sequence[int] = (),
+) -> bytes:
+    """One page of `values` (height, width, samples). `order` is < or >, `kind` SampleFormat."""
+    height, width, samples = values.shape
+    if photometric is None:
+        photometric = 2 if samples >= 3 else 1
+    across, down = tile or (width, 16)
+    planes = [values[..., n : n + 1] for n in range(samples)] if planar else [values]
+    pieces = []
+    for plane in planes:
+        for top in range(0, height, down):
+            for left in range(0, width, across):
+                part = plane[top : top + down, left : left + across]
+                if tile:
+                    lack = (down - part.shape[0], across - part.shape[1])
+                    part = np.pad(part, ((0, lack[0]), (0, lack[1]), (0, 0)))
+                raw = _bytes(part, bits, kind, order, predictor)
+                raw = _packed(raw, compression, len(raw) // part.shape[0])
+                pieces.append(
+                    bytes(int(f"{b:08b}"[::-1], 2) for b in raw) if fill_order == 2 else raw
+                )
+    tags: dict[int, tuple[str, Sequence[int]]] = {
+        256: ("I", (width,)),
+        257: ("I", (height,)),
+        258: ("H", bits_said or (bits,) * samples),
+        259: ("H", (compression,)),
+        262: ("H", (photometric,)),
+        266: ("H", (fill_order,)),
+        274: ("H", (orientation,)),
+        277: ("H", (samples,)),
+        284: ("H", (2 if planar else 1,)),
+        317: ("H", (predictor,)),
+        339: ("H", (kind,) * samples),
+    }
+    if extra:
+        tags[338] = ("H", extra)
+    if colour_map:
+        tags[320] = ("H", colour_map)
+    sizes = [len(piece) for piece in pieces]
+    begin = 16 if big else 8
+    offsets = [begin + sum(sizes[:n]) for n in range(len(sizes))]
+    if tile:
+        tags |= {322: ("I", (across,)), 323: ("I", (down,))}
+        tags |= {324: ("I", offsets), 325: ("I", sizes)}
+    else:
+        tags |= {273: ("I", offsets), 278: ("I", (down,)), 279: ("I", sizes)}
+    return _file(tags, b"".join(pieces), order, begin, big)
+
+
+def _file(
+    tags: dict[int, tuple[str, Sequence[int]]], body: bytes, order: str, begin: int, big: bool
+) -> bytes:
+    mark = b"II" if order == "<" else b"MM"
+    entry, inline = ("HHQ", 8) if big else ("HHI", 4)
+    at = begin + len(body) + len(body) % 2
+    directory = struct.pack(order + ("Q" if big else "H"), len(tags))
+    beside_at = at + len(directory) + len(tags) * (struct.calcsize(order + entry) + inline) + inline
+    beside = b""
+    for tag, (letter, numbers) in sorted(tags.items()):
+        packed = struct.pack(f"{order}{len(numbers)}{letter}", *numbers)
+        directory += struct.pack(order + entry, tag, 3 if letter == "H" else 4, len(numbers))
+        if len(packed) <= inline:
+            directory += packed.ljust(inline, b"\0")
+        else:
+            directory += struct.pack(order + ("Q" if big else "I"), beside_at + len(beside))
+            beside += packed + bytes(len(packed) % 2)
+    directory += bytes(inline)
+    if big:
+        head = mark + struct.pack(order + "HHHQ", 43, 8, 0, at)
+    else:
+        head = mark + struct.pack(order + "HI", 42, at)
+    return head + body + bytes(len(body) % 2) + directory + beside
+
+
+def _bytes(part: np.ndarray, bits: int, kind: int, order: str, predictor: int) -> bytes:
+    rows, columns, bands = part.shape
+    if predictor == 2:
+        part = part.astype(np.int64)
+        part[:, 1:] = part[:, 1:] - part[:, :-1]
+        part = (part % 2**bits).astype(np.uint64)
+    if kind == 3:
+        floats = _float24(part) if bits == 24 else part.astype(f">f{bits // 8}").tobytes()
+        size = bits // 8
+        big = np.frombuffer(floats, np.uint8).reshape(rows, columns * bands, size)
+        if predictor != 3:
+            return (big if order == ">" else big[..., ::-1]).tobytes()
+        planes = big.transpose(0, 2, 1).reshape(rows, -1, bands).astype(np.int16)
+        planes[:, 1:] = planes[:, 1:] - planes[:, :-1]
+        return (planes % 256).astype(np.uint8).tobytes()
+    if bits == 24:
+        big = np.frombuffer(part.astype(">u4").tobytes(), np.uint8).reshape(-1, 4)[:, 1:]
+        return (big if order == ">" else big[:, ::-1]).tobytes()
+    if bits in (8, 16, 32):
+        return part.astype(f"{order}u{bits // 8}").tobytes()
+    out = b""
+    for row in part.reshape(rows, -1):
+        text = "".join(f"{int(value):0{bits}b}" for value in row)
+        text += "0" * (-len(text) % 8)
+        out += int(text, 2).to_bytes(len(text) // 8, "big")
+    return out
+
+
+def _float24(part: np.ndarray) -> bytes:
+    out = b""
+    for value in part.ravel():
+        fraction, exponent = np.frexp(value)  # value = fraction * 2**exponent, 0.5 <= fraction < 1
+        whole = (
+            0 if value == 0 else (int(exponent) - 1 + 63) << 16 | round((fraction * 2 - 1) * 65536)
+        )
+        out += whole.to_bytes(3, "big")
+    return out
+
+
+def _packed(raw: bytes, compression: int, row_bytes: int) -> bytes:
+    match compression:
+        case 8:
+            return zlib.compress(raw)
+        case 5:
+            return _lzw(raw)
+        case 32773:  # each row by itself, as literal runs
+            rows = [raw[at : at + row_bytes] for at in range(0, len(raw), row_bytes)]
+            runs = [row[at : at + 128] for row in rows for at in range(0, len(row), 128)]
+            return b"".join(bytes([len(run) - 1]) + run for run in runs)
+        case _:
+            return raw
+
+
+def _lzw(raw: bytes) -> bytes:
+    """Literal codes of 9 bits, with a clear code before the table would need a tenth."""
+    bits = "100000000"
+    for number, byte in enumerate(raw, 1):
+        bits += f"{byte:09b}"
+        if number % 250 == 0:
+            bits += "100000000"
+    bits += "100000001"
+    bits += "0" * (-len(bits) % 8)
+    return int(bits, 2).to_bytes(len(bits) // 8, "big")
