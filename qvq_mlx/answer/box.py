@@ -36,7 +36,7 @@ def through_box(text: str) -> str:
 
 
 def _last_box(text: str) -> tuple[int, int] | None:
-    """Where the content of the last whole box begins and ends."""
+    """Find where the content of the last whole box begins and ends."""
     if "\\boxed" not in text and "\\fbox" not in text:
         return _between_tokens(text)
     found: tuple[int, int] | None = None

@@ -1,4 +1,4 @@
-r"""When two answers are the same: the form that answers are compared in.
+r"""Compare answers: one canonical form for all spellings of an answer.
 
 Law: `canonical(canonical(a)) == canonical(a)`. Spelling is taken off, never meaning: of a whole
 answer the boxed content counts, else the text; then math and bold signs around it, LaTeX's text

@@ -1,4 +1,4 @@
-r"""Which line says that the answer begins.
+r"""Recognise the line after which the answer begins.
 
 Law: a line is a marker line where it starts with a marker and then
 
@@ -34,11 +34,11 @@ class Markers:
         self._labels = frozenset(_NOISE.sub("", label).casefold() for label in labels)
 
     def may_begin(self, text: str) -> bool:
-        """Whether a line that starts so may be a marker line."""
+        """True if a line that starts so may be a marker line."""
         return text[0] in self._starts and text != "\n"
 
     def rest_of(self, line: str, *, ended: bool) -> int | None:
-        """Where the answer begins within a marker line; -1 for any other line.
+        """Return where the answer begins within a marker line; -1 for any other line.
 
         None where that cannot be told yet; never where the line has `ended`.
         """
@@ -63,7 +63,7 @@ class Markers:
         return at if _VALUE.match(rest) else -1
 
     def _after_marker(self, head: str) -> tuple[int, bool] | None:
-        """Where a marker at the head ends, its colon included, and whether it is a label's."""
+        """Return where a marker at the head ends, with its colon, and True if it is a label's."""
         for marker in self._literal:
             if head.startswith(marker):
                 return len(marker), marker.casefold() in self._labels
@@ -74,7 +74,7 @@ class Markers:
         return match.end(), colon and _NOISE.sub("", match.group()).casefold() in self._labels
 
     def _may_become(self, head: str) -> bool:
-        """Whether more text can make a marker of it."""
+        """True if more text can make a marker of it."""
         if any(marker.startswith(head) for marker in self._literal):
             return True
         if head and head[0] not in "*#":

@@ -44,7 +44,7 @@ class Splitter(Protocol):
     complete: bool
 
     def feed(self, text: str) -> Iterator[Event]:
-        """What the next piece of text makes certain. Deltas carry no token counts."""
+        """Yield what the next piece of text makes certain. Deltas carry no token counts."""
 
     def conclude(self) -> None:
         """Drop the beginning of a marker that is held back: the closing text replaces it."""
@@ -97,7 +97,7 @@ class _Trimmed:
         return "".join(self._space)
 
     def take(self, text: str) -> str:
-        """What of the text so far can be passed on now."""
+        """Return the part of the text so far that can be passed on now."""
         body = text.rstrip()
         if not body:
             self._space.append(text)
@@ -137,7 +137,7 @@ class _Answer:
 
 
 class _Parts:
-    """Where text goes: into the thinking, or into the answer once one has begun."""
+    """Send text into the thinking, or into the answer once one has begun."""
 
     def __init__(self) -> None:
         self.thinking = _Trimmed()

@@ -1,4 +1,4 @@
-"""How models speak that have no card of their own, by name.
+"""Thinking styles of models that have no card of their own, by name.
 
 Law: facts only, each from the model's card or a published output. A name is matched by its last
 part, in any case, the first pattern that fits counts. A card that is shipped comes before these.

@@ -122,7 +122,7 @@ class Batch:
     def _recorded(
         self, key: str, item: Item, control: Control, loaded: ResidentModel
     ) -> Generator[Event, None, BatchRecord | None]:
-        """What became of one item; None where the user stopped it."""
+        """Ask about one item and return its record; None where the user stopped it."""
         try:
             result = yield from self._asked(item, control, loaded)
         except QvqError as error:
@@ -164,7 +164,7 @@ class Batch:
 
 
 def _concerns_all(error: QvqError, *, asked: bool) -> bool:
-    """Whether the next item would fail of it too; `asked`: an earlier one did not.
+    """True if the next item would fail of it too; `asked`: an earlier one did not.
 
     What the command line lacks was said before the first item; a usage error is now of one
     picture (a crop that reaches outside, a video), or of a line of the items' file.

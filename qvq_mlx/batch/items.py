@@ -1,4 +1,4 @@
-"""What a batch is asked: pictures and questions, from paths or from a JSON Lines file.
+"""Read a batch's questions about pictures from paths or from a JSON Lines file.
 
 Law: the order is the order given, but that questions about the same pictures stand together, at
 the place of the first: what the model computed for them is then used again.

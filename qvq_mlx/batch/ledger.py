@@ -27,10 +27,10 @@ _BEGINNING = b'{"version": '  # of every line
 
 
 class Ledger(Protocol):
-    """Where the records go."""
+    """A place for the records."""
 
     def take(self, keys: Sequence[str]) -> Status | None:
-        """How an item with one of `keys` ended in an earlier run; None: it has to be asked.
+        """Return how an item with one of `keys` ended in an earlier run; None: it has to be asked.
 
         Each record of an earlier run stands for one item: two copies of a picture are two.
         """
@@ -130,7 +130,7 @@ def open_ledger(path: Path, is_stale: Callable[[Json], bool]) -> FileLedger:
 
 
 def is_error(record: Json) -> bool:
-    """Whether this record says that its item could not be asked."""
+    """True if this record says that its item could not be asked."""
     return record.get("status") == Status.ERROR
 
 

@@ -22,7 +22,7 @@ from qvq_mlx.records.runs import VERSION, ImageRecord, ResultRecord
 
 
 class Status(StrEnum):
-    """How an item ended."""
+    """The ways in which an item ends."""
 
     ANSWERED = "answered"
     NO_ANSWER = "no-answer"
@@ -33,7 +33,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ErrorRecord:
-    """What the error line of `qvq ask` would say, and its exit code."""
+    """The error of an item as `qvq ask` would print it, and its exit code."""
 
     code: str
     message: str

@@ -39,7 +39,7 @@ from qvq_mlx.run.signals import Interrupts, ending, handled
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where the records go, and the table of them; `retry_errors`: what failed is asked anew.
+    """The files of a batch: records and table. `retry_errors`: ask again about items that failed.
 
     `file` None: stdout, and on a terminal nowhere.
     """
@@ -50,7 +50,7 @@ class Target:
 
 
 class BatchScreen(Protocol):
-    """What shows a batch while it runs."""
+    """A screen that follows a batch."""
 
     def began(self, number: int, images: tuple[str, ...]) -> None:
         """Item `number`, counted from 1, is taken up."""
@@ -70,7 +70,7 @@ class BatchScreen(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How the items ended. `before`: those that an earlier run had done, counted in the others too.
+    """Counts of items by how they ended. `before`: those that an earlier run had done, counted too.
 
     `stopped`: by the user, or by the signal `ended_by`.
     """

@@ -1,4 +1,4 @@
-"""What a line of a chat means: a question, a picture, or a `/command`.
+"""Read a line of a chat: a question, a picture, or a `/command`.
 
 Law: a line is a command where its first word is `/` and a name of the list below; a first word that
 is `/` and letters and nothing else is a misspelt one, and is never asked. A line that is the name
@@ -66,7 +66,7 @@ class Command:
 
 
 def parse(line: str, is_image: Callable[[str], bool]) -> Question | Command | None:
-    """What `line` means; None for an empty one. `is_image` says whether a text names an image.
+    """Read `line`; None for an empty one. `is_image` tells whether a text names an image.
 
     Raises UsageError for a command that does not exist, or that lacks or cannot take a word.
     """
@@ -87,7 +87,7 @@ def parse(line: str, is_image: Callable[[str], bool]) -> Question | Command | No
 
 
 def help_lines() -> list[str]:
-    """What `/help` prints."""
+    """Return the text of `/help`."""
     rows = [(f"/{verb} {USAGE[verb][0]}".rstrip(), USAGE[verb][1]) for verb in Verb]
     width = max(len(usage) for usage, _ in rows)
     return [

@@ -84,7 +84,7 @@ class ChatCompleter(Completer):
     def get_completions(
         self, document: Document, complete_event: CompleteEvent
     ) -> Iterable[Completion]:
-        """What the text before the cursor may go on with."""
+        """Yield completions for the text before the cursor."""
         text = document.text_before_cursor
         if not text.startswith("/"):
             return

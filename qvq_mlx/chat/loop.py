@@ -112,7 +112,7 @@ class Talk:
         self._say("")
 
     def _run_id(self, plan: Plan | None) -> str | None:
-        """What the round that has just ended was saved as; None where it was not."""
+        """Return the id of the run that has just been saved; None where it was not saved."""
         if plan is None or not self._keeps:
             return None
         with suppress(InputError):
@@ -146,7 +146,7 @@ class Talk:
                 pass  # it was read before
 
     def _set(self, verb: _Setting, word: str) -> None:
-        """What holds from the next question on; without a word it is only told."""
+        """Change a setting for the questions that follow; without a value, show it."""
         talk = self._conversation
         match verb:
             case Verb.MODEL:

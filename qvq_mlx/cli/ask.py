@@ -113,7 +113,7 @@ def ask(
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where the images and the question come from, as they were typed.
+    """The images and the question as they were typed.
 
     `follow`: from an earlier run too, which the first of `arguments` may name. `files` are read
     besides.
@@ -128,7 +128,7 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What holds for the question, as far as the user said it; None: they did not."""
+    """The options of a question; None: not given."""
 
     model: str | None
     system: str | None
@@ -179,7 +179,7 @@ def _ask(world: World, sources: Sources, read: ReadAs, given: Given, output: Out
 
 
 def _past(sources: Sources, world: World) -> tuple[Past | None, Sequence[str]]:
-    """What the question follows, and what is left of the arguments. Raises InputError."""
+    """Find the run that the question follows, and return the other arguments. Raises InputError."""
     if not sources.follow:
         return None, sources.arguments
     from qvq_mlx.run.following import past_of, run_of

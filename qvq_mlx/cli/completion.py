@@ -49,7 +49,7 @@ def completion(
 
 
 def complete(words: Sequence[str], world: World) -> Found:
-    """What may stand in the place of the last of `words`; before it stands all after `qvq`."""
+    """Return completions for the last of `words`; the others stand before it after `qvq`."""
     from typer.core import TyperGroup
     from typer.main import get_command
 
@@ -159,7 +159,7 @@ def _argument(command: Command, index: int, current: str, world: World) -> Found
 
 
 def _values(parameter: TyperOption | TyperArgument, current: str, world: World) -> Found:
-    """What the metavar says."""
+    """Return the values that a metavar lists."""
     from typer import Context
     from typer.core import TyperCommand
 

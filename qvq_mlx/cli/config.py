@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Action(StrEnum):
-    """What to do."""
+    """The actions of `qvq config`."""
 
     GET = "get"
     SET = "set"

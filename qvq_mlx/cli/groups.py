@@ -1,4 +1,4 @@
-"""What a person typed, as the groups of a `Request`: each option is read in one place."""
+"""Build the groups of a `Request` from options: each option is read in one place."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def image_options_of(
     crop: str | None = None,
     frames: Frames = _ALL_FRAMES,
 ) -> ImageOptions:
-    """How every image is read. Raises UsageError."""
+    """Build how every image is read. Raises UsageError."""
     return ImageOptions(
         detail=Detail.AUTO if detail is None else parse_detail(detail),
         crop=None if crop is None else parse_crop(crop),

@@ -92,7 +92,7 @@ def list_saved(world: World, wanted: Wanted) -> None:
 
 
 def wanted(count: int, model: str | None, since: str | None, *, as_json: bool) -> Wanted:
-    """What `qvq log list` was asked for. Raises UsageError for what is no age."""
+    """Build the filter of `qvq log list`. Raises UsageError for an age that cannot be read."""
     from qvq_mlx.run.saved_list import Wanted
 
     age = None if since is None else age_of(since, "--since")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def real_env() -> Env:
-    """What `qvq` runs in."""
+    """Return the world of the real process."""
     return Env(
         stdin=sys.stdin,
         stdout=sys.stdout,

@@ -1,4 +1,4 @@
-"""What is known of a model before its weights are read: name, home, voice, limits.
+"""Facts about a model, known before its weights are read: name, repository, thinking, limits.
 
 Law: everything that differs between models of one architecture is a fact on a card, not a branch
 in the code.
@@ -14,7 +14,7 @@ from qvq_mlx.core.request import Sampling
 
 
 class ThinkingStyle(StrEnum):
-    """How a model shows that it thinks."""
+    """The ways in which a model marks its thinking."""
 
     MARKER = "marker"
     """Free text, then a line such as `**Final Answer**` (QVQ, QwQ-Preview)."""
@@ -53,7 +53,7 @@ OWN_MAX_TOKENS = 16_384
 
 @dataclass(frozen=True, slots=True)
 class VisionLimits:
-    """What the image processor is told.
+    """Limits for the image processor.
 
     A side becomes a multiple of `factor_px` (patch size x merge size); the area lands between
     `min_pixels` and `max_pixels`; the longer side may be `max_aspect` times the shorter.
@@ -158,10 +158,10 @@ class ModelCard:
 
     @property
     def thinks(self) -> bool:
-        """Whether it thinks before it answers."""
+        """True if it thinks before it answers."""
         return self.thinking.style is not ThinkingStyle.NONE
 
     def answers_to(self, name: str) -> bool:
-        """Whether `name` means this card; case does not matter."""
+        """True if `name` means this card; case does not matter."""
         wanted = name.casefold()
         return wanted in {n.casefold() for n in (self.name, *self.aliases, self.repo) if n}

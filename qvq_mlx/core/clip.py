@@ -67,7 +67,7 @@ class Clip:
 
     @property
     def step_times_s(self) -> tuple[float, ...]:
-        """When each step is shown: the mean of its two frames."""
+        """Return the time of each step: the mean of its two frames."""
         firsts = self.times_s[::FRAMES_PER_STEP]
         lasts = (*self.times_s[1::FRAMES_PER_STEP], self.times_s[-1])
         return tuple((first + last) / 2 for first, last in zip(firsts, lasts, strict=False))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ExitCode(IntEnum):
-    """What the process says to a script when it ends."""
+    """Exit codes of the process."""
 
     OK = 0
     INTERNAL = 1
@@ -161,7 +161,7 @@ class AccessError(ModelError):
 
 
 class GatedError(AccessError):
-    """It is private, or its page asks who you are: a token may help."""
+    """The repository is private, or its page asks who you are: a token may help."""
 
     code = "model-gated"
 
@@ -225,7 +225,7 @@ class ImageUnreadableError(InputError):
 
 
 class ImageChangedError(InputError):
-    """It is not what an earlier question was about."""
+    """The picture is not the one that an earlier question was about."""
 
     code = "image-changed"
 

@@ -1,4 +1,4 @@
-"""What happens during one question, as a closed set of values.
+"""Events of one question, as a closed set of values.
 
 Law: a stream of events is `Progress* (ThinkingDelta | AnswerDelta | AnswerRetracted | Notice |
 Progress)* Done`: exactly one `Done`, and it is last, also after Ctrl-C. Recording, replay, JSON
@@ -13,7 +13,7 @@ from enum import StrEnum
 
 
 class Stage(StrEnum):
-    """What is being waited for: before the first token, or, for a double check, after the last."""
+    """The stages of waiting: before the first token, or, for a double check, after the last."""
 
     LOAD = "load"
     ENCODE = "encode"
@@ -27,7 +27,7 @@ class Stage(StrEnum):
 
 
 class StopReason(StrEnum):
-    """What ended the run. Where a guard asked for the answer, it is the guard's reason, and the
+    """The reasons why a run ended. Where a guard asked for the answer, it is the guard's, and the
     answer may well be complete.
     """
 
@@ -44,7 +44,7 @@ class StopReason(StrEnum):
 
 
 class AnswerSource(StrEnum):
-    """How the answer was told from the thinking."""
+    """The ways to tell the answer from the thinking."""
 
     MARKER = "marker"
     """After the last complete `**Final Answer**` block."""
@@ -88,7 +88,7 @@ FORCED = frozenset({ASKED, "budget", "loop", "no-news"})
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a stage is: `done` of `total`, in the stage's own unit.
+    """Progress of a stage: `done` of `total`, in the stage's own unit.
 
     load: bytes of weights; encode: image tokens; prefill: prompt tokens; calibrate: measurements;
     vote: samples that have ended; double_check: tokens of the double check.
@@ -184,7 +184,7 @@ class Stats:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many samples gave an answer, in canonical form, and which ones, counted from 0."""
+    """The samples that gave an answer, in canonical form: their count and numbers, from 0."""
 
     answer: str
     count: int
@@ -193,7 +193,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """What `--vote` found. `tallies`: the most frequent answer first, of equals the earliest.
+    """The result of a vote. `tallies`: the most frequent answer first, of equals the earliest.
 
     `chosen` is the sample that is shown, the first with the winning answer; `agreement` the share
     of all `samples` that gave it; `unanswered` counts those without a whole answer.
@@ -208,7 +208,7 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class DoubleCheck:
-    """What a double check at the picture found; `agrees` is null where it came to no whole answer.
+    """The result of a double check; `agrees` is null where it came to no whole answer.
 
     `thinking` and `answer` are the double check's; `cached_tokens` of its prompt were kept of the
     first. `thinking_tokens` are part of `generated_tokens`.
@@ -276,12 +276,12 @@ class Transcript:
 
     @property
     def thinking(self) -> str:
-        """What was thought so far."""
+        """Return the thinking so far."""
         return _whole(self._thinking)
 
     @property
     def answer(self) -> str:
-        """What was answered, as far as it stands."""
+        """Return the answer so far."""
         return _whole(self._answer)
 
     def add(self, event: Event) -> None:

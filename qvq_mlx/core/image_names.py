@@ -41,12 +41,12 @@ EXTENSIONS = (
 
 
 def is_image(argument: str, exists: Callable[[str], bool]) -> bool:
-    """Whether `argument` is an image by rules 1 to 6."""
+    """True if `argument` is an image by rules 1 to 6."""
     return looks_like_image(argument) or _found(argument, exists)
 
 
 def on_disk(path: str) -> bool:
-    """What `exists` is outside of tests; `~` is the home folder. Of the characters of a pattern
+    """True if the file exists on this disk; `~` is the home folder. Of the characters of a pattern
     only `*` counts here: questions end with a `?`.
     """
     place = Path(path).expanduser()
@@ -57,7 +57,7 @@ def on_disk(path: str) -> bool:
 
 
 def looks_like_image(argument: str) -> bool:
-    """Whether `argument` has the form of an image (rules 1 and 3 to 6); the disk is not asked."""
+    """True if `argument` has the form of an image (rules 1 and 3 to 6); the disk is not asked."""
     if argument in _WORDS or _URL.match(argument) or argument.startswith(_PATH_STARTS):
         return True
     if argument.lower().endswith(EXTENSIONS):

@@ -1,4 +1,4 @@
-"""How a source is looked at: which pages of it, which part, at how many tokens.
+"""Options for reading a source: pages, crop, detail, background, frames.
 
 Law: what is not given leaves the default, and nothing here depends on the picture itself. A parser
 returns a value or raises a UsageError that quotes what was given.
@@ -17,7 +17,7 @@ from qvq_mlx.core.remedies import Ask, Field, Show
 
 
 class Detail(StrEnum):
-    """How many image tokens a picture may take, by name."""
+    """Names for a number of image tokens."""
 
     LOW = "low"
     """256."""
@@ -87,7 +87,7 @@ class Pages:
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """Which frames of a video: so many a second or so many in all, within a span of it.
+    """A choice of video frames: so many a second or so many in all, within a span.
 
     `fps` and `count` None: 2 a second, as many as `detail` has room for. `span_s` is begin and end
     in seconds, end None: to the end of the video; None: all of it.
@@ -100,7 +100,7 @@ class Frames:
 
 @dataclass(frozen=True, slots=True)
 class ImageOptions:
-    """How one source is read.
+    """Options for reading one source.
 
     `detail` is a name or a number of image tokens; `crop` None: all of it; `background` is what
     transparency lies on, a colour's name or #rrggbb. `frames` says which frames of a video are
@@ -174,7 +174,7 @@ def parse_crop(text: str) -> Crop:
 def image_options_for(
     images: Sequence[str], details: Sequence[str], crops: Sequence[str], plain: ImageOptions
 ) -> tuple[ImageOptions, ...]:
-    """How `images` are read, one after the other, from options that were given never, once for
+    """Return options for each of `images`, from options that were given never, once for
     all, or once per image; the rest as in `plain`. Raises UsageError.
     """
     for field, given in ((Field.DETAIL, details), (Field.CROP, crops)):

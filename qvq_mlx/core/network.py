@@ -1,4 +1,4 @@
-"""What this process tried to reach on the network, as a value."""
+"""Network events of this process, as a value."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What --offline saw of this process, from its start to the end of the report.
+    """Network events from the start of this process to the end of the report.
 
     `events` are Python's audit events `socket.*`, null where nobody watched; `modules` are those of
     `looked_for` that are loaded. Not seen: a library that reaches the system's sockets from C.

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class Coordinates(StrEnum):
-    """What the numbers of a box mean in a model's answer."""
+    """The units of a box's numbers in a model's answer."""
 
     RELATIVE_1000 = "relative-1000"
     """Thousandths of the picture's width and height (Qwen2-VL, QVQ, Qwen3-VL)."""
@@ -40,7 +40,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What could not be read, or was repaired. `code` is stable, `text` is for people.
+    """A place that could not be read, or was repaired. `code` is stable, `text` is for people.
 
     Codes: count, number, cut, polygon, bare (how it was written); clamped, swapped, empty (where it
     lies); picture (which one is meant).
@@ -71,5 +71,5 @@ class PointedImage:
 
     @property
     def said(self) -> bool:
-        """Whether there is a box, a point, or a problem with one."""
+        """True if there is a box, a point, or a problem with one."""
         return bool(self.boxes or self.points or self.problems)

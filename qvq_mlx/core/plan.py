@@ -1,4 +1,4 @@
-"""What will be done for one request, decided before anything heavy is loaded."""
+"""The plan of one request, made before anything heavy is loaded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CLOSING_TOKENS = 32
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """What a request means for the model that it names: every default filled in.
+    """A request resolved for its model: every default filled in.
 
     `folder` is the absolute path of the checkpoint; `system` None sends no system message;
     `budget_tokens` None sets no bounds to the thinking. `max_tokens` bound thinking and answer
@@ -78,7 +78,7 @@ class Plan:
 
     @property
     def labelled(self) -> bool:
-        """Whether several pictures of a message are numbered.
+        """True if several pictures of a message are numbered.
 
         Where the request says so, but not where a conversation that began with one picture is
         retold in one message: that picture had no number, and what was computed of it is used
@@ -91,7 +91,7 @@ class Plan:
 
     @property
     def inline(self) -> bool:
-        """Whether the question's pictures stand where it says `<image n>`."""
+        """True if the question's pictures stand where it says `<image n>`."""
         return self.request.prompt.placement is Placement.INLINE
 
     def posed(self, question: str) -> tuple[str, tuple[Round, ...]]:

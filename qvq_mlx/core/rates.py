@@ -1,4 +1,4 @@
-"""How fast one model loaded, encoded and prefilled on this machine."""
+"""Speeds of one model on this machine: load, encode, prefill."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ STAGES = (Stage.LOAD, Stage.ENCODE, Stage.PREFILL)
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What one model did in a second on this machine; 0.0: not known.
+    """Speeds of one model on this machine, per second; 0.0: not known.
 
     load: bytes of weights; encode: image tokens; prefill: prompt tokens.
     """

@@ -1,4 +1,4 @@
-"""What an error says to do next, and which settings it speaks of, as values.
+"""Remedies and settings that an error names, as values.
 
 Law: nothing here is a command line. A front end spells a `Field` in its own words (an option, a
 key of a JSON body) and a `Remedy` as something its user can do (a command, a request), and quotes
@@ -169,10 +169,10 @@ Remedy = (
 
 
 class Spelling(Protocol):
-    """How a front end spells fields and remedies."""
+    """Words of a front end for fields and remedies."""
 
     def sentence(self, message: Message) -> str:
         """`message` with each field under the name that the user knows it by."""
 
     def remedy(self, remedy: Remedy | None) -> str:
-        """What the user can do, on one line; '' for None."""
+        """Return a remedy on one line; '' for None."""

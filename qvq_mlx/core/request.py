@@ -11,7 +11,7 @@ from qvq_mlx.core.rounds import Round, Shown
 
 
 class ThinkingView(StrEnum):
-    """How much of the thinking a person sees."""
+    """Amounts of thinking that a person sees."""
 
     TAIL = "tail"
     """The last lines, live; one line when the answer begins."""
@@ -25,7 +25,7 @@ class ThinkingView(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the next token is drawn. temperature 0: always the likeliest; `seed` keys the noise.
+    """Sampling of the next token. temperature 0: always the likeliest; `seed` keys the noise.
 
     top_p 1, top_k 0 and min_p 0 switch the respective filter off.
     """
@@ -39,7 +39,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class SamplingOverrides:
-    """What the user set; None leaves the card's default."""
+    """Sampling values that the user set; None leaves the card's default."""
 
     temperature: float | None = None
     top_p: float | None = None
@@ -60,13 +60,13 @@ class SamplingOverrides:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How many tokens the thinking may take; None: as many as it takes."""
+    """The most tokens of thinking; None: no bound."""
 
     tokens: int | None
 
 
 class Placement(StrEnum):
-    """Where the pictures of a question stand in the prompt."""
+    """The place of the pictures in the prompt."""
 
     NUMBERED = "numbered"
     """Before the question, `Picture 1: ` in front of each where there are several."""
@@ -78,7 +78,7 @@ class Placement(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PromptOptions:
-    """What stands in the prompt besides the question. `system` None: the card's; '' sends none."""
+    """Options of the prompt besides the question. `system` None: the card's; '' sends none."""
 
     system: str | None = None
     placement: Placement = Placement.NUMBERED
@@ -86,7 +86,7 @@ class PromptOptions:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long the model may write. None leaves the card's default.
+    """Bounds on what the model writes. None leaves the card's default.
 
     `max_tokens` are thinking and answer together. `answer_tokens` may follow once the thinking
     `budget` is spent.
@@ -99,7 +99,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """How the answer is arrived at, and what it is held to.
+    """The method of answering: votes, double check, schema, language.
 
     `votes` samples are drawn and put to the vote; `double_check` has the model look at the picture
     once more. `schema` is the text of a JSON schema, '' for none; `lang` names the language that
@@ -114,7 +114,7 @@ class Method:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How the run is carried out on this machine. Law: nothing in here can change the text.
+    """The policy of a run on this machine. Law: nothing in here can change the text.
 
     `draft` is auto, none, lookup, or a draft model's name. `use_cache` False neither reads nor
     keeps what earlier runs computed. `force` runs what does not fit in memory; `wait` False fails
@@ -132,7 +132,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a request comes from, for receipts and the record. Law: it cannot change the text.
+    """The origin of a request, for receipts and the record. Law: it cannot change the text.
 
     It `follows` the run of that id. The receipts of the first `seen_pictures` were shown before.
     `piped_characters` of the question's end came through stdin.
@@ -171,12 +171,12 @@ class Request:
     origin: Origin = Origin()
 
     def options_for(self, index: int) -> ImageOptions:
-        """How image `index` is read; where there are fewer options than images, the last serve."""
+        """Return the options of image `index`; the last ones serve all further images."""
         return self.image_options[min(index, len(self.image_options) - 1)]
 
 
 class OutputForm(StrEnum):
-    """What stdout (or the file of `-o`) gets."""
+    """Forms of output on stdout or in the file of `-o`."""
 
     TEXT = "text"
     """The answer and a newline."""
@@ -190,7 +190,7 @@ class OutputForm(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """How the run is shown. `view` None: the user did not say (a tail where a person watches).
+    """Options of showing a run. `view` None: the user did not say (a tail where a person watches).
 
     `boxed_only`: the last boxed value alone where there is one. `file`: instead of stdout.
     `annotate`: a picture to write, with what the answer points at; `show`: the terminal shows it.
@@ -207,5 +207,5 @@ class Output:
 
     @property
     def needs_originals(self) -> bool:
-        """Whether the pictures are looked at again when the answer stands."""
+        """True if the pictures are looked at again when the answer stands."""
         return self.annotate is not None or self.show

@@ -27,7 +27,7 @@ _LEAST_BYTES = 256
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What was asked and answered. `pictures` were shown with the question, and not before it."""
+    """An earlier question and answer. `pictures` were shown with the question, not before."""
 
     question: str
     answer: str
@@ -41,7 +41,7 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What was given as an image: its name, how it was read, and the hash of its bytes.
+    """A source of pictures: its name, how it was read, and the hash of its bytes.
 
     It held so many `pictures`. `path` is absolute, for a file on the disk. An empty `sha256`: it
     may have changed since.

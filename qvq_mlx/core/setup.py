@@ -1,4 +1,4 @@
-"""What an engine is set up with besides its weights: who drafts for it, and what it may keep."""
+"""Set-up of an engine besides its weights: who drafts for it, and what it may cache."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Drafting(StrEnum):
-    """Who proposes tokens for the model to verify. It never changes the text."""
+    """The drafters: who proposes tokens for the model to verify. It never changes the text."""
 
     AUTO = "auto"
     """The card's draft model where it is on this disk, else prompt lookup; whichever pays."""

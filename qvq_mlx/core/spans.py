@@ -1,4 +1,4 @@
-"""Which frames of a video: so many a second or in all, of a span of it.
+"""Read a choice of video frames: so many a second or in all, within a span.
 
 A span is BEGIN-END or BEGIN-: seconds (`3`, `3s`, `3.5s`), or minutes and hours (`0:03`,
 `1:02:03.5`).
@@ -19,7 +19,7 @@ _A_SPAN = Ask(("VIDEO",), ((Field.SPAN, "0:03-0:12"),))
 
 
 def parse_frames(fps: float | None, count: int | None, span: str | None) -> Frames:
-    """What the three settings say together. Raises UsageError."""
+    """Combine the three settings. Raises UsageError."""
     if fps is not None and count is not None:
         raise UsageError.excluding((Field.FPS,), (Field.FRAMES,))
     if fps is not None and not 0 < fps < math.inf:

@@ -1,4 +1,4 @@
-"""What the decode loop yields, and the one object that steers it.
+"""Values of the decode loop, and the one object that steers it.
 
 Law: `Control` is the only mutable object between the screen, the guards and the decode loop.
 They write; the loop reads it between two commits, never in the middle of a forward pass.
@@ -16,7 +16,7 @@ from qvq_mlx.core.request import Sampling
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What the model is given: token ids with image tokens in place, and what they show."""
+    """A prompt: token ids with image tokens in place, and the pictures that they stand for."""
 
     ids: tuple[int, ...]
     pictures: tuple[Visual, ...] = ()
@@ -24,7 +24,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class AnswerConstraint:
-    """What the answer is held to, from its first token on; `thinking` tells where that is.
+    """Constraints on the answer, from its first token on; `thinking` tells where that is.
 
     `schema` is the text of a JSON schema, empty for none; `scripts` names the scripts (their
     values in guards.language.Script) that letters may be of, None for any.
@@ -37,7 +37,7 @@ class AnswerConstraint:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """How to go on from a prompt: draw so, at most `max_tokens`, and conclude with `closing`."""
+    """Settings of one generation: sampling, at most `max_tokens`, and the closing text."""
 
     sampling: Sampling
     max_tokens: int
@@ -70,7 +70,7 @@ class Peaks:
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """What decoding took. `passes` count passes of the model, not of a drafter's.
+    """The cost of decoding. `passes` count passes of the model, not of a drafter's.
 
     `drafter`: "none", "lookup" or the name of a draft model. `off` says why drafting ended, if it
     did.

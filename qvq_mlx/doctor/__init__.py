@@ -1,4 +1,4 @@
-"""What is the matter here: the facts that `qvq doctor` reports.
+"""Gather the facts that `qvq doctor` reports.
 
 Law: nothing here raises for what is wrong with the machine, the installation or the settings: that
 is what is reported. Nothing is written, and nothing is downloaded; the embedded model is asked
@@ -111,7 +111,7 @@ def without_home(value: object, homes: set[str]) -> object:
 
 
 def _attempt(ask: Callable[[], T], env: Env) -> tuple[T | None, Fault | None]:
-    """What `ask` returns, or why it fails: an error of ours, or a bug or a broken installation."""
+    """Return what `ask` returns, or the fault that stopped it: an error of ours, or a bug."""
     try:
         return ask(), None
     except QvqError as error:
@@ -250,7 +250,7 @@ def _place(folder: Path) -> Place:
 
 
 def _is(ask: Callable[[], bool]) -> bool:
-    """What `ask` says; no where the disk refuses to."""
+    """Return what `ask` returns; False where the disk refuses to answer."""
     try:
         return ask()
     except OSError:

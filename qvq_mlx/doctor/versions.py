@@ -1,4 +1,4 @@
-"""What is installed, and whether it is what qvq asks for.
+"""Compare installed versions with those that qvq needs.
 
 Law: what qvq asks for is read from its own metadata; nothing is imported to learn its version.
 """

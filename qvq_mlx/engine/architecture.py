@@ -58,7 +58,7 @@ class Architecture:
 
 
 def read_architecture(folder: Path) -> Architecture:
-    """What `folder` states. Raises BrokenModelError or UnsupportedModelError."""
+    """Read and check the config of `folder`. Raises BrokenModelError or UnsupportedModelError."""
     path = folder / "config.json"
     config = Fields(path, read_json(path))
     family = family_of(config.values.get("model_type"), folder)

@@ -55,7 +55,7 @@ class KeptFiles:
         return None
 
     def has(self, key: str) -> bool:
-        """Whether there is a file of `key`, checked or not."""
+        """True if there is a file of `key`, checked or not."""
         return any(self.folder.glob(f"{key}.*{_SUFFIX}"))
 
     def put(self, key: str, size_bytes: int, write: Callable[[Path], None]) -> bool:
@@ -76,7 +76,7 @@ class KeptFiles:
         return True
 
     def entries(self) -> list[Entry]:
-        """What is kept, the least recently used first."""
+        """Return the files that are kept, the least recently used first."""
         found = []
         for path in self.folder.glob(f"[!.]*{_SUFFIX}"):
             with contextlib.suppress(OSError):

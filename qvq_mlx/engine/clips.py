@@ -1,4 +1,4 @@
-"""What a clip is to a model: its tokens in the prompt, and where they stand in M-RoPE.
+"""Tokens and M-RoPE positions of clips.
 
 Law: the families differ in time alone (`Vision.clip_times`, `Vision.timestamps`). Rows and columns
 of a step are those of a still picture.

@@ -1,4 +1,4 @@
-"""What the answer may be written with: masks on the logits, from its first token on.
+"""Constrain the answer: masks on the logits, from its first token on.
 
 Law: a hold never changes a token of the thinking, and never takes a token back. The mask behind a
 token depends on the answer so far and on that token alone, so that a block of drafted tokens is
@@ -42,7 +42,7 @@ Allowed = npt.NDArray[np.bool_]
 
 
 class Hold(Protocol):
-    """What is allowed next."""
+    """A constraint: the tokens that may come next."""
 
     def now(self) -> Allowed:
         """(vocabulary,): what may come next."""
@@ -71,21 +71,21 @@ class AnswerMask:
             self._holds.append(ScriptHold(vocabulary, allowed))
         self._gate = Gate(wanted.thinking) if wanted is not None and self._holds else None
         self.begins = False
-        """Whether the next token is the answer's first, and was drawn before that was known."""
+        """True if the next token is the answer's first, and was drawn before that was known."""
 
     @property
     def begun(self) -> bool:
-        """Whether what comes is held to something."""
+        """True if what comes is held to something."""
         return self._gate is not None and self._gate.is_open
 
     @property
     def owed(self) -> bool:
-        """Whether the turn must not end yet: a schema waits for an answer."""
+        """True if the turn must not end yet: a schema waits for an answer."""
         return self._schema is not None and not self.begun
 
     @property
     def schema_met(self) -> bool | None:
-        """Whether the answer satisfies its schema; None where it has none."""
+        """True if the answer satisfies its schema; None where it has none."""
         return None if self._schema is None else self.begun and self._schema.met
 
     def allowed(self, ids: Sequence[int], *, taken: bool) -> mx.array | None:
@@ -100,7 +100,7 @@ class AnswerMask:
         return mx.array(_both([constraint.after(ids) for constraint in self._holds]))
 
     def refuses(self, token_id: int) -> bool:
-        """Whether the answer begins here and may not begin with this token."""
+        """True if the answer begins here and may not begin with this token."""
         begins, self.begins = self.begins, False
         return begins and not self._now()[token_id]
 
@@ -188,7 +188,7 @@ class SchemaHold:
 
     @property
     def met(self) -> bool:
-        """Whether the answer could end here."""
+        """True if the answer could end here."""
         return bool(self._matcher.is_accepting())
 
     def now(self) -> Allowed:
@@ -203,7 +203,7 @@ class SchemaHold:
 
 
 def _both(masks: Sequence[Allowed]) -> Allowed:
-    """What all masks (..., vocabulary) allow; where that is nothing, what the first one allows."""
+    """Combine masks (..., vocabulary) by "and"; where nothing is left, the first one counts."""
     both: Allowed = np.logical_and.reduce(masks)
     empty = ~both.any(axis=-1, keepdims=True)
     return np.where(empty, masks[0], both) if empty.any() else both
@@ -236,7 +236,7 @@ def _tokenizer(path: Path, eos_ids: tuple[int, ...]) -> LLTokenizer:
 
 
 def _in_scripts(piece: bytes, allowed: frozenset[Script]) -> bool:
-    """Whether the bytes of a token hold no letter, and begin none, of a script not in `allowed`."""
+    """True if the bytes of a token hold no letter, and begin none, of a script not in `allowed`."""
     if piece.isascii():
         return True
     text = piece.decode("utf-8", errors="ignore")

@@ -140,7 +140,7 @@ def _check_that_it_loads(source: Path) -> None:
 
 
 def _converted(name: str, array: mx.array, recipe: Recipe) -> dict[str, mx.array]:
-    """What a source tensor becomes, not yet computed."""
+    """Return the tensor that a source tensor becomes, not yet computed."""
     if mx.issubdtype(array.dtype, mx.floating):
         array = array.astype(_KINDS[recipe.dtype])
     matrix = array.ndim == 2 and name.startswith("language_model.")

@@ -1,4 +1,4 @@
-"""What a model's passes cost on this machine, and how good drafts were: measured, and kept.
+"""Measure and keep what a model's passes cost here, and how good drafts were.
 
 Law: measured on a lane that is in use, which is left as it was. A record is keyed by model and
 machine; one that cannot be read is measured again.
@@ -30,7 +30,7 @@ _RECORD_BYTES = 2**16
 
 
 class CostBook:
-    """What is known of models and drafters on this machine, in memory and in `folder`."""
+    """Costs of models and drafters on this machine, in memory and in `folder`."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder / "costs" if folder is not None else None
@@ -54,7 +54,7 @@ class CostBook:
         self._write(name, {"plain_s": costs.plain_s, "pass_s": list(costs.pass_s)})
 
     def past(self, fingerprint: str, drafter: str) -> Past:
-        """What a drafter was worth to a model lately; hope where nothing is known."""
+        """Measured gain of a drafter for a model. Without measurements: an optimistic default."""
         name = _pair(fingerprint, drafter)
         if name not in self._past:
             self._past[name] = _past_of(self._read(name))

@@ -30,7 +30,7 @@ from qvq_mlx.engine.vocabulary import Detokenizer, Vocabulary
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where decoding begins: a lane that holds all of the prompt's `ids` but the last, and the
+    """The start of decoding: a sequence that holds all of the prompt's `ids` but the last, and the
     M-RoPE position of that last one. Images make positions fall behind indices.
 
     The rest is what getting there took: prompt tokens and pictures that were kept from an earlier
@@ -158,7 +158,7 @@ class Row:
         return self._end - len(self.sequence)
 
     def ended(self) -> bool:
-        """Whether no further block is due: the row has ended, is stopped or is full."""
+        """True if no further block is due: the row has ended, is stopped or is full."""
         if self.ending is None and self._control.stopping:
             self._finish(self._control.reason)
         elif self.ending is None and self.room <= 0:
@@ -166,14 +166,14 @@ class Row:
         return self.ending is not None
 
     def allowed(self, block: mx.array, place: int, *, taken: bool) -> mx.array | None:
-        """What may be drawn behind each token of a block (rows, tokens), ours in row `place`."""
+        """Return the tokens allowed behind each of a block (rows, tokens), ours in row `place`."""
         if not self.held.begun:
             return None
         return self.held.allowed(cast("list[list[int]]", block.tolist())[place], taken=taken)
 
     @property
     def owes_an_answer(self) -> bool:
-        """Whether the turn must not end yet: a schema waits, and the closing text can be said."""
+        """True if the turn must not end yet: a schema waits, and the closing text can be said."""
         return self.held.owed and bool(self._closing) and not self._concluded
 
     def foresee(self, token_id: int) -> None:
@@ -234,7 +234,7 @@ def _check(sound: mx.array) -> None:
 
 
 def _any_refused(live: Sequence[Row], pending: mx.array) -> bool:
-    """Whether a row's answer may not begin with what was drawn for it.
+    """True if a row's answer may not begin with what was drawn for it.
 
     The likeliest token under some noise is the likeliest of those that are allowed, if it is one.
     """

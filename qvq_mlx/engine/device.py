@@ -1,4 +1,4 @@
-"""What MLX says of the machine, and what was measured on it."""
+"""Facts that MLX states about the machine, and measured costs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def device() -> Device:
 
 
 def draft_costs(name: str, folder: Path, cache_folder: Path) -> DraftCosts | None:
-    """What earlier runs measured for the model `name` in `folder`; None where they kept nothing.
+    """Return the measured costs of the model `name` in `folder`; None where nothing was kept.
 
     The cost of a draft model is not counted: it depends on which one is taken.
     """

@@ -24,7 +24,7 @@ class Drafter(Protocol):
 
     @property
     def name(self) -> str:
-        """What the stats call it."""
+        """Return the drafter's name in the stats."""
 
     def propose(self, sequence: Sequence[int], pending: mx.array, most: int) -> mx.array:
         """Up to `most` ids (tokens,) that may follow `sequence` and then `pending` (1,).
@@ -34,7 +34,7 @@ class Drafter(Protocol):
 
 
 class PromptLookup:
-    """What followed the last time the same few tokens stood in a row.
+    """Propose the tokens that followed the same few tokens the last time.
 
     Looks in the prompt and the output so far, and in what the session read and wrote before: the
     second question about a folder of pictures is answered in much the same words. Source: prompt

@@ -1,4 +1,4 @@
-"""Who drafts for a session, decided by what drafting costs on this machine.
+"""Choose the drafter of a session by what drafting costs on this machine.
 
 Law: a draft model reads the prompt and the pictures itself, with its own vision encoder and its own
 prefix cache, and only where the costs leave hope that it pays. Without a draft model, or where it
@@ -28,7 +28,7 @@ _UNASKED = 0.8
 
 
 def worth_loading(book: CostBook, target: str, draft: str, name: str) -> bool:
-    """Whether the draft model `name` may pay, as far as is known of these two fingerprints.
+    """True if the draft model `name` may pay, as far as is known of these two fingerprints.
 
     Where it may not, hope grows a little.
     """
@@ -146,7 +146,7 @@ def _hopeful(past: Past) -> Past:
 
 
 def _returned(steps: Generator[Progress, None, Start | None]) -> Start | None:
-    """What `steps` returns; a draft model's progress is not the user's."""
+    """Run `steps` to its end and return its value; a draft model's progress is not the user's."""
     while True:
         try:
             next(steps)

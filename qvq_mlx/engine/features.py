@@ -1,4 +1,4 @@
-"""What the vision encoder and the embedding hand to the language model.
+"""Arrays that the vision encoder and the embedding hand to the language model.
 
 Law: slicing commutes with everything: the slices of `Embedded`, prefilled one after the other,
 equal the whole, also where a cut runs through a picture.

@@ -20,7 +20,7 @@ Patches = npt.NDArray[np.float32]
 
 
 def read_layout(folder: Path, model: PatchLayout | None = None) -> PatchLayout:
-    """What the checkpoint's image processor states; where it is silent, what the model reads.
+    """Read the image processor's layout; where it is silent, the model's own counts.
 
     `model` is Qwen2-VL's where it is not given. Raises BrokenModelError, also where
     the processor cuts other patches than the model reads.

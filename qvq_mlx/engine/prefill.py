@@ -133,7 +133,7 @@ class Reader:
 
 
 def _parts(visual: Visual, layout: PatchLayout) -> Iterator[Patches]:
-    """What the vision encoder reads at a time; cut only when it is its turn."""
+    """Yield what the vision encoder reads at a time, pictures or steps, cut only in turn."""
     if isinstance(visual, Picture):
         yield patches(visual, layout)
         return

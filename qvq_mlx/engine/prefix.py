@@ -51,7 +51,7 @@ def boundaries(
     fingerprint: str,
     video_token_id: int | None = None,
 ) -> Iterator[Boundary]:
-    """Where the images of a prompt end, first to last, each behind its `<|vision_end|>`.
+    """Return the ends of a prompt's images, first to last, each behind its `<|vision_end|>`.
 
     A clip is one image, also where its steps stand apart: it ends behind its last token.
     """

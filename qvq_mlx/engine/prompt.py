@@ -34,7 +34,7 @@ Positions = npt.NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class Spelling:
-    """What a template writes around what is said.
+    """Text that the template writes around a message.
 
     `opened` is what it writes into the reply: `<think>` and a newline where the thinking style is
     PREOPENED. It stands before no answer of an earlier round: the templates drop the thinking

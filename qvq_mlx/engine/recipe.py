@@ -1,4 +1,4 @@
-"""What a conversion makes of weights."""
+"""Options of a conversion of weights."""
 
 from __future__ import annotations
 

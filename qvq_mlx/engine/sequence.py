@@ -60,7 +60,7 @@ class KVSequence:
             layer.trim(tokens)
 
     def saved(self) -> list[KeyValues]:
-        """What the cache holds, layer by layer. Later writes to the lane do not change it."""
+        """Return the cache's content, layer by layer. Later writes do not change it."""
         # sliced, also where nothing is cut off: mlx writes into the array object that it was given
         return [(_whole(keys), _whole(values)) for keys, values in self._states()]
 

@@ -162,7 +162,7 @@ def load_session(
 
 
 def _drafts(target: Parts, draft: Checkpoint, setup: Setup, book: CostBook) -> bool:
-    """Whether a draft model is to be loaded: where it is asked for, or may pay."""
+    """True if a draft model is to be loaded: where it is asked for, or may pay."""
     if setup.drafting is not Drafting.AUTO:
         return setup.drafting is Drafting.MODEL
     return worth_loading(book, target.fingerprint, fingerprint(draft.folder), draft.card.name)

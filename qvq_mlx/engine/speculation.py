@@ -1,4 +1,4 @@
-"""Whether drafting pays, and how far ahead to draft.
+"""True if drafting pays, and how far ahead to draft.
 
 Law: every quantity is in seconds that were measured on this machine with this model
 (`Costs`), and the acceptance rate is this run's own. A block of k drafts yields
@@ -30,7 +30,7 @@ _MEMORY = 0.97  # what a verified pass leaves of the weight of those before it
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What a model's passes cost here, in seconds.
+    """Costs of a model's passes here, in seconds.
 
     `plain_s`: one token of plain decoding, the next pass dispatched before this one is read.
     `pass_s[n - 1]`: one pass over n tokens, waited for.
@@ -42,7 +42,7 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What earlier runs say of a drafter: the share of its drafts that was right, how many tokens
+    """Measured quality of a drafter: the share of its drafts that was right, how many tokens
     a run writes, and the seconds that it takes to read the prompt before.
     """
 
@@ -78,7 +78,7 @@ class Speculation:
         self._passes = self._drafted = self._accepted = 0
         self._off = ""
         self.tried = False
-        """Whether anything was asked of the drafter."""
+        """True if anything was asked of the drafter."""
         self._waited = False  # the pass under way was held up to draft for it
         if drafter is not None and costs is not None and not always:
             self._off = hopeless(costs, draft_s, past)
@@ -92,7 +92,7 @@ class Speculation:
 
     @property
     def on(self) -> bool:
-        """Whether `propose` is worth calling."""
+        """True if `propose` is worth calling."""
         return self._drafter is not None and not self._off
 
     @property

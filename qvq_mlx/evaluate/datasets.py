@@ -24,7 +24,7 @@ from qvq_mlx.evaluate.rows import Row
 
 @dataclass(frozen=True, slots=True)
 class DataSet:
-    """What is known of a benchmark's data before any of it is here.
+    """Facts of a benchmark's data, known before any of it is here.
 
     `repo` is the data set on the Hub; `split` the one that published numbers are of. `pattern`
     says which files hold a split, `{split}` standing for it.

@@ -73,7 +73,7 @@ Gold = MmmuGold | MathVistaGold | MathVisionGold | OlympiadBenchGold
 
 
 class Verdict(StrEnum):
-    """What a rule says of an answer."""
+    """The verdicts of a rule."""
 
     CORRECT = "correct"
     WRONG = "wrong"
@@ -90,7 +90,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one rule reads in an answer, and its verdict. `found` None: nothing was found."""
+    """The reading of an answer by one rule, and its verdict. `found` None: nothing was found."""
 
     verdict: Verdict
     found: str | None

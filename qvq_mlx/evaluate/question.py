@@ -22,7 +22,7 @@ class PromptStyle(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """What a sample is drawn by: the question's name and its strata."""
+    """The key of stratified sampling: a question's name and its strata."""
 
     id: str
     strata: Strata
@@ -30,7 +30,7 @@ class Outline:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What the model is asked. `prompt` has `<image 1>` where the first picture stands, and so on.
+    """A question for the model. `prompt` has `<image 1>` where the first picture stands, and so on.
 
     A picture that has no such place stands before the prompt.
     """

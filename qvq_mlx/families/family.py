@@ -41,7 +41,7 @@ class LayerCache(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PatchLayout:
-    """How pixels become patches, and patches image tokens.
+    """The layout of patches: pixels to patches, and patches to image tokens.
 
     A patch is `patch_px` x `patch_px` pixels of `temporal` frames, a token `merge` x `merge`
     patches; a channel in 0..1 enters as (value - mean) / std.
@@ -112,7 +112,7 @@ class Vision(ABC):
     @property
     @abstractmethod
     def layout(self) -> PatchLayout:
-        """How pixels become patches."""
+        """Return the layout of patches."""
 
     @property
     @abstractmethod
@@ -122,7 +122,7 @@ class Vision(ABC):
     @property
     @abstractmethod
     def boxes(self) -> Coordinates:
-        """What the numbers of a box mean in an answer."""
+        """Return the units of a box's numbers in an answer."""
 
     @property
     @abstractmethod

@@ -1,4 +1,4 @@
-"""What the prompts of several families share."""
+"""Prompt texts that several families share."""
 
 from __future__ import annotations
 

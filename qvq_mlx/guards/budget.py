@@ -1,4 +1,4 @@
-"""What a budget means, in tokens of thinking.
+"""Read a budget, in tokens of thinking.
 
 Source of the sizes: accuracy over a cap on the thinking saturates near 4k tokens on MathVista and
 needs 8k and more on MathVision (Kimi-VL-Thinking, arXiv 2504.07491).

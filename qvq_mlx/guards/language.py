@@ -1,4 +1,4 @@
-"""Which scripts a text is written in, and which an answer may be written in.
+"""Tell scripts apart: those of a text, and those an answer may be written in.
 
 Law: scripts are counted in letters, over text without code, formulas and boxes: a variable is not
 a language. An answer is held to a language only where the user named one (`held_scripts`). `auto`
@@ -109,7 +109,7 @@ _READS = re.compile(
 
 
 def parse_lang(text: str) -> str:
-    """What `--lang` means: `auto`, `off`, or the code of a known language. Raises UsageError."""
+    """Read a language: `auto`, `off`, or the code of a known one. Raises UsageError."""
     code = text.strip().casefold()
     codes = [AUTO, OFF, *(language.code for language in _KNOWN)]
     if code in codes:
@@ -168,12 +168,12 @@ def scripts(text: str) -> dict[Script, int]:
 
 
 def has_letter_outside(text: str, allowed: frozenset[Script]) -> bool:
-    """Whether any letter of `text` is of a script that is told apart and not in `allowed`."""
+    """True if any letter of `text` is of a script that is told apart and not in `allowed`."""
     return any(runs.search(text) for script, runs in RUNS.items() if script not in allowed)
 
 
 def begins_letter_outside(piece: bytes, allowed: frozenset[Script]) -> bool:
-    """Whether `piece` ends within a character that can only be one of a script not in `allowed`.
+    """True if `piece` ends within a character that can only be one of a script not in `allowed`.
 
     UTF-8's first byte tells blocks apart: E3 begins kana and CJK punctuation, E4 to E9 Han, EA to
     ED Hangul for the most part.

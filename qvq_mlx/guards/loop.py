@@ -68,7 +68,7 @@ _CODE = re.compile(r"[\d\[\]{}()<>=_\\|`\"'+*/&^$#@-]")
 
 
 class Severity(StrEnum):
-    """How sure it is."""
+    """The kinds of findings."""
 
     SOFT = "soft"
     STALE = "stale"
@@ -204,7 +204,7 @@ class LoopDetector:
         self._latest, self._older = {}, self._latest
 
     def _look(self, end: int, period: int, run: int) -> tuple[Repetition | None, int, int]:
-        """What a run of equal pieces amounts to: a finding, the whole run, and the next target.
+        """Judge a run of equal pieces: return a finding, the whole run, and the next target.
 
         The `run` pieces before `end` are equal to those `period` earlier; there may be more.
         """
@@ -242,7 +242,7 @@ class LoopDetector:
         return Repetition(severity, at, chars)
 
     def _end_of(self, index: int) -> int:
-        """Where the piece at a place ends, in characters."""
+        """Return where the piece at a place ends, in characters."""
         index += self._base
         chunk = self._chunks[bisect_right(self._chunks, index, key=attrgetter("first")) - 1]
         piece = next(islice(_PIECE.finditer(chunk.text), index - chunk.first, None))
@@ -290,7 +290,7 @@ def _pieces(text: str) -> list[str]:
 
 
 class _Measure:
-    """How many words a period weighs.
+    """The weight of a period, in words.
 
     `after_words` pieces of it weigh 30 words, None where it is shorter; `short_run` is then the
     number of pieces, after the first repetition, that make a loop.

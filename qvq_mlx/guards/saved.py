@@ -60,7 +60,7 @@ _THINKING_HEAD = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What a saved output holds. `loop` is the first hard one; scripts are counts of letters."""
+    """Findings in a saved output. `loop` is the first hard one; scripts are counts of letters."""
 
     transcript: Transcript
     done: Done
@@ -88,7 +88,7 @@ def examine(text: str, thinking: Thinking) -> Examined:
 
 
 def was_cut(text: str, *, answering: bool) -> bool:
-    """Whether a text ends in the middle of something; `answering`: within a marked answer."""
+    """True if a text ends in the middle of something; `answering`: within a marked answer."""
     body = text.rstrip()
     tail = body[-_TAIL_CHARS:]
     box = tail.rfind("\\boxed")
@@ -111,7 +111,7 @@ def was_cut(text: str, *, answering: bool) -> bool:
 
 
 def _is_prose(line: str) -> bool:
-    """Whether a line that does not end like a sentence should have."""
+    """True if a line that does not end like a sentence should have."""
     return len(line.split()) >= _PROSE_WORDS or (not line.isascii() and len(line) > _UNSPACED_CHARS)
 
 
@@ -180,7 +180,7 @@ def _folded(events: Iterable[Event]) -> tuple[Transcript, Done, tuple[Notice, ..
 
 
 def has_answer(examined: Examined) -> bool:
-    """Whether what stands is a whole answer."""
+    """True if what stands is a whole answer."""
     return examined.done.complete and examined.done.answer_source is not AnswerSource.NONE
 
 

@@ -56,7 +56,7 @@ _STILL_LOOPING_CHARS = 2_000  # an answer that ends so soon after a finding ends
 
 @dataclass(frozen=True, slots=True)
 class GuardLimits:
-    """What a run is held to. `budget_tokens` None: thinking may take as long as it takes.
+    """Limits that the guards hold a run to. `budget_tokens` None: no bound on the thinking.
 
     `scripts` are those that an explanation is expected in; None expects nothing. `has_schema`:
     the answer is held to a JSON schema, which may ask for repetition.

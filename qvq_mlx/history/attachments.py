@@ -23,7 +23,7 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 
 
 def folder_in(history_folder: Path) -> Path:
-    """Where they lie."""
+    """Return the folder of the attachments."""
     return history_folder / ATTACHMENTS
 
 

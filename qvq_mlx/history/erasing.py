@@ -34,7 +34,7 @@ _UNITS = {
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What went, and what could not go because it is being written."""
+    """Runs that were deleted, and runs skipped because another process is writing them."""
 
     runs: int
     freed_bytes: int

@@ -37,7 +37,7 @@ class File:
 
     @property
     def path(self) -> Path:
-        """Where it lies."""
+        """Return the path of the run."""
         return Path(self.place)
 
     @property
@@ -52,7 +52,7 @@ class File:
 
     @property
     def time(self) -> datetime | None:
-        """When the run began, as the name says; None for a name that is none of ours."""
+        """Read the run's time from its name; None for a name that is none of ours."""
         try:
             found = datetime.strptime(self.stem[:22], "%Y%m%d-%H%M%S-%f")
         except ValueError:
@@ -72,7 +72,7 @@ def files(folder: Path) -> list[File]:
 
 
 def names_in(folder: Path) -> list[str]:
-    """What lies in a folder, but for hidden files; nothing where there is none."""
+    """List a folder, but for hidden files; nothing where there is none."""
     try:
         with os.scandir(folder) as found:
             return [entry.name for entry in found if not entry.name.startswith(".")]
@@ -103,7 +103,7 @@ def find_file(folder: Path, prefix: str) -> File:
 
 
 def no_run(folder: Path) -> InputError:
-    """What every command says where nothing is saved."""
+    """Return the error of commands that find no saved run."""
     return InputError(f"no run is saved in {folder}", Ask())
 
 
@@ -149,6 +149,6 @@ def take(path: Path) -> int | None:
 
 
 def _shared(one: str, other: str) -> int:
-    """How many characters both begin with."""
+    """Count the characters that both begin with."""
     pairs = zip(one, other, strict=False)
     return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))

@@ -146,7 +146,7 @@ def _ending(file: File, line: str) -> Ending:
 
 
 def ending(line: str | bytes) -> Ending | None:
-    """What a last line says of the end; None for one that says nothing."""
+    """Read the ending from a last line; None for a line that states none."""
     try:
         entry = _object(line)
         if entry["type"] == "done":

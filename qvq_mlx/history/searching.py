@@ -1,4 +1,4 @@
-"""What the history holds, as a list, and words in it.
+"""List and search the saved runs.
 
 Law: newest first. A list looks at the first and the last line of each file, a search at all; there
 is no index, so nothing has to be kept in step and nothing of an erased run stays behind. A word is
@@ -132,7 +132,7 @@ def _needle(word: str) -> _Needle:
 
 
 def _maybe(lower: bytes, needles: tuple[_Needle, ...]) -> bool:
-    """Whether a run may hold every word. `lower` are its bytes, ASCII in lower case.
+    """True if a run may hold every word. `lower` are its bytes, ASCII in lower case.
 
     Never False for one that does.
     """

@@ -85,7 +85,7 @@ def pictures_in(
 
 
 def is_on_disk(source: str) -> bool:
-    """Whether it names a file that can be read again. What is piped in or fetched comes but once.
+    """True if it names a file that can be read again. What is piped in or fetched comes but once.
 
     A path where nothing lies counts as one: reading it says so.
     """

@@ -1,4 +1,4 @@
-"""Which addresses are hosts of the internet, and what a name stands for.
+"""Tell internet addresses from private ones, and resolve a name.
 
 Law: what is not surely public is not, an IPv4 address wrapped in an IPv6 one included.
 """
@@ -17,7 +17,7 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 def is_public(address: str) -> bool:
-    """Whether `address` is a host of the internet and nobody's own network."""
+    """True if `address` is a host of the internet and nobody's own network."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

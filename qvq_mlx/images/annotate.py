@@ -89,7 +89,7 @@ def preview(image: Image, longest_px: int) -> bytes:
 
 
 class Target:
-    """Where an annotated picture goes: `check` before the run, `write` after it."""
+    """The target of an annotated picture: `check` before the run, `write` after it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -129,7 +129,7 @@ class Target:
 
     @property
     def _given(self) -> tuple[str, ...]:
-        """How messages name it: the field with its value."""
+        """Return the field with its value, for messages."""
         return Field.ANNOTATE, f" {self._path}"
 
     def _format(self) -> str | None:
@@ -256,7 +256,7 @@ def _named_font(name: str, height_px: int) -> Font | None:
 
 @functools.lru_cache(maxsize=4096)
 def _has(name: str, height_px: int, sign: str) -> bool:
-    """Whether `sign` looks like none that the font lacks."""
+    """True if `sign` looks like none that the font lacks."""
     font = _named_font(name, height_px)
     return font is not None and bytes(font.getmask(sign)) != bytes(font.getmask(_NO_SIGN))
 

@@ -175,7 +175,7 @@ def _transform(image: Image, mode: str) -> ImageCmsTransform | None:
 
 
 def _moves(transform: ImageCmsTransform, mode: str) -> bool:
-    """Whether any colour of the grid comes out more than one level away."""
+    """True if any colour of the grid comes out more than one level away."""
     from PIL import Image as Pil
     from PIL import ImageChops
 

@@ -70,17 +70,17 @@ def formats_of(data: bytes) -> tuple[str, ...]:
 
 
 def is_heif(data: bytes) -> bool:
-    """Whether `data` is HEIC or another HEIF whose pictures are no AV1."""
+    """True if `data` is HEIC or another HEIF whose pictures are no AV1."""
     return _is_still(data) and not _brands(data) & _AVIF
 
 
 def is_avif(data: bytes) -> bool:
-    """Whether `data` is AV1 in a HEIF container, whichever of its brands comes first."""
+    """True if `data` is AV1 in a HEIF container, whichever of its brands comes first."""
     return _is_still(data) and bool(_brands(data) & _AVIF)
 
 
 def is_film(data: bytes) -> bool:
-    """Whether `data` is an ISO media file, and none of pictures or of a camera's raw data."""
+    """True if `data` is an ISO media file, and none of pictures or of a camera's raw data."""
     return bool(_brands(data)) and not _is_still(data) and data[8:12] != b"crx "
 
 

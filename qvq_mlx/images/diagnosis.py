@@ -101,7 +101,7 @@ def unreadable(source: str, data: bytes, error: Exception) -> ImageUnreadableErr
 
 
 def is_pdf(data: bytes) -> bool:
-    """Whether `data` is a PDF, which may have bytes of others before its header."""
+    """True if `data` is a PDF, which may have bytes of others before its header."""
     if data[:64].removeprefix(b"\xef\xbb\xbf").lstrip(b"\0\t\n\f\r ").startswith(b"%PDF-"):
         return True
     signed = any(data.startswith(magic, at) for at, magic, _ in _OURS)
@@ -109,12 +109,12 @@ def is_pdf(data: bytes) -> bool:
 
 
 def is_picture(head: bytes) -> bool:
-    """Whether bytes begin like a picture that qvq reads."""
+    """True if bytes begin like a picture that qvq reads."""
     return bool(_ours(head))
 
 
 def converts(data: bytes) -> bool:
-    """Whether the system's own decoder is worth asking where none here reads `data`.
+    """True if the system's own decoder is worth asking where none here reads `data`.
 
     JPEG, PNG, GIF and WebP are left out: their decoders here read every kind, and another one would
     show the upper half of a file that is cut off.

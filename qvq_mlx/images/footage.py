@@ -1,4 +1,4 @@
-"""Which frames of a video are taken, and at what size.
+"""Choose which frames of a video are taken, and their size.
 
 Law: where nobody asks otherwise, this is the rule of qwen-vl-utils 0.0.14, the reference of all
 three families, with a tighter bound on the tokens of the whole clip:
@@ -37,7 +37,7 @@ MAX_CLIP_TOKENS = 16384
 
 @dataclass(frozen=True, slots=True)
 class Footage:
-    """What a file states of its video. `name` is the source, as the user gave it."""
+    """Facts that a file states of its video. `name` is the source, as the user gave it."""
 
     name: str
     width_px: int
@@ -127,7 +127,7 @@ def _range(footage: Footage, span_s: tuple[float, float | None] | None) -> tuple
 
 
 def _most_frames(footage: Footage, budget_tokens: int, limits: VisionLimits) -> int:
-    """How many frames of the smallest size have room."""
+    """Count the frames of the smallest size that have room."""
     height_px, width_px = _least_size(footage, limits)
     tokens = (height_px // limits.factor_px) * (width_px // limits.factor_px)
     if tokens > budget_tokens:
@@ -140,7 +140,7 @@ def _most_frames(footage: Footage, budget_tokens: int, limits: VisionLimits) -> 
 
 
 def _count(footage: Footage, there: int, frames: Frames, room: int) -> int:
-    """How many of the frames that are `there` are taken, where `room` is for so many."""
+    """Count the frames to take of those that are `there`, where `room` is for so many."""
     if frames.count is not None:
         if frames.count > there:
             raise UsageError(

@@ -1,4 +1,4 @@
-"""How many pictures a file of PIL's formats holds, from its headers, and which is the main one.
+"""Count the pictures in a file of PIL's formats, from its headers, and find the main one.
 
 Law: nothing is decoded, and no file keeps the count busy: it ends at MAX_COUNT. A JPEG holds one,
 also where a phone put a second one or a depth map behind it; what a TIFF calls a thumbnail of
@@ -31,7 +31,7 @@ _REDUCED_OR_MASK, _OLD_REDUCED = 0b101, 2
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """What PIL calls the pictures (`indexes`), and the place among these of the main one.
+    """Return the `indexes` of PIL's pictures, and the place of the main one among them.
 
     `walked_pixels`: what has to be decoded per frame before the next one can be, an upper bound;
     0 where each stands for itself.
@@ -82,7 +82,7 @@ def _tiff(data: bytes) -> Frames:
 
 
 def _gif(data: bytes) -> tuple[int, int]:
-    """How many image descriptors, at least 1, and the pixels up to the farthest corner of one:
+    """Count the image descriptors, at least 1, and the pixels up to the farthest corner of one:
     PIL makes the screen larger where a frame goes beyond it. Source: GIF89a, 18 to 26.
     """
     at = 13 + _table_bytes(data[10:11])

@@ -1,4 +1,4 @@
-"""What a picture may be taken from, besides the disk, and what that may cost.
+"""Access to pictures that are not on the disk, and its bounds.
 
 Law: nothing here reads, fetches or imports; a test builds a desk of its own and patches nothing.
 """
@@ -19,7 +19,7 @@ WORDS = (CLIP, SCREEN)
 
 @dataclass(frozen=True, slots=True)
 class Web:
-    """What one address may cost, and where it may lead.
+    """Bounds for one address: what it may cost, and where it may lead.
 
     `total_s` runs from the first look-up to the last byte, `stall_s` of silence end it earlier.
     `resolve` None: the system's look-up; `roots` '': the system's certificates. `private_hosts`
@@ -38,7 +38,7 @@ class Web:
 
 @dataclass(frozen=True, slots=True)
 class ImageSources:
-    """What is at hand: stdin, other programs, and the web where it is allowed.
+    """Access to stdin, other programs, and the web where it is allowed.
 
     `path` is where programs are looked for, as in PATH; None: where this process looks. `offline`
     says what forbids the web, `Field.OFFLINE` or a variable's name; '': an address that the user

@@ -40,7 +40,7 @@ def without_end(data: bytes) -> Image | None:
 
 
 def _is_sent(data: bytes) -> bool:
-    """Whether the headers of the scans speak of all coefficients, to the last bit."""
+    """True if the headers of the scans speak of all coefficients, to the last bit."""
     missing: set[tuple[int, int]] = set()
     at = 2
     while at >= 0 and at + 4 <= len(data):

@@ -35,7 +35,7 @@ function run(argv) {
 
 
 def screenshot(path: str | None, max_bytes: int) -> bytes:
-    """What the user marks on the screen, as a PNG.
+    """Return the part of the screen that the user marks, as a PNG.
 
     Raises StoppedError where they gave it up, ImageUnreadableError where nothing can be taken.
     """

@@ -1,4 +1,4 @@
-"""Which pictures of a source are read: pages of a PDF or TIFF, frames of an animation.
+"""Choose the pictures of a source: pages of a PDF or TIFF, frames of an animation.
 
 Law: each is made ready when it is asked for, so one lies in memory at a time. Without a choice it
 is the first, or the one that a HEIC calls its main picture; a number beyond the last is an error

@@ -1,4 +1,4 @@
-"""What kind of source a text names, where it lies on disk, and how to name it to a program."""
+"""Tell the kind of a source, where it lies on disk, and how to name it to a program."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def called(source: str) -> str:
 
 
 def path_of(source: str) -> Path:
-    """Where `source` lies on disk. Raises ImageUnreadableError for a URL that names no file."""
+    """Return the path of `source`. Raises ImageUnreadableError for a URL that names no file."""
     scheme = _URL.match(source)
     if scheme is None:
         with suppress(RuntimeError):  # ~nobody has no home: then the name is taken as it stands

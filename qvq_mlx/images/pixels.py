@@ -119,7 +119,7 @@ def _check_pixels(source: str, size_px: tuple[int, int], form: str | None) -> No
 
 
 def _turn(image: Image) -> Transpose | None:
-    """What the EXIF orientation asks for; EXIF that cannot be read says nothing about the pixels.
+    """Read the EXIF orientation; EXIF that cannot be read turns nothing.
 
     PIL turns a TIFF by itself while it is loaded, and drops the tag.
     """

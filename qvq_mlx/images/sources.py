@@ -161,7 +161,7 @@ def _not_a_file(source: str, path: Path, mode: int) -> ImageUnreadableError:
 
 
 def _names(folder: Path) -> list[str]:
-    """What lies in `folder`, as far as a hint needs it: at most 2,000 names."""
+    """List `folder`, as far as a hint needs it: at most 2,000 names."""
     with suppress(OSError):
         return [entry.name for entry in islice(folder.iterdir(), 2000)]
     return []

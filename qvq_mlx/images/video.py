@@ -61,7 +61,7 @@ class _EndsError(Exception):
 
 
 def is_video(head: bytes) -> bool:
-    """Whether the first HEAD_BYTES of a file are those of MP4, MOV, WebM, Matroska or AVI."""
+    """True if the first HEAD_BYTES of a file are those of MP4, MOV, WebM, Matroska or AVI."""
     if is_film(head):
         return True
     if head[4:8] in _ATOMS or head.startswith(b"\x1a\x45\xdf\xa3"):
@@ -157,7 +157,7 @@ def _opened(source: str, path: Path) -> Iterator[VideoCapture]:
 
 
 def _stated(source: str, capture: VideoCapture) -> Footage:
-    """What the file says of itself. Raises ImageUnreadableError or ImageSizeError."""
+    """Read the file's own statements. Raises ImageUnreadableError or ImageSizeError."""
     import cv2
 
     width_px = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
@@ -263,5 +263,5 @@ def _unreadable(source: str, *reason: str) -> ImageUnreadableError:
 
 
 def _words(error: Exception) -> str:
-    """What was raised, on one line."""
+    """Return an exception on one line."""
     return " ".join(str(error).split())[:100] or type(error).__name__

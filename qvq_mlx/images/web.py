@@ -67,7 +67,7 @@ class _Timed(io.RawIOBase):
         self._deadline = deadline
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        """What http.client reads a reply from."""
+        """A stream that http.client reads a reply from."""
         return io.BufferedReader(self)
 
     def readable(self) -> bool:
@@ -137,7 +137,7 @@ class _Hop:
             raise self._failed(host, error) from error
 
     def leads_to(self, reply: _Reply) -> str:
-        """Where a redirect points."""
+        """Return the address that a redirect points to."""
         location = reply.response.getheader("Location", "")
         with suppress(UnicodeError):  # headers come as Latin-1, and most mean UTF-8
             location = location.encode("latin-1").decode()
@@ -234,7 +234,7 @@ class _Hop:
         return context.wrap_socket(connection, server_hostname=host)
 
     def _failed(self, host: str, error: Exception) -> QvqError:
-        """What happened on the way, in a few words."""
+        """Describe a failure on the way, in a few words."""
         match error:
             case ssl.SSLCertVerificationError():
                 return _refused(

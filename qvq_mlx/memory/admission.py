@@ -1,4 +1,4 @@
-"""Whether this machine can run what is asked, before anything is loaded.
+"""True if this machine can run what is asked, before anything is loaded.
 
 Law: what does not fit is refused before the load, unless the user forces it; what is not known is
 not refused. Models below SMALL_BYTES are not checked and cost no look at the machine. What takes
@@ -33,7 +33,7 @@ BIG_SHARE = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What to say before the run, and whether no second model may be loaded beside it."""
+    """Notices before the run, and True in `alone` if no second model may be loaded beside it."""
 
     notices: tuple[Notice, ...] = ()
     alone: bool = False
@@ -89,7 +89,7 @@ def leaves_room(
 def most_image_tokens(
     resolved: Resolved, draft: ModelCard | None, request: Request, wanted: int, env: Env
 ) -> int:
-    """How many image tokens fit in memory, up to `wanted`.
+    """Return the largest number of image tokens, at most `wanted`, that fits in memory.
 
     All of them where that is not known or not checked, and where the model does not fit even
     without a picture: that is for `check` to say.
@@ -138,7 +138,7 @@ def _estimate(
 def room_for_rounds_bytes(
     resolved: Resolved, request: Request, pictures: Sequence[Visual]
 ) -> int | None:
-    """What the text of earlier rounds may take of the context, at two bytes a token; None where
+    """Return the context's room for earlier rounds, in bytes, two for a token; None where
     the context's length is not known.
     """
     card = resolved.card
@@ -151,7 +151,7 @@ def room_for_rounds_bytes(
 
 
 def _text(request: Request) -> str:
-    """What is asked, and what was asked and answered before."""
+    """Join the texts of this question and of earlier rounds."""
     past = (f"{earlier.question}{earlier.answer}" for earlier in request.rounds)
     return "".join((*past, request.question))
 
@@ -161,7 +161,7 @@ def _tokens(pictures: Sequence[Visual]) -> int:
 
 
 def _slow(found: Estimate, pictures: Sequence[Visual]) -> tuple[Notice, ...]:
-    """That reading the prompt will take long, where it will."""
+    """Say that reading the prompt will take long, where it will."""
     if found.prefill_s is None or found.prefill_s < LONG_PREFILL_S:
         return ()
     text = (

@@ -1,4 +1,4 @@
-"""What a machine would make of a model: whether it fits, and how fast it would decode."""
+"""Estimate for each model whether it fits a machine, and how fast it would decode."""
 
 from __future__ import annotations
 

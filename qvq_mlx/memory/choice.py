@@ -1,4 +1,4 @@
-"""Which model to take where nobody named one, and what to take where one does not fit.
+"""Choose a model where nobody named one, and another where one does not fit.
 
 Law: never picked by itself: a rank of 0 (the embedded models), a licence for research only, a model
 that does not see, less than 4 bits, a repository that no source confirms. Among the rest a
@@ -23,7 +23,7 @@ _ORDER = {Verdict.YES: 0, Verdict.TIGHT: 1, Verdict.UNKNOWN: 2}
 
 
 def may_be_default(card: ModelCard) -> bool:
-    """Whether it may be picked by itself."""
+    """True if it may be picked by itself."""
     if card.rank <= 0 or not card.sees or "repo" in card.unconfirmed:
         return False
     # 3 bit costs much: perplexity +19 % against +5 % with 4 bit (70B, llama.cpp's Q3_K_M, Q4_K_M)
@@ -54,7 +54,7 @@ def sees_video(cards: Iterable[ModelCard], machine: Machine) -> ModelCard | None
 def instead(
     card: ModelCard, cards: Iterable[ModelCard], machine: Machine, use: Use
 ) -> tuple[tuple[str, EstimateModel | None], ...]:
-    """What would fit where `card` does not or only just: (what, an estimate of it), best first.
+    """Return what would fit where `card` does not or only just: (what, its estimate), best first.
 
     A smaller quantization, a smaller budget, fewer image tokens, another model.
     """

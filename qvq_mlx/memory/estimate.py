@@ -1,4 +1,4 @@
-"""Whether a model fits a machine: the memory of one run, as a formula.
+"""True if a model fits a machine: the memory of one run, as a formula.
 
     needed = weights + KV cache + vision encoder + workspace                              [bytes]
 
@@ -57,7 +57,7 @@ _SCORE_BYTES = 6
 
 
 class Verdict(StrEnum):
-    """Whether it fits."""
+    """True if it fits."""
 
     YES = "yes"
     TIGHT = "tight"
@@ -244,7 +244,7 @@ def achieved_share(chip: str | None) -> float:
 
 
 def working_set_of(memory_bytes: int) -> int:
-    """What macOS lets the GPU wire by default: 75 % from 36 GiB on, two thirds below.
+    """Return what macOS lets the GPU wire by default: 75 % from 36 GiB on, two thirds below.
 
     An estimate: reports range from 66 % to 78 %.
     """

@@ -67,7 +67,7 @@ def _read(path: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """How the system is asked. Each may raise OSError; a command that fails gives what it said."""
+    """Questions to the system. Each may raise OSError; a command that fails gives what it said."""
 
     system: str = sys.platform
     run: Callable[[Sequence[str]], str] = _run

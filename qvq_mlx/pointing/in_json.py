@@ -40,7 +40,7 @@ _PLAIN = re.compile(r"[\s_-]+")
 
 
 def of_values(values: Sequence[Row | Table]) -> Iterator[Found]:
-    """What the tables within say, and where the text ended within one."""
+    """Read the tables within, and where the text ended within one."""
     count = 0
     # a value, and the picture that a table around it names
     stack: list[tuple[Value, str | float | None]] = [(value, None) for value in values[::-1]]
@@ -91,7 +91,7 @@ def _of_table(table: Table, keyed: dict[str, Value]) -> Iterator[Found]:
 
 
 def _of_value(kind: str, value: Value, label: str | None, at: int) -> Iterator[Found]:
-    """What lies under a key for boxes or points."""
+    """Return the value under a key for boxes or points."""
     parts = [value]
     if isinstance(value, Row) and any(isinstance(item, Table) for item in value.items):
         # an object without sides is one of its own, with keys of its own

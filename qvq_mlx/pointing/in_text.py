@@ -68,7 +68,7 @@ def readable(text: str, before: str = "") -> str:
 
 
 def _of_tokens(text: str) -> Iterator[Found]:
-    """What stands between the tokens. A label holds until the next one."""
+    """Read the text between the tokens. A label holds until the next one."""
     label: str | None = None
     tokens = list(_TOKEN.finditer(text))
     for number, token in enumerate(tokens):

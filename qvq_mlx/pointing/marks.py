@@ -40,7 +40,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What could not be read, or was repaired; `code` is stable. The rest as in Mark."""
+    """A place that could not be read, or was repaired; `code` is stable. The rest as in Mark."""
 
     code: str
     text: str
@@ -79,12 +79,12 @@ def numbers_in(text: str) -> list[float]:
 
 
 def are_numbers(text: str) -> bool:
-    """Whether there is nothing but numbers, brackets and what separates them."""
+    """True if there is nothing but numbers, brackets and what separates them."""
     return bool(text) and _NOTHING_ELSE.fullmatch(text) is not None
 
 
 def named(kind: str, label: str | None) -> str:
-    """What a fault calls it: `a box ('dog')`."""
+    """Return the name for a fault's text: `a box ('dog')`."""
     return f"a {kind} ({quoted(label)})" if label else f"a {kind}"
 
 

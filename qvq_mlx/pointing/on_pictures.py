@@ -1,4 +1,4 @@
-"""What an answer points at, in pixels of the pictures as they lie on the disk.
+"""Map what an answer points at to pixels of the pictures as they lie on the disk.
 
     edge_px = crop.x + x * crop.width / unit      unit: 1000, or the width that the model saw
 
@@ -171,7 +171,7 @@ def _apart(first: int, second: int, end: int) -> tuple[int, int]:
 
 
 class _Which:
-    """Which picture is meant."""
+    """Return the picture that is meant."""
 
     def __init__(self, images: Sequence[Shown], marks: Sequence[Found]) -> None:
         self._images = images

@@ -1,4 +1,4 @@
-"""What `qvq doctor` finds, as values: the facts, and a verdict on each of them.
+"""Facts and verdicts of `qvq doctor`, as values.
 
 Law: a field is added, never renamed or given another meaning, while `version` stays. Sizes are in
 bytes, times in seconds; null is "not known" or "none". The home folder is written `~`, so that a
@@ -53,7 +53,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What MLX runs on. `recommended_working_set_bytes` is its own figure; Metal alone has one."""
+    """The device of MLX. `recommended_working_set_bytes` is its own figure; Metal alone has one."""
 
     name: str
     metal: bool
@@ -72,7 +72,7 @@ class Library:
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """What runs here. `architecture` is Python's own: x86_64 on an Apple chip means Rosetta."""
+    """Versions of what runs here. `architecture` is Python's: x86_64 on an Apple chip means Rosetta."""
 
     qvq: str
     python: str
@@ -181,13 +181,13 @@ class Trial:
 
     @property
     def right(self) -> bool:
-        """Whether it answered, and that."""
+        """True if it answered, and that."""
         return self.fault is None and self.answer == self.expected
 
 
 @dataclass(frozen=True, slots=True)
 class DraftCosts:
-    """What was measured on this machine for a model: one step, and verifying two tokens at once.
+    """Measured costs of a model on this machine: one step, and verifying two tokens at once.
 
     `best_drafts` is the length that pays most where `acceptance` of the drafts are right, as is
     hoped for before any is tried; 0: none pays.

@@ -1,4 +1,4 @@
-"""What `log list` and `log search` say with --json, as values, and how a saved run ended.
+"""Values of `log list` and `log search` with --json, and how a saved run ended.
 
 Law: a field is added, never renamed or given another meaning, while `version` stays.
 """
@@ -13,7 +13,7 @@ from qvq_mlx.records.runs import VERSION
 
 
 class Ending(StrEnum):
-    """How a run ended. Without a whole answer, `end`, `budget`, `length`, `loop` and `interrupt`
+    """Endings of a run. Without a whole answer, `end`, `budget`, `length`, `loop` and `interrupt`
     are the stop reason.
     """
 

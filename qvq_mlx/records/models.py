@@ -1,4 +1,4 @@
-"""What `models`, `list`, `show`, `licence`, `fit`, `pull` and `config` say with --json, as values.
+"""Values of `models`, `list`, `show`, `licence`, `fit`, `pull` and `config` with --json.
 
 Law: a field is added, never renamed or given another meaning, while `version` stays. Sizes are in
 bytes; null is "not known" or "none".
@@ -94,7 +94,7 @@ class LicenceRecord:
 
 @dataclass(frozen=True, slots=True)
 class Instead:
-    """What would fit, and a command that shows it, where there is one."""
+    """Another choice that would fit, and a command that shows it, where there is one."""
 
     what: str
     command: str | None

@@ -55,7 +55,7 @@ _NAMES = {cls: name for name, cls in _TYPES.items()}
 
 @dataclass(frozen=True, slots=True)
 class VideoRecord:
-    """What was taken of a video: `frames` frames, `fps` of them a second, shown at `times_s`.
+    """Frames taken of a video: `frames` frames, `fps` of them a second, shown at `times_s`.
 
     `duration_s` and `source_fps` are of the whole file; `start_s` and `end_s` are null where all
     of it was asked for.
@@ -95,7 +95,7 @@ class ImageRecord:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the user set, apart from the model's own defaults; null: they set nothing.
+    """Settings of the user, apart from the model's own defaults; null: they set nothing.
 
     `budget` with null tokens sets no bounds.
     """
@@ -177,7 +177,7 @@ class ResultRecord:
 
 @dataclass(frozen=True, slots=True)
 class BoxesRecord:
-    """What an answer points at, as `--boxes` prints it: an entry per image, in order.
+    """Places that an answer points at, as `--boxes` prints them: an entry per image, in order.
 
     `complete` is false where the answer was cut off; what there is of it, is here.
     """
@@ -188,7 +188,7 @@ class BoxesRecord:
 
 
 def type_name(kind: type[Event]) -> str:
-    """What a record of this kind of event says in `type`."""
+    """Return the `type` of this kind of event's record."""
     return _NAMES[kind]
 
 
@@ -317,7 +317,7 @@ def _given(request: Request) -> Given:
 
 
 def pointed_at(request: RequestRecord, answer: str, *, asked: bool) -> tuple[PointedImage, ...]:
-    """What an answer to `request` points at; `asked`: the user asked for boxes."""
+    """Return the places of an answer to `request`; `asked`: the user asked for boxes."""
     from qvq_mlx.pointing.on_pictures import report  # not before: most who read a run do not ask
 
     coordinates = request.boxes or Coordinates.RELATIVE_1000
@@ -325,12 +325,12 @@ def pointed_at(request: RequestRecord, answer: str, *, asked: bool) -> tuple[Poi
 
 
 def boxes_record(request: RequestRecord, answer: str, *, complete: bool) -> BoxesRecord:
-    """What the answer of a run points at, where someone asked for that."""
+    """Return the places of a run's answer as a record, where someone asked for them."""
     return BoxesRecord(VERSION, complete, pointed_at(request, answer, asked=True))
 
 
 def backgrounds_of(request: RequestRecord) -> tuple[str, ...]:
-    """What transparency lay on, picture by picture; white where that was not kept."""
+    """Return the background under transparency, picture by picture; white where none was kept."""
     found = [
         source.options.background for source in request.sources for _ in range(source.pictures)
     ]
@@ -338,7 +338,7 @@ def backgrounds_of(request: RequestRecord) -> tuple[str, ...]:
 
 
 def places_of(request: RequestRecord) -> tuple[str, ...]:
-    """Where each image lies: its absolute path where one is known, else what the user gave."""
+    """Return each image's absolute path where one is known, else what the user gave."""
     known = [source.path for source in request.sources for _ in range(source.pictures)]
     known += [None] * (len(request.images) - len(known))
     return tuple(place or image.path for place, image in zip(known, request.images, strict=True))

@@ -1,4 +1,4 @@
-"""What `split` says with --json, as values."""
+"""Values of `split` with --json."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qvq_mlx.records.runs import VERSION
 
 @dataclass(frozen=True, slots=True)
 class LoopRecord:
-    """Where the text begins to go in circles, and how long one of them is."""
+    """A loop: where the text begins to go in circles, and the length of one."""
 
     at_char: int
     period_chars: int
@@ -42,7 +42,7 @@ class SplitRecord:
 
 
 def split_record(found: Examined) -> SplitRecord:
-    """What was found in a saved output."""
+    """Findings in a saved output."""
     answer, whole, loop = found.transcript.answer, has_answer(found), found.loop
     return SplitRecord(
         version=VERSION,

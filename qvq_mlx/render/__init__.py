@@ -1,4 +1,4 @@
-"""How a run is shown. `renderer` picks; a renderer takes the events of one run.
+"""Show a run. `renderer` picks; a renderer takes the events of one run.
 
 Law: stdout gets the answer, and more only where it is a terminal; what a person watches is drawn
 on the terminal that is there, and where there is none nothing is drawn. This package is the only
@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # what only prints a line needs no plan
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What a person may ask for with a key: the answer now, or the end."""
+    """Wishes that a person states with a key: the answer now, or the end."""
 
     answer_now: Callable[[], None] = lambda: None
     stop: Callable[[], None] = lambda: None
@@ -108,7 +108,7 @@ def _document(env: Env, output: Output, wishes: Wishes) -> Renderer:
 
 
 def _beside(env: Env, output: Output, wishes: Wishes) -> list[Renderer]:
-    """What stderr gets while the document is made."""
+    """Return the renderer of stderr while the document is made."""
     # one terminal cannot hold lines that come as they happen and an area that is redrawn
     torn = output.form is OutputForm.JSONL and output.file is None and env.stdout.isatty()
     drawable = env.stderr.isatty() and not torn

@@ -21,7 +21,7 @@ class Answer:
         self._started = False
 
     def __bool__(self) -> bool:
-        """Whether there is anything of it to see."""
+        """True if there is anything of it to see."""
         return self._some
 
     @property
@@ -31,7 +31,7 @@ class Answer:
 
     @property
     def started(self) -> bool:
-        """Whether a part of it is in the scrollback already."""
+        """True if a part of it is in the scrollback already."""
         return self._started
 
     def add(self, text: str) -> None:
@@ -46,7 +46,7 @@ class Answer:
         self._some, self._started = bool(text.strip()), False
 
     def rows(self, width: int) -> list[Row]:
-        """What is not in the scrollback yet."""
+        """Return the rows that are not in the scrollback yet."""
         box = None if self._started else only_box(self._rest)
         if box is not None:
             return [bold(row) for row in wrap(box_text(box), width)]

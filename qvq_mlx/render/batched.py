@@ -1,4 +1,4 @@
-"""What a person sees of a batch: how far it is, how long it will take, and each item's answer.
+"""Show a batch: progress, time left, and each item's answer.
 
 Law: the time left is the mean of the last items asked times those that are left, and is not said
 before one was asked. Nothing that comes from outside reaches the terminal uncleaned.
@@ -67,7 +67,7 @@ class BatchProgress:
         self._draw(urgent=False)
 
     def ended(self, number: int, outcome: str, *, answered: bool, took_s: float) -> None:
-        """It is done. `outcome` is its answer, or what went wrong, in one line."""
+        """Show an item's end. `outcome` is its answer, or what went wrong, in one line."""
         self._number = number
         self._recent.append(took_s)
         self._failures += not answered
@@ -75,7 +75,7 @@ class BatchProgress:
             self._say(f"{self._name}: {outcome}")
 
     def skipped(self, number: int) -> None:
-        """It was done before."""
+        """Count an item that an earlier run had done."""
         self._number = number
         self._draw(urgent=False)
 

@@ -54,7 +54,7 @@ class Cleaner:
         self._begun = ""
 
     def feed(self, text: str) -> str:
-        """What can be shown now."""
+        """Return the part that can be shown now."""
         whole = self._begun + text
         self._begun = "\r" if whole.endswith("\r") else ""
         return clean(whole[:-1] if self._begun else whole)

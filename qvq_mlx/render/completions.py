@@ -1,4 +1,4 @@
-"""What a shell is answered when Tab is pressed: lines, of words or of files.
+"""Answer a shell's Tab: lines of words or of files.
 
 Law: the first line is `words`, and then value, tab, help; or `files`, and then paths. zsh lists
 files better itself, and gets `files` with the extensions that count, none for every file, or
@@ -66,7 +66,7 @@ def lines_for(found: Found, shell: Shell, current: str, env: Env) -> list[str]:
 
 
 def _prefix(current: str) -> str:
-    """What fish wants before the value of `--option=value`."""
+    """Return what fish wants before the value of `--option=value`."""
     name, equals, _ = current.partition("=")
     return name + equals if name.startswith("--") and equals else ""
 

@@ -24,13 +24,13 @@ from qvq_mlx.render.sink import Sink
 
 
 def boxed_or_whole(answer: str) -> str:
-    """What `-x` prints: the last boxed value, or the answer where there is none."""
+    """Return the last boxed value, or the answer where there is none, as `-x` prints it."""
     content = boxed(answer)
     return answer if content is None else content
 
 
 def boxes_text(request: RequestRecord, answer: str, *, complete: bool) -> str:
-    """What `--boxes` prints."""
+    """Return the text of `--boxes`."""
     return json_text(asdict(boxes_record(request, answer, complete=complete)), indent=2) + "\n"
 
 

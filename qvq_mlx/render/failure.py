@@ -1,4 +1,4 @@
-"""How an error is told: one line of facts, and one with what to do next."""
+"""Print an error: one line of facts, and one with what to do next."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class Flow:
         self._column = 0  # of the line, for tabs
 
     def __bool__(self) -> bool:
-        """Whether there is any text."""
+        """True if there is any text."""
         return self._some
 
     @property
@@ -39,7 +39,7 @@ class Flow:
         return self._pieces[0] if self._pieces else ""
 
     def add(self, text: str) -> None:
-        """It goes on."""
+        """Take more text."""
         if not text:
             return
         self._pieces.append(text)

@@ -1,4 +1,4 @@
-"""How long it takes until something can be read, from this machine's past and from this run.
+"""Forecast the time until something can be read, from this machine's past and from this run.
 
 Law: of a stage with the amount A, of which the share f is done after e seconds, `A / rate` is
 what the past says and `e / f` what this run says; left are `(1 - f) * ((1 - f) * past + f * own)`
@@ -39,7 +39,7 @@ class Forecast:
         self._shown_at = 0.0
 
     def saw(self, progress: Progress) -> None:
-        """How far it is."""
+        """Take the progress of a stage."""
         before = self._progress
         if before is None or before.stage is not progress.stage or not before.total:
             if before is not None and before.stage is not progress.stage and not self._whole:
@@ -67,7 +67,7 @@ class Forecast:
 
     @property
     def _whole(self) -> bool:
-        """Whether something is known of every stage that will come."""
+        """True if something is known of every stage that will come."""
         return all(self._rates.of(stage) > 0 for stage in self._amounts)
 
     def _raw(self) -> float | None:

@@ -55,7 +55,7 @@ def readable(source: str, *, displayed: bool = False) -> str | None:
 
 
 def is_formula(content: str) -> bool:
-    """Whether what stands between two dollars is one, and no prose between two prices."""
+    """True if what stands between two dollars is one, and no prose between two prices."""
     if any(mark in content for mark in "\\^_=<>{}"):
         return True
     # `$x$`, `$n + 1$`, and no word of two letters
@@ -141,7 +141,7 @@ class _Reader:
         return self._lexemes[self._at - 1]
 
     def _argument(self) -> str:
-        """What a command applies to: a group, or the next lexeme."""
+        """Read what a command applies to: a group, or the next lexeme."""
         lexeme = self._next()
         while lexeme.isspace():
             lexeme = self._next()
@@ -287,7 +287,7 @@ def _holds(character: str) -> bool:
 
 
 def _bracketed(text: str) -> bool:
-    """Whether one pair of brackets is around all of it."""
+    """True if one pair of brackets is around all of it."""
     if not (text.startswith("(") and text.endswith(")")):
         return False
     depth = 0

@@ -1,4 +1,4 @@
-"""How far files have come, how fast, and how long it will take.
+"""Measure the progress of files: bytes, speed, time left.
 
 Law: the speed is what came in the last 10 s over that time, so a pause shows; the time left is
 what is missing at that speed, and is not said before a second has passed or while nothing comes.
@@ -27,7 +27,7 @@ class Gauge:
         self._came_bytes = 0
 
     def start(self, have_bytes: int) -> None:
-        """What is here when the work begins, perhaps more than was said before."""
+        """Correct the bytes that are here at the start, perhaps more than was said."""
         self._done_bytes = have_bytes
 
     def began(self, path: str, received_bytes: int) -> None:

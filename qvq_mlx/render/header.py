@@ -28,7 +28,7 @@ def header_row(variants: Sequence[str], notes: Sequence[str], width: int) -> Row
 
 
 def key_notes(*, view: ThinkingView, can_answer: bool, expanded: bool) -> list[str]:
-    """What the right end of the header names, from the most to the least."""
+    """Return names for the right end of the header, from the most to the least."""
     turn = "t collapses" if expanded else "t expands"
     named = [turn] if view is ThinkingView.TAIL else []
     answers = ["a answers"] if can_answer else []
@@ -39,7 +39,7 @@ def key_notes(*, view: ThinkingView, can_answer: bool, expanded: bool) -> list[s
 def key_rows(
     width: int, *, view: ThinkingView, can_answer: bool, expanded: bool, height: int
 ) -> list[Row]:
-    """What `?` shows: every key that does something now."""
+    """Return the keys that do something now, as `?` shows them."""
     parts = ["q stops and saves", "? hides this"]
     if can_answer:
         parts.insert(0, "a answers now")

@@ -30,7 +30,7 @@ _LFLAG, _CC = 3, 6  # the places in what tcgetattr returns
 
 @dataclass(frozen=True, slots=True)
 class Pressed:
-    """What was pressed since the last look: how often a key that expands or collapses, and how
+    """Keys pressed since the last look: how often a key that expands or collapses, and how
     often the one that shows the keys or hides them; whether the one that asks for the answer now,
     and the one that stops.
     """
@@ -53,7 +53,7 @@ class Keys:
 
     @property
     def active(self) -> bool:
-        """Whether keys are read, and worth advertising."""
+        """True if keys are read, and worth advertising."""
         return self._before is not None
 
     def open(self) -> None:
@@ -134,7 +134,7 @@ def _descriptor(stdin: TextIO) -> int | None:
 
 
 def _in_front(descriptor: int) -> bool:
-    """Whether this process is in the terminal's foreground group."""
+    """True if this process is in the terminal's foreground group."""
     try:
         return os.tcgetpgrp(descriptor) == os.getpgrp()
     except OSError:  # not our controlling terminal: nobody stops us

@@ -82,7 +82,7 @@ def only_box(answer: str) -> str | None:
 
 
 def box_text(content: str) -> str:
-    """What a box holds, as a person reads it."""
+    """Return a box's content as a person reads it."""
     return readable(content, displayed=True) or content
 
 
@@ -229,7 +229,7 @@ def _math(state: StateInline, silent: bool) -> bool:
 
 
 def _formula(text: str, start: int) -> tuple[int, str] | None:
-    """Where the formula that begins at `start` ends, and how it is shown; None: none begins."""
+    """Find the end of the formula at `start`, and how it is shown; None: none begins."""
     if text[start] not in "\\$":
         return None
     for opening, closing in _PAIRS:

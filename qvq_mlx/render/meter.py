@@ -25,7 +25,7 @@ from qvq_mlx.core.sizes import size, unit_of
 
 @dataclass(slots=True)
 class Meter:
-    """What the status, the header and the collapsed line say."""
+    """Numbers for the status, the header and the collapsed line."""
 
     clock: Callable[[], float]
     progress: Progress | None = None
@@ -184,7 +184,7 @@ class Stages:
         self._since = 0.0
 
     def lines(self, event: Event) -> list[str]:
-        """What this event makes worth saying."""
+        """Yield the lines that this event makes worth saying."""
         found = []
         last = self._last
         new = event if isinstance(event, Progress) else None

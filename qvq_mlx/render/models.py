@@ -47,7 +47,7 @@ def write_model(env: Env, known: Candidate, path: str) -> None:
 
 
 def share_of(machine: Machine) -> str:
-    """What `fits` is a share of; '' where the memory of the machine is not known."""
+    """Return the whole of which `fits` is a share; '' where the machine's memory is not known."""
     if machine.working_set_bytes is None:
         return ""
     return f"{size(machine.working_set_bytes)} ({machine.working_set_source})"

@@ -1,4 +1,4 @@
-"""What a screen is told before the first event: what it shows, and of which run."""
+"""Facts for a screen before the first event: what it shows, and of which run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qvq_mlx.core.request import ThinkingView
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """What this screen shows.
+    """Options of this screen.
 
     `answers` False: the answer goes elsewhere, and in the end nothing of ours is left here but
     what `view` FULL wrote. `hint` is the command that shows the thinking later, or empty.
@@ -27,7 +27,7 @@ class Manner:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What a screen has to know before the first event.
+    """Facts that a screen knows before the first event.
 
     `receipts` say what was read; `can_conclude`: the answer can be asked for while it thinks;
     `budget_tokens` None: no bounds. `image_tokens` and `prompt_tokens` as they are expected.

@@ -23,7 +23,7 @@ _KEYS = (
 
 
 class Key(Enum):
-    """What a person pressed, besides characters."""
+    """Keys that a person pressed, besides characters."""
 
     UP = auto()
     DOWN = auto()
@@ -49,7 +49,7 @@ _LETTERS = {
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """What there is to show, as it came from the disk. `thought` is the line about the thinking."""
+    """A saved run to show, as it came from the disk. `thought` is the line about the thinking."""
 
     heads: tuple[str, ...]
     question: str

@@ -1,4 +1,4 @@
-"""What an answer points at, as lines below it."""
+"""List the places that an answer points at, as lines below it."""
 
 from __future__ import annotations
 

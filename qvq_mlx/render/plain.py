@@ -29,7 +29,7 @@ class StageLines:
         self._stages = Stages(clock)
 
     def begin(self, plan: Plan) -> None:
-        """What was read."""
+        """Print what was read."""
         for picture in plan.pictures:
             self._say(clean_line(picture.receipt))
 
@@ -105,7 +105,7 @@ class ThinkingText:
                 pass
 
     def abort(self) -> None:
-        """What is out is out."""
+        """Do nothing: text that is printed stays."""
 
     def _write(self, text: str) -> None:
         if not text:

@@ -39,14 +39,14 @@ _MOST_BYTES = 4096
 
 
 class Protocol(StrEnum):
-    """How a terminal is given a picture."""
+    """Ways to hand a picture to a terminal."""
 
     SIXEL = "sixel"
     KITTY = "kitty"
 
 
 def protocol(env: Env) -> Protocol | None:
-    """What the terminal behind stdout says that it shows; None for nothing."""
+    """Return the protocol that the terminal behind stdout claims; None for none."""
     if not env.stdout.isatty() or env.environ.get("TERM", "dumb") in ("", "dumb"):
         return None
     try:
@@ -91,7 +91,7 @@ def _told(answer: str) -> Protocol | None:
 
 
 def _asked(descriptor: int) -> str:
-    """What the terminal answers to both questions, unseen by the person."""
+    """Return the terminal's replies to both questions, unseen by the person."""
     before = termios.tcgetattr(descriptor)
     try:
         tty.setcbreak(descriptor, termios.TCSANOW)

@@ -1,4 +1,4 @@
-"""What a person or a script sees of a pull: the facts first, then the transfer, then what came.
+"""Show a pull to a person or a script: the facts first, then the transfer, then what came.
 
 Law: in a pipe stdout gets the folder alone, and with `document` nothing from here.
 """

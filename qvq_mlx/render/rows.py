@@ -51,7 +51,7 @@ def bold(text: str) -> Row:
 
 
 def cells(text: str) -> int:
-    """How many columns `text` takes."""
+    """Return the columns that `text` takes."""
     if text.isascii() or _LETTERS.fullmatch(text):
         return len(text)
     return sum(size for _, _, size in _characters(text))
@@ -70,7 +70,7 @@ def cut(text: str, width: int) -> str:
 
 
 def lines_taken(text: str, width: int) -> int:
-    """How many lines of a terminal `text` takes that breaks it wherever its margin is."""
+    """Return the lines that `text` takes on a terminal that breaks it wherever its margin is."""
     if text.isascii():
         return max(1, -(-len(text) // max(1, width)))
     lines, used = 1, 0
@@ -82,7 +82,7 @@ def lines_taken(text: str, width: int) -> int:
 
 
 def spans(line: str, width: int) -> list[tuple[int, int]]:
-    """Where to break `line`: at spaces and beside wide characters, else where it must be; the
+    """Return where to break `line`: at spaces and beside wide characters, else where it must; the
     spans cover all of it.
 
     A row is `line[start:end].rstrip()`: the spaces at a break belong to the row before it. To

@@ -27,7 +27,7 @@ def write_runs(env: Env, runs: Sequence[Entry], names: Mapping[str, str]) -> Non
 
 
 def write_hits(env: Env, hits: Sequence[Hit], names: Mapping[str, str]) -> None:
-    """What a search found as rows, each with where and the text around it."""
+    """Return a search's hits as rows, each with its place and the text around it."""
     rows = [
         (
             names.get(hit.entry.path, hit.entry.id),

@@ -1,4 +1,4 @@
-"""Where the answer goes when no person reads it as it comes: stdout, or the file of `-o`.
+"""Write the answer where no person reads it as it comes: stdout, or the file of `-o`.
 
 Law: the file appears whole or not at all, under its final name only at the end; that it can be
 written is known before any work is done. A link is followed; a device or a pipe is written to.
@@ -26,10 +26,10 @@ class Sink(Protocol):
         """Add text."""
 
     def finish(self) -> None:
-        """It is whole."""
+        """Publish the file: it is whole."""
 
     def discard(self) -> None:
-        """It is not to be."""
+        """Discard the file."""
 
 
 class StreamSink:
@@ -50,7 +50,7 @@ class StreamSink:
         """Nothing to do: it is all out."""
 
     def discard(self) -> None:
-        """What is out is out."""
+        """Do nothing: what is written to stdout stays."""
 
 
 class FileSink:

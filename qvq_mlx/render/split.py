@@ -23,7 +23,7 @@ def write_answer(env: Env, answer: str) -> None:
 
 
 def _findings(found: Examined) -> list[str]:
-    """What a person should know, one line each."""
+    """Return what a person should know, one line each."""
     thinking, answer = found.transcript.thinking, found.transcript.answer
     sizes = f"thinking {len(thinking):,} characters, answer {len(answer):,}"
     lines = [f"{sizes} (source: {found.done.answer_source})"]

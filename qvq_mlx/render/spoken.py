@@ -22,7 +22,7 @@ _EVERY_S = 30.0
 
 
 class Spoken:
-    """What there is to say of a run besides what it says itself."""
+    """Return what there is to say of a run besides its own text."""
 
     def __init__(self, meter: Meter, view: ThinkingView) -> None:
         self._meter = meter

@@ -1,4 +1,4 @@
-"""What LaTeX's commands in formulas stand for: tables, and pylatexenc's names of symbols.
+"""Symbols of LaTeX's commands in formulas: tables, and pylatexenc's names.
 
 Law: a name that is in neither is unknown, and `formula` then leaves the source as it is.
 """

@@ -17,7 +17,7 @@ from qvq_mlx.render.live import LiveArea
 
 
 def redrawable(environ: Mapping[str, str]) -> bool:
-    """Whether rows can be drawn over on this terminal.
+    """True if rows can be drawn over on this terminal.
 
     Not on a dumb one, not where a CI system records it, and not where plain lines are wished for
     (QVQ_PLAIN, which `config` turns into TERM=dumb).
@@ -27,12 +27,12 @@ def redrawable(environ: Mapping[str, str]) -> bool:
 
 
 def styled(environ: Mapping[str, str]) -> bool:
-    """Whether bold and dim are wanted even where nothing can be drawn over (FORCE_COLOR)."""
+    """True if bold and dim are wanted even where nothing can be drawn over (FORCE_COLOR)."""
     return environ.get("FORCE_COLOR", "").lower() not in ("", "0", "false")
 
 
 class Terminal:
-    """What is drawn on, and what is listened to. `keyboard` False: the keys are another's."""
+    """The terminal's streams. `keyboard` False: the keys are another's."""
 
     def __init__(self, env: Env, stream: TextIO, *, keyboard: bool) -> None:
         able = redrawable(env.environ)
@@ -56,11 +56,11 @@ class Terminal:
 
     @property
     def has_keys(self) -> bool:
-        """Whether keys are read, and worth advertising."""
+        """True if keys are read, and worth advertising."""
         return self._keys.active
 
     def take(self) -> None:
-        """It is ours from now on."""
+        """Take the terminal over."""
         atexit.register(self.release)
         if self.area.able:
             self._job.open()
@@ -87,7 +87,7 @@ class Terminal:
         return True
 
     def release(self) -> None:
-        """It is the shell's again. May be called at any time, and again."""
+        """Give the terminal back to the shell. May be called at any time, and again."""
         self._job.close()
         try:
             self._keys.close()

@@ -9,7 +9,7 @@ from qvq_mlx.render.rows import spans, wrap
 
 
 class Thoughts:
-    """What of the thinking is not in the scrollback yet."""
+    """The part of the thinking that is not in the scrollback yet."""
 
     def __init__(self) -> None:
         self._rest = ""

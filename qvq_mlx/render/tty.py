@@ -132,7 +132,7 @@ class Screen:
 
     @property
     def _can_answer(self) -> bool:
-        """Whether there is thinking that the user may cut short."""
+        """True if there is thinking that the user may cut short."""
         return self._opening.can_conclude and bool(self._flow) and not self._answer
 
     def _think(self, text: str) -> None:
@@ -185,7 +185,7 @@ class Screen:
         return turned or asked
 
     def _due(self) -> list[Row]:
-        """What has to go to the scrollback now."""
+        """Return the rows that have to go to the scrollback now."""
         rows = self._new_thinking(ended=bool(self._answer))
         if not self._area.able or not self._manner.answers or self._manner.boxed_only:
             return rows
@@ -319,7 +319,7 @@ class Screen:
         self.abort()
 
     def _whole(self, done: Done) -> list[Row]:
-        """What came as thinking was the answer."""
+        """Show as the answer what came as thinking."""
         if not self._answer.started:
             self._answer.replace((self._flow.text + self._answer.text).strip())
         self._line_kept = True

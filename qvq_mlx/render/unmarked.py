@@ -1,4 +1,4 @@
-"""What a person reads of an answer that points: `a dog (176,106)-(232,160)`, without the tokens.
+"""Spell an answer that points for a person: `a dog (176,106)-(232,160)`, without the tokens.
 
 Law: another renderer gets every event, its text spelled by `core.marktext.readable` however it was
 cut; text without tokens is passed on as it comes, and at most a token and what it encloses are held
@@ -39,7 +39,7 @@ class Spelling:
         self._last = ""  # the last character that was given out
 
     def feed(self, text: str) -> str:
-        """What can be shown now."""
+        """Return the part that can be shown now."""
         whole = self._held + text
         begun = _BEGUN.search(whole, max(0, len(whole) - _LONGEST))
         cut = begun.start() if begun else len(whole)
@@ -47,7 +47,7 @@ class Spelling:
         return self._spelled(whole[:cut])
 
     def close(self) -> str:
-        """What was held back."""
+        """Return the part that was held back."""
         held, self._held = self._held, ""
         return self._spelled(held)
 

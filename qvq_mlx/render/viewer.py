@@ -47,7 +47,7 @@ _SEQUENCES = {
 
 
 def can_view(env: Env) -> bool:
-    """Whether there is a terminal to draw on and a keyboard to listen to."""
+    """True if there is a terminal to draw on and a keyboard to listen to."""
     if not (env.stdout.isatty() and env.stdin.isatty()):
         return False
     if env.environ.get("TERM", "dumb") in ("", "dumb"):
@@ -102,7 +102,7 @@ class Viewer:
             atexit.unregister(self._leave)
 
     def _read(self) -> str | None:
-        """What was typed, nothing after a while; None where the terminal hung up."""
+        """Read what was typed, nothing after a while; None where the terminal hung up."""
         descriptor = self._env.stdin.fileno()
         if not select.select([descriptor], [], [], _LOOK_S)[0]:
             return ""

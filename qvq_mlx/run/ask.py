@@ -39,7 +39,7 @@ def ask(
 
 
 def answers(engine: Engine, plan: Plan, control: Control, pace: Pace = iter) -> Iterator[Event]:
-    """What a loaded model does with a plan: one run or a vote, and a double check at its answer."""
+    """Run a plan on a loaded model: one run or a vote, and a double check of its answer."""
     request, resolved = plan.request, plan.resolved
     question, rounds = plan.posed(request.question)
     prompt = engine.prompt(

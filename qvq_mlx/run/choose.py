@@ -1,4 +1,4 @@
-"""Which model a command takes: the one that is named, the configured one, the best that is here.
+"""Choose the model of a command: the one that is named, the configured one, the best that is here.
 
 Where none is here, a person is asked one question, and a script gets the command to run.
 """

@@ -36,7 +36,7 @@ _SHOWN_CHARS = 200
 
 
 def question_about(question: str, answer: str) -> str:
-    """What the double check is asked. The claimed answer is the boxed one, where there is a box."""
+    """Return the question of a double check, about the boxed answer where there is a box."""
     claimed = boxed(answer) or answer
     return (
         f"Check this answer against the picture and end with the right one: {claimed}\n\n{question}"

@@ -24,7 +24,7 @@ _FALLBACK = "qvq"
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is to fit. `model` None: the configured one, else the best of the catalogue.
+    """A question about fit. `model` None: the configured one, else the best of the catalogue.
 
     `detail` None leaves the card's limits; without `images`, one of the largest size is meant.
     """

@@ -1,4 +1,4 @@
-"""What a saved run hands on to a question that follows it.
+"""Inherit from a saved run what a follow-up needs.
 
 Law: a follow-up inherits the model, the system message, the pictures with the way they were looked
 at, and every earlier round, unless the user says otherwise. A question that came to no whole answer
@@ -27,7 +27,7 @@ _SHORT = re.compile(r"[0-9a-f]{4,7}")
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What stands before a follow-up. `system` None: none was sent.
+    """The past of a follow-up. `system` None: none was sent.
 
     `model` is what `-m` takes; `own_system`: the system message was not the model's own.
     """
@@ -40,14 +40,14 @@ class Past:
     own_system: bool = False
 
     def system_for(self, model: str | None) -> str | None:
-        """What a request for `model` says of the system message; None: the same model."""
+        """Return the system message for a request to `model`; None: the same model."""
         if model is None or self.own_system:
             return self.system or ""
         return None  # the other model's own
 
 
 def past_of(run: history.Run, history_folder: Path) -> Past:
-    """What `run` hands on."""
+    """Return what `run` hands on."""
     record = run.request
     sources = sources_of(record)
     rounds = record.rounds
@@ -90,7 +90,7 @@ def _default_system(model: str) -> str | None:
 
 
 def shown_of(record: RequestRecord, history_folder: Path) -> tuple[Shown, ...]:
-    """What a run was about, with the bytes that were kept of it."""
+    """Return the sources of a run, with the bytes that were kept of them."""
     folder = attachments.folder_in(history_folder)
     return tuple(
         Shown(source, attachments.find(source.sha256, folder)) for source in sources_of(record)
@@ -98,7 +98,7 @@ def shown_of(record: RequestRecord, history_folder: Path) -> tuple[Shown, ...]:
 
 
 def sources_of(record: RequestRecord) -> tuple[Source, ...]:
-    """What a run was about. One of an earlier version has images only, taken for plain files."""
+    """Return the sources of a run. An early version has images only, taken for plain files."""
     if record.sources or not record.images:
         return record.sources
     return tuple(Source(image.path, ImageOptions(), image.sha256, 1) for image in record.images)

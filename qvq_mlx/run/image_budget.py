@@ -118,7 +118,7 @@ def _flat(groups: Sequence[tuple[Visual, ...]]) -> tuple[Visual, ...]:
 
 
 def _least(card: ModelCard) -> int:
-    """What `Detail.LOW` gives, or `auto` where that is less."""
+    """Return the tokens of `Detail.LOW`, or of `auto` where that is less."""
     return min(LOW_TOKENS, card.vision.max_tokens)
 
 

@@ -1,4 +1,4 @@
-"""What a question is about, read: the sources of earlier rounds again, then those that are new.
+"""Read what a question is about: the sources of earlier rounds again, then those that are new.
 
 Law: a follow-up is about the same bytes as the question that it follows, or it is refused: a
 source that changed, or that nobody kept, is one error that names it. The bytes of a source that
@@ -51,7 +51,7 @@ class Inputs:
 
 
 def subjects_of(request: Request) -> tuple[Subject, ...]:
-    """What the request is about, patterns as the files that they stand for. Raises InputError."""
+    """Return the request's sources, patterns as the files they name. Raises InputError."""
     past = [Subject(shown.source.name, shown.source.options, shown) for shown in request.earlier]
     new = [
         Subject(name, request.options_for(index))
@@ -166,7 +166,7 @@ def _source(subject: Subject, group: Sequence[Visual]) -> Source:
 
 
 def _place(source: str) -> str | None:
-    """Where a file lies, whatever the current folder is later."""
+    """Return the absolute path of a file, whatever the current folder is later."""
     if not images.is_on_disk(source):
         return None
     return str(Path.cwd() / path_of(source))
@@ -193,7 +193,7 @@ def _attachments(
 def _unread_pages(
     subjects: Sequence[Subject], groups: Sequence[Sequence[Visual]], spelling: Spelling
 ) -> list[Notice]:
-    """That a document has more pages than were asked for, where nobody chose."""
+    """Say that a document has more pages than were asked for, where nobody chose."""
     return [
         Notice(
             "pages",

@@ -72,7 +72,7 @@ def make_plan(request: Request, env: Env, settings: Settings) -> Plan:
 
 
 def resolve(request: Request, settings: Settings) -> Resolved:
-    """What `request` means for its model, whatever its pictures are.
+    """Resolve `request` for its model, whatever its pictures are.
 
     Raises a ModelError or UsageError where it could not be asked about any picture.
     """
@@ -97,13 +97,13 @@ def resolve(request: Request, settings: Settings) -> Resolved:
 
 
 def image_sources_for(request: Request, env: Env, settings: Settings) -> images.ImageSources:
-    """Where pictures come from in this run."""
+    """Return the access to pictures in this run."""
     offline = Field.OFFLINE if request.policy.offline else settings.offline
     return images.ImageSources(env.stdin.buffer, env.environ.get("PATH"), offline)
 
 
 def _with_video(env: Env, settings: Settings) -> Remedy:
-    """What leads to a model that takes videos: one that is here, else one to fetch."""
+    """Return a remedy: a model that takes videos, one that is here, else one to fetch."""
     from qvq_mlx.memory.choice import sees_video
     from qvq_mlx.store.inventory import is_here
 
@@ -116,7 +116,7 @@ def _with_video(env: Env, settings: Settings) -> Remedy:
 
 
 def _room_bytes(request: Request, resolved: Resolved, pictures: Sequence[Visual]) -> int | None:
-    """What the text of earlier rounds may take; None: as much as it takes."""
+    """Return the room for the text of earlier rounds; None: all of it."""
     room_bytes = admission.room_for_rounds_bytes(resolved, request, pictures)
     return room_bytes if resolved.card.rounds else min(RETOLD_BYTES, room_bytes or RETOLD_BYTES)
 
@@ -129,7 +129,7 @@ def _said_of_sampling(resolved: Resolved, spelling: Spelling) -> tuple[Notice, .
 def _said_of_rounds(
     request: Request, card: ModelCard, room_bytes: int | None
 ) -> tuple[Notice, ...]:
-    """What to say of the earlier rounds, where the model does not get all of them as they were."""
+    """Say which earlier rounds the model does not get as they were."""
     if not request.rounds:
         return ()
     told, notices = len(kept(request.rounds, room_bytes)), []
@@ -173,7 +173,7 @@ def _check_images(request: Request, card: ModelCard) -> None:
 
 
 def _constraint(request: Request, card: ModelCard) -> AnswerConstraint | None:
-    """What the answer is held to; None for nothing."""
+    """Return the constraints on the answer; None for none."""
     schema = request.method.schema
     scripts = held_scripts(request.method.lang)
     if not schema and scripts is None:
@@ -195,7 +195,7 @@ def _budget_tokens(request: Request, card: ModelCard) -> int | None:
 
 
 def _sampling(request: Request, card: ModelCard) -> tuple[Sampling, Message | None]:
-    """How the tokens are drawn, and what a vote changed of it."""
+    """Return the sampling, and what a vote changed of it."""
     if request.method.votes == 1:
         return request.sampling.applied_to(card.sampling), None
     from qvq_mlx.run.vote import sampling_of
@@ -241,7 +241,7 @@ def _check_text(request: Request) -> None:
 
 
 def _setup(request: Request, card: ModelCard, settings: Settings) -> Setup:
-    """Who drafts, and what may be kept. Raises a ModelError or UsageError for a draft model that
+    """Return who drafts and what may be cached. Raises ModelError or UsageError for a draft model that
     the user named; one that only the card names is left out where it does not serve.
     """
     drafting, name = Drafting.MODEL, request.policy.draft

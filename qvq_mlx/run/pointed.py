@@ -1,4 +1,4 @@
-"""What an answer points at, shown once it stands: on an annotated file, in the terminal.
+"""Show what an answer points at, once it stands: on an annotated file, in the terminal.
 
 Law: where a file cannot be written, or is one of the pictures, is known before the run. The run's
 own screen has ended when anything is drawn here. Where the answer points at nothing, no file is
@@ -128,7 +128,7 @@ class Pointed:
 
 
 def check(path: Path, seen: Sequence[ImageRecord]) -> None:
-    """Whether every file that may come of `--annotate` can be written. Raises OutputError."""
+    """True if every file that may come of `--annotate` can be written. Raises OutputError."""
     from qvq_mlx.images.annotate import Target
 
     for name in targets(path, len(seen)):

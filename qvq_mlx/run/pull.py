@@ -24,7 +24,7 @@ from qvq_mlx.store.pull import Consent, Order, Planned, pull
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the user wants pulled. `yes`: the licence is accepted; `as_json`: one object on stdout.
+    """A wish to pull. `yes`: the licence is accepted; `as_json`: one object on stdout.
 
     `revision` and `repair` are as in `store.pull.Order`.
     """
@@ -51,7 +51,7 @@ def pull_model(wish: Wish, env: Env, settings: Settings, advise: Adviser | None 
 
 
 def machine_advice(env: Env, card: ModelCard, plan: PullPlan) -> Advice:
-    """What is known of the licence and of this machine before the first byte."""
+    """Return what is known of the licence and of this machine before the first byte."""
     measured = replace(card, download_bytes=plan.listing.size_bytes)
     found = estimate_for(measured, env.machine(), typical(card))
     word = {Verdict.YES: "fits this machine", Verdict.TIGHT: "a tight fit"}

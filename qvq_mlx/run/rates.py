@@ -1,4 +1,4 @@
-"""How fast this machine loaded, encoded and prefilled with a model: measured, and kept.
+"""Measure and keep how fast this machine loaded, encoded and prefilled with a model.
 
 Law: one small file per model, replaced whole, under the cache folder: what is lost is measured
 again. A new measurement counts as much as all before it. A stage that was over in a moment, because
@@ -34,7 +34,7 @@ _RECORD_BYTES = 2**16
 
 
 def known(folder: Path, checkpoint: Path) -> Rates:
-    """What earlier runs of the checkpoint measured. `folder` is the cache folder."""
+    """Return the rates of the checkpoint's earlier runs. `folder` is the cache folder."""
     try:
         record = read_json(_path(folder, checkpoint), _RECORD_BYTES)
     except (OSError, ValueError):

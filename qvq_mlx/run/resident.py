@@ -56,7 +56,7 @@ class ResidentModel:
 
     @property
     def holds(self) -> bool:
-        """Whether a model is loaded."""
+        """True if a model is loaded."""
         return self._held is not None
 
     def settle(self, checkpoint: Checkpoint, *, alone: bool) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # what only prints an answer waits for none of these
 
 
 class Form(Enum):
-    """What is printed of a run."""
+    """Forms of a printed run."""
 
     SCREEN = auto()
     """On a terminal as the run left it, elsewhere the answer."""

@@ -18,7 +18,7 @@ from qvq_mlx.render.runs import write_hits, write_runs
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which runs: at most `count` (0: all), of a model whose name holds `model`, not older than
+    """A filter: at most `count` runs (0: all), of a model whose name holds `model`, not older than
     `since`. `more`: how to see all, said to a person where there are more.
     """
 

@@ -93,7 +93,7 @@ def _check_outputs(plan: Plan, output: Output, env: Env) -> None:
 
 
 def _pull_to_the_end(events: Iterator[Event], control: Control) -> None:
-    """What is left of a run that nobody sees any more: up to its `Done`, which is saved."""
+    """Pull a run that nobody watches any more to its `Done`, which is saved."""
     control.stop()
     with suppress(Exception):  # the one that ended the run is the one to tell
         for _ in events:

@@ -38,7 +38,7 @@ from qvq_mlx.core.tokens import Control
 
 
 class Interrupts:
-    """What a signal means right now. `ended_by` is the SIGTERM or SIGHUP that came, or 0."""
+    """The meaning of a signal right now. `ended_by` is the SIGTERM or SIGHUP that came, or 0."""
 
     def __init__(self, control: Control, *, can_conclude: bool, at_once: bool = False) -> None:
         """`at_once`: nothing reads `control`, so the first signal raises."""
@@ -150,7 +150,7 @@ def handled(interrupts: Interrupts) -> Iterator[None]:
 
 
 class _Presses:
-    """How often SIGINT came, counted by the bytes of the wake-up descriptor."""
+    """Count the SIGINTs, by the bytes of the wake-up descriptor."""
 
     def __init__(self) -> None:
         self._ends = (-1, -1)

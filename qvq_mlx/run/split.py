@@ -27,7 +27,7 @@ def examined(file: str, model: str, env: Env) -> Examined:
 
 
 def _style(model: str) -> Thinking:
-    """How a shipped model writes, or one that is known by its way of writing alone."""
+    """Return the thinking style of a shipped model, or of one that is known by its style alone."""
     shipped = next((card for card in registry.cards() if card.answers_to(model)), None)
     if shipped is not None:
         return shipped.thinking

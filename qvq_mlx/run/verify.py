@@ -19,7 +19,7 @@ from qvq_mlx.store.verify import total_bytes, verify
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """What has to be pulled again: one file, or with `path` empty what is missing.
+    """A file to pull again, or with `path` empty all that is missing.
 
     `revision` is empty where it is the one that `main` names.
     """

@@ -45,7 +45,7 @@ _EQUAL = "all samples would be equal"
 
 
 def sampling_of(request: Request, card: ModelCard) -> tuple[Sampling, Message | None]:
-    """How the samples of a vote are drawn, and what to say of it: they have to differ.
+    """Return the sampling of a vote, and what to say of it: the samples have to differ.
 
     Raises UsageError where the user asks for a vote and for samples that cannot differ, or for a
     vote and a drafter.

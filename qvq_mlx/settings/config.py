@@ -1,4 +1,4 @@
-"""What the user set outside of the command line: a config file and QVQ_ variables.
+"""Read the settings outside of the command line: a config file and QVQ_ variables.
 
 Law: defaults < config file < environment < flags, and nothing else in the project reads an
 environment variable of qvq's or of the Hugging Face cache.
@@ -188,7 +188,7 @@ def store(env: Env, key: str, value: str | bool | None) -> Path:
 
 
 def hub(env: Env) -> HubAccess:
-    """Where models are downloaded from, and with which token. Raises ConfigError, and UsageError
+    """Return where models come from, and with which token. Raises ConfigError, and UsageError
     where nothing may be fetched.
     """
     if offline_variable(env) == "QVQ_OFFLINE":  # huggingface_hub knows of its own variable
@@ -205,18 +205,18 @@ def hub(env: Env) -> HubAccess:
 
 
 def stdin_silence_s(env: Env) -> float:
-    """How long a pipe on stdin may say nothing. Raises ConfigError."""
+    """Return how long a pipe on stdin may say nothing, in seconds. Raises ConfigError."""
     return _number("QVQ_STDIN_S", env.environ.get("QVQ_STDIN_S", "") or "30", "seconds") or 30.0
 
 
 def licences_file(env: Env) -> Path:
-    """Which licences were accepted."""
+    """Return the file of accepted licences."""
     home = _path(env, "QVQ_HOME")
     return (home or _xdg(env, "XDG_DATA_HOME", ".local/share") / "qvq") / "licences.json"
 
 
 def debugging(env: Env) -> bool:
-    """Whether a bug shows its traceback. Never raises: it is asked when something went wrong."""
+    """True if a bug shows its traceback. Never raises: it is asked when something went wrong."""
     return env.environ.get("QVQ_DEBUG", "").strip().lower() in _TRUE
 
 
@@ -298,7 +298,7 @@ def _token(env: Env) -> str:
 
 
 def _hub_cache(env: Env) -> Path:
-    """Where Hugging Face tools keep snapshots. Source: huggingface_hub's constants."""
+    """Return the folder of Hugging Face's snapshots. Source: huggingface_hub's constants."""
     if cache := _path(env, "HF_HUB_CACHE"):
         return cache
     return _hugging_face(env) / "hub"
@@ -309,7 +309,7 @@ def _hugging_face(env: Env) -> Path:
 
 
 def _caches(env: Env) -> Path:
-    """Where this system keeps what may be lost."""
+    """Return the system's folder for caches."""
     if sys.platform == "darwin":
         return env.home / "Library" / "Caches" / "qvq"
     return _xdg(env, "XDG_CACHE_HOME", ".cache") / "qvq"

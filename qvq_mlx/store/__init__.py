@@ -1,1 +1,1 @@
-"""Which models there are, and where their files lie."""
+"""Model cards, and the files of models."""

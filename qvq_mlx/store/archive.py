@@ -154,7 +154,7 @@ def _settle(staging: Path, folder: layout.RepoFolder, manifest: _Manifest) -> No
 
 
 def _manifest(folder: layout.RepoFolder, commit: str) -> _Manifest:
-    """What an archive of this snapshot states."""
+    """Return the manifest of this snapshot's archive."""
     files, sha256s = [], {}
     for path, blob in links(folder, commit):
         size = layout.size_of(layout.bytes_of(folder, blob)) if is_blob(blob) else None

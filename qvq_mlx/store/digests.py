@@ -29,7 +29,7 @@ class Digest(Protocol):
 
 
 def is_blob(name: str) -> bool:
-    """Whether `name` is the hash of a file."""
+    """True if `name` is the hash of a file."""
     return _BLOB.fullmatch(name) is not None
 
 
@@ -54,7 +54,7 @@ def blocks(path: Path, size_bytes: int | None = None) -> Iterator[bytes]:
 
 
 def matches(path: Path, blob: str) -> bool:
-    """Whether the file's bytes are those of `blob`. Reads all of it. Raises OSError."""
+    """True if the file's bytes are those of `blob`. Reads all of it. Raises OSError."""
     digest = digest_for(blob, path.stat().st_size)
     for block in blocks(path):
         digest.update(block)

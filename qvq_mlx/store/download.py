@@ -16,7 +16,7 @@ from qvq_mlx.core.card import ModelCard
 
 @dataclass(frozen=True, slots=True)
 class HubAccess:
-    """Where and how to ask. `stall_s`: a connection that is silent for so long is dropped."""
+    """Access to a hub. `stall_s`: a connection that is silent for so long is dropped."""
 
     endpoint: str
     token: str = field(default="", repr=False)
@@ -38,7 +38,7 @@ class RemoteFile:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a repository offers at one commit. `licence` is what it states, or empty."""
+    """The files that a repository offers at one commit. `licence` is what it states, or empty."""
 
     repo: str
     revision: str
@@ -62,7 +62,7 @@ class Fetch:
 
 @dataclass(frozen=True, slots=True)
 class PullPlan:
-    """What a pull would do. `free_bytes` is the disk's, before."""
+    """The plan of a pull. `free_bytes` is the disk's, before."""
 
     listing: Listing
     fetches: tuple[Fetch, ...]
@@ -70,18 +70,18 @@ class PullPlan:
 
     @property
     def fetch_bytes(self) -> int:
-        """What has to come over the network."""
+        """Return the bytes that have to come over the network."""
         return sum(fetch.file.size_bytes - fetch.have_bytes for fetch in self.fetches)
 
     @property
     def have_bytes(self) -> int:
-        """What is here: whole files, and the beginnings of others."""
+        """Return the bytes that are here: whole files, and the beginnings of others."""
         return self.listing.size_bytes - self.fetch_bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What to know before the first byte.
+    """Advice before the first byte.
 
     `fit`: one line on whether this machine can run it, or empty where that is unknown.
     `duties`: what the licence asks of whoever uses the model, one line each; where there are any,
@@ -121,7 +121,7 @@ class FileStarted:
 
 @dataclass(frozen=True, slots=True)
 class BytesReceived:
-    """So much of the file is on disk now."""
+    """Progress of a file: so much of it is on disk now."""
 
     path: str
     received_bytes: int

@@ -1,4 +1,4 @@
-"""What can be deleted: a model, one of its revisions, or what nothing needs any more.
+"""Find what can be deleted: a model, one of its revisions, or what nothing needs any more.
 
 Law: a blob goes when no snapshot that stays links to it, and no unfinished pull wants it. First
 the references and links go, then the bytes, so that a model whose removal is interrupted is
@@ -55,7 +55,7 @@ def revision(folder: layout.RepoFolder, commit: str) -> Garbage:
 
 
 def leftovers(folder: layout.RepoFolder, now_s: float) -> Iterator[Garbage]:
-    """What a repository holds for nothing: old revisions, unlinked blobs, stale parts.
+    """Return what a repository holds for nothing: old revisions, unlinked blobs, stale parts.
 
     An old revision is one that no reference names, where a reference names another one.
     `now_s`: the time of day in seconds, to tell what is stale. A pull that was not gone on with
@@ -88,7 +88,7 @@ def leftovers(folder: layout.RepoFolder, now_s: float) -> Iterator[Garbage]:
 
 @contextmanager
 def everywhere(hub_cache: Path, now_s: float) -> Iterator[tuple[Garbage, ...]]:
-    """What the whole cache holds for nothing. Its models are locked until the block ends; one that
+    """Return what the cache holds for nothing. Its models are locked until the block ends; one that
     another process is pulling is left out.
     """
     with ExitStack() as stack:
@@ -100,7 +100,7 @@ def everywhere(hub_cache: Path, now_s: float) -> Iterator[tuple[Garbage, ...]]:
 
 
 def stagings(hub_cache: Path, now_s: float) -> Iterator[Garbage]:
-    """What a killed import left."""
+    """Return what a killed import left."""
     for path in sorted(hub_cache.glob(".qvq-import-*")):
         if _age_s(path, now_s) > _DAY_S:
             yield Garbage("an import that did not end", (path,))

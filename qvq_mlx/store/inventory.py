@@ -1,4 +1,4 @@
-"""What lies on this disk: the models of the Hugging Face cache, and those that are shipped.
+"""List the models on this disk: those of the Hugging Face cache, and those that are shipped.
 
 Law: reading the disk never raises; what is half there is listed with what is wrong with it. A
 repository that no card knows is listed where its architecture is one of the cards'.
@@ -52,7 +52,7 @@ def inventory(cards: Sequence[ModelCard], hub_cache: Path) -> tuple[Downloaded, 
 
 
 def is_here(card: ModelCard, hub_cache: Path) -> bool:
-    """Whether the whole model is on this disk."""
+    """True if the whole model is on this disk."""
     try:
         registry.folder_of(card, hub_cache)
     except (ModelError, OSError):

@@ -53,7 +53,7 @@ class RepoFolder:
 
     @property
     def blobs(self) -> Path:
-        """Where the bytes are."""
+        """Return the path of the bytes."""
         return self.root / "blobs"
 
     def blob(self, name: str) -> Path:
@@ -61,7 +61,7 @@ class RepoFolder:
         return self.blobs / name
 
     def part(self, name: str) -> Path:
-        """Where the bytes of a hash are collected."""
+        """Return the path at which the bytes of a hash are collected."""
         return self.blobs / f"{name}{PART_SUFFIX}"
 
     def snapshot(self, commit: str) -> Path:
@@ -103,7 +103,7 @@ def repo_folders(hub_cache: Path) -> tuple[RepoFolder, ...]:
 
 
 def is_repo(name: str) -> bool:
-    """Whether a server or an archive may call a repository so."""
+    """True if a server or an archive may call a repository so."""
     return _REPO.fullmatch(name) is not None and "--" not in name and ".." not in name
 
 
@@ -118,7 +118,7 @@ def is_revision(name: str) -> bool:
 
 
 def is_path(name: str) -> bool:
-    """Whether a file's name stays inside its snapshot and says what it is."""
+    """True if a file's name stays inside its snapshot and says what it is."""
     path = PurePosixPath(name)
     return (
         0 < len(name) <= 255
@@ -142,7 +142,7 @@ def write_marker(folder: RepoFolder, listing: Listing, *, done: bool = False) ->
 
 
 def unfinished(folder: RepoFolder) -> Listing | None:
-    """What an interrupted pull wanted; None where none is, or its note cannot be read."""
+    """Return what an interrupted pull wanted; None where none is, or its note cannot be read."""
     try:
         document = read_json(marker(folder), _MARKER_BYTES)
         if not isinstance(document, dict):
@@ -162,17 +162,17 @@ def marker(folder: RepoFolder) -> Path:
 
 
 def is_ours(folder: RepoFolder) -> bool:
-    """Whether qvq has pulled or imported here, so that tidying up is its business."""
+    """True if qvq has pulled or imported here, so that tidying up is its business."""
     return marker(folder).is_file()
 
 
 def is_whole(folder: RepoFolder, file: RemoteFile) -> bool:
-    """Whether the blob is here with its size. Its bytes were hashed before it got its name."""
+    """True if the blob is here with its size. Its bytes were hashed before it got its name."""
     return size_of(bytes_of(folder, file.blob)) == file.size_bytes
 
 
 def bytes_of(folder: RepoFolder, blob: str) -> Path:
-    """Where the bytes of a hash lie: under its name, or in a snapshot on a volume without links."""
+    """Return the path of a hash's bytes: its own, or in a snapshot on a volume without links."""
     if not folder.blob(blob).is_file():
         for commit, files in placed(folder).items():
             for path, name in files.items():
@@ -207,12 +207,12 @@ def keep_placed(folder: RepoFolder, listing: Listing) -> None:
 
 
 def unplaced(folder: RepoFolder, commit: str) -> Path:
-    """Where the files of a snapshot are collected on a volume without links."""
+    """Return the folder in which a snapshot is collected on a volume without links."""
     return folder.root / "snapshots" / f".{commit}.qvq-files"
 
 
 def arrived_bytes(folder: RepoFolder, file: RemoteFile) -> int:
-    """How many bytes of an unfinished file are here."""
+    """Return the number of bytes of an unfinished file that are here."""
     part = size_of(folder.part(file.blob)) or 0
     return part if part <= file.size_bytes else 0
 

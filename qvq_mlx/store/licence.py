@@ -1,4 +1,4 @@
-"""What a model's licence asks of whoever uses it.
+"""Duties of a model's licence.
 
 Law: a summary is no legal text. `url` is where the text lies, and the text in the model's folder
 is the one that holds. A name that is not in the table is shown as it stands, with no summary.
@@ -70,7 +70,7 @@ _KNOWN = (
 
 
 def licence_of(name: str) -> Licence:
-    """What is known of the licence that a card names; a bare one where nothing is."""
+    """Return the licence that a card names; a bare one where nothing is known."""
     for licence in _KNOWN:
         if licence.name.casefold() == name.casefold():
             return licence

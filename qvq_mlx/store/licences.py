@@ -1,4 +1,4 @@
-"""Which licences were accepted, on disk: a question that was answered is not asked again.
+"""Remember which licences were accepted: a question that was answered is not asked again.
 
 Law: what is remembered is the licence of one repository; another licence there asks anew.
 """
@@ -15,7 +15,7 @@ _MAX_BYTES = 2**20
 
 
 def accepted(file: Path, repo: str, licence: str) -> bool:
-    """Whether this licence of this repository was accepted. A file that is damaged says no."""
+    """True if this licence of this repository was accepted. A file that is damaged says no."""
     entry = _read(file).get(repo)
     return isinstance(entry, dict) and entry.get("licence") == licence
 

@@ -59,7 +59,7 @@ def check(folder: Path, card: ModelCard) -> None:
 
 
 def _faults(folder: Path) -> Iterator[str]:
-    """What is wrong with the weights."""
+    """Describe what is wrong with the weights."""
     mapped = _index(folder) or {}
     tensors: dict[str, set[str]] = {}
     for name in _weights(folder):

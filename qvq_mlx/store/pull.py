@@ -22,7 +22,7 @@ from qvq_mlx.store.layout import RepoFolder
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to pull, and where to. `revision` None: main, or for a repair what is here.
+    """A wish to pull. `revision` None: main, or for a repair what is here.
 
     `repair`: files to check, and to fetch again where they are damaged.
     """
@@ -36,7 +36,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What the pull will do, and what to know before the first byte."""
+    """The plan of a pull, and what to know before the first byte."""
 
     card: ModelCard
     plan: PullPlan
@@ -45,7 +45,7 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """How a licence with duties is accepted: `ask` says whether the user does.
+    """The way to accept a licence with duties: `ask` says whether the user does.
 
     What was accepted once is noted in `file`, and not asked again.
     """

@@ -91,7 +91,7 @@ def _takes_video(name: str, template: str) -> bool:
 
 
 def _system(template: str, family: Family) -> str | None:
-    """What the template puts in where no system message is given."""
+    """Return the system message that the template puts in where none is given."""
     if not template:
         return family.system
     found = _SYSTEM.search(template)

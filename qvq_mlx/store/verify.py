@@ -28,7 +28,7 @@ def verify(folder: layout.RepoFolder) -> Iterator[CheckEvent]:
 
 
 def total_bytes(folder: layout.RepoFolder) -> int:
-    """What `verify` will read."""
+    """Files that `verify` will read."""
     sizes = {
         blob: layout.size_of(folder.snapshot(commit) / path) or 0
         for commit in folder.commits()

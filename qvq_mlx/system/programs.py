@@ -23,7 +23,7 @@ WAIT_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """How a program ended. `said` is stderr on one line; `late`: it was killed for its time."""
+    """The end of a program. `said` is stderr on one line; `late`: it was killed for its time."""
 
     code: int
     output: bytes
@@ -32,7 +32,7 @@ class Ran:
 
 
 def found(name: str, path: str | None) -> str | None:
-    """Where the program lies, in `path` or where this process looks; None where it does not."""
+    """Find the program in `path` or where this process looks; None where it is not."""
     return shutil.which(name, path=path)
 
 

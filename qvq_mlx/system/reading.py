@@ -65,12 +65,12 @@ def read_text(path: Path, max_bytes: int) -> str:
 
 
 def read_json(path: Path, max_bytes: int) -> object:
-    """What the JSON in a file says. Raises OSError or ValueError."""
+    """Read the JSON in a file. Raises OSError or ValueError."""
     return parse_json(read_bytes(path, max_bytes))
 
 
 def parse_json(text: bytes | str) -> object:
-    """What JSON says. Raises ValueError, also for a number that is not finite."""
+    """Parse JSON. Raises ValueError, also for a number that is not finite."""
     said = text if isinstance(text, str) else text.decode("utf-8")
     if said.count("[") + said.count("{") > MAX_DEPTH:
         _check_depth(said.encode("utf-8", "surrogatepass"), _JSON_STRING)
@@ -81,7 +81,7 @@ def parse_json(text: bytes | str) -> object:
 
 
 def parse_toml(text: str) -> dict[str, object]:
-    """What TOML says. Raises ValueError."""
+    """Parse TOML. Raises ValueError."""
     import tomllib  # most commands read none
 
     bare = _check_depth(text.encode(), _TOML_STRING)
@@ -94,7 +94,7 @@ def parse_toml(text: str) -> dict[str, object]:
 
 
 def read_toml(path: Path, max_bytes: int) -> dict[str, object]:
-    """What the TOML in a file says. Raises OSError or ValueError."""
+    """Read the TOML in a file. Raises OSError or ValueError."""
     return parse_toml(read_text(path, max_bytes))
 
 

@@ -1,4 +1,4 @@
-"""What a repository offers: its commit, and the files of it that a model needs.
+"""List a repository: its commit, and the files of it that a model needs.
 
 Law: weights as safetensors, and text that says how to use them; never code, never a format that
 can hold code. Every name, hash and size of the server's is checked before it is used.
@@ -84,7 +84,7 @@ def _wanted(path: str) -> bool:
 
 
 def _licence(found: Mapping[str, Any]) -> str:
-    """What the model's page states; its own name where it says `other`."""
+    """Return the licence that the model's page states; its own name where it says `other`."""
     data = found.get("cardData")
     if not isinstance(data, dict):
         return ""

@@ -52,7 +52,7 @@ class PartFile:
 
     @property
     def size_bytes(self) -> int:
-        """How many bytes are here."""
+        """Return the number of bytes that are here."""
         return self._size_bytes
 
     def append(self, data: bytes) -> None:
@@ -83,7 +83,7 @@ class PartFile:
         self._size_bytes = 0
 
     def finish(self) -> None:
-        """It is the blob now; what was damaged under that name is gone."""
+        """Make the part the blob; a damaged file under that name goes."""
         os.fsync(self._descriptor)
         move(self._path, self._final)
 

@@ -1,4 +1,4 @@
-"""What of a listing is missing here. A pure function of the listing and of sizes on disk."""
+"""Plan a pull: what of a listing is missing. A pure function of the listing and sizes on disk."""
 
 from __future__ import annotations
 

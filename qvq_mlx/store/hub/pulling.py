@@ -70,7 +70,7 @@ class RealPace:
 def plan(
     folder: layout.RepoFolder, listing: Listing, disk: Disk, again: Collection[str] = ()
 ) -> PullPlan:
-    """What is missing on this disk. The blobs in `again` count as missing."""
+    """Return what is missing on this disk. The blobs in `again` count as missing."""
     return planning.plan(
         listing,
         disk.free_bytes(folder.root),

@@ -36,7 +36,7 @@ _SAID_EVERY_S = 0.1
 
 
 class Source(Protocol):
-    """Where bytes come from: a reply for a file from a byte on."""
+    """A source of bytes: a reply for a file from a byte on."""
 
     def __call__(self, file: RemoteFile, start_byte: int, /) -> AbstractContextManager[Reply]:
         """Raises Hitch, on entering or while its chunks are read."""
@@ -47,7 +47,7 @@ class Part(Protocol):
 
     @property
     def size_bytes(self) -> int:
-        """How many."""
+        """Return the number of bytes."""
 
     def append(self, data: bytes) -> None:
         """Add some. Raises DiskFullError."""
@@ -100,7 +100,7 @@ def transfer(
 
 
 def judge(head: Head, file: RemoteFile, start_byte: int, *, skip: bool) -> int:
-    """How many bytes of the body to pass over. Raises Hitch, or AccessError where it is final."""
+    """Return the bytes of the body to pass over. Raises Hitch, or AccessError where it is final."""
     if head.status in (401, 403) and not head.elsewhere:
         raise GatedError(
             f"{file.path}: the server refuses it (HTTP {head.status}): the repository is gated or"

@@ -40,7 +40,7 @@ class Hitch(Exception):  # noqa: N818  (a condition that the caller deals with)
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What a reply says before its body.
+    """The head of a reply.
 
     `start_byte` and `total_bytes`: which bytes follow and how long the whole file is, None where
     it does not say. `encoded`: the body is compressed. `etag`: the endpoint's, without quotes.
@@ -90,7 +90,7 @@ class Wire:
 
     @property
     def access(self) -> HubAccess:
-        """Where it asks, and how."""
+        """The address of a request, and its headers."""
         return self._access
 
     @contextmanager
@@ -233,7 +233,7 @@ def _host(url: str) -> str:
 
 
 def _reason(error: Exception, url: str, stall_s: float) -> str:
-    """What happened, in a few words."""
+    """Describe a failure, in a few words."""
     import httpx2
 
     host = _host(url)
