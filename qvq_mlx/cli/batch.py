@@ -107,7 +107,7 @@ def batch(
 def _target(
     world: World, file: Path | None, table: Path | None, read: Sequence[Path], *, retry: bool
 ) -> Target:
-    """Build the target of the records. Raises UsageError where it contradicts itself, OutputError where
+    """Build the target of the records. Raises UsageError for a contradiction, OutputError where
     an output would replace another one, or one of the files that are `read`.
     """
     from qvq_mlx.batch.run import Target

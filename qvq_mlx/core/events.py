@@ -229,9 +229,9 @@ class Done:
     """The end. `complete` is False where the answer was cut off, or there is none.
 
     `concluded` says that the user or a guard asked for the answer before the model did, and
-    `concluded_by` who; null where nobody did. `vote` and `double_check` are null where they were not
-    asked for, or there was nothing to check; `schema_met` is null where the answer was held to no
-    schema.
+    `concluded_by` who; null where nobody did. `vote` and `double_check` are null where they were
+    not asked for, or there was nothing to check; `schema_met` is null where the answer was held to
+    no schema.
     """
 
     stop_reason: StopReason

@@ -72,7 +72,7 @@ class Library:
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """Versions of what runs here. `architecture` is Python's: x86_64 on an Apple chip means Rosetta."""
+    """Versions here. `architecture` is Python's: x86_64 on an Apple chip means Rosetta."""
 
     qvq: str
     python: str

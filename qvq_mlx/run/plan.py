@@ -241,8 +241,10 @@ def _check_text(request: Request) -> None:
 
 
 def _setup(request: Request, card: ModelCard, settings: Settings) -> Setup:
-    """Return who drafts and what may be cached. Raises ModelError or UsageError for a draft model that
-    the user named; one that only the card names is left out where it does not serve.
+    """Return who drafts and what may be cached.
+
+    Raises ModelError or UsageError for a draft model that the user named; one that only the card
+    names is left out where it does not serve.
     """
     drafting, name = Drafting.MODEL, request.policy.draft
     if name in (Drafting.AUTO, Drafting.NONE, Drafting.LOOKUP):
