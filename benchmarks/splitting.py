@@ -24,10 +24,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from qvq_mlx.answer.styles import voice
 from qvq_mlx.core.card import Thinking
 from qvq_mlx.core.events import AnswerSource
 from qvq_mlx.guards.saved import Examined, examine, has_answer
+from qvq_mlx.store.styles import voice
 
 EXPECTATIONS = Path(__file__).with_suffix(".json")
 

@@ -129,7 +129,9 @@ class ModelCard:
     same tokenizer, which drafts for this one where it is on the disk. `boxes` says what the numbers
     mean with which it points at a place. `rounds` False: it answers one question and knows no
     conversation; a follow-up is retold to it.
-    `unconfirmed` lists the fields, as dotted paths, that no source confirms.
+    `unconfirmed` lists the fields, as dotted paths, that no source confirms. `named_after` is the
+    card that lends what the checkpoint does not state, found by the name alone. `remarks` are what
+    a user has to know of the checkpoint, one line each: each run says them.
     """
 
     name: str
@@ -155,6 +157,8 @@ class ModelCard:
     boxes: Coordinates = Coordinates.RELATIVE_1000
     sources: tuple[str, ...] = ()
     unconfirmed: tuple[str, ...] = ()
+    named_after: str = ""
+    remarks: tuple[str, ...] = ()
 
     @property
     def thinks(self) -> bool:

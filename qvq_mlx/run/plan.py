@@ -57,6 +57,7 @@ def make_plan(request: Request, env: Env, settings: Settings) -> Plan:
         constraint=_constraint(request, card),
         notices=(
             *(Notice("card", f"{fault.message}; it is left out") for fault in broken),
+            *(Notice("checkpoint", f"{card.name}: {remark}") for remark in card.remarks),
             *_piped(request),
             *sight.notices,
             *room.notices,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qvq_mlx.answer.styles import voice
 from qvq_mlx.core.card import Thinking
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import InputError
 from qvq_mlx.guards.saved import Examined, examine
 from qvq_mlx.store import registry
+from qvq_mlx.store.styles import voice
 
 
 def examined(file: str, model: str, env: Env) -> Examined:

@@ -21,6 +21,7 @@ from qvq_mlx.core.remedies import PullModel, RunProgram, VerifyModel
 from qvq_mlx.store import layout
 from qvq_mlx.store.checkpoint import INDEX, INDEX_BYTES, read_json
 from qvq_mlx.store.digests import is_blob
+from qvq_mlx.store.foreign import error_for_folder
 from qvq_mlx.system.reading import parse_json, read_text
 
 _REQUIRED = ("config.json", "tokenizer.json")
@@ -42,7 +43,11 @@ def snapshot(card: ModelCard, hub_cache: Path) -> Path:
 
 
 def check(folder: Path, card: ModelCard) -> None:
-    """Raise BrokenModelError where a file that is needed is missing, empty, cut or wrong."""
+    """Raise BrokenModelError where a file that is needed is missing, empty, cut or wrong, and
+    UnsupportedModelError where it is a folder of another kind.
+    """
+    if error := error_for_folder(folder):
+        raise error
     listing = RunProgram(("ls", "-l", str(folder)))
     wanted = (*_REQUIRED, *_weights(folder))
     missing = [name for name in wanted if not layout.size_of(folder / name)]

@@ -15,8 +15,10 @@ from qvq_mlx.core.errors import ConfigError, ModelError, UnknownModelError
 from qvq_mlx.core.remedies import Ask, Field, Remedy, Show
 from qvq_mlx.store import local
 from qvq_mlx.store.cardfile import read_cards
+from qvq_mlx.store.foreign import error_for_name
 from qvq_mlx.store.shape import stated_shape
 from qvq_mlx.store.stated import stated, with_own_maximum
+from qvq_mlx.store.styles import name_parts
 
 CARD = "qvq-card.toml"
 """A folder of weights may carry its own card; a conversion writes one."""
@@ -46,6 +48,8 @@ def find(name: str, own: Path | None = None) -> ModelCard:
     for card in known:
         if card.answers_to(name):
             return card
+    if error := error_for_name(name):
+        raise error
     folder = Path(name).expanduser()
     if folder.is_dir():
         return _card_of_folder(folder.absolute(), known)
@@ -64,7 +68,8 @@ def resolve(name: str, hub_cache: Path, own: Path | None = None) -> tuple[ModelC
     """
     card = find(name, own)
     folder = folder_of(card, hub_cache)
-    card = card if card.family else stated(card, folder)
+    if not card.family or card.named_after:
+        card = stated(card, folder)
     if card.sees:
         card = replace(card, vision=with_own_maximum(card.vision, folder))
     return measured(card, folder), folder
@@ -125,27 +130,38 @@ def _own_cards(folder: Path) -> tuple[tuple[ModelCard, ...], dict[str, ConfigErr
 
 
 def _card_of_folder(folder: Path, known: tuple[ModelCard, ...]) -> ModelCard:
-    """A card for weights that the user points at: its own, else a known model's voice by name."""
+    """A card for weights that the user points at: its own, else what its name suggests."""
     # .../models--org--name/snapshots/<revision> is called by its repository
     label = folder.name
     if folder.parent.name == "snapshots":
         label = folder.parent.parent.name.removeprefix("models--").replace("--", "/")
     own = folder / CARD
-    voice = read_card(own) if own.is_file() else _voice_of(label, known)
-    return replace(voice, name=label, aliases=(), repo="", folder=str(folder))
+    card = read_card(own) if own.is_file() else _suggested_by(label, known)
+    return replace(card, name=label, aliases=(), repo="", folder=str(folder))
 
 
 def _card_of_repo(repo: str, known: tuple[ModelCard, ...]) -> ModelCard:
-    return replace(_voice_of(repo, known), name=repo, aliases=(), repo=repo, folder="")
+    return replace(_suggested_by(repo, known), name=repo, aliases=(), repo=repo, folder="")
 
 
-def _voice_of(label: str, known: tuple[ModelCard, ...]) -> ModelCard:
-    """The known card of the same model in another quantization, else a plain one."""
-    tail = label.rsplit("/", 1)[-1].casefold()
-    for card in sorted(known, key=lambda card: -len(card.name)):
-        if tail.startswith(card.name.casefold()) and card.name == (card.base or card.name):
-            # its voice and shape; the size, the bits and what is doubtful of them are its own
-            return replace(
-                card, base="", bits=0.0, download_bytes=0, rank=0, sources=(), unconfirmed=()
-            )
+def _suggested_by(label: str, known: tuple[ModelCard, ...]) -> ModelCard:
+    """The known card whose name stands in `label`, `named_after` it; else a plain card.
+
+    It lends what a checkpoint cannot state, or does not. The size, the bits and what is doubtful of
+    them are its own.
+    """
+    models = [card for card in known if card.name == (card.base or card.name)]
+    for part in name_parts(label):
+        for card in sorted(models, key=lambda card: -len(card.name)):
+            if part == card.name or part.startswith((f"{card.name}-", f"{card.name}_")):
+                return replace(
+                    card,
+                    base="",
+                    bits=0.0,
+                    download_bytes=0,
+                    rank=0,
+                    sources=(),
+                    unconfirmed=(),
+                    named_after=card.name,
+                )
     return ModelCard(name=label, summary="", family="", licence="")

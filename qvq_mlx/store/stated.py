@@ -1,49 +1,60 @@
 """A card for weights that no shipped card knows, from what their own files say.
 
-Law: the checkpoint comes first, then its family's published values. A chat template is read, not
-run: two facts are looked for in its text, and a template that hides them gets a card without them.
+Law: the checkpoint comes first, then its family's published values, and what its name suggests
+last: that is said (`ModelCard.remarks`). So is a chat template that does not write what qvq does.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 
 from qvq_mlx.core.card import ModelCard, Thinking, ThinkingStyle, VisionLimits
-from qvq_mlx.core.errors import BrokenModelError
-from qvq_mlx.core.remedies import RunProgram
-from qvq_mlx.families import Family, family_of
+from qvq_mlx.families import family_of
 from qvq_mlx.families.family import Vision
 from qvq_mlx.families.fields import Fields
+from qvq_mlx.store.chat_template import TemplateFacts, facts_of, template_of
 from qvq_mlx.store.checkpoint import read_json
-from qvq_mlx.system.reading import read_bytes
-
-_TEMPLATE_BYTES = 2**20
+from qvq_mlx.store.shape import stated_shape
+from qvq_mlx.store.styles import voice
 
 MAX_IMAGE_TOKENS = 1280
 """Per picture, where no card says otherwise: checkpoints allow 16,384, minutes of prefill."""
 
-_NEWLINE = r"(?:\n|\\n)"  # a template's text, or a string within it
-_SYSTEM = re.compile(rf"<\|im_start\|>system{_NEWLINE}([^{{}}<'\"\\]+)<\|im_end\|>")
-_OPENED = re.compile(rf"<\|im_start\|>assistant{_NEWLINE}<think>{_NEWLINE}")
-
 
 def stated(card: ModelCard, folder: Path) -> ModelCard:
-    """`card`, which knows only a name, with what the checkpoint in `folder` says of itself.
+    """`card`, which knows a name and what that suggests, with what the checkpoint in `folder` says.
 
     Raises BrokenModelError, or UnsupportedModelError for an architecture that is not run.
     """
     path = folder / "config.json"
     config = Fields(path, read_json(path))
     family = family_of(config.values.get("model_type"), folder)
-    template = _template(folder)
+    template = template_of(folder)
+    facts = facts_of(template, sees=family.vision is not None) if template else None
+    read = facts is not None and facts.rendered
+    system = facts.system if facts and read else card.system or family.system
+    thinking = _thinking(facts, system)
+    remarks = (
+        [f"the chat template is not followed: {facts.differs}"] if facts and facts.differs else []
+    )
+    if thinking is None:
+        thinking = voice(card.name) or card.thinking
+        if thinking.style is not ThinkingStyle.NONE:
+            remarks.append(
+                f"its thinking style ({thinking.style}) is taken from its name, {card.name}:"
+                " the checkpoint states none"
+            )
+    if not read and card.system and card.system != family.system:
+        remarks.append(f"its system message is that of {card.named_after}, by its name alone")
     card = replace(
         card,
         family=str(family.model_type),
         sees=family.vision is not None,
-        system=_system(template, family),
-        thinking=_thinking(template),
+        system=system,
+        thinking=thinking,
+        shape=stated_shape(folder) or card.shape,
+        remarks=tuple(remarks),
     )
     if family.vision is None:
         return card
@@ -90,34 +101,24 @@ def _takes_video(name: str, template: str) -> bool:
     return "qvq" not in name.casefold() and (not template or "<|video_pad|>" in template)
 
 
-def _system(template: str, family: Family) -> str | None:
-    """Return the system message that the template puts in where none is given."""
-    if not template:
-        return family.system
-    found = _SYSTEM.search(template)
-    return found[1] if found else None
-
-
-def _thinking(template: str) -> Thinking:
-    """The card's default, unless the template itself opens the thinking."""
-    if not _OPENED.search(template):
-        return Thinking()
-    return Thinking(ThinkingStyle.PREOPENED, closing="\n</think>\n\n")
-
-
-def _template(folder: Path) -> str:
-    """The text of the chat template, from whichever file holds it; empty where none does."""
-    plain = folder / "chat_template.jinja"
-    try:
-        return read_bytes(plain, _TEMPLATE_BYTES).decode(errors="replace")
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError) as error:
-        raise BrokenModelError(
-            f"{plain} cannot be read: {error}", RunProgram(("ls", "-l", str(folder)))
-        ) from error
-    for name in ("chat_template.json", "tokenizer_config.json"):
-        template = read_json(folder / name, missing_ok=True).get("chat_template")
-        if isinstance(template, str):
-            return template
-    return ""
+def _thinking(facts: TemplateFacts | None, system: str | None) -> Thinking | None:
+    """What the template and the system message say of the thinking; None where they say nothing."""
+    if facts is not None and facts.tag:
+        tag = facts.tag
+        return Thinking(
+            ThinkingStyle.PREOPENED,
+            open_tag=f"<{tag}>",
+            close_tag=f"</{tag}>",
+            closing=f"\n</{tag}>\n\n",
+        )
+    asked = system or ""
+    if "<think>" in asked and "</think>" in asked:
+        wraps = "<answer>" in asked
+        return Thinking(
+            ThinkingStyle.TAG,
+            answer_tags=("<answer>", "</answer>") if wraps else (),
+            closing="\n</think><answer>" if wraps else "\n</think>\n\n",
+        )
+    if facts is not None and facts.splits:
+        return Thinking(ThinkingStyle.TAG, closing="\n</think>\n\n")
+    return None

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from qvq_mlx.answer.conclusion import concluding_paragraph, thinks_aloud
-from qvq_mlx.answer.styles import voice
 from qvq_mlx.answer.thinking import split
 from qvq_mlx.core.card import Thinking, ThinkingStyle
 from qvq_mlx.core.events import AnswerSource, Done, StopReason, fold
 from qvq_mlx.core.tokens import Finished, Step, Token
 from qvq_mlx.guards.saved import examine, has_answer
+from qvq_mlx.store.styles import voice
 
 ALOUD = (
     "Let's see. The picture shows two rows of shapes, and one of them has a gap that I fill."

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qvq_mlx.answer.styles import VOICES, voice
 from qvq_mlx.core.card import ThinkingStyle
 from qvq_mlx.core.events import AnswerSource
 from qvq_mlx.guards.saved import examine, has_answer, was_cut
 from qvq_mlx.store import registry
+from qvq_mlx.store.styles import VOICES, voice
 from tests.conftest import World
 
 Build = Callable[..., World]

@@ -10,6 +10,7 @@ import pytest
 from qvq_mlx.core.card import ModelCard, ThinkingStyle, VisionLimits
 from qvq_mlx.core.errors import BrokenModelError, QvqError, UnsupportedModelError
 from qvq_mlx.families import ModelType
+from qvq_mlx.store import registry
 from qvq_mlx.store.stated import stated
 from tests.conftest import ROOT
 from tests.support.spelling import hint_of
@@ -19,18 +20,26 @@ BARE = ModelCard(name="someone/something", summary="", family="", licence="")
 
 QWEN2_VL_STYLE = (
     "{% for message in messages %}{% if loop.first and message['role'] != 'system' %}"
-    "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n{% endif %}"
+    "<|im_start|>system\nSYSTEM<|im_end|>\n{% endif %}<|im_start|>{{ message['role'] }}\n"
+    "{% if message['content'] is string %}{{ message['content'] }}<|im_end|>\n{% else %}"
+    "{% for content in message['content'] %}{% if content['type'] == 'image' %}"
+    "<|vision_start|><|image_pad|><|vision_end|>{% elif 'text' in content %}"
+    "{{ content['text'] }}{% endif %}{% endfor %}<|im_end|>\n{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-QWQ_PREVIEW_STYLE = (
-    "{%- if tools %}{{- '<|im_start|>system\\n' }}{{- messages[0]['content'] }}{%- else %}"
-    "{{- '<|im_start|>system\\nYou should think step-by-step.<|im_end|>\\n' }}{%- endif %}"
-    "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"
+WITH_DEFAULT = QWEN2_VL_STYLE.replace("SYSTEM", "You are a helpful assistant.")
+NO_SYSTEM = QWEN2_VL_STYLE.replace("<|im_start|>system\nSYSTEM<|im_end|>\n", "")
+OPENS = NO_SYSTEM.replace("assistant\n{% endif %}", "assistant\n<think>\n{% endif %}")
+IN_PIECES = NO_SYSTEM.replace(
+    "assistant\n{% endif %}", "assistant\n{{ '<thi' }}{{ 'nk>' }}{{ '\\n' }}{% endif %}"
 )
-THINKING_STYLE = (
-    "{{- '<|im_start|>system\\n' + messages[0].content + '<|im_end|>\\n' }}"
-    "{{- '<|im_start|>' + message.role + '\\n<think>\\n' + reasoning_content }}"
-    "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n<think>\\n' }}{%- endif %}"
+ANOTHER_TAG = OPENS.replace("<think>", "<reasoning>")
+STRIPS = NO_SYSTEM.replace(
+    "{{ message['content'] }}", "{{ (message['content'] | string).split('</think>')[-1] }}"
+)
+R1_SYSTEM = WITH_DEFAULT.replace(
+    "You are a helpful assistant.",
+    "Reason within <think> </think> tags, then answer within <answer> </answer> tags.",
 )
 
 
@@ -72,24 +81,158 @@ def test_a_folder_that_transformers_saved(
 @pytest.mark.parametrize(
     ("template", "system", "style"),
     [
-        (QWEN2_VL_STYLE, "You are a helpful assistant.", ThinkingStyle.NONE),
-        (QWQ_PREVIEW_STYLE, "You should think step-by-step.", ThinkingStyle.NONE),
-        (THINKING_STYLE, None, ThinkingStyle.PREOPENED),
+        (WITH_DEFAULT, "You are a helpful assistant.", ThinkingStyle.NONE),
+        (NO_SYSTEM, None, ThinkingStyle.NONE),
+        (OPENS, None, ThinkingStyle.PREOPENED),
+        (IN_PIECES, None, ThinkingStyle.PREOPENED),
+        (STRIPS, None, ThinkingStyle.TAG),
         ("", "You are a helpful assistant.", ThinkingStyle.NONE),
     ],
+    ids=["default", "none", "opens", "in-pieces", "strips", "absent"],
 )
-@pytest.mark.parametrize("name", ["chat_template", "tokenizer_config", "jinja"])
+@pytest.mark.parametrize("name", ["chat_template", "tokenizer_config", "named", "jinja"])
 def test_the_template_says_what_it_puts_in(
     tmp_path: Path, template: str, system: str | None, style: ThinkingStyle, name: str
 ) -> None:
-    folder_with(tmp_path, {"model_type": "qwen2_vl"})
-    if name == "jinja":
-        (tmp_path / "chat_template.jinja").write_text(template)
-    else:
-        (tmp_path / f"{name}.json").write_text(json.dumps({"chat_template": template}))
-    card = stated(BARE, tmp_path)
+    card = stated(BARE, templated(tmp_path, template, name))
     assert (card.system, card.thinking.style) == (system, style)
-    assert bool(card.thinking.closing) == (style is ThinkingStyle.PREOPENED)
+    assert bool(card.thinking.closing) == (style is not ThinkingStyle.NONE)
+    assert not card.remarks
+
+
+def templated(folder: Path, template: str, name: str = "jinja") -> Path:
+    folder.mkdir(exist_ok=True)
+    folder_with(folder, {"model_type": "qwen2_vl"})
+    if name == "jinja":
+        (folder / "chat_template.jinja").write_text(template)
+    elif name == "named":
+        named = [{"name": "tool_use", "template": "x"}, {"name": "default", "template": template}]
+        (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": named}))
+    else:
+        (folder / f"{name}.json").write_text(json.dumps({"chat_template": template}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("You're the user's eyes.", "You're the user's eyes."),
+        ('Say "yes" or "no".', 'Say "yes" or "no".'),
+        ("Two\nlines.", "Two\nlines."),
+        ("{{ 'Two\\nlines.' }}", "Two\nlines."),
+        ("{% set who = 'a pirate' %}You are {{ who }}.", "You are a pirate."),
+        ("<b>{ok}</b> < > \\ ", "<b>{ok}</b> < > \\ "),
+        ("Du bist 一个 помощник.", "Du bist 一个 помощник."),
+    ],
+)
+def test_a_default_system_message_of_any_spelling(tmp_path: Path, written: str, read: str) -> None:
+    card = stated(BARE, templated(tmp_path, QWEN2_VL_STYLE.replace("SYSTEM", written)))
+    assert card.system == read
+    assert not card.remarks
+
+
+def test_a_template_may_open_another_tag(tmp_path: Path) -> None:
+    thinking = stated(BARE, templated(tmp_path, ANOTHER_TAG)).thinking
+    assert (thinking.style, thinking.close_tag) == (ThinkingStyle.PREOPENED, "</reasoning>")
+    assert thinking.closing == "\n</reasoning>\n\n"
+
+
+def test_a_system_message_that_asks_for_tags_states_them(tmp_path: Path) -> None:
+    thinking = stated(BARE, templated(tmp_path, R1_SYSTEM)).thinking
+    assert thinking.style is ThinkingStyle.TAG
+    assert thinking.answer_tags == ("<answer>", "</answer>")
+
+
+@pytest.mark.parametrize(
+    ("template", "what"),
+    [
+        (WITH_DEFAULT.replace("<|im_end|>", "<|eot|>"), "it writes"),
+        ("{% for m in messages %}{{ m.content }}{% endfor %}", "it writes"),
+        (
+            NO_SYSTEM.replace("assistant\n{%", "assistant\nSure! {%"),
+            "begins each reply with 'Sure! '",
+        ),
+        ("{% for %}", "cannot be rendered"),
+        ("{{ raise_exception('only for tools') }}", "cannot be rendered: only for tools"),
+        ("{{ messages.__class__.__mro__ }}", "cannot be rendered"),
+        ("{{ cycler.__init__.__globals__.os.system('touch /tmp/no') }}", "cannot be rendered"),
+        (
+            "{% if messages | length > 1 %}{{ raise_exception('one round') }}{% endif %}"
+            + NO_SYSTEM,
+            "no second round behind a system message: one round",
+        ),
+    ],
+)
+def test_where_a_template_differs_from_the_prompt_it_is_said(
+    tmp_path: Path, template: str, what: str
+) -> None:
+    card = stated(BARE, templated(tmp_path, template))
+    [remark] = card.remarks
+    assert what in remark
+    assert "\n" not in remark
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+        (
+            "{% set n = namespace(s='ab') %}"
+            "{% for a in range(60) %}{% set n.s = n.s ~ n.s %}{% endfor %}"
+        ),
+        "{{ 'a' * 10**10 }}",
+        "{{ '%9999999999d' % 1 }}",
+        "{% for a in range(99999) %}{{ 'abcdefghij' }}{% endfor %}",
+        "x" * 600_000,
+    ],
+    ids=["loops", "doubling", "repeats", "width", "writes", "long"],
+)
+def test_a_template_is_bounded_in_time_and_size(tmp_path: Path, template: str) -> None:
+    card = stated(BARE, templated(tmp_path, template, "tokenizer_config"))
+    [remark] = card.remarks
+    assert "cannot be rendered" in remark
+    assert len(remark) < 300
+    assert card.system == "You are a helpful assistant."  # the family's
+
+
+def test_what_the_checkpoint_states_comes_before_its_name(tmp_path: Path) -> None:
+    pirate = QWEN2_VL_STYLE.replace("SYSTEM", "You are a pirate.")
+    cases = {
+        "QVQ-72B-Preview-pirate-4bit": (pirate, "You are a pirate.", ThinkingStyle.MARKER, 1),
+        "QVQ-72B-Preview-r1": (OPENS, None, ThinkingStyle.PREOPENED, 0),
+        "qwen2-vl-7b-r1-think": (OPENS, None, ThinkingStyle.PREOPENED, 0),
+        "qwen2-vl-7b-tuned": (pirate, "You are a pirate.", ThinkingStyle.NONE, 0),
+    }
+    for name, (template, system, style, remarks) in cases.items():
+        folder = templated(tmp_path / name, template)
+        card = stated(registry.find(str(folder)), folder)
+        assert (card.system, card.thinking.style) == (system, style), name
+        assert len(card.remarks) == remarks, name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mlx-community_QVQ-72B-Preview-4bit",
+        "Huihui-QVQ-72B-Preview-abliterated",
+        "QVQ-72B-Preview-5bit",
+        "my.qvq",
+    ],
+)
+def test_a_name_is_the_last_resort_and_is_said(tmp_path: Path, name: str) -> None:
+    folder = templated(tmp_path / name, WITH_DEFAULT)
+    card = stated(registry.find(str(folder)), folder)
+    assert card.thinking == registry.find("qvq").thinking
+    assert card.system == "You are a helpful assistant."
+    assert [remark for remark in card.remarks if "taken from its name" in remark and name in remark]
+
+
+@pytest.mark.parametrize("name", ["seqvqx", "reqwq-32b", "something"])
+def test_a_name_within_a_word_suggests_nothing(tmp_path: Path, name: str) -> None:
+    folder = templated(tmp_path / name, WITH_DEFAULT)
+    card = stated(registry.find(str(folder)), folder)
+    assert card.thinking.style is ThinkingStyle.NONE
+    assert not card.remarks
 
 
 def test_an_architecture_that_is_not_run_is_refused_before_anything_else(tmp_path: Path) -> None:

@@ -1,15 +1,19 @@
 """Thinking styles of models that have no card of their own, by name.
 
-Law: facts only, each from the model's card or a published output. A name is matched by its last
-part, in any case, the first pattern that fits counts. A card that is shipped comes before these.
+Law: facts only, each from the model's card or a published output. A name is matched in any case,
+at its beginning or behind a separator (`mlx-community_QVQ-72B`, `Huihui-QVQ-72B`); the first place
+and the first pattern that fit count. What a checkpoint states itself comes before these.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from qvq_mlx.core.card import Thinking, ThinkingStyle
+
+_SEPARATOR = re.compile(r"[-_. ]+")
 
 _MARKER = Thinking(
     ThinkingStyle.MARKER,
@@ -60,5 +64,14 @@ VOICES = (
 
 def voice(name: str) -> Thinking | None:
     """The voice of a model of that name; None where it is not known."""
+    for part in name_parts(name):
+        for known in VOICES:
+            if fnmatchcase(part, known.pattern):
+                return known.thinking
+    return None
+
+
+def name_parts(name: str) -> list[str]:
+    """The last part of a repository's name in lower case, whole and behind each separator."""
     tail = name.rsplit("/", 1)[-1].casefold()
-    return next((v.thinking for v in VOICES if fnmatchcase(tail, v.pattern)), None)
+    return [tail, *(tail[match.end() :] for match in _SEPARATOR.finditer(tail))]
