@@ -27,7 +27,7 @@ from typer.main import get_command
 
 from qvq_mlx import __version__
 from qvq_mlx.batch.items import Item
-from qvq_mlx.batch.record import BatchRecord, ErrorRecord, answered
+from qvq_mlx.batch.record import BatchEnd, BatchRecord, ErrorRecord, answered
 from qvq_mlx.cli.app import COMMANDS, app_with
 from qvq_mlx.cli.main import main
 from qvq_mlx.cli.spelling import CommandLine
@@ -58,6 +58,7 @@ from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.plan import Plan, Resolved
 from qvq_mlx.core.request import Budget, Request, Sampling, SamplingOverrides
 from qvq_mlx.core.rounds import Round, Source
+from qvq_mlx.images.folders import LeftOut
 from qvq_mlx.memory.estimate import Estimate, Use
 from qvq_mlx.records import doctor as report
 from qvq_mlx.records import models as catalogue
@@ -91,6 +92,7 @@ CATALOGUE: tuple[type[Any], ...] = (
     *(catalogue.ConfigRecord, catalogue.Setting),
 )
 
+BATCH = (BatchRecord, ErrorRecord, BatchEnd, LeftOut)
 BOXES: tuple[type[Any], ...] = (
     *(records.BoxesRecord, places.PointedImage),
     *(places.Box, places.Point, places.Problem),
@@ -215,7 +217,7 @@ def json_page() -> str:
             "JSON Schema of a line: [`schema/batch.schema.json`](schema/batch.schema.json);",
             "explained in [batch.md](batch.md).",
             "",
-            *(part for cls in (BatchRecord, ErrorRecord) for part in (_described(cls), "")),
+            *(part for cls in BATCH for part in (_described(cls), "")),
             _fenced(json.dumps(dataclasses.asdict(_example_item(request, events)))),
             "",
             "## `models`, `list`, `show`, `licence`, `fit`, `pull` and `config list` with `--json`",

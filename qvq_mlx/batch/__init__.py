@@ -74,6 +74,7 @@ class Batch:
         """Raises a ModelError or UsageError where no item could be asked."""
         self._resolved = resolve(request, settings)
         self.model = self._resolved.card.name
+        self.takes_video = self._resolved.card.vision.video
         self._identity = model_identity(self._resolved)
         self._request = replace(request, policy=replace(request.policy, save=False))
         self._env = env

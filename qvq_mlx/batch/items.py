@@ -21,7 +21,7 @@ from pathlib import Path
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import InputError, UsageError
 from qvq_mlx.core.remedies import AskMany, Field, RunProgram, Show
-from qvq_mlx.images.folders import pictures_in
+from qvq_mlx.images.folders import LeftOut, pictures_in
 from qvq_mlx.system.reading import parse_json
 
 
@@ -34,24 +34,38 @@ class Item:
     id: str | int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The items in the order of asking, and what of the given folders is none."""
+
+    items: tuple[Item, ...]
+    left_out: tuple[LeftOut, ...] = ()
+
+
 def read_items(
-    env: Env, paths: Sequence[str], questions: Sequence[str], lines: str | None
-) -> list[Item]:
-    """Every item of a command line, in the order of asking. `lines` names a JSON Lines file; `-`
-    is stdin.
+    env: Env,
+    paths: Sequence[str],
+    questions: Sequence[str],
+    lines: str | None,
+    *,
+    videos: bool = False,
+) -> Work:
+    """Every item of a command line. `lines` names a JSON Lines file; `-` is stdin. `videos`: those
+    in folders are taken.
 
     Raises UsageError where there is nothing to ask, InputError for a file that cannot be read.
     """
     if any(not question.strip() for question in questions):
         raise UsageError("the question is empty", AskMany())
-    found = from_paths(pictures_in(paths), questions)
+    inside = pictures_in(paths, videos=videos)
+    found = from_paths(inside.sources, questions)
     if lines is not None:
         name, text, folder = _read_lines(env, lines)
         found += from_lines(name, text, folder, questions)
     if not found:
         what = "no image is given" if lines is None else f"{lines} has no line"
         raise UsageError(what, AskMany())
-    return grouped(found)
+    return Work(tuple(grouped(found)), inside.left_out)
 
 
 def from_paths(paths: Sequence[str], questions: Sequence[str]) -> list[Item]:

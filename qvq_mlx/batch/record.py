@@ -18,6 +18,7 @@ from qvq_mlx.core.events import (
     Vote,
 )
 from qvq_mlx.core.remedies import Spelling
+from qvq_mlx.images.folders import LeftOut
 from qvq_mlx.records.runs import VERSION, ImageRecord, ResultRecord
 
 
@@ -74,6 +75,23 @@ class BatchRecord:
     double_check: DoubleCheck | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class BatchEnd:
+    """The last line of `qvq batch --json`. `before`: items that an earlier run had done, counted in
+    the others too; `left_out`: what lies in the given folders and is not asked about.
+    """
+
+    version: int
+    type: str
+    total: int
+    answered: int
+    unanswered: int
+    errors: int
+    before: int
+    stopped: bool
+    left_out: tuple[LeftOut, ...]
+
+
 def answered(key: str, item: Item, result: ResultRecord) -> BatchRecord:
     """The record of an item that the model ran for."""
     return BatchRecord(
@@ -111,6 +129,6 @@ def failed(key: str, item: Item, model: str, error: QvqError, spelling: Spelling
     )
 
 
-def line(record: BatchRecord) -> str:
+def line(record: BatchRecord | BatchEnd) -> str:
     """One line of JSON with its newline."""
     return json.dumps(asdict(record), ensure_ascii=False) + "\n"

@@ -16,7 +16,7 @@ from qvq_mlx.batch import Batch, Began, Ended
 from qvq_mlx.batch.awake import awake
 from qvq_mlx.batch.items import Item
 from qvq_mlx.batch.ledger import FileLedger, Ledger, StreamLedger, asked_of, is_error, open_ledger
-from qvq_mlx.batch.record import BatchRecord, Status
+from qvq_mlx.batch.record import BatchEnd, BatchRecord, Status
 from qvq_mlx.batch.table import as_csv
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import NoAnswerError, QvqError
@@ -31,7 +31,8 @@ from qvq_mlx.core.events import (
 )
 from qvq_mlx.core.remedies import BatchAgain, Field, RunProgram
 from qvq_mlx.core.tokens import Control
-from qvq_mlx.records.runs import Json
+from qvq_mlx.images.folders import LeftOut
+from qvq_mlx.records.runs import VERSION, Json
 from qvq_mlx.render.sink import FileSink
 from qvq_mlx.run.outputs import check_outputs, outputs_of
 from qvq_mlx.run.signals import Interrupts, ending, handled
@@ -123,6 +124,21 @@ def summary(counts: Counts, file: Path) -> str:
     ends = [f"{count:,} {word}" for count, word in parts if count]
     before = f"; {counts.before:,} of them were done before" if counts.before else ""
     return f"{file}: {', '.join(ends) or 'nothing done'}{before}"
+
+
+def end_of(counts: Counts, left_out: tuple[LeftOut, ...]) -> BatchEnd:
+    """The same as a record."""
+    return BatchEnd(
+        version=VERSION,
+        type="batch",
+        total=counts.total,
+        answered=counts.answered,
+        unanswered=counts.unanswered,
+        errors=counts.errors,
+        before=counts.before,
+        stopped=counts.stopped,
+        left_out=left_out,
+    )
 
 
 def failure(counts: Counts, file: Path | None) -> QvqError | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +17,8 @@ from qvq_mlx.core.request import Policy, PromptOptions, Request, SamplingOverrid
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qvq_mlx.batch.items import Item
+    from qvq_mlx.batch import Batch
+    from qvq_mlx.batch.items import Work
     from qvq_mlx.batch.run import Target
     from qvq_mlx.run.world import World
 
@@ -45,6 +47,10 @@ Table = Annotated[
 RetryErrors = Annotated[
     bool, typer.Option("--retry-errors", help="Ask again what could not be asked before.")
 ]
+AsJson = Annotated[
+    bool,
+    typer.Option("--json", help="In the end, a line of counts and of what folders hold besides."),
+]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="A line per item, on stderr.")]
 
 
@@ -72,6 +78,7 @@ def batch(
     seed: options.Seed = None,
     vote: options.Votes = None,
     draft: options.Draft = "auto",
+    as_json: AsJson = False,
     verbose: Verbose = False,
     quiet: options.Quiet = False,
     force: options.Force = False,
@@ -83,13 +90,14 @@ def batch(
     The output has one JSON object per question and image. Run the same command again, and it goes
     on where it was ended, by whatever. Exit code 0 where every item has an answer.
     """
+    from qvq_mlx.batch import Batch
     from qvq_mlx.batch.items import read_items
     from qvq_mlx.run.choose import model_for
+    from qvq_mlx.run.left_out import warn_of_left_out
 
     world: World = context.obj
     options.exclude("qvq batch", {"-q": quiet, "-v": verbose})
     target = _target(world, file, table, options.files(items, schema), retry=retry_errors)
-    found = read_items(world.env, paths or [], questions or [], items)
     request = Request(
         question="",
         images=(),
@@ -101,7 +109,12 @@ def batch(
         method=method_of(vote, schema, lang),
         policy=Policy(draft=draft, force=force, wait=not no_wait, offline=offline),
     )
-    return _batch(world, request, found, target, quiet=quiet, verbose=verbose)
+    work = Batch(request, world.env, world.settings)
+    found = read_items(world.env, paths or [], questions or [], items, videos=work.takes_video)
+    if found.left_out and not quiet:
+        warn_of_left_out(world.env, found.left_out)
+    shown = _Shown(quiet, verbose, as_json)
+    return _batch(world, work, found, target, shown)
 
 
 def _target(
@@ -121,26 +134,29 @@ def _target(
     return Target(file, table, retry)
 
 
-def _batch(
-    world: World,
-    request: Request,
-    items: Sequence[Item],
-    target: Target,
-    *,
-    quiet: bool,
-    verbose: bool,
-) -> int:
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What is printed beside the records."""
+
+    quiet: bool
+    verbose: bool
+    as_json: bool
+
+
+def _batch(world: World, batch: Batch, work: Work, target: Target, shown: _Shown) -> int:
     """Ask all, and show how far it is. Raises a QvqError where an item has no answer."""
-    from qvq_mlx.batch import Batch
-    from qvq_mlx.batch.run import failure, run, summary
+    from qvq_mlx.batch.record import line
+    from qvq_mlx.batch.run import end_of, failure, run, summary
     from qvq_mlx.render.batched import BatchProgress
 
     env, file = world.env, target.file
-    lines = verbose or (file is None and env.stdout.isatty())
-    screen = BatchProgress(env, len(items), quiet=quiet, lines=lines)
-    counts = run(Batch(request, env, world.settings), items, target, env, screen)
+    lines = shown.verbose or (file is None and env.stdout.isatty())
+    screen = BatchProgress(env, len(work.items), quiet=shown.quiet, lines=lines)
+    counts = run(batch, work.items, target, env, screen)
     if file is not None:
         screen.summed_up(summary(counts, file))
+    if shown.as_json:
+        env.stdout.write(line(end_of(counts, work.left_out)))
     if (error := failure(counts, file)) is not None:
         raise error
     return 0

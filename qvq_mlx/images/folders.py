@@ -1,51 +1,127 @@
 """Folders and what lies in them, where many pictures are wanted.
 
-Law: a file in a folder is taken by its first bytes, never by its name; hidden files and
-subfolders are left out.
+Law: a file in a folder is taken by its first bytes, or by its name where that is a picture's: a
+broken picture is asked about, and its record says what is wrong. Hidden files are passed over;
+whatever else is not taken is counted. A file that a folder or a pattern holds stays a file, also
+where it is called like the clipboard, stdin or a data URI.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from qvq_mlx.core.errors import ImageNotFoundError, ImageUnreadableError
 from qvq_mlx.core.remedies import RunProgram
 from qvq_mlx.images.diagnosis import is_picture
 from qvq_mlx.images.globs import expanded, natural
-from qvq_mlx.images.paths import operand
+from qvq_mlx.images.paths import found_file, is_file, operand, path_of
+from qvq_mlx.images.sources import SUFFIXES
+from qvq_mlx.images.video import is_video
 
+VIDEO, FOLDER, OTHER = "video", "folder", "other"
 _HEAD_BYTES = 1024
+_MOST_KINDS = 8
 
 
-def pictures_in(sources: Iterable[str]) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Something in a folder that is not asked about. `kind`: video, folder, the ending of its name
+    in lower case (`.txt`), or `other` where it has none.
+    """
+
+    path: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The sources in order, and what lies beside them."""
+
+    sources: tuple[str, ...]
+    left_out: tuple[LeftOut, ...] = ()
+
+
+def pictures_in(sources: Iterable[str], *, videos: bool = False) -> Found:
     """The sources in order, a folder as the pictures that lie in it, a pattern as its files.
 
-    Raises ImageUnreadableError for a folder that holds no picture, ImageNotFoundError for one that
-    cannot be read and for a pattern that names nothing.
+    `videos`: those in a folder are taken too. Raises ImageUnreadableError for a folder that holds
+    nothing to ask about, ImageNotFoundError for one that cannot be read and for a pattern that
+    names nothing.
     """
     found: list[str] = []
+    left_out: list[LeftOut] = []
     for source in sources:
-        path = Path(source).expanduser()
-        found += _inside(source, path) if path.is_dir() else expanded(source, None)
-    return found
+        if not _is_folder(source):
+            found += expanded(source, None)
+            continue
+        inside = _inside(source, path_of(source), videos=videos)
+        found += inside.sources
+        left_out += inside.left_out
+    return Found(tuple(found), tuple(left_out))
 
 
-def _inside(source: str, folder: Path) -> list[str]:
+def counted(left_out: Sequence[LeftOut]) -> str:
+    """`34 .txt, 2 videos, 1 folder`: how many of which kind, the most frequent first."""
+    kinds = Counter(one.kind for one in left_out).most_common()
+    shown = [f"{count:,} {_named(kind, count)}" for kind, count in kinds[:_MOST_KINDS]]
+    if rest := sum(count for _, count in kinds[_MOST_KINDS:]):
+        shown.append(f"{rest:,} of other kinds")
+    return ", ".join(shown)
+
+
+def _is_folder(source: str) -> bool:
+    try:
+        return is_file(source) and path_of(source).is_dir()
+    except (OSError, ValueError, ImageUnreadableError):  # no legal path: its record says why
+        return False
+
+
+def _inside(source: str, folder: Path, *, videos: bool) -> Found:
     listing = RunProgram(("ls", "-l", operand(folder)))
     try:
-        files = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+        entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
     except OSError as error:
         raise ImageNotFoundError(f"{source}: {(error.strerror or '').lower()}", listing) from error
-    names = [str(file) for file in files if file.is_file() and _is_picture(file)]
-    if not names:
-        raise ImageUnreadableError(f"{source}: is a folder, and no picture lies in it", listing)
-    return sorted(names, key=natural)
+    taken: list[Path] = []
+    left_out: list[LeftOut] = []
+    for entry in sorted(entries, key=lambda entry: natural(str(entry))):
+        kind = _kind(entry, videos=videos)
+        if kind is None:
+            taken.append(entry)
+        else:
+            left_out.append(LeftOut(str(entry), kind))
+    if not taken:
+        beside = f", but {counted(left_out)}" if left_out else ""
+        raise ImageUnreadableError(
+            f"{source}: is a folder, and no picture lies in it{beside}", listing
+        )
+    return Found(tuple(map(found_file, taken)), tuple(left_out))
 
 
-def _is_picture(file: Path) -> bool:
+def _kind(entry: Path, *, videos: bool) -> str | None:
+    """What `entry` is left out as; None where it is asked about."""
+    if entry.is_dir():
+        return FOLDER
+    suffix = entry.suffix.lower()
+    if suffix in SUFFIXES:
+        return None  # whatever is wrong with it, its record says so
+    if not entry.is_file():  # a pipe, a device, a link that leads nowhere
+        return suffix or OTHER
     try:
-        with file.open("rb") as content:
-            return is_picture(content.read(_HEAD_BYTES))
+        with entry.open("rb") as content:
+            head = content.read(_HEAD_BYTES)
     except OSError:
-        return True  # it is asked about, and the record says why it cannot be read
+        return None  # it is asked about, and the record says why it cannot be read
+    if is_picture(head):
+        return None
+    if is_video(head):
+        return None if videos else VIDEO
+    return suffix or OTHER
+
+
+def _named(kind: str, count: int) -> str:
+    plural = {VIDEO: "videos", FOLDER: "folders", OTHER: "others"}
+    return plural.get(kind, kind) if count != 1 else kind

@@ -15,7 +15,7 @@ from pathlib import Path
 from qvq_mlx.core.errors import ImageNotFoundError, ImageSizeError
 from qvq_mlx.core.image_options import MAX_PICTURES
 from qvq_mlx.core.remedies import Ask, RunProgram
-from qvq_mlx.images.paths import is_file, operand, path_of
+from qvq_mlx.images.paths import found_file, is_file, operand, path_of
 
 _NUMBERS = re.compile(r"([0-9]+)")
 
@@ -41,7 +41,7 @@ def expanded(source: str, most: int | None = MAX_PICTURES) -> tuple[str, ...]:
             f"{source}: more than {most} files match, and a question takes no more",
             Ask((operand(Path(min(files, key=natural))),)),
         )
-    return tuple(sorted(files, key=natural))
+    return tuple(found_file(Path(name)) for name in sorted(files, key=natural))
 
 
 def natural(name: str) -> tuple[tuple[int, str], ...]:

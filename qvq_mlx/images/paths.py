@@ -12,6 +12,7 @@ from qvq_mlx.core.remedies import Ask, RunProgram
 from qvq_mlx.images.image_sources import WORDS
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:", re.IGNORECASE)
 _SHOWN = 32  # characters of a data URI
 
 
@@ -40,8 +41,9 @@ def path_of(source: str) -> Path:
     """Return the path of `source`. Raises ImageUnreadableError for a URL that names no file."""
     scheme = _URL.match(source)
     if scheme is None:
-        with suppress(RuntimeError):  # ~nobody has no home: then the name is taken as it stands
-            return Path(source).expanduser()
+        if source.startswith("~"):  # a Path forgets the dot of `./~root`, and that is no home
+            with suppress(RuntimeError):  # ~nobody has none: the name is taken as it stands
+                return Path(source).expanduser()
         return Path(source)
     with suppress(ValueError):
         parts = urlsplit(source)
@@ -67,6 +69,14 @@ def operand(path: Path) -> str:
     """
     name = str(path)
     return f"./{name}" if name.startswith("-") or name in WORDS else name
+
+
+def found_file(path: Path) -> str:
+    """A file that lies on the disk, as a source: never taken for stdin, the clipboard, the screen,
+    an address, a data URI or someone's home, whatever it is called.
+    """
+    name = str(path)
+    return f"./{name}" if name.startswith("~") or _SCHEME.match(name) else operand(path)
 
 
 def askable(source: str) -> str:

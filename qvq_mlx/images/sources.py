@@ -29,10 +29,11 @@ from qvq_mlx.images.paths import is_data, is_file, is_web, operand, path_of
 MAX_FILE_BYTES = 512 * 2**20
 _PIPE_IN = Ask(("-",), stdin="image.png")
 
-_SUFFIXES = (
+SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
     *(".heic", ".heif", ".avif", ".pdf"),
 )
+"""What the name of a picture that is read here ends in, in lower case."""
 _SHELLS_PIPE = re.compile(r"/(?:dev|proc/self)/fd/[0-9]+")
 
 
@@ -150,7 +151,7 @@ def _not_a_file(source: str, path: Path, mode: int) -> ImageUnreadableError:
     if not stat.S_ISDIR(mode):
         remedy = Ask(("-",), stdin=operand(path))
         return ImageUnreadableError(f"{source}: is a pipe, socket or device, not a file", remedy)
-    pictures = sorted(name for name in _names(path) if name.lower().endswith(_SUFFIXES))
+    pictures = sorted(name for name in _names(path) if name.lower().endswith(SUFFIXES))
     if not pictures:
         return ImageUnreadableError(
             f"{source}: is a folder, and no picture lies in it",

@@ -23,6 +23,7 @@ from qvq_mlx.batch.awake import awake
 from qvq_mlx.batch.items import Item, from_lines, grouped
 from qvq_mlx.batch.table import as_csv
 from qvq_mlx.core.errors import InputError
+from qvq_mlx.images.folders import pictures_in
 from tests.conftest import EXAMPLES, ROOT, ScriptedEngine, World
 from tests.support.waiting import eventually
 
@@ -328,7 +329,7 @@ def test_usage(world: Build, arguments: list[str], message: str) -> None:
 def test_a_folder_gives_pictures_by_content(world: Build, pictures: Path) -> None:
     for number in (10, 9):
         shutil.copy(EXAMPLES / "sum.png", pictures / f"img{number}")
-    (pictures / "notes.png").write_text("no picture")
+    (pictures / "notes").write_text("no picture")
     (pictures / ".hidden.png").write_bytes((EXAMPLES / "sum.png").read_bytes())
     there = world(WORDS)
     assert run(there, pictures) == 0
@@ -337,6 +338,53 @@ def test_a_folder_gives_pictures_by_content(world: Build, pictures: Path) -> Non
     empty = pictures / "empty"
     empty.mkdir()
     assert run(world(WORDS), empty) == 6
+
+
+def test_a_folder_says_what_it_leaves_out(world: Build, pictures: Path) -> None:
+    (pictures / "broken.png").write_bytes(b"")
+    for name in ("a.txt", "b.TXT", "clip.mov", "noting"):
+        (pictures / name).write_bytes(b"\0\0\0\x18ftypqt  " if name == "clip.mov" else b"words")
+    (pictures / "sub").mkdir()
+    (pictures / ".DS_Store").write_bytes(b"x")
+    there = world(WORDS)
+    assert run(there, pictures, "--json") == 3
+    *lines, end = map(json.loads, there.out.splitlines())
+    assert [line["status"] for line in lines] == ["error", "answered", "answered", "answered"]
+    assert "left out, not asked about: 2 .txt, 1 video, 1 other, 1 folder\n" in there.err
+    kinds = {Path(one["path"]).name: one["kind"] for one in end["left_out"]}
+    assert kinds == {
+        "a.txt": ".txt",
+        "b.TXT": ".txt",
+        "clip.mov": "video",
+        "noting": "other",
+        "sub": "folder",
+    }
+    assert (end["type"], end["total"], end["answered"], end["errors"]) == ("batch", 4, 3, 1)
+
+
+def test_videos_of_a_folder_are_taken_where_the_model_takes_them(pictures: Path) -> None:
+    (pictures / "clip.mov").write_bytes(b"\0\0\0\x18ftypqt  ")
+    found = pictures_in([str(pictures)], videos=True)
+    assert "clip.mov" in {Path(source).name for source in found.sources}
+    assert not found.left_out
+
+
+def test_a_name_that_is_no_path_is_an_error_record(world: Build) -> None:
+    there = world(WORDS)
+    assert run(there, "x" * 5000 + ".png") == 3  # type: ignore[arg-type]
+    assert json.loads(there.out)["error"]["exit_code"] == 6
+
+
+@pytest.mark.parametrize("name", ["clip", "screen", "-", "data:image", "~root", "file:x"])
+@pytest.mark.parametrize("given", [".", "*"])
+def test_what_a_folder_or_pattern_holds_is_a_file(
+    world: Build, name: str, given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_bytes((EXAMPLES / "sum.png").read_bytes())
+    there = world(WORDS)
+    assert run(there, Path(given)) == 0, there.err
+    assert [json.loads(line)["paths"] for line in there.out.splitlines()] == [[f"./{name}"]]
 
 
 def test_the_table(world: Build, pictures: Path, tmp_path: Path) -> None:
