@@ -31,6 +31,7 @@ _FUNCTIONS = {
     "import": "import_.import_",
     "convert": "convert.convert",
     "split": "split.split",
+    "eval": "eval.evaluate",
     "cache": "cache.cache",
     "config": "config.config",
     "doctor": "doctor.doctor",

@@ -15,7 +15,9 @@ from qvq_mlx.core.remedies import (
     AskMany,
     BatchAgain,
     EstimateModel,
+    EvaluateModel,
     Field,
+    PullDataSet,
     PullModel,
     RunProgram,
     Show,
@@ -84,6 +86,10 @@ class CommandLine:
                 return 'qvq batch IMAGE... -Q "question" -o out.jsonl'
             case BatchAgain(output, piped):
                 return f"qvq batch ... {'>' if piped else '-o'} {_quoted([output])}"
+            case PullDataSet(name):
+                return _joined("qvq eval --pull", _operand(name))
+            case EvaluateModel(name):
+                return _joined("qvq eval", _operand(name), "--limit 100 -o FOLDER")
             case PullModel(name):
                 return _joined("qvq pull", _operand(name))
             case VerifyModel(name):

@@ -115,6 +115,20 @@ class PullModel:
 
 
 @dataclass(frozen=True, slots=True)
+class PullDataSet:
+    """Download a benchmark's data set, or the rest of it."""
+
+    benchmark: str
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateModel:
+    """Measure a model on a benchmark."""
+
+    benchmark: str
+
+
+@dataclass(frozen=True, slots=True)
 class VerifyModel:
     """Compare a model's files with their hashes."""
 
@@ -160,6 +174,8 @@ Remedy = (
     | AskMany
     | BatchAgain
     | PullModel
+    | PullDataSet
+    | EvaluateModel
     | VerifyModel
     | EstimateModel
     | Typed

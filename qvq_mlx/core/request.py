@@ -78,10 +78,14 @@ class Placement(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PromptOptions:
-    """Options of the prompt besides the question. `system` None: the card's; '' sends none."""
+    """Options of the prompt besides the question. `system` None: the card's; '' sends none.
+
+    `allow_text_only`: a model that sees is asked without an image where none is given.
+    """
 
     system: str | None = None
     placement: Placement = Placement.NUMBERED
+    allow_text_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from qvq_mlx.core.request import Placement
 from qvq_mlx.evaluate.gold import Gold
 
 Strata = tuple[tuple[str, str], ...]
@@ -18,6 +19,11 @@ class PromptStyle(StrEnum):
     """The benchmark's own text; pictures at `<image n>`."""
     VLMEVALKIT = "vlmevalkit"
     """VLMEvalKit's text for Qwen2-VL and QVQ; pictures first."""
+
+    @property
+    def placement(self) -> Placement:
+        """Return where the pictures stand in the prompt."""
+        return Placement.INLINE if self is PromptStyle.OFFICIAL else Placement.PLAIN
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ class BatchProgress:
         self._name = ""
         self._failures = 0
         self._doing = ""
+        self._note = ""
         self._tokens = 0
         self._drawn_at = float("-inf")
 
@@ -73,6 +74,10 @@ class BatchProgress:
         self._failures += not answered
         if self._lines:
             self._say(f"{self._name}: {outcome}")
+
+    def noted(self, note: str) -> None:
+        """Show `note` in the status line from now on."""
+        self._note = note
 
     def skipped(self, number: int) -> None:
         """Count an item that an earlier run had done."""
@@ -105,5 +110,5 @@ class BatchProgress:
             parts.append(f"{short(left)} left")
         if self._failures:
             parts.append(f"{self._failures:,} failed")
-        parts += [part for part in (clean_line(self._name), self._doing) if part]
+        parts += [part for part in (self._note, clean_line(self._name), self._doing) if part]
         self._working.show(joined(parts, self._env.terminal_size().columns))

@@ -11,7 +11,7 @@ from qvq_mlx.core.sizes import size
 from qvq_mlx.render.clean import writable
 from qvq_mlx.render.prompt import confirmed
 from qvq_mlx.render.transfers import Transfers
-from qvq_mlx.store.download import PullDone, PullEvent
+from qvq_mlx.store.download import Advice, PullDone, PullEvent, PullPlan
 from qvq_mlx.store.pull import Planned
 
 
@@ -27,9 +27,8 @@ class PullScreen:
         self._transfers: Transfers | None = None
         self._taken = False
 
-    def planned(self, planned: Planned) -> None:
+    def planned(self, plan: PullPlan, told: Advice) -> None:
         """Say what there is to know before the first byte."""
-        plan, told = planned.plan, planned.advice
         listing = plan.listing
         self._transfers = screen = Transfers(
             self._env,
@@ -72,13 +71,13 @@ class PullScreen:
         if self._taken and self._transfers is not None:
             self._transfers.close()
 
-    def finish(self, model: str, done: PullDone, remedy: Remedy) -> None:
+    def finish(self, name: str, done: PullDone, remedy: Remedy) -> None:
         """After `close`: the folder for a script; for a person, what to do next."""
         assert self._transfers is not None, "planned() comes first"
         if self._document:
             return
         if self._env.stdout.isatty():
-            self._transfers.say(f"{model} is here · {size(done.fetched_bytes)} fetched")
+            self._transfers.say(f"{name} is here · {size(done.fetched_bytes)} fetched")
             self._transfers.say(f"  try: {self._env.spelling.remedy(remedy)}")
         else:
             self._env.stdout.write(writable(f"{done.folder}\n", self._env.stdout))

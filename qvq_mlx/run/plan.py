@@ -159,7 +159,7 @@ def _piped(request: Request) -> tuple[Notice, ...]:
 def _check_images(request: Request, card: ModelCard) -> None:
     """Images for a model that sees, and for no other. Raises UsageError."""
     named = (*(shown.source.name for shown in request.earlier), *request.images)
-    if card.sees and not named:
+    if card.sees and not named and not request.prompt.allow_text_only:
         raise UsageError(f"no image is given, and {card.name} is asked about images", Ask())
     if named and not card.sees:
         raise UsageError(

@@ -77,7 +77,7 @@ def _pulled(wish: Wish, env: Env, settings: Settings, advise: Adviser) -> None:
             match event:
                 case Planned():
                     planned = event
-                    screen.planned(event)
+                    screen.planned(event.plan, event.advice)
                 case _:
                     screen.feed(event)
                     done = event if isinstance(event, PullDone) else done

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
 from qvq_mlx.core.card import ModelCard
@@ -36,6 +37,13 @@ class RemoteFile:
     size_bytes: int
 
 
+class RepoKind(StrEnum):
+    """What a repository holds; the name as the Hub has it."""
+
+    MODEL = "model"
+    DATASET = "dataset"
+
+
 @dataclass(frozen=True, slots=True)
 class Listing:
     """The files that a repository offers at one commit. `licence` is what it states, or empty."""
@@ -45,6 +53,7 @@ class Listing:
     commit: str
     files: tuple[RemoteFile, ...]
     licence: str = ""
+    kind: RepoKind = RepoKind.MODEL
 
     @property
     def size_bytes(self) -> int:

@@ -1,6 +1,6 @@
 """The Hugging Face cache on this disk: names, links, references, partial files and the lock.
 
-    models--org--name/
+    models--org--name/         datasets--org--name/ likewise
       blobs/<hash>               the bytes of a file, named by their hash
       blobs/<hash>.qvq-part      the first bytes of one, from a pull that did not end
       snapshots/<commit>/<path>  links to blobs: what other tools read
@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from qvq_mlx.store.digests import is_blob
-from qvq_mlx.store.download import Listing, RemoteFile
+from qvq_mlx.store.download import Listing, RemoteFile, RepoKind
 from qvq_mlx.system.files import write_shared
 from qvq_mlx.system.locks import LockFile
 from qvq_mlx.system.reading import read_json, read_text
@@ -45,11 +45,12 @@ class RepoFolder:
 
     hub_cache: Path
     repo: str
+    kind: RepoKind = RepoKind.MODEL
 
     @property
     def root(self) -> Path:
-        """`models--org--name`."""
-        return self.hub_cache / f"models--{self.repo.replace('/', '--')}"
+        """`models--org--name`, or `datasets--org--name`."""
+        return self.hub_cache / f"{self.kind}s--{self.repo.replace('/', '--')}"
 
     @property
     def blobs(self) -> Path:
@@ -148,7 +149,9 @@ def unfinished(folder: RepoFolder) -> Listing | None:
         if not isinstance(document, dict):
             return None
         files = tuple(RemoteFile(str(p), str(b), int(n)) for p, b, n in document["files"])
-        listing = Listing(folder.repo, str(document["revision"]), str(document["commit"]), files)
+        listing = Listing(
+            folder.repo, str(document["revision"]), str(document["commit"]), files, kind=folder.kind
+        )
         if document["done"]:
             return None
     except (OSError, ValueError, KeyError, TypeError):

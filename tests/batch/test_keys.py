@@ -50,7 +50,7 @@ OTHERS: dict[str, dict[str, object]] = {
         "background": (ImageOptions(background="black"),),
         "frames": (ImageOptions(frames=Frames(count=2)),),
     },
-    "prompt": {"placement": Placement.INLINE},
+    "prompt": {"placement": Placement.INLINE, "allow_text_only": True},
     "limits": {"answer_tokens": 9},
     "method": {"votes": 3, "double_check": True, "schema": "{}", "lang": "zh"},
     "policy": {

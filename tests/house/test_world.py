@@ -69,7 +69,7 @@ def test_every_offline_option_forbids_the_network_itself() -> None:
         for option in command.params
         if isinstance(option, TyperOption) and "--offline" in option.opts
     }
-    assert set(offline) == {"ask", "batch", "chat", "doctor"}
+    assert set(offline) == {"ask", "batch", "chat", "doctor", "eval"}
     for option in offline.values():
         assert option.callback is not None
         assert getattr(option.callback, "__wrapped__", option.callback).__name__ == (

@@ -14,6 +14,7 @@ from urllib.parse import quote, urljoin, urlsplit
 from qvq_mlx.core.errors import (
     AccessError,
     GatedError,
+    InputError,
     NetworkError,
     UnsupportedModelError,
     UsageError,
@@ -21,7 +22,7 @@ from qvq_mlx.core.errors import (
 from qvq_mlx.core.remedies import Show
 from qvq_mlx.store import layout
 from qvq_mlx.store.digests import is_blob
-from qvq_mlx.store.download import HubAccess, Listing, RemoteFile
+from qvq_mlx.store.download import HubAccess, Listing, RemoteFile, RepoKind
 from qvq_mlx.store.hub.transfer import Pace
 from qvq_mlx.store.hub.wire import Head, Hitch, Wire
 from qvq_mlx.system.reading import parse_json
@@ -34,22 +35,35 @@ _PATIENCE_S = 120.0
 
 
 def listing(
-    repo: str, revision: str, access: HubAccess, pace: Pace, now: Callable[[], datetime]
+    repo: str,
+    revision: str,
+    access: HubAccess,
+    pace: Pace,
+    now: Callable[[], datetime],
+    data: Callable[[str], bool] | None = None,
 ) -> Listing:
-    """The files of a revision. Raises NetworkError, AccessError, UnsupportedModelError."""
+    """The files of a revision: of a model, or of a data set those whose path is its `data`.
+
+    Raises NetworkError, AccessError, UnsupportedModelError, InputError for a data set without data.
+    """
+    kind = RepoKind.MODEL if data is None else RepoKind.DATASET
     if not layout.is_repo(repo) or not layout.is_revision(revision):
         raise UsageError(f"{repo} at {revision} is no name of a repository and a revision")
     wire = Wire(access, now)
-    base = f"{access.endpoint}/api/models/{repo}"
+    base = f"{access.endpoint}/api/{kind}s/{repo}"
     found, _ = _document(wire, f"{base}/revision/{quote(revision, safe='')}", repo, pace)
     commit = found.get("sha") if isinstance(found, dict) else None
     if not isinstance(found, dict) or not isinstance(commit, str) or not layout.is_commit(commit):
         raise NetworkError(f"{_host(access)} is no Hub: it names no commit of {repo}")
     entries = _tree(wire, f"{base}/tree/{commit}?recursive=true", repo, pace)
-    files = tuple(sorted(_files(entries, _host(access)), key=lambda file: file.path))
-    if not any(file.path.endswith(".safetensors") for file in files):
+    files = tuple(
+        sorted(_files(entries, _host(access), data or _wanted), key=lambda file: file.path)
+    )
+    if data is not None and not files:
+        raise InputError(f"{repo} has no file of this data set; its makers may have moved it")
+    if data is None and not any(file.path.endswith(".safetensors") for file in files):
         raise UnsupportedModelError(f"{repo} holds no safetensors weights", Show.MODELS)
-    return Listing(repo, revision, commit, files, _licence(found))
+    return Listing(repo, revision, commit, files, _licence(found), kind)
 
 
 def _tree(wire: Wire, url: str, repo: str, pace: Pace) -> Iterator[Mapping[str, Any]]:
@@ -62,11 +76,13 @@ def _tree(wire: Wire, url: str, repo: str, pace: Pace) -> Iterator[Mapping[str, 
         url = urljoin(url, following) if following else ""
 
 
-def _files(entries: Iterator[Mapping[str, Any]], host: str) -> Iterator[RemoteFile]:
-    """The entries that are wanted. Raises NetworkError for one that cannot be true."""
+def _files(
+    entries: Iterator[Mapping[str, Any]], host: str, wanted: Callable[[str], bool]
+) -> Iterator[RemoteFile]:
+    """The entries whose path is wanted. Raises NetworkError for one that cannot be true."""
     for entry in entries:
         path = entry.get("path")
-        if entry.get("type") != "file" or not isinstance(path, str) or not _wanted(path):
+        if entry.get("type") != "file" or not isinstance(path, str) or not wanted(path):
             continue
         lfs = entry.get("lfs")
         stored = lfs if isinstance(lfs, dict) else entry

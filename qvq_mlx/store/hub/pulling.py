@@ -189,7 +189,7 @@ def _one(
     stop: threading.Event,
 ) -> Iterator[FileEvent]:
     file = fetch.file
-    source = partial(wire.file, listing.repo, listing.commit)
+    source = partial(wire.file, listing)
     with closing(PartFile(folder, file, disk)) as part:
         yield from transfer(file, source, part, RealPace(stop.is_set), wire.access)
         part.finish()

@@ -17,7 +17,7 @@ from urllib.parse import urljoin, urlsplit
 from qvq_mlx import __version__
 from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.remedies import RunProgram
-from qvq_mlx.store.download import HubAccess, RemoteFile
+from qvq_mlx.store.download import HubAccess, Listing, RemoteFile
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -94,11 +94,17 @@ class Wire:
         return self._access
 
     @contextmanager
-    def file(self, repo: str, commit: str, file: RemoteFile, start_byte: int) -> Iterator[Reply]:
+    def file(self, listing: Listing, file: RemoteFile, start_byte: int) -> Iterator[Reply]:
         """The bytes of a file from `start_byte`."""
         from huggingface_hub import hf_hub_url
 
-        url = hf_hub_url(repo, file.path, revision=commit, endpoint=self._access.endpoint)
+        url = hf_hub_url(
+            listing.repo,
+            file.path,
+            repo_type=listing.kind,
+            revision=listing.commit,
+            endpoint=self._access.endpoint,
+        )
         wanted = {"Range": f"bytes={start_byte}-"} if start_byte else {}
         with self._open(url, wanted) as reply:
             yield reply

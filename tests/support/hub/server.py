@@ -26,7 +26,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from tests.support.waiting import CEILING_S
 
 REPO = "org/model"
-LFS = (".safetensors", ".bin", ".gguf")
+LFS = (".safetensors", ".bin", ".gguf", ".parquet")
 BLOCK = 16 << 10
 
 
@@ -78,6 +78,8 @@ class Hub:
     """A repository and its server. `files` may be changed between two requests."""
 
     files: dict[str, bytes]
+    repo: str = REPO
+    kind: str = "models"
     faults: Faults = lambda _request: Fault()
     token: str = ""
     gated: bool = False
@@ -189,10 +191,12 @@ class _Handler(BaseHTTPRequestHandler):
             parts = urlsplit(self.path)
             words = [unquote(word) for word in parts.path.strip("/").split("/")]
             query = parse_qs(parts.query)
-            if words[:2] == ["api", "models"] and "/".join(words[2:4]) == REPO:
+            hub = self.hub
+            plain = words[1:] if words[:1] == ["datasets"] == [hub.kind] else words
+            if words[:2] == ["api", hub.kind] and "/".join(words[2:4]) == hub.repo:
                 self._api(words[4:], query)
-            elif "/".join(words[:2]) == REPO and words[2:3] == ["resolve"]:
-                self._resolve(words[3], "/".join(words[4:]))
+            elif "/".join(plain[:2]) == hub.repo and plain[2:3] == ["resolve"]:
+                self._resolve(plain[3], "/".join(plain[4:]))
             elif words[0] == "bytes" and self.is_cdn:
                 self._bytes("/".join(words[1:]), {})
             else:
@@ -211,7 +215,7 @@ class _Handler(BaseHTTPRequestHandler):
             if words[1] not in ("main", hub.commit):
                 self._say(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
                 return
-            found = {"id": REPO, "sha": hub.commit, "gated": hub.gated}
+            found = {"id": hub.repo, "sha": hub.commit, "gated": hub.gated}
             self._json(found | {"cardData": {"license": hub.licence}}, {})
             return
         entries = [{"type": "directory", "path": "onnx", "oid": "0" * 40, "size": 0}]
