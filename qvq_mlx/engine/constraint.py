@@ -15,7 +15,7 @@ import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import mlx.core as mx
 import numpy as np
@@ -30,13 +30,6 @@ from qvq_mlx.guards.language import RUNS, Script, begins_letter_outside, has_let
 
 if TYPE_CHECKING:
     from llguidance import LLTokenizer
-    from llguidance._lib import JsonCompileOptions
-
-_COMPACT: JsonCompileOptions = {
-    "whitespace_flexible": False,
-    "item_separator": ", ",
-    "key_separator": ": ",
-}
 
 Allowed = npt.NDArray[np.bool_]
 
@@ -147,25 +140,17 @@ class SchemaHold:
 
     def __init__(self, vocabulary: Vocabulary, eos_ids: frozenset[int], schema: str) -> None:
         """Raises UsageError for a schema that cannot be enforced."""
-        from llguidance import LLMatcher
+        from qvq_mlx.engine.grammar import matcher
 
         self._size = vocabulary.size
         tokenizer = _tokenizer(vocabulary.path, tuple(sorted(eos_ids)))
         try:
-            # no spaces but those of json.dumps: a model may else fill lines with them for ever
-            grammar = LLMatcher.grammar_from_json_schema(schema, overrides=_COMPACT)
-            self._matcher: Any = LLMatcher(tokenizer, grammar)
-            problem = self._matcher.get_error()
+            self._matcher = matcher(tokenizer, schema)
         except ValueError as error:
-            problem = str(error)
-        if problem:
             raise UsageError(
-                (
-                    Field.SCHEMA,
-                    f" cannot be enforced: {problem.strip().splitlines()[0][:200]}",
-                ),
+                (Field.SCHEMA, f" cannot be enforced: {' '.join(str(error).split())[:200]}"),
                 AskAgain(((Field.SCHEMA, '{"type": "object"}'),)),
-            )
+            ) from error
         self._ends = np.zeros(self._size, dtype=np.bool_)
         self._ends[sorted(eos_ids)] = True
         self._bitmask = np.zeros((1, (tokenizer.vocab_size + 31) // 32), dtype=np.int32)

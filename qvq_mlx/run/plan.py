@@ -81,6 +81,10 @@ def resolve(request: Request, settings: Settings) -> Resolved:
     card, folder = registry.resolve(request.model, settings.hub_cache, settings.cards_folder)
     if request.method.schema and request.method.double_check:
         raise UsageError.excluding(Field.SCHEMA, Field.DOUBLE_CHECK)
+    if request.method.schema:
+        from qvq_mlx.run.schema_text import check_enforced  # it loads llguidance
+
+        check_enforced(request.method.schema)
     sampling, note = _sampling(request, card)
     system = request.prompt.system
     budget_tokens, max_tokens = _lengths(request, card)

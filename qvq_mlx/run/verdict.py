@@ -7,7 +7,7 @@ from typing import assert_never
 from qvq_mlx.core.errors import NoAnswerError, QvqError, SchemaError
 from qvq_mlx.core.events import Done, StopReason
 from qvq_mlx.core.plan import Plan
-from qvq_mlx.core.remedies import Field, Show
+from qvq_mlx.core.remedies import Field, Message, Show
 from qvq_mlx.run.signals import ending
 
 
@@ -21,8 +21,7 @@ def failure(done: Done, plan: Plan, ended_by: int, *, saved: bool) -> QvqError |
     generated = done.stats.generated_tokens
     kept = Show.LAST_THINKING if saved and generated else None
     if done.schema_met is False and done.stop_reason is not StopReason.INTERRUPT:
-        text = ("there is no answer that satisfies the schema (", Field.SCHEMA, ")")
-        return SchemaError(text, kept)
+        return SchemaError(_unmet(done.stop_reason, plan, generated), kept)
     match done.stop_reason:
         case StopReason.INTERRUPT:
             return ending(ended_by, f"stopped after {generated:,} tokens", kept)
@@ -55,3 +54,25 @@ def failure(done: Done, plan: Plan, ended_by: int, *, saved: bool) -> QvqError |
             return NoAnswerError(f"the model ended after {generated:,} tokens with no answer", kept)
         case _:
             assert_never(done.stop_reason)
+
+
+def _unmet(stop_reason: StopReason, plan: Plan, generated: int) -> Message:
+    """Why no answer satisfies the schema: its length, a loop, the end, and what else held it."""
+    none = ("there is no answer that satisfies the schema (", Field.SCHEMA, "): ")
+    held = plan.constraint.scripts if plan.constraint else None
+    language = ("; it was also held to ", Field.LANG, f" {plan.request.method.lang}")
+    cause: tuple[str, ...]
+    match stop_reason:
+        case StopReason.LENGTH:
+            most = f"{plan.resolved.max_tokens:,}"
+            cause = (f"it was not complete after {most} tokens (", Field.MAX_TOKENS, ")")
+        case StopReason.BUDGET:
+            most = f"{plan.request.limits.answer_tokens:,}"
+            cause = (f"it was not complete after {most} tokens (", Field.ANSWER_TOKENS, ")")
+        case StopReason.LOOP:
+            cause = (f"the text repeated itself and was stopped after {generated:,} tokens",)
+        case StopReason.END | StopReason.INTERRUPT:
+            cause = (f"the model ended after {generated:,} tokens",)
+        case _:
+            assert_never(stop_reason)
+    return (*none, *cause, *(language if held is not None else ()))

@@ -18,7 +18,6 @@ from qvq_mlx.store.cardfile import read_cards
 from qvq_mlx.store.foreign import error_for_name
 from qvq_mlx.store.shape import stated_shape
 from qvq_mlx.store.stated import stated, with_own_maximum
-from qvq_mlx.store.styles import name_parts
 
 CARD = "qvq-card.toml"
 """A folder of weights may carry its own card; a conversion writes one."""
@@ -150,6 +149,8 @@ def _suggested_by(label: str, known: tuple[ModelCard, ...]) -> ModelCard:
     It lends what a checkpoint cannot state, or does not. The size, the bits and what is doubtful of
     them are its own.
     """
+    from qvq_mlx.store.styles import name_parts
+
     models = [card for card in known if card.name == (card.base or card.name)]
     for part in name_parts(label):
         for card in sorted(models, key=lambda card: -len(card.name)):

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qvq_mlx.core.card import ModelCard, Thinking, ThinkingStyle, VisionLimits
 from qvq_mlx.families import family_of
 from qvq_mlx.families.family import Vision
 from qvq_mlx.families.fields import Fields
-from qvq_mlx.store.chat_template import TemplateFacts, facts_of, template_of
 from qvq_mlx.store.checkpoint import read_json
 from qvq_mlx.store.shape import stated_shape
-from qvq_mlx.store.styles import voice
+
+if TYPE_CHECKING:
+    from qvq_mlx.store.chat_template import TemplateFacts
 
 MAX_IMAGE_TOKENS = 1280
 """Per picture, where no card says otherwise: checkpoints allow 16,384, minutes of prefill."""
@@ -27,6 +29,10 @@ def stated(card: ModelCard, folder: Path) -> ModelCard:
 
     Raises BrokenModelError, or UnsupportedModelError for an architecture that is not run.
     """
+    # no card that is shipped needs these
+    from qvq_mlx.store.chat_template import facts_of, template_of
+    from qvq_mlx.store.styles import voice
+
     path = folder / "config.json"
     config = Fields(path, read_json(path))
     family = family_of(config.values.get("model_type"), folder)
