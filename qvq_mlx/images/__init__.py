@@ -1,12 +1,12 @@
 """Reads pictures and videos into pixels of the model's size. The only home of PIL, PDFium and
-OpenCV.
+PyAV.
 
 Law: whatever the bytes are, `read` returns Pictures or raises a QvqError, among them a UsageError
 for options that the picture cannot be read with; nothing is printed. `sources` finds the bytes,
 `pages` chooses the pictures in them, `pixels` decodes one, `colour` makes it sRGB, `shown` cuts out
 and resizes what the model sees.
 
-Nothing here imports PIL or OpenCV before a picture or a video is read, and nothing of the network
+Nothing here imports PIL or PyAV before a picture or a video is read, and nothing of the network
 before an address is.
 """
 

@@ -16,6 +16,8 @@ is 60 frames. What the user asks for by number is honoured or refused, never rou
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -31,24 +33,47 @@ MIN_FRAMES = 4
 MAX_FRAMES = 768
 MIN_STEP_TOKENS = 128
 MAX_STEP_TOKENS = 768
+_SLACK_S = 1e-6
+_RATE_SLACK = 1e-3
+"""A rate of 29.97 is asked for where 30000 / 1001 frames are there."""
+_WHOLE = 1e-6
+_PROBES = 1000
 MAX_CLIP_TOKENS = 16384
 """Of any clip. With `auto` it is a quarter of that."""
 
 
 @dataclass(frozen=True, slots=True)
 class Footage:
-    """Facts that a file states of its video. `name` is the source, as the user gave it."""
+    """Facts of the video in a file. `name` is the source, as the user gave it.
+
+    `times_s` says when each frame is shown, ascending; the last one goes at `end_s`.
+    """
 
     name: str
     width_px: int
     height_px: int
-    frames: int
-    fps: float
+    times_s: Sequence[float]
+    end_s: float
+
+    @property
+    def frames(self) -> int:
+        """Count all frames."""
+        return len(self.times_s)
 
     @property
     def duration_s(self) -> float:
         """As long as its frames last."""
-        return self.frames / self.fps
+        return self.end_s - self.times_s[0]
+
+    @property
+    def fps(self) -> float:
+        """On average."""
+        return self.frames / self.duration_s
+
+    def seconds(self, first: int, last: int) -> float:
+        """How long the frames from `first` to `last` are shown."""
+        end_s = self.times_s[last + 1] if last + 1 < self.frames else self.end_s
+        return end_s - self.times_s[first]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +115,15 @@ def take(footage: Footage, frames: Frames, budget_tokens: int, limits: VisionLim
     """
     first, last = _range(footage, frames.span_s)
     room = _most_frames(footage, budget_tokens, limits)
-    count = _count(footage, last - first + 1, frames, room)
+    count = _count(footage, (first, last), frames, room)
     steps = -(-count // FRAMES_PER_STEP)
     height_px, width_px = _size(footage, count, budget_tokens, limits)
     if steps * height_px * width_px > budget_tokens * limits.factor_px**2:
         # a long strip, one token wide, is not held to its share by `smart_resize`
         height_px, width_px = _least_size(footage, limits)
     return Taken(
-        indices=_spread(first, last, count),
-        fps=count / (last - first + 1) * footage.fps,
+        indices=_spread(footage, first, last, count),
+        fps=count / footage.seconds(first, last),
         height_px=height_px,
         width_px=width_px,
         tokens=steps * (height_px // limits.factor_px) * (width_px // limits.factor_px),
@@ -110,10 +135,10 @@ def _range(footage: Footage, span_s: tuple[float, float | None] | None) -> tuple
     if span_s is None:
         return 0, footage.frames - 1
     begin_s, end_s = span_s
-    first = math.ceil(min(begin_s, footage.duration_s) * footage.fps)
+    first = bisect_left(footage.times_s, begin_s - _SLACK_S)
     last = footage.frames - 1
     if end_s is not None:
-        last = min(math.floor(min(end_s, footage.duration_s) * footage.fps), last)
+        last = bisect_right(footage.times_s, end_s + _SLACK_S) - 1
     if first > last:
         raise UsageError(
             (
@@ -121,7 +146,7 @@ def _range(footage: Footage, span_s: tuple[float, float | None] | None) -> tuple
                 Field.SPAN,
                 f"; the video is {footage.duration_s:.1f} s long",
             ),
-            AskAgain(((Field.SPAN, f"0s-{footage.duration_s:.1f}s"),)),
+            AskAgain(((Field.SPAN, f"{footage.times_s[0]:.0f}s-{footage.end_s:.1f}s"),)),
         )
     return first, last
 
@@ -139,8 +164,11 @@ def _most_frames(footage: Footage, budget_tokens: int, limits: VisionLimits) -> 
     return budget_tokens // tokens * FRAMES_PER_STEP
 
 
-def _count(footage: Footage, there: int, frames: Frames, room: int) -> int:
-    """Count the frames to take of those that are `there`, where `room` is for so many."""
+def _count(footage: Footage, span: tuple[int, int], frames: Frames, room: int) -> int:
+    """Count the frames to take from the first to the last of `span`, where `room` is for so
+    many.
+    """
+    there = span[1] - span[0] + 1
     if frames.count is not None:
         if frames.count > there:
             raise UsageError(
@@ -153,7 +181,7 @@ def _count(footage: Footage, there: int, frames: Frames, room: int) -> int:
             )
         _check_room(footage, frames.count, Field.FRAMES, room)
         return frames.count
-    if frames.fps is not None and frames.fps > footage.fps:
+    if frames.fps is not None and frames.fps > footage.fps * (1 + _RATE_SLACK):
         raise UsageError(
             (
                 f"{footage.name}: {footage.fps:g} frames a second are there, and ",
@@ -164,7 +192,7 @@ def _count(footage: Footage, there: int, frames: Frames, room: int) -> int:
         )
     if there < FRAMES_PER_STEP:
         return there
-    wanted = max(there / footage.fps * (frames.fps or FPS), MIN_FRAMES)
+    wanted = max(footage.seconds(*span) * (frames.fps or FPS) + _WHOLE, MIN_FRAMES)
     if frames.fps is not None:
         _check_room(footage, math.floor(wanted), Field.FPS, room)
     count = math.floor(min(wanted, there, room, MAX_FRAMES))
@@ -204,8 +232,28 @@ def _least_size(footage: Footage, limits: VisionLimits) -> tuple[int, int]:
     return _size(footage, FRAMES_PER_STEP, 0, limits)
 
 
-def _spread(first: int, last: int, count: int) -> tuple[int, ...]:
-    """`count` whole numbers from `first` to `last`, evenly; halves go to the even neighbour."""
+def _spread(footage: Footage, first: int, last: int, count: int) -> tuple[int, ...]:
+    """`count` frames from `first` to `last`, evenly: by number where the rate is steady, halves
+    going to the even neighbour; else those that are on the screen at even distances in time, as
+    long as these are different ones.
+    """
     if count == 1:
         return (first,)
-    return tuple(round(first + (last - first) * index / (count - 1)) for index in range(count))
+    steps = range(count)
+    by_number = tuple(round(first + (last - first) * step / (count - 1)) for step in steps)
+    if _is_steady(footage, first, last):
+        return by_number
+    begin_s = footage.times_s[first]
+    step_s = (footage.times_s[last] - begin_s) / (count - 1)
+    times_s = footage.times_s
+    by_time = [bisect_right(times_s, begin_s + step * step_s + _SLACK_S) - 1 for step in steps]
+    return tuple(by_time) if len(set(by_time)) == count else by_number
+
+
+def _is_steady(footage: Footage, first: int, last: int) -> bool:
+    """True if no frame is farther from its place than half the time that one takes."""
+    begin_s = footage.times_s[first]
+    period_s = (footage.times_s[last] - begin_s) / max(1, last - first)
+    places = range(first, last + 1, max(1, (last - first) // _PROBES))
+    apart = (abs(footage.times_s[at] - begin_s - (at - first) * period_s) for at in places)
+    return max(apart) <= period_s / 2

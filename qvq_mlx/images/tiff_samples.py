@@ -78,7 +78,7 @@ def layout_of(page: Directory) -> Layout:
 
 
 def is_ours(page: Directory) -> bool:
-    """Whether PIL is not to be trusted with the layout, and this module reads it."""
+    """True if PIL is not to be trusted with the layout, and this module reads it."""
     try:
         layout = layout_of(page)
     except (UnsupportedError, ValueError):
