@@ -14,10 +14,12 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import asdict
+from importlib.util import find_spec
 from types import TracebackType
 from typing import Self
 
-from qvq_mlx.core.errors import QvqError
+from qvq_mlx.core.errors import QvqError, UsageError
+from qvq_mlx.core.remedies import RunProgram
 from qvq_mlx.evaluate.gold import Gold, Reading, Score, Verdict
 from qvq_mlx.records.typed import typed
 
@@ -25,6 +27,19 @@ LIMIT_S = 30.0
 """Of one reading; OlympiadBench's judge in VLMEvalKit has the same."""
 _START_LIMIT_S = 120.0
 _UNJUDGED = Reading(Verdict.UNJUDGED, None)
+
+
+_PACKAGES = ("sympy", "math_verify", "antlr4", "pyarrow")
+
+
+def check_installed() -> None:
+    """Raise UsageError where a package that judging needs is missing."""
+    missing = [name for name in _PACKAGES if find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"an evaluation needs packages that are not installed: {', '.join(missing)}",
+            RunProgram(("pip", "install", "qvq-mlx[eval]")),
+        )
 
 
 class Judge:

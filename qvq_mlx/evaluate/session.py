@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from qvq_mlx.answer.styles import voice
 from qvq_mlx.core.card import Thinking
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import InputError, UsageError
@@ -18,15 +17,15 @@ from qvq_mlx.evaluate.choice import Choice
 from qvq_mlx.evaluate.curve import as_png, curve_of
 from qvq_mlx.evaluate.elsewhere import answers_in
 from qvq_mlx.evaluate.folder import RunFolder, RunRecord, Setting, asked, file_hashes
-from qvq_mlx.evaluate.judge import Judge
+from qvq_mlx.evaluate.judge import Judge, check_installed
 from qvq_mlx.evaluate.markdown import as_bars, as_markdown
 from qvq_mlx.evaluate.pull import pulled_folder
 from qvq_mlx.evaluate.report import Report, compared, reported
 from qvq_mlx.evaluate.result import VERSION, Result, result_of
 from qvq_mlx.evaluate.run import Evaluation, RunScreen, versions
 from qvq_mlx.run.choose import model_for
+from qvq_mlx.run.split import thinking_style
 from qvq_mlx.settings.config import Settings
-from qvq_mlx.store import registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +52,14 @@ def carry_out(
 
     `screen` makes what shows a run over so many questions. Raises the QvqError that ended the run.
     """
+    check_installed()
     choice = order.choice
     data = choice.folder.expanduser() if choice.folder else None
     folder = data or pulled_folder(choice.benchmark, settings.hub_cache)
     choice = replace(choice, folder=folder)
     place = RunFolder(order.folder.expanduser()) if order.folder else None
     if order.score is not None:
-        thinking = _thinking(order.request.model or "qvq")
+        thinking = thinking_style(order.request.model or "qvq")
         return _scored(choice, order.score.expanduser(), thinking, place, env)
     if place is None:
         missing = (Field.OUTPUT, " is missing: the folder for answers and report")
@@ -132,12 +132,6 @@ def _scored(
     place.claim(run)
     place.write_results(place.scores(None, several=False), results)
     return report, _written(place, report, results)
-
-
-def _thinking(model: str) -> Thinking:
-    """Return how a model's answer is told from its thinking. Raises UnknownModelError."""
-    shipped = next((card for card in registry.cards() if card.answers_to(model)), None)
-    return shipped.thinking if shipped else voice(model) or registry.find(model).thinking
 
 
 def _written(place: RunFolder, report: Report, results: Sequence[Result]) -> str:

@@ -23,11 +23,14 @@ def examined(file: str, model: str, env: Env) -> Examined:
         why = error.strerror or str(error)
         raise InputError(f"{file} cannot be read: {why}") from error
     text = content.decode("utf-8", errors="replace").removeprefix("\ufeff")
-    return examine(text, _style(model))
+    return examine(text, thinking_style(model))
 
 
-def _style(model: str) -> Thinking:
-    """Return the thinking style of a shipped model, or of one that is known by its style alone."""
+def thinking_style(model: str) -> Thinking:
+    """Return the thinking style of a shipped model, or of one that is known by its style alone.
+
+    Raises UnknownModelError.
+    """
     shipped = next((card for card in registry.cards() if card.answers_to(model)), None)
     if shipped is not None:
         return shipped.thinking

@@ -257,3 +257,25 @@ def test_a_run_that_is_killed_goes_on_to_the_same_results(data: str, tmp_path: P
         assert process.returncode == 0, errors
     assert (out / "scores.jsonl").read_bytes() == (whole / "scores.jsonl").read_bytes()
     assert len(lines(out / "answers.jsonl")) == 8
+
+
+def test_missing_packages_are_named_before_anything_is_asked(data: str, tmp_path: Path) -> None:
+    """In a process that cannot find one of them."""
+    hidden = (
+        "import sys\n"
+        "import importlib.util\n"
+        "found = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name: None if name == 'sympy' else found(name)\n"
+        "from qvq_mlx.cli import run\n"
+        f"sys.argv = ['qvq', 'eval', 'mathvision', '--data', {data!r}, '-m', 'tiny', '-o', 'x']\n"
+        "run()\n"
+    )
+    environ = {**os.environ, "QVQ_HOME": str(tmp_path / "q")}
+    argv = [sys.executable, "-c", hidden]
+    ended = subprocess.run(
+        argv, env=environ, capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert ended.returncode == 2, ended.stderr
+    assert "not installed: sympy" in ended.stderr
+    assert "pip install 'qvq-mlx[eval]'" in ended.stderr
+    assert not (tmp_path / "x").exists()
