@@ -185,7 +185,7 @@ def _past(sources: Sources, world: World) -> tuple[Past | None, Sequence[str]]:
     from qvq_mlx.run.following import past_of, run_of
 
     folder = world.settings.history_folder
-    earlier, rest = run_of(sources.arguments, folder)
+    earlier, rest = run_of(sources.arguments, folder, world.settings.cache_folder)
     return past_of(earlier, folder), rest
 
 

@@ -62,6 +62,8 @@ def config(
         case Action.GET:
             _get(env, given[0])
         case Action.SET:
+            if given[0] == "model":
+                _check_model(world, given[1])
             _set(env, given[0], given[1])
         case Action.UNSET:
             _set(env, given[0], None)
@@ -86,10 +88,21 @@ def _get(env: Env, key: str) -> None:
         env.stdout.write(shown(value, env.stdout) + "\n")
 
 
+def _check_model(world: World, name: str) -> None:
+    """Raise a ModelError where no model is called so, be it here or to be fetched."""
+    from qvq_mlx.settings import config as settings
+    from qvq_mlx.store import registry
+
+    settings.checked("model", name)
+    registry.find(name, world.settings_or_defaults.cards_folder)
+
+
 def _set(env: Env, key: str, text: str | None) -> None:
     from qvq_mlx.settings import config as settings
 
     settings.store(env, key, None if text is None else settings.checked(key, text))
+    if text is None and key not in settings.KEYS:
+        return
     source = next(s.source for s in settings.described(env) if s.key == key)
     if source.startswith("QVQ_") and env.stderr.isatty():
         env.stderr.write(f"note: {source} is set and goes before the file\n")

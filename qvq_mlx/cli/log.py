@@ -144,6 +144,7 @@ def prune(
     from qvq_mlx.cli.spelling import typed
     from qvq_mlx.core.errors import UsageError
     from qvq_mlx.core.remedies import Typed
+    from qvq_mlx.core.sizes import size
     from qvq_mlx.history import erasing, files
     from qvq_mlx.run.erase import described
     from qvq_mlx.run.erase import prune as run
@@ -163,7 +164,9 @@ def prune(
     else:
         found = erasing.all_but(known, keep or 0)
     if not found:
-        env.stdout.write("nothing to prune\n")
+        freed_bytes = 0 if dry_run else erasing.drop_pictures(folder)
+        of_pictures = f"; pictures that no run needs: {size(freed_bytes)}" if freed_bytes else ""
+        env.stdout.write(f"nothing to prune{of_pictures}\n")
     elif dry_run:
         env.stdout.write(f"would erase {described(found)}\n")
     else:

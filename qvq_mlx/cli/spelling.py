@@ -17,6 +17,7 @@ from qvq_mlx.core.remedies import (
     EstimateModel,
     EvaluateModel,
     Field,
+    ForgetSetting,
     PullDataSet,
     PullModel,
     RunProgram,
@@ -90,6 +91,8 @@ class CommandLine:
                 return _joined("qvq eval --pull", _operand(name))
             case EvaluateModel(name):
                 return _joined("qvq eval", _operand(name), "--limit 100 -o FOLDER")
+            case ForgetSetting(key):
+                return _joined("qvq config unset", _operand(key))
             case PullModel(name):
                 return _joined("qvq pull", _operand(name))
             case VerifyModel(name):

@@ -129,6 +129,13 @@ class EvaluateModel:
 
 
 @dataclass(frozen=True, slots=True)
+class ForgetSetting:
+    """Remove a key from the config file."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class VerifyModel:
     """Compare a model's files with their hashes."""
 
@@ -176,6 +183,7 @@ Remedy = (
     | PullModel
     | PullDataSet
     | EvaluateModel
+    | ForgetSetting
     | VerifyModel
     | EstimateModel
     | Typed

@@ -1,14 +1,13 @@
 """Runs that go, and what they alone needed.
 
 Law: a run that is being written stays. A picture below `pictures/` goes when no run that is left
-names its hash, and not within its first hour: the run that it was kept for may not be there yet.
+names its hash. A run names its pictures in its first line, which is written before they are kept.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,9 +16,9 @@ from pathlib import Path
 
 from qvq_mlx.core.rounds import ATTACHMENTS
 from qvq_mlx.history.files import NEW, WHOLE, File, files, names_in, take
+from qvq_mlx.history.latest import forget_asked
 from qvq_mlx.system.files import remove_leftovers
 
-_YOUNG_S = 3600.0
 _HASH = re.compile(rb"[0-9a-f]{64}")
 _AGE = re.compile(r"(\d{1,6})\s*([mhdwy]?)")
 _UNITS = {
@@ -74,19 +73,30 @@ def parse_age(text: str) -> timedelta | None:
 def drop_pictures(folder: Path) -> int:
     """Remove the pictures that no run names any more. Returns the freed bytes."""
     kept = folder / ATTACHMENTS
+    # listed before the runs are: whoever keeps one more has named it by then
     names = {name for name in names_in(kept) if _HASH.fullmatch(name.encode(errors="replace"))}
-    for file in files(folder) if names else ():
+    known = files(folder)
+    if not known:
+        with suppress(OSError):
+            forget_asked(folder)
+    for file in known if names else ():
         # wherever a head names it, be it by a key that this version does not know
-        with suppress(OSError), file.path.open("rb") as opened:
-            names -= {digest.decode() for digest in _HASH.findall(opened.readline())}
+        names -= {digest.decode() for digest in _HASH.findall(_head(file))}
     freed_bytes = 0
     for name in names:
         with suppress(OSError):
             facts = (kept / name).stat()
-            if time.time() - facts.st_mtime > _YOUNG_S:
-                (kept / name).unlink()
-                freed_bytes += facts.st_size
+            (kept / name).unlink()
+            freed_bytes += facts.st_size
     return freed_bytes
+
+
+def _head(file: File) -> bytes:
+    """The first line of a run, which may have ended since it was listed; empty for none."""
+    for place in (file.path, file.path.with_suffix(WHOLE)):
+        with suppress(OSError), place.open("rb") as opened:
+            return opened.readline()
+    return b""
 
 
 def _remove(file: File) -> int | None:

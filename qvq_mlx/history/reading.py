@@ -26,6 +26,7 @@ from qvq_mlx.core.events import (
 )
 from qvq_mlx.core.remedies import RunProgram
 from qvq_mlx.history.files import MAX_BYTES, File, being_written, files, find_file, no_run
+from qvq_mlx.history.latest import by_asking
 from qvq_mlx.records.history import Ending
 from qvq_mlx.records.runs import VERSION, Json, RequestRecord, event_from_json
 from qvq_mlx.records.typed import typed
@@ -61,14 +62,14 @@ class Run:
 
 
 def last(folder: Path) -> Run:
-    """The newest run that has ended. Raises InputError where there is none."""
+    """The run asked last of those that have ended. Raises InputError where there is none."""
     return newest(folder)[0]
 
 
 def newest(folder: Path) -> tuple[Run, tuple[InputError, ...]]:
-    """The newest run that has ended, and why newer files are none. Raises InputError."""
+    """The run asked last of those that ended, and why newer files are none. Raises InputError."""
     skipped: list[InputError] = []
-    for file in reversed(files(folder)):
+    for file in by_asking(folder, files(folder)):
         try:
             run = load(file.path)
         except InputError as error:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TextIO
 
 from qvq_mlx.core.events import (
+    UNSAVED,
     AnswerDelta,
     AnswerRetracted,
     Done,
@@ -30,6 +31,7 @@ from qvq_mlx.core.events import (
     ThinkingDelta,
 )
 from qvq_mlx.history.files import MAX_BYTES, NEW, PART, WHOLE, names_in, take
+from qvq_mlx.history.latest import note_asked
 from qvq_mlx.history.reading import interrupted, whole_records
 from qvq_mlx.records.runs import Json, RequestRecord, event_to_json
 from qvq_mlx.system.files import make_private_folder, remove_leftovers, write_private
@@ -49,13 +51,13 @@ def record(
     try:
         draft = _Draft(folder, request, now)
     except OSError as error:
-        yield Notice("history", f"this run is not saved: {error}")
+        yield Notice(UNSAVED, f"this run is not saved: {error}")
         yield from events
         return
     try:
         for event in events:
             if isinstance(event, Done) and not draft.end(event):
-                yield Notice("history", "this run is not saved whole: the disk is full")
+                yield Notice(UNSAVED, "this run is not saved whole: the disk is full")
             elif not isinstance(event, Done):
                 draft.add(event)
             yield event
@@ -82,6 +84,7 @@ class _Draft:
 
     def __init__(self, folder: Path, request: RequestRecord, now: datetime) -> None:
         self._stem, self._file = _created(folder, now)
+        note_asked(folder, self._stem)
         self._folder = folder
         began = now.isoformat(timespec="seconds")
         head = {**asdict(request), "time": began}

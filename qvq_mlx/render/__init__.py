@@ -127,7 +127,9 @@ def _beside(env: Env, output: Output, wishes: Wishes) -> list[Renderer]:
         )
     if drawable:
         if output.quiet and output.view in (None, ThinkingView.LINE, ThinkingView.NONE):
-            return []
+            from qvq_mlx.render.plain import UnsavedNotes
+
+            return [UnsavedNotes(env.stderr)]
         from qvq_mlx.render.opening import Manner
         from qvq_mlx.render.tty import Screen
         from qvq_mlx.render.unmarked import Unmarked
@@ -135,13 +137,15 @@ def _beside(env: Env, output: Output, wishes: Wishes) -> list[Renderer]:
         view = output.view or ThinkingView.LINE
         manner = Manner(view, answers=False, quiet=output.quiet, verbose=output.verbose)
         return [Unmarked(Screen(env, manner=manner, wishes=wishes))]
-    from qvq_mlx.render.plain import ForcedNotes, StageLines, ThinkingText
+    from qvq_mlx.render.plain import ForcedNotes, StageLines, ThinkingText, UnsavedNotes
 
     beside: list[Renderer] = []
     if output.verbose:
-        beside.append(StageLines(env.stderr, env.clock))
-    elif not output.quiet:
-        beside.append(ForcedNotes(env.stderr))
+        beside.append(StageLines(env.stderr, env.clock))  # it prints every notice
+    else:
+        beside.append(UnsavedNotes(env.stderr))
+        if not output.quiet:
+            beside.append(ForcedNotes(env.stderr))
     if output.view is ThinkingView.FULL:
         beside.append(ThinkingText(env.stderr))
     return beside

@@ -7,6 +7,7 @@ from typing import TextIO
 
 from qvq_mlx.core.events import (
     FORCED,
+    UNSAVED,
     AnswerDelta,
     AnswerRetracted,
     Done,
@@ -46,6 +47,24 @@ class StageLines:
     def _say(self, line: str) -> None:
         self._stderr.write(writable(line, self._stderr) + "\n")
         self._stderr.flush()
+
+
+class UnsavedNotes:
+    """A line, at once and always, where the run could not be saved."""
+
+    def __init__(self, stderr: TextIO) -> None:
+        self._stderr = stderr
+
+    def begin(self, plan: Plan) -> None:
+        """Nothing yet."""
+
+    def feed(self, event: Event) -> None:
+        """Say it."""
+        if isinstance(event, Notice) and event.code == UNSAVED:
+            write_notices([event], self._stderr)
+
+    def abort(self) -> None:
+        """Nothing is live here."""
 
 
 class ForcedNotes:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.events import (
+    UNSAVED,
     AnswerDelta,
     AnswerRetracted,
     AnswerSource,
@@ -110,7 +111,7 @@ class Screen:
                 self._think(text)
             case AnswerDelta(text=text):
                 self._answer.add(text)
-            case Notice() if not self._manner.quiet:
+            case Notice(code=code) if code == UNSAVED or not self._manner.quiet:
                 said += self._aside([f"note[{event.code}]: {event.text}"])
             case Progress():
                 self._forecast.saw(event)

@@ -7,12 +7,12 @@ from functools import partial
 
 from qvq_mlx import history
 from qvq_mlx.core.env import Engine, Env
-from qvq_mlx.core.events import AnswerSource, Done, Event, Notice, Stats, StopReason
+from qvq_mlx.core.events import UNSAVED, AnswerSource, Done, Event, Notice, Stats, StopReason
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.tokens import Control, Generation
 from qvq_mlx.guards.language import expected_scripts
 from qvq_mlx.guards.supervise import GuardLimits, supervise
-from qvq_mlx.history import attachments
+from qvq_mlx.history import attachments, latest
 from qvq_mlx.memory.lock import BigModelLock
 from qvq_mlx.records.runs import request_record
 from qvq_mlx.run import rates
@@ -35,6 +35,7 @@ def ask(
         events = rates.remembered(events, settings.cache_folder, plan.resolved.folder, env.clock)
         events = _keeping(events, plan, settings)
         events = history.record(events, request_record(plan), settings.history_folder, env.now())
+        events = _marking(events, settings)
     return events
 
 
@@ -85,6 +86,20 @@ def _keeping(events: Iterator[Event], plan: Plan, settings: Settings) -> Iterato
         except OSError as error:
             yield Notice("attachment", f"a follow-up cannot see this picture again: {error}")
     yield from events
+
+
+def _marking(events: Iterator[Event], settings: Settings) -> Iterator[Event]:
+    """Remember whether this terminal's last run is in the history: a follow-up asks."""
+    folders, unsaved = (settings.history_folder, settings.cache_folder), False
+    try:
+        for event in events:
+            unsaved = unsaved or (isinstance(event, Notice) and event.code == UNSAVED)
+            yield event
+    finally:
+        if unsaved:
+            latest.mark_unsaved(folders)
+        else:
+            latest.clear_unsaved(folders)
 
 
 def _events(

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qvq_mlx import history
-from qvq_mlx.core.errors import QvqError
+from qvq_mlx.core.errors import InputError, QvqError
 from qvq_mlx.core.image_options import ImageOptions
+from qvq_mlx.core.remedies import Show
 from qvq_mlx.core.rounds import Round, Shown, Source
-from qvq_mlx.history import attachments
+from qvq_mlx.history import attachments, latest
 from qvq_mlx.records.runs import RequestRecord
 from qvq_mlx.store import registry
 
@@ -66,18 +67,27 @@ def past_of(run: history.Run, history_folder: Path) -> Past:
     )
 
 
-def run_of(arguments: Sequence[str], history_folder: Path) -> tuple[history.Run, list[str]]:
+def run_of(
+    arguments: Sequence[str], history_folder: Path, cache_folder: Path | None = None
+) -> tuple[history.Run, list[str]]:
     """The run that `ask -c ARGUMENTS` goes on from, and what is left of the arguments.
 
     Where the first one has the form of a run's id or file name it is that run, and where it is a
     short id, as `qvq log list` shows them, and there is such a run; else it is the last run.
-    Raises InputError where there is none, or more than one.
+    Raises InputError where there is none, or more than one, and where the last run of this
+    terminal could not be saved: an older one is not what is meant.
     """
     first = arguments[0] if arguments else ""
     is_short = _SHORT.fullmatch(first) and any(
         file.id.startswith(first) for file in history.files(history_folder)
     )
     if not is_short and not _ID.fullmatch(first):
+        if latest.is_unsaved(filter(None, (history_folder, cache_folder))):
+            raise InputError(
+                "the last run of this terminal could not be saved, so it cannot be followed;"
+                " name the run that is meant by its id",
+                Show.RUNS,
+            )
         return history.last(history_folder), list(arguments)
     return history.find(history_folder, first), list(arguments[1:])
 

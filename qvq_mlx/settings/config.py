@@ -1,7 +1,7 @@
 """Read the settings outside of the command line: a config file and QVQ_ variables.
 
-Law: defaults < config file < environment < flags, and nothing else in the project reads an
-environment variable of qvq's or of the Hugging Face cache.
+Law: defaults < config file < environment < flags, and nothing else in the project but
+`hugging_face` reads an environment variable of qvq's or of the Hugging Face cache.
 
     ~/.config/qvq/config.toml      model = "tiny"
                                    thinking = "line"     # tail, full, line, none
@@ -9,7 +9,7 @@ environment variable of qvq's or of the Hugging Face cache.
                                    plain = true          # lines that stay, for a screen reader
 
     QVQ_MODEL QVQ_THINKING QVQ_SAVE QVQ_PLAIN QVQ_HOME QVQ_CACHE_MAX QVQ_DEBUG QVQ_PACE QVQ_STALL_S
-    QVQ_STDIN_S QVQ_OFFLINE HF_HUB_OFFLINE HF_HUB_CACHE HF_HOME HF_ENDPOINT HF_TOKEN HF_TOKEN_PATH
+    QVQ_STDIN_S QVQ_OFFLINE, and those of Hugging Face's tools (`hugging_face.py`)
 
 QVQ_CACHE_MAX=2GiB caps the image-prefix cache (0: keep nothing). QVQ_PACE=8 holds a fast model to
 8 tokens/s, to see what the screen does with a slow one. QVQ_OFFLINE=1 or HF_HUB_OFFLINE=1: no
@@ -26,9 +26,10 @@ from typing import TYPE_CHECKING, Any
 
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ConfigError, UsageError
-from qvq_mlx.core.remedies import RunProgram, Show
+from qvq_mlx.core.remedies import ForgetSetting, RunProgram, Show
 from qvq_mlx.core.request import Policy, ThinkingView
 from qvq_mlx.core.sizes import parse_size
+from qvq_mlx.settings import hugging_face
 from qvq_mlx.system.files import write_private
 from qvq_mlx.system.outputs import output_place
 from qvq_mlx.system.reading import read_text, read_toml
@@ -39,9 +40,7 @@ if TYPE_CHECKING:  # every command reads the settings, and few need these
 
 DEFAULT_CACHE_MAX = "4GiB"
 
-_ENDPOINT = "https://huggingface.co"
 _MAX_BYTES = 2**16
-_TOKEN_BYTES = 2**12
 _DEFAULTS: dict[str, str | None] = {
     "model": None,
     "thinking": None,
@@ -104,7 +103,7 @@ def _settings(env: Env, values: dict[str, Any]) -> Settings:
         plain=_flag("plain", values.get("plain", False)),
         pace_tokens_per_s=_number("QVQ_PACE", env.environ.get("QVQ_PACE", "") or "0"),
         history_folder=data_folder / "history",
-        hub_cache=_hub_cache(env),
+        hub_cache=hugging_face.hub_cache(env),
         cache_folder=home / "cache" if home else _caches(env),
         cache_max_bytes=_size("QVQ_CACHE_MAX", env.environ.get("QVQ_CACHE_MAX", "")),
         cards_folder=config_folder / "models",
@@ -115,10 +114,10 @@ def _settings(env: Env, values: dict[str, Any]) -> Settings:
 def offline_variable(env: Env) -> str:
     """The variable that forbids the network, '' where none does. Never raises.
 
-    Both are read as huggingface_hub does.
+    HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE are read as huggingface_hub does.
     """
-    names = ("QVQ_OFFLINE", "HF_HUB_OFFLINE")
-    return next((name for name in names if env.environ.get(name, "").lower() in _TRUE), "")
+    own = env.environ.get("QVQ_OFFLINE", "").lower() in _TRUE
+    return "QVQ_OFFLINE" if own else hugging_face.offline_variable(env)
 
 
 def path_of(env: Env) -> Path:
@@ -169,13 +168,16 @@ def _known(key: str) -> str:
 def store(env: Env, key: str, value: str | bool | None) -> Path:
     """Set `key` in the config file, or remove it (None); the rest of the file stays.
 
-    The file is replaced in one step. Returns its path. Raises ConfigError.
+    A key that is not known can be removed too. The file is replaced in one step. Returns its path.
+    Raises ConfigError.
     """
     from qvq_mlx.settings.toml_edit import with_value
 
-    _known(key)
     path = path_of(env)
-    _file(path)  # a file that is wrong already is not made worse
+    # a file that is wrong already is not made worse, and what is wrong in it can be removed
+    if value is not None or key not in _parsed(path):
+        _known(key)
+        _file(path)
     try:
         place = output_place(path)  # a link to a file elsewhere stays a link
         text = read_text(place, _MAX_BYTES) if place.exists() else ""
@@ -197,11 +199,9 @@ def hub(env: Env) -> HubAccess:
         )
     from qvq_mlx.store.download import HubAccess
 
-    endpoint = env.environ.get("HF_ENDPOINT", "").rstrip("/") or _ENDPOINT
-    if not endpoint.startswith(("https://", "http://")):
-        raise ConfigError(f"HF_ENDPOINT is {endpoint!r}; it can be an http or https address")
+    endpoint = hugging_face.endpoint(env)
     stall_s = _number("QVQ_STALL_S", env.environ.get("QVQ_STALL_S", "") or "30", "seconds")
-    return HubAccess(endpoint, _token(env), stall_s or 30.0)
+    return HubAccess(endpoint, hugging_face.token(env), stall_s or 30.0)
 
 
 def stdin_silence_s(env: Env) -> float:
@@ -221,18 +221,25 @@ def debugging(env: Env) -> bool:
 
 
 def _file(path: Path) -> dict[str, Any]:
+    values = _parsed(path)
+    for key in values:
+        if key not in KEYS:
+            raise ConfigError(
+                f"{path}: unknown key {key!r}; known: {', '.join(KEYS)}", ForgetSetting(key)
+            )
+    return values
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    """What the file holds, whatever its keys. Raises ConfigError."""
     try:
-        values = read_toml(path, _MAX_BYTES)
+        return read_toml(path, _MAX_BYTES)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"{path} cannot be read: {error}", RunProgram(("cat", str(path)))
         ) from error
-    for key in values:
-        if key not in KEYS:
-            raise ConfigError(f"{path}: unknown key {key!r}; known: {', '.join(KEYS)}")
-    return values
 
 
 def _variables(env: Env) -> dict[str, str]:
@@ -284,28 +291,6 @@ def _size(name: str, value: str) -> int:
     if found is None:
         raise ConfigError(f"{name} is {value!r}; it can be a size such as 4GiB, or 0")
     return found
-
-
-def _token(env: Env) -> str:
-    """`HF_TOKEN`, or what `hf auth login` saved; empty where neither is there."""
-    if token := env.environ.get("HF_TOKEN", "").strip():
-        return token
-    saved = _path(env, "HF_TOKEN_PATH") or _hugging_face(env) / "token"
-    try:
-        return read_text(saved, _TOKEN_BYTES).strip()
-    except (OSError, ValueError):
-        return ""
-
-
-def _hub_cache(env: Env) -> Path:
-    """Return the folder of Hugging Face's snapshots. Source: huggingface_hub's constants."""
-    if cache := _path(env, "HF_HUB_CACHE"):
-        return cache
-    return _hugging_face(env) / "hub"
-
-
-def _hugging_face(env: Env) -> Path:
-    return _path(env, "HF_HOME") or _xdg(env, "XDG_CACHE_HOME", ".cache") / "huggingface"
 
 
 def _caches(env: Env) -> Path:

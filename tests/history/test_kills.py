@@ -80,6 +80,7 @@ def after_the_next_run(folder: Path, before: int) -> None:
     now = datetime(2030, 1, 1, tzinfo=UTC)
     list(history.record(writer.events(0, 0), writer.request(0, 0), folder, now))
     left = [path for path in folder.iterdir() if path.suffix != ".jsonl"]
+    left = [path for path in left if path.name != ".asked-last"]  # its clock was set back
     assert all(path.suffix == ".part" and path.stat().st_size == 0 for path in left)
     whole = [file for file in history.files(folder) if file.is_whole]
     assert len(whole) == before + 1

@@ -24,6 +24,78 @@ def test_defaults(world: Callable[..., World], tmp_path: Path) -> None:
     assert settings.hub_cache == tmp_path / ".cache/huggingface/hub"
 
 
+def test_an_unknown_key_is_said_and_can_be_removed(
+    world: Callable[..., World], tmp_path: Path
+) -> None:
+    path = tmp_path / "qvq" / "config.toml"
+    path.parent.mkdir()
+    path.write_text("colour = 1\nsave = false\n")
+    there = world()
+    assert there.run("log", "list") == 2
+    assert "unknown key 'colour'" in there.err
+    assert "qvq config unset colour" in there.err
+    assert world().run("config", "unset", "colour") == 0
+    assert path.read_text() == "save = false\n"
+    there = world()
+    assert there.run("config", "unset", "colour") == 2
+    assert "unknown key 'colour'" in there.err
+
+
+def test_a_model_that_does_not_exist_is_not_configured(world: Callable[..., World]) -> None:
+    there = world()
+    assert there.run("config", "set", "model", "nosuch") == 4
+    assert "nosuch" in there.err
+    assert not config.path_of(there.env).exists()
+    assert world().run("config", "set", "model", "someone/model") == 0
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"HF_TOKEN": "hf_abc def"}, "the token in HF_TOKEN holds white space"),
+        ({"HF_TOKEN": "hf_äbcdef"}, "the token in HF_TOKEN holds characters that are not ASCII"),
+        ({"HUGGING_FACE_HUB_TOKEN": "hf_\0abc"}, "HUGGING_FACE_HUB_TOKEN holds control characters"),
+    ],
+)
+def test_a_token_that_no_request_can_carry_is_refused_unprinted(
+    world: Callable[..., World], environ: dict[str, str], said: str
+) -> None:
+    there = world(environ=environ)
+    assert there.run("pull", "qvq", "--dry-run") == 2
+    assert said in there.err
+    assert "abc" not in there.err
+
+
+@pytest.mark.parametrize(
+    ("environ", "token"),
+    [
+        ({"HF_TOKEN": " hf_a\n"}, "hf_a"),
+        ({"HF_TOKEN": "hf_\r\na"}, "hf_a"),
+        ({"HUGGING_FACE_HUB_TOKEN": "hf_b"}, "hf_b"),
+        ({"HF_TOKEN": "hf_a", "HUGGING_FACE_HUB_TOKEN": "hf_b"}, "hf_a"),
+        ({"HF_TOKEN": "hf_a", "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"}, ""),
+    ],
+)
+def test_tokens_are_read_as_hugging_face_does(
+    world: Callable[..., World], environ: dict[str, str], token: str
+) -> None:
+    assert config.hub(world(environ=environ).env).token == token
+
+
+@pytest.mark.parametrize(
+    ("environ", "name"),
+    [
+        ({"TRANSFORMERS_OFFLINE": "1"}, "TRANSFORMERS_OFFLINE"),
+        ({"HF_HUB_OFFLINE": "0", "TRANSFORMERS_OFFLINE": "1"}, ""),
+        ({"HF_HUB_OFFLINE": "on"}, "HF_HUB_OFFLINE"),
+    ],
+)
+def test_what_forbids_the_network_is_read_as_hugging_face_does(
+    world: Callable[..., World], environ: dict[str, str], name: str
+) -> None:
+    assert config.offline_variable(world(environ=environ).env) == name
+
+
 def test_the_environment_beats_the_file(world: Callable[..., World], tmp_path: Path) -> None:
     (tmp_path / "qvq").mkdir()
     (tmp_path / "qvq" / "config.toml").write_text('model = "a"\nthinking = "line"\nsave = false\n')
@@ -38,6 +110,10 @@ def test_the_environment_beats_the_file(world: Callable[..., World], tmp_path: P
     [
         ({"HF_HUB_CACHE": "/a"}, "/a"),
         ({"HF_HOME": "/b"}, "/b/hub"),
+        ({"HUGGINGFACE_HUB_CACHE": "/c"}, "/c"),
+        ({"HF_HUB_CACHE": "/a", "HUGGINGFACE_HUB_CACHE": "/c"}, "/a"),
+        ({"HF_HOME": "$DISK/b", "DISK": "/d"}, "/d/b/hub"),
+        ({"HF_HUB_CACHE": "${DISK}/$NONE", "DISK": "/d"}, "/d/$NONE"),
         ({"XDG_CACHE_HOME": "/c"}, "/c/huggingface/hub"),
         ({"HF_HUB_CACHE": "/a", "HF_HOME": "/b"}, "/a"),
     ],

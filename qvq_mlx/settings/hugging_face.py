@@ -1,0 +1,89 @@
+"""The variables of Hugging Face's tools: the cache, the token, and whether the network is allowed.
+
+Law: each is read as huggingface_hub's own constants read it, `$VAR` and `~` in a path included, so
+that both find the same files. A token is checked here, where it is read, and no message holds it.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from qvq_mlx.core.env import Env
+from qvq_mlx.core.errors import ConfigError
+from qvq_mlx.core.remedies import RunProgram
+from qvq_mlx.system.reading import read_text
+
+_ENDPOINT = "https://huggingface.co"
+_TOKEN_BYTES = 2**12
+_TRUE = {"1", "true", "yes", "on"}
+_VARIABLE = re.compile(r"\$(\w+|\{[^}]*\})")
+_TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+_OFFLINE_VARIABLES = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+
+
+def hub_cache(env: Env) -> Path:
+    """Return the folder of Hugging Face's snapshots."""
+    names = ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE")
+    found = next(filter(None, (_path(env, name) for name in names)), None)
+    return found or _home(env) / "hub"
+
+
+def offline_variable(env: Env) -> str:
+    """The variable that forbids the network to Hugging Face's tools, '' where none does."""
+    name = next((name for name in _OFFLINE_VARIABLES if env.environ.get(name)), "")
+    return name if env.environ.get(name, "").lower() in _TRUE else ""
+
+
+def endpoint(env: Env) -> str:
+    """The address of the Hub. Raises ConfigError."""
+    address = env.environ.get("HF_ENDPOINT", "").rstrip("/") or _ENDPOINT
+    if not address.startswith(("https://", "http://")):
+        raise ConfigError(f"HF_ENDPOINT is {address!r}; it can be an http or https address")
+    return address
+
+
+def token(env: Env) -> str:
+    """`HF_TOKEN`, or what `hf auth login` saved; '' where neither is there, or where
+    HF_HUB_DISABLE_IMPLICIT_TOKEN says that none is sent unasked.
+
+    Raises ConfigError for one that no request can carry.
+    """
+    if env.environ.get("HF_HUB_DISABLE_IMPLICIT_TOKEN", "").lower() in _TRUE:
+        return ""
+    for name in _TOKEN_VARIABLES:
+        if env.environ.get(name):
+            return _checked(env.environ[name], name, RunProgram(("unset", name)))
+    saved = _path(env, "HF_TOKEN_PATH") or _home(env) / "token"
+    try:
+        text = read_text(saved, _TOKEN_BYTES)
+    except (OSError, ValueError):
+        return ""
+    return _checked(text, str(saved), RunProgram(("hf", "auth", "login")))
+
+
+def _checked(text: str, place: str, remedy: RunProgram) -> str:
+    found = text.replace("\r", "").replace("\n", "").strip()
+    if all("!" <= character <= "~" for character in found):
+        return found
+    what = "characters that are not ASCII"
+    if found.isascii():
+        what = "white space" if found.isprintable() else "control characters"
+    raise ConfigError(f"the token in {place} holds {what}", remedy)
+
+
+def _home(env: Env) -> Path:
+    if home := _path(env, "HF_HOME"):
+        return home
+    return (_path(env, "XDG_CACHE_HOME") or env.home / ".cache") / "huggingface"
+
+
+def _path(env: Env, name: str) -> Path | None:
+    """The variable as an absolute path; None where it is unset or empty."""
+    value = env.environ.get(name, "")
+    if not value:
+        return None
+    value = _VARIABLE.sub(lambda found: env.environ.get(found[1].strip("{}"), found[0]), value)
+    if value == "~" or value.startswith("~/"):
+        return env.home / value[2:]
+    return Path(value).absolute()
