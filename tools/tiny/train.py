@@ -17,6 +17,7 @@ import multiprocessing
 import os
 import time
 from pathlib import Path
+from queue import Full
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (the name everybody knows)
@@ -152,10 +153,23 @@ def produce(
     rows: int,
     grounding_only: bool,
 ) -> None:
-    """The data worker: one process, one thread."""
+    """The data worker: one process, one thread; it ends when the training was killed."""
     os.nice(2)
+    parent = multiprocessing.parent_process()
     for batch in lessons.of(generation).batches(seed, tokenizer, mix, rows, grounding_only):
-        queue.put(batch)
+        while not offered(queue, batch):
+            if parent is None or not parent.is_alive():
+                queue.cancel_join_thread()  # nobody reads what is still in it
+                return
+
+
+def offered(queue: multiprocessing.Queue[Batch], batch: Batch) -> bool:
+    """Put the batch into the queue; False where that stays full for some seconds."""
+    try:
+        queue.put(batch, timeout=5)
+    except Full:
+        return False
+    return True
 
 
 def run_stage(learner: Learner, options: argparse.Namespace, stage: Stage, grounding: bool) -> None:
