@@ -24,6 +24,7 @@ from qvq_mlx.images.containers import formats_of
 from qvq_mlx.images.diagnosis import too_large, unreadable
 from qvq_mlx.images.jpeg import without_end
 from qvq_mlx.images.paths import names_of
+from qvq_mlx.images.png import completed
 from qvq_mlx.images.quiet import muted, quiet
 from qvq_mlx.images.tiff import is_tiff
 
@@ -97,7 +98,7 @@ def _loaded(source: str, data: bytes, frame: int) -> Image:
         if whole is None:
             raise
         return whole
-    return image
+    return completed(image, data) if image.format == "PNG" else image
 
 
 def _check_cost(source: str, image: Image, data: bytes) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qvq_mlx.images.diagnosis import UnsupportedError
+from qvq_mlx.images.light import ToSrgb
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,8 +43,12 @@ class Meaning:
     offset_ab: bool = False
 
 
-def eight_bits(values: NDArray[np.generic], bits: int, meaning: Meaning) -> Image:
-    """`values` (height, width, samples) as mode L, LA, RGB, RGBA or CMYK."""
+def eight_bits(
+    values: NDArray[np.generic], bits: int, meaning: Meaning, change: ToSrgb | None = None
+) -> Image:
+    """`values` (height, width, samples) as mode L, LA, RGB, RGBA or CMYK; `change` makes sRGB of
+    the colours, before anything is rounded.
+    """
     import numpy as np
     from PIL import Image
 
@@ -67,6 +72,8 @@ def eight_bits(values: NDArray[np.generic], bits: int, meaning: Meaning) -> Imag
             colours = (part[..., :bands].astype(np.float64) - black) / (white - black)
         if meaning.inverted:
             colours = 1 - colours
+        if change is not None:
+            colours = change(colours)
         if meaning.alpha is not None:
             alpha = part[..., meaning.alpha, None].astype(np.float64) / top
             if meaning.premultiplied:

@@ -225,11 +225,11 @@ def _modes() -> dict[str, Callable[[], Case]]:
         data, values = deep_png(kind, bands)
         if bands == 1:
             return Case(data, gray((values[..., 0] / 257).round().astype(np.uint8)))
-        high = (values >> 8).astype(np.uint8)  # PIL keeps no more of colour
+        eight = (values / 257).round().astype(np.uint8)
         if bands == 3:
-            return Case(data, high)
-        colour = gray(high[..., 0]) if bands == 2 else high[..., :3]
-        return Case(data, over(colour, high[..., -1]), 1)
+            return Case(data, eight)
+        colour = gray(eight[..., 0]) if bands == 2 else eight[..., :3]
+        return Case(data, over(colour, eight[..., -1]), 1)
 
     def deep_tiff(bits: int, photometric: int, order: str = "<") -> Case:
         values = one.astype(np.uint32) * ((2**bits - 1) // 255)
