@@ -43,7 +43,7 @@ class RunScreen(Protocol):
     """What shows an evaluation while it runs."""
 
     def began(self, number: int, images: tuple[str, ...]) -> None:
-        """Question `number`, counted from 1, is taken up."""
+        """Question `number`, counted from 1, is taken up; its name stands for the images'."""
 
     def saw(self, event: Event) -> None:
         """The question's run yielded this."""
@@ -220,7 +220,7 @@ def _followed(steps: Iterator[Began | Event | Ended], tally: Tally, screen: RunS
     """Show a batch while it runs, and judge each answer as it comes."""
     for step in steps:
         if isinstance(step, Began):
-            screen.began(step.number, step.item.images)
+            screen.began(step.number, (str(step.item.id).replace("/", " "),))
         elif not isinstance(step, Ended):
             screen.saw(step)
         elif step.record is None:
