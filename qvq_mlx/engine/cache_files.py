@@ -54,6 +54,10 @@ class KeptFiles:
             _remove(path)
         return None
 
+    def drop(self, path: Path) -> None:
+        """Remove a file that `find` gave and that is not what it should be."""
+        _remove(path)
+
     def has(self, key: str) -> bool:
         """True if there is a file of `key`, checked or not."""
         return any(self.folder.glob(f"{key}.*{_SUFFIX}"))

@@ -74,7 +74,7 @@ class Reader:
         ends = list(boundaries(prompt, model.image_token_id, key, model.video_token_id))
         sequence = parts.model.sequence()
         begin, seen = 0, 0
-        if (hit := self._prefixes.find(ends, sequence.layers)) is not None:
+        if (hit := self._prefixes.find(ends, sequence.layout)) is not None:
             begin, seen = hit.end.index, hit.end.pictures
             sequence.restore(hit.saved)
         features = yield from self._encode(prompt.pictures[seen:], control)
@@ -94,8 +94,9 @@ class Reader:
             if control.stopping:
                 return None
             sequence.prefill(embedded[first - begin : last - begin], where[:, first:last])
-            if ends and last == ends[-1].index:
-                self._prefixes.keep(ends[-1], sequence.saved())
+            reached = [end for end in ends if end.index <= last]
+            if reached and reached[-1].index == last:
+                self._prefixes.keep(reached, sequence.saved())
         yield Progress(Stage.PREFILL, len(ids), len(ids))
         return Start(
             sequence, ids, int(where[0, -1]), begin, encode_peak_bytes, _peak_bytes(), seen

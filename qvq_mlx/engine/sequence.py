@@ -22,6 +22,13 @@ KeyValues = tuple[mx.array, mx.array]
 """One layer's keys and values, each (rows, kv heads, tokens, head width)."""
 
 
+Kind = tuple[int, int, mx.Dtype]
+"""Heads, the width of a head, and the float type."""
+
+Layout = tuple[Kind, Kind]
+"""What one layer's keys and values are, whatever the number of tokens."""
+
+
 class KVSequence:
     """A KV cache on a language model."""
 
@@ -34,10 +41,13 @@ class KVSequence:
         """Tokens that the cache holds."""
         return int(self._cache[0].offset)
 
-    @property
-    def layers(self) -> int:
-        """Layers of the model."""
-        return len(self._cache)
+    def layout(self) -> list[Layout]:
+        """The keys and values that the model's layers write. Nothing is computed: shapes and types
+        of a pass are known before it is run.
+        """
+        scratch = KVSequence(self._language)
+        scratch.forward(mx.array([[0]]), 0)
+        return [(_kind(keys), _kind(values)) for keys, values in scratch._states()]
 
     def prefill(self, tokens: Embedded, positions: Positions) -> None:
         """Extend the cache by tokens at (3, tokens) positions, and wait for it."""
@@ -80,6 +90,10 @@ class KVSequence:
 
     def _states(self) -> list[KeyValues]:
         return [layer.state for layer in self._cache]
+
+
+def _kind(array: mx.array) -> Kind:
+    return array.shape[1], array.shape[3], array.dtype
 
 
 def _whole(array: mx.array) -> mx.array:

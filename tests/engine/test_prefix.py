@@ -164,6 +164,85 @@ def test_the_key_is_content(
     assert one.ids[second.index - 1] == vocabulary.special("<|vision_end|>")
 
 
+@pytest.mark.parametrize("where", ["memory", "disk"])
+@pytest.mark.parametrize(
+    ("first", "then", "reused"),
+    [((0, 1), (0, 2), 1), ((0, 1, 2), (0, 1), 2), ((0, 1, 2), (0, 2, 1), 1), ((0, 1), (1, 0), 0)],
+)
+def test_every_image_boundary_is_kept(
+    where: str,
+    first: tuple[int, ...],
+    then: tuple[int, ...],
+    reused: int,
+    caching: Callable[[], Session],
+    pictures: list[Picture],
+    card: ModelCard,
+    run: Run,
+) -> None:
+    session = caching()
+    run(
+        asked(session, [pictures[i] for i in first], QUESTIONS[0], card),
+        max_tokens=3,
+        session=session,
+    )
+    prompt = asked(session, [pictures[i] for i in then], QUESTIONS[1], card)
+    warm = run(prompt, max_tokens=20, session=session if where == "memory" else caching())
+    assert isinstance(warm[-1], Finished)
+    assert warm[-1].cached_images == reused
+    assert ids_of(warm) == ids_of(run(prompt, max_tokens=20))
+
+
+def test_each_image_is_written_once_however_long_the_conversation(
+    kept: KeptFiles,
+    caching: Callable[[], Session],
+    pictures: list[Picture],
+    card: ModelCard,
+    run: Run,
+) -> None:
+    for count in (2, 3, 3):
+        prompt = caching().prompt(QUESTIONS[0], pictures[:count], card.system, labelled=True)
+        run(prompt, max_tokens=3, session=caching())
+    assert len(kept.entries()) == 3
+    lengths = [entry.size_bytes for entry in kept.entries()]
+    assert max(lengths) < 0.6 * sum(lengths)
+
+
+@pytest.mark.parametrize("wrong", ["heads", "width", "type", "layers"])
+def test_an_entry_of_other_shapes_is_removed_and_written_anew(
+    wrong: str,
+    kept: KeptFiles,
+    caching: Callable[[], Session],
+    pictures: list[Picture],
+    card: ModelCard,
+    run: Run,
+) -> None:
+    """The right number of tokens, a content that its name confirms, and yet another model's."""
+    import mlx.core as mx
+
+    prompt = asked(caching(), pictures[:1], QUESTIONS[0], card)
+    cold = ids_of(run(prompt, max_tokens=20, session=caching()))
+    [entry] = kept.entries()
+    right = dict(mx.load(str(entry.path)).items())
+    change = {
+        "heads": lambda array: mx.concatenate([array, array], axis=1),
+        "width": lambda array: array[..., : array.shape[-1] // 2],
+        "type": lambda array: array.astype(mx.float16),
+        "layers": lambda array: array,
+    }[wrong]
+    arrays = {name: change(array) for name, array in right.items()}
+    if wrong == "layers":
+        arrays |= {"keys.99": arrays["keys.0"], "values.99": arrays["values.0"]}
+    mx.eval(arrays)
+    entry.path.unlink()
+    key = entry.path.name.split(".")[0]
+    assert kept.put(key, 100, lambda path: mx.save_safetensors(str(path), arrays))
+    steps = run(prompt, max_tokens=20, session=caching())
+    assert (ids_of(steps), cached_tokens(steps)) == (cold, 0)
+    again = run(prompt, max_tokens=20, session=caching())
+    assert ids_of(again) == cold
+    assert cached_tokens(again) > 0
+
+
 @pytest.mark.parametrize("damage", ["flipped", "short", "empty", "foreign", "other shapes"])
 def test_a_damaged_entry_is_dropped_and_computed_anew(
     damage: str,
