@@ -106,14 +106,18 @@ def words(name: str, answer: str) -> list[str]:
 
 @pytest.fixture
 def folder_of(tmp_path: Path):
-    """Weights under a family's name, so that its shipped card speaks for them."""
+    """Weights under a model's name that state its family, which says how it points."""
 
     def make(name: str) -> str:
         folder = tmp_path / f"{name}-here"
         if not folder.exists():
             folder.mkdir()
             for path in (ROOT / "models" / "qvq-tiny").iterdir():
-                (folder / path.name).symlink_to(path)
+                if path.name != "config.json":
+                    (folder / path.name).symlink_to(path)
+            config = json.loads((ROOT / "models" / "qvq-tiny" / "config.json").read_text())
+            config["model_type"] = registry.find(name).family
+            (folder / "config.json").write_text(json.dumps(config))
         return str(folder)
 
     return make

@@ -284,8 +284,6 @@ def test_kill_at_any_moment(served: Hub, tmp_path: Path) -> None:
         sent = served.served
         trial.until_done()
         assert served.served - sent == size - here, f"seed {seed}: bytes that were here came again"
-        # what was on its way when the process died: a block of the client's per file
-        assert served.served <= size + len(served.files) * (64 << 10), f"seed {seed}"
     assert resumed > 3 * len(SEEDS) / 4, "hardly any kill hit a download"
 
 
