@@ -64,7 +64,8 @@ class Light:
 def of_cicp(primaries: int, transfer: int) -> Light | None:
     """The light of H.273's numbers; None where it is sRGB, or near it, or not known."""
     points = _PRIMARIES.get(primaries, _SRGB)
-    curve = {_PQ: Curve.PQ, _HLG: Curve.HLG, _LINEAR: 1.0}.get(transfer)
+    known: dict[int, Curve | float] = {_PQ: Curve.PQ, _HLG: Curve.HLG, _LINEAR: 1.0}
+    curve = known.get(transfer)
     if curve is None:
         return Light(Curve.SRGB, points) if transfer == 13 and points != _SRGB else None
     return Light(curve, points)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from qvq_mlx.core.errors import ImageSizeError
 from qvq_mlx.core.remedies import RunProgram
-from qvq_mlx.images import tiff_pictures
+from qvq_mlx.images import bmp, boxes, tiff_pictures
 from qvq_mlx.images.colour import Colour, Upright, flattened
 from qvq_mlx.images.containers import formats_of
 from qvq_mlx.images.diagnosis import too_large, unreadable
@@ -87,6 +87,8 @@ def _loaded(source: str, data: bytes, frame: int) -> Image:
         own = tiff_pictures.picture(data, frame)
         assert own is not None, "it has a size"
         return own
+    if data.startswith(b"BM") and (own := _bmp(source, data)):
+        return own
     image = Image.open(BytesIO(data), formats=formats_of(data))
     _check_cost(source, image, data)
     image.seek(frame)  # a file need not open at its first frame, and frames have sizes of their own
@@ -98,7 +100,31 @@ def _loaded(source: str, data: bytes, frame: int) -> Image:
         if whole is None:
             raise
         return whole
-    return completed(image, data) if image.format == "PNG" else image
+    match image.format:
+        case "PNG":
+            return completed(image, data)
+        case "BMP":
+            image.info["icc_profile"] = bmp.profile(data)
+        case "AVIF":
+            image.info.pop("xmp", None)  # what the container says of turns is all that counts
+            if box := boxes.clean_aperture(data, *image.size):
+                cut = image.crop(box)
+                cut.getexif().update(image.getexif())
+                return cut
+        case _:
+            pass
+    return image
+
+
+def _bmp(source: str, data: bytes) -> Image | None:
+    """A BMP of a layout that PIL misreads."""
+    if len(data) < 54:
+        return None
+    _check_pixels(source, bmp.size_px(data), "BMP")
+    own = bmp.picture(data)
+    if own is not None and (profile := bmp.profile(data)):
+        own.info["icc_profile"] = profile
+    return own
 
 
 def _check_cost(source: str, image: Image, data: bytes) -> None:

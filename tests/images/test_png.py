@@ -135,9 +135,7 @@ def pq(nits: np.ndarray) -> np.ndarray:
 def test_pq_is_toned_down_to_srgb(depth: int) -> None:
     """Up to three quarters of diffuse white it is that light; above, it rises up to white."""
     nits = np.linspace(0, 1000, 64)
-    values = np.round(
-        np.repeat(pq(nits)[None, :, None], 3, axis=-1).repeat(8, axis=0) * (2**depth - 1)
-    )
+    values = np.round(np.tile(pq(nits)[None, :, None], (8, 1, 3)) * (2**depth - 1))
     head = b"cICP" + bytes((9, 16, 0, 1))
     found = read(png(64, 8, depth, 2, rows(values, depth), head))[0, :, 0].astype(int)
     dark = nits < 0.75 * 203
