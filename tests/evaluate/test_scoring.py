@@ -223,6 +223,7 @@ def test_olympiadbench_reads_the_stated_answer_of_its_language():
         ("**Final Answer**\n\nB", "B"),
         ("**最终答案**\n\n$\\frac{1}{2}$。", "\\frac{1}{2}"),
         ("First.\nAnswer: 12\\,\\text{cm}", "12 cm"),
+        ("With 5 of 7 pieces, 5 - 1 = 4.\nThe answer is: 4", "4"),
         ("  ", ""),
     ],
 )

@@ -1,9 +1,9 @@
 r"""The final value in an answer: the text that the canonical reading judges.
 
 Law: of an answer counts the content of its last box, else the text after its last marker (`**Final
-Answer**`, `**答案**`, `Answer:`), else all of it. Dressing goes (bold, math signs, `\text`, spacing
-commands); what is said stays. Nothing is guessed: where no rule applies, there is no letter and no
-number.
+Answer**`, `**答案**`, `Answer:`, `the answer is`), else all of it. Dressing goes (bold, math signs,
+`\text`, spacing commands); what is said stays. Nothing is guessed: where no rule applies, there is
+no letter and no number.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from qvq_mlx.answer.box import boxed
 
 _MARKER = re.compile(
     r"(?:\*\* ?(?:final answer|answer|最终答案|答案) ?[:：]? ?\*\*"
-    r"|^[ \t]*(?:final answer|answer|最终答案|答案)\s*[:：])[ \t]*[:：]?",
+    r"|^[ \t]*(?:final answer|answer|最终答案|答案)\s*[:：]"
+    r"|\b(?:the|final|correct) answer is\b)[ \t]*[:：]?",
     re.IGNORECASE | re.MULTILINE,
 )
 _TEXT = re.compile(
