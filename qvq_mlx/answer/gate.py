@@ -17,24 +17,31 @@ class Gate:
     def __init__(self, thinking: Thinking) -> None:
         self._thinking = thinking
         self._markers = Markers(thinking.markers, thinking.labels)
-        self._line = ""
+        self._line: list[str] = []  # of the line that is being written, its pieces
+        self._tail = ""  # the end of the text, which may be the beginning of the close tag
         self.is_open = thinking.style is ThinkingStyle.NONE
 
     def feed(self, text: str) -> bool:
         """Take the next text. True where the answer begins right behind it."""
         if self.is_open:
             return False
-        self._line += text
         if self._thinking.style is ThinkingStyle.MARKER:
-            while not self.is_open and "\n" in self._line:
-                line, _, self._line = self._line.partition("\n")
-                self.is_open = self._markers.rest_of(line, ended=True) == len(line)
+            *ends, last = text.split("\n")
+            self.is_open = any(self._is_marker(end) for end in ends)
+            self._line.append(last)
         else:
-            self.is_open = self._thinking.close_tag in self._line
-            self._line = self._line[-len(self._thinking.close_tag) :]
+            whole = self._tail + text
+            self.is_open = self._thinking.close_tag in whole
+            self._tail = whole[-len(self._thinking.close_tag) :]
         return self.is_open
 
     def open(self) -> bool:
         """The answer begins now, whatever was written. False where it had begun."""
         was_open, self.is_open = self.is_open, True
         return not was_open
+
+    def _is_marker(self, end: str) -> bool:
+        """Whether the line that ends so is a marker line with nothing behind the marker."""
+        line = "".join((*self._line, end))
+        self._line.clear()
+        return self._markers.rest_of(line, ended=True) == len(line)

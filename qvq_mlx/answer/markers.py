@@ -5,7 +5,9 @@ Law: a line is a marker line where it starts with a marker and then
 - ends (`**Final Answer**`), also after a colon;
 - goes on with a box or a formula (`**Final Answer** \[ \boxed{D} \]`);
 - goes on with one value and ends (`**Final Answer** 42`, `**Final Answer** B`);
-- goes on with a colon and prose, where the marker is one of the `labels`.
+- goes on with a colon and prose, where the marker is one of the `labels`;
+
+and where the space before it, the marker, and a value behind it take 400 characters each at most.
 
 A bold marker is meant in any case of letters, with the colon within the asterisks
 (`**Final Answer:**`), and as a heading (`### Final Answer`). Prose that goes on from the marker
@@ -19,6 +21,8 @@ import re
 _FORMULA = ("\\boxed", "\\[", "\\(", "$", "<|begin_of_box|>")
 _VALUE = re.compile(r"(?:\(?(?:[-+−±]?\d[\d.,/:%°]*|[A-Ja-j])\)?|\*\*[^*\n]{1,80}\*\*)\.?\s*\Z")
 _VALUE_BEGINS = re.compile(r"[-+−±(\dA-Ja-j*]")
+# Of the space before a marker, the marker, what follows it: no more is held back than that.
+_LONGEST_CHARS = 400
 _NOISE = re.compile(r"[*#\s:：.]+")
 
 
@@ -44,16 +48,22 @@ class Markers:
         """
         head = line.lstrip()
         start = len(line) - len(head)
+        if start > _LONGEST_CHARS:
+            return -1
         after = self._after_marker(head)
         if after is None:
             return None if not ended and self._may_become(head) else -1
         end, is_label = after
         rest = head[end:].lstrip(" \t")
         at = start + len(head) - len(rest)
+        if at - start - end > _LONGEST_CHARS:
+            return -1
+        if rest.startswith(_FORMULA) or (is_label and rest[:_LONGEST_CHARS].strip()):
+            return at
+        if len(rest) > _LONGEST_CHARS:
+            return -1
         if not rest.strip():
             return at if ended else None
-        if rest.startswith(_FORMULA) or is_label:
-            return at
         if not ended and any(f.startswith(rest) for f in _FORMULA):
             return None
         if not _VALUE_BEGINS.match(rest):
@@ -67,7 +77,7 @@ class Markers:
         for marker in self._literal:
             if head.startswith(marker):
                 return len(marker), marker.casefold() in self._labels
-        match = self._pattern.match(head) if self._pattern else None
+        match = self._pattern.match(head, 0, _LONGEST_CHARS) if self._pattern else None
         if match is None:
             return None
         colon = ":" in match.group() or "：" in match.group()
@@ -77,7 +87,7 @@ class Markers:
         """True if more text can make a marker of it."""
         if any(marker.startswith(head) for marker in self._literal):
             return True
-        if head and head[0] not in "*#":
+        if len(head) > _LONGEST_CHARS or (head and head[0] not in "*#"):
             return False
         said = _NOISE.sub("", head).casefold()
         return any(name.startswith(said) for name in self._names)

@@ -288,8 +288,7 @@ class _TagSplitter:
         if self._head is None:
             yield from self._scan(text)
             return
-        self._head += text
-        head = self._head.lstrip()
+        self._head = head = (self._head + text).lstrip()
         if len(head) < len(self._open_tag) and self._open_tag.startswith(head):
             return
         yield from self._begin(head)

@@ -12,9 +12,11 @@ from typing import Any, cast
 
 import mlx.core as mx
 import mlx.nn as nn
+from mlx.utils import tree_flatten
 
 from qvq_mlx.core.errors import BrokenModelError
 from qvq_mlx.core.remedies import RunProgram
+from qvq_mlx.engine import weight_shapes
 from qvq_mlx.families import Family
 from qvq_mlx.families.family import Placement
 from qvq_mlx.store.checkpoint import read_json
@@ -67,22 +69,19 @@ def install(
 
     What is quantized, in how many bits and in which groups follows from the shapes: old
     conversions do not say it of every module. `quantization` says in which mode. Raises
-    ValueError where a weight is missing or too many.
+    ValueError where a weight is missing, too many, or of a wrong shape.
     """
 
     def stored(path: str, module: Any) -> bool | dict[str, object]:
-        scales = weights.get(f"{path}.scales")
-        if scales is None or not hasattr(module, "to_quantized"):
+        if f"{path}.scales" not in weights or not hasattr(module, "to_quantized"):
             return False
-        columns = module.weight.shape[-1]
         own = quantization.get(path)
-        return {
-            "group_size": columns // scales.shape[-1],
-            "bits": 32 * weights[f"{path}.weight"].shape[-1] // columns,
-            "mode": (own if isinstance(own, dict) else quantization).get("mode", "affine"),
-        }
+        mode = (own if isinstance(own, dict) else quantization).get("mode", "affine")
+        found = weight_shapes.quantized(path, module.weight.shape, weights, mode)
+        return {"group_size": found.group_size, "bits": found.bits, "mode": found.mode}
 
     nn.quantize(model, class_predicate=stored)  # type: ignore[attr-defined]
+    weight_shapes.check(dict(tree_flatten(model.parameters())), weights)
     model.load_weights(list(weights.items()))
     model.eval()
 

@@ -1,8 +1,10 @@
 """Text from elsewhere, made harmless for a terminal, with what was harmful in it shown.
 
 Law: what `clean` returns holds no C0 or C1 control but newline and tab, so no escape sequence; no
-bidirectional control, no line separator that is no newline, and no lone surrogate. Each of them
-stands there as a mark: `␛` for escape, `<U+202E>` for an override. Nothing is left out, so nothing
+bidirectional control, no line separator that is no newline, no lone surrogate, and no character
+that is seen as nothing: a zero-width space, a tag that spells hidden ASCII. Each of them stands
+there as a mark: `␛` for escape, `<U+202E>` for an override. The joiners stay: Persian, Indian
+scripts and emoji are written with them. Nothing is left out, so nothing
 hides. Each character is judged alone, so text may be cut anywhere. Text from the model, from file
 names and from servers passes through here before a terminal gets it; in a pipe the answer is data
 and stays as it is, and JSON escapes the same characters.
@@ -26,7 +28,11 @@ from qvq_mlx.core.events import (
 )
 from qvq_mlx.records.runs import Json
 
-_REST = "\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ud800-\udfff"
+_REST = (
+    "\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ud800-\udfff"
+    # seen as nothing: zero-width space, word joiner and its kin, fillers, tags that spell ASCII
+    "\u00ad\u180e\u200b\u2060-\u2065\u3164\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e00ff"
+)
 _UNSAFE = re.compile(f"[\x00-\x08\x0b-\x1f{_REST}]")
 _UNSAFE_IN_JSON = re.compile(f"[{_REST}]")  # json escapes the C0 controls itself
 
@@ -81,7 +87,7 @@ def shown(text: str, stream: TextIO) -> str:
 def json_text(record: Json, indent: int | None = None) -> str:
     """JSON that is safe on a terminal too and reads back as it was."""
     text = json.dumps(record, ensure_ascii=False, indent=indent)
-    return _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+    return _UNSAFE_IN_JSON.sub(lambda match: json.dumps(match[0])[1:-1], text)
 
 
 def writable(text: str, stream: TextIO) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from itertools import islice
 
-from qvq_mlx.render.rows import spans
+from qvq_mlx.render.rows import spans, unspaced, untabbed
 
 _KEPT = 256
 
@@ -79,16 +79,13 @@ class Flow:
         self._wrap(text[start:])
 
     def _wrap(self, text: str) -> None:
-        if "\t" in text:
-            held = self._column % 4
-            text = (" " * held + text).expandtabs(4)[held:]
+        text, self._column = untabbed(text, self._column)
         first, *others = text.split("\n")
         self._extend(first)
         for line in others:
             self._done.append(self._open.rstrip())
             self._open = ""
             self._extend(line)
-        self._column = len(others[-1]) if others else self._column + len(first)
 
     def _extend(self, text: str) -> None:
         self._open += text
@@ -96,3 +93,4 @@ class Flow:
         if full:
             self._done.extend(self._open[start:end].rstrip() for start, end in full)
             self._open = self._open[last[0] :]
+        self._open = unspaced(self._open, self._width)

@@ -34,11 +34,11 @@ from qvq_mlx.render.symbols import (
 )
 
 _LONGEST = 4000
-_DEEPEST = 24
+_DEEPEST = 48  # groups and commands within each other
 
 _LEXEME = re.compile(r"\\(?:[A-Za-z]+\*?|.)|\s+|.", re.DOTALL)
 
-_TIDY = re.compile(r"(?<=[(\[]) +| +(?=[)\];,])| {2,}")
+_TIDY = re.compile(r"(?<=[(\[]) +| {2,}| (?=[)\];,])")
 
 
 @lru_cache(maxsize=1024)
@@ -92,9 +92,7 @@ class _Reader:
 
     def _until(self, *ends: str, column: str = "", row: str = "") -> str:
         """Everything up to one of `ends`, which is passed over ("" is the end of the source)."""
-        self._depth += 1
-        if self._depth > _DEEPEST:
-            raise _UnknownError
+        self._enter()
         pieces: list[_Piece] = []
         while True:
             if self._at >= len(self._lexemes):
@@ -153,7 +151,19 @@ class _Reader:
             raise _UnknownError
         return lexeme
 
+    def _enter(self) -> None:
+        """Count a group or a command that lies within the others."""
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise _UnknownError
+
     def _command(self, name: str) -> _Piece:
+        self._enter()
+        piece = self._meaning(name)
+        self._depth -= 1
+        return piece
+
+    def _meaning(self, name: str) -> _Piece:
         if name in SPACES:
             return _Piece(SPACES[name])
         if name in FENCES or name in LITERALS:
@@ -301,8 +311,12 @@ def _bracketed(text: str) -> bool:
 def _put_together(pieces: list[_Piece]) -> str:
     """The pieces side by side, so that none changes what its neighbour means."""
     text = ""
-    for index, piece in enumerate(pieces):
-        following = next((o.text for o in pieces[index + 1 :] if o.text.strip()), "")
+    following = ""
+    seen_next: list[str] = []  # of each piece, backwards: the next text that is not blank
+    for piece in reversed(pieces):
+        seen_next.append(following)
+        following = piece.text if piece.text.strip() else following
+    for piece, following in zip(pieces, reversed(seen_next), strict=True):
         if piece.fraction:
             text += _beside(text[-1:], piece.text, following[:1])
         elif piece.word:

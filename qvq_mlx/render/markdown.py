@@ -35,6 +35,7 @@ from qvq_mlx.render.rows import BLANK, Row, cut, plain
 _PAIRS = (("\\[", "\\]"), ("\\(", "\\)"), ("$$", "$$"))
 _DOLLAR = re.compile(r"\$(?=[^\s$])[^$\n]*?(?<=[^\s\\])\$(?!\d)")
 _BOX_BEGIN = re.compile(r"\\boxed\s*\{")
+_BRACE = re.compile(r"(?<!\\)[{}]")
 _BOX = re.compile(r"\\boxed\s*\{(.*)\}", re.DOTALL)
 
 _THEME = Theme(
@@ -235,14 +236,14 @@ def _formula(text: str, start: int) -> tuple[int, str] | None:
     for opening, closing in _PAIRS:
         if text.startswith(opening, start):
             inner = start + len(opening)
-            end = text.find(closing, inner)
+            end = text.find(closing, inner) if inner <= _last(text, closing) else -1
             if end < 0:  # not closed yet: the backslash stays all the same
                 return inner, opening
             shown = readable(text[inner:end], displayed=opening != "\\(")
             end += len(closing)
             return end, shown or text[start:end]
     if box := _BOX_BEGIN.match(text, start):
-        end = _brace_end(text, box.end())
+        end = _brace_ends(text).get(box.end(), box.end())
         return end, readable(text[start:end]) or text[start:end]
     match = _DOLLAR.match(text, start)
     if match is None or not is_formula(match[0][1:-1]):
@@ -250,15 +251,23 @@ def _formula(text: str, start: int) -> tuple[int, str] | None:
     return match.end(), readable(match[0][1:-1]) or match[0]
 
 
-def _brace_end(text: str, start: int) -> int:
-    """Behind the brace that closes the one before `start`; `start` where it is still open."""
-    depth = 1
-    for index in range(start, len(text)):
-        if text[index] in "{}" and text[index - 1] != "\\":
-            depth += 1 if text[index] == "{" else -1
-            if depth == 0:
-                return index + 1
-    return start
+@lru_cache(maxsize=8)
+def _last(text: str, closing: str) -> int:
+    """Where `closing` stands for the last time; -1 for nowhere. Kept: every opening asks."""
+    return text.rfind(closing)
+
+
+@lru_cache(maxsize=2)
+def _brace_ends(text: str) -> dict[int, int]:
+    """The place behind each brace that is closed: the place behind the one that closes it."""
+    ends: dict[int, int] = {}
+    opened: list[int] = []
+    for brace in _BRACE.finditer(text):
+        if brace.group() == "{":
+            opened.append(brace.end())
+        elif opened:
+            ends[opened.pop()] = brace.end()
+    return ends
 
 
 def _math_block(state: StateBlock, start_line: int, end_line: int, silent: bool) -> bool:

@@ -31,6 +31,7 @@ _FLAGS = range(0x1F1E6, 0x1F200)
 _SIGNS = frozenset("♀♂⚕⚖✈❤⚧")
 _CLOSING = frozenset("，。、；：？！）」』】》〉”’…)]},.;:?!")
 _OPENING = frozenset("（「『【《〈“‘([{")
+_JOINED = 16  # characters for each cell of a row; a family of four people are seven
 _LETTERS = re.compile(r"[\x20-\x7e\xa0-\xac\xae-\u02ff\u0370-\u0482]*")
 """Text in which every character takes one cell and is joined to none."""
 
@@ -85,13 +86,15 @@ def spans(line: str, width: int) -> list[tuple[int, int]]:
     """Return where to break `line`: at spaces and beside wide characters, else where it must; the
     spans cover all of it.
 
-    A row is `line[start:end].rstrip()`: the spaces at a break belong to the row before it. To
+    A row is `line[start:end].rstrip()`: the spaces at a break belong to the row before it. Of
+    characters that take no cells a row has a bounded number. To
     begin anew where a row begins gives the same rows.
     """
     if width >= len(line) and line.isascii():
         return [(0, len(line))]
     found = []
     start = used = 0
+    longest = _JOINED * max(width, 1) + _JOINED
     word = word_used = 0  # where the current word begins, and how much of the row is before it
     wide = False  # the last character is wide, and something may follow it on another row
     for index, end, size in _characters(line):
@@ -104,7 +107,7 @@ def spans(line: str, width: int) -> list[tuple[int, int]]:
             character not in _CLOSING
         ):
             word, word_used = index, used
-        while used + size > width and index > start:
+        while (used + size > width or index - start >= longest) and index > start:
             if word > start:
                 found.append((start, word))
                 start, used = word, used - word_used
@@ -116,6 +119,21 @@ def spans(line: str, width: int) -> list[tuple[int, int]]:
         wide = size > 1 and character not in _OPENING
     found.append((start, len(line)))
     return found
+
+
+def untabbed(text: str, column: int) -> tuple[str, int]:
+    """`text` that begins in this column, without tabs, and the column that it ends in."""
+    if "\t" in text:
+        held = column % 4
+        text = (" " * held + text).expandtabs(4)[held:]
+    line = text.rfind("\n")
+    return text, column + len(text) if line < 0 else len(text) - line - 1
+
+
+def unspaced(line: str, width: int) -> str:
+    """`line` with no more spaces at its end than it takes to fill a row; its rows are the same."""
+    body = line.rstrip(" ")
+    return line[: len(body) + width + 1]
 
 
 def wrap(text: str, width: int) -> list[str]:

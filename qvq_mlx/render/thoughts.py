@@ -5,7 +5,7 @@ Law: every row is given out once; a row that may still grow is not.
 
 from __future__ import annotations
 
-from qvq_mlx.render.rows import spans, wrap
+from qvq_mlx.render.rows import spans, unspaced, untabbed, wrap
 
 
 class Thoughts:
@@ -13,9 +13,11 @@ class Thoughts:
 
     def __init__(self) -> None:
         self._rest = ""
+        self._column = 0  # of the line, for tabs
 
     def add(self, text: str) -> None:
         """The thinking goes on."""
+        text, self._column = untabbed(text, self._column)
         self._rest += text
 
     def take(self, width: int, *, ended: bool, rows: bool) -> list[str]:
@@ -29,8 +31,9 @@ class Thoughts:
             return wrap(new.rstrip(), width) if new.strip() else []
         end = new.rfind("\n") + 1
         found = wrap(new[: end - 1], width) if end else []
-        if rows and "\t" not in new[end:]:  # with a tab, rows and characters do not line up
-            line = new[end:]
+        if rows:
+            line = unspaced(new[end:], width)
+            new = new[:end] + line
             pieces = spans(line, width)
             found += [line[start:stop].rstrip() for start, stop in pieces[:-1]]
             end += pieces[-1][0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qvq_mlx.render.clean import Cleaner, clean, clean_line
+from qvq_mlx.render.clean import Cleaner, clean, clean_line, json_text
 from qvq_mlx.render.flow import Flow
 from qvq_mlx.render.formula import readable
 from qvq_mlx.render.markdown import blocks, markdown_rows, only_box, parted
@@ -237,6 +238,19 @@ def test_text_may_be_cut_anywhere(text: str, data) -> None:
     cleaner = Cleaner()
     shown = cleaner.feed(text[:at]) + cleaner.feed(text[at:])
     assert shown == clean(text) or (text.endswith("\r") and shown + "␍" == clean(text))
+
+
+def test_what_is_seen_as_nothing_is_shown() -> None:
+    """Tags spell ASCII that no person sees; emoji, Persian and Indian scripts keep joiners."""
+    hidden = "".join(chr(0xE0000 + ord(letter)) for letter in "rm")
+    assert clean(f"a\u200bb\ufeff\u2060{hidden}") == (
+        "a<U+200B>b<U+FEFF><U+2060><U+E0072><U+E006D>"
+    )
+    seen = "\u0646\u0645\u06cc\u200c\u062e \U0001f468\u200d\U0001f469 \u845b\U000e0100 \u2764\ufe0f"
+    assert clean(seen) == seen
+    written = json_text({"a": hidden})
+    assert written.isascii()
+    assert json.loads(written) == {"a": hidden}
 
 
 def test_controls_are_seen() -> None:
