@@ -133,7 +133,7 @@ def test_a_box_lands_on_its_object(world, tmp_path, folder_of, name, orientation
     box = (x1, y1, rng.randrange(x1 + 60, width), rng.randrange(y1 + 60, height))
     source, out = tmp_path / "photo.png", tmp_path / "out.png"
     source.write_bytes(stored(scene(width, height, box), orientation))
-    card = registry.find(folder_of(name))
+    card, _ = registry.resolve(folder_of(name), tmp_path)
     shown = images.smart_resize(height, width, card.vision)[::-1]
     answer = said(name, model_numbers(name, box, (width, height), shown))
     w = world(words(name, answer))
@@ -188,7 +188,7 @@ def test_a_box_in_what_crop_left_lands(world, tmp_path, folder_of, name, orienta
     whole, crop, box = (800, 600), (200, 100, 400, 300), (260, 160, 520, 340)
     source, out = tmp_path / "photo.png", tmp_path / "out.png"
     source.write_bytes(stored(scene(*whole, box), orientation))
-    card = registry.find(folder_of(name))
+    card, _ = registry.resolve(folder_of(name), tmp_path)
     shown = images.smart_resize(crop[3], crop[2], card.vision)[::-1]
     inner = (box[0] - crop[0], box[1] - crop[1], box[2] - crop[0], box[3] - crop[1])
     answer = said(name, model_numbers(name, inner, crop[2:], shown))
