@@ -13,6 +13,8 @@ from qvq_mlx.core.errors import ImageSizeError, ImageUnreadableError
 from qvq_mlx.core.remedies import Ask, RunProgram
 from qvq_mlx.images.paths import called
 
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+"""RFC 4648, section 5."""
 MAX_CHARACTERS = 64 * 2**20
 _DECODE = (RunProgram(("pbpaste",)), RunProgram(("sed", "s/^.*,//")), RunProgram(("base64", "-d")))
 _DECODED = Ask(("-",), piped=_DECODE)
@@ -30,8 +32,8 @@ def from_data(source: str) -> bytes:
     if not comma:
         raise ImageUnreadableError(f"{name}: the data URI has no comma, so no data", _DECODED)
     data = unquote_to_bytes(text)
-    if head.lower().endswith(";base64"):
-        plain = b"".join(data.split()).rstrip(b"=")
+    if "".join(head.lower().split()).endswith(";base64"):
+        plain = b"".join(data.split()).rstrip(b"=").translate(_URL_SAFE)
         try:
             data = base64.b64decode(plain + b"=" * (-len(plain) % 4), validate=True)
         except binascii.Error as error:

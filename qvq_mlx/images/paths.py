@@ -28,7 +28,7 @@ def is_web(source: str) -> bool:
 
 
 def is_file(source: str) -> bool:
-    """A path, or a `file://` URL."""
+    """A path, or a `file:` URL."""
     return not (source == "-" or source in WORDS or is_data(source) or is_web(source))
 
 
@@ -41,6 +41,8 @@ def path_of(source: str) -> Path:
     """Return the path of `source`. Raises ImageUnreadableError for a URL that names no file."""
     scheme = _URL.match(source)
     if scheme is None:
+        if source[:6].lower() == "file:/":  # RFC 8089 leaves out the host and its slashes
+            return Path(unquote(source[5:]))
         if source.startswith("~"):  # a Path forgets the dot of `./~root`, and that is no home
             with suppress(RuntimeError):  # ~nobody has none: the name is taken as it stands
                 return Path(source).expanduser()

@@ -17,7 +17,13 @@ import socket
 import ssl
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException, HTTPResponse, RemoteDisconnected
+from http.client import (
+    HTTPConnection,
+    HTTPException,
+    HTTPResponse,
+    IncompleteRead,
+    RemoteDisconnected,
+)
 from time import monotonic
 from typing import Self, cast
 from urllib.parse import quote, urljoin, urlsplit
@@ -162,6 +168,14 @@ class _Hop:
                 data += block
                 if len(data) > self.web.max_bytes:
                     raise self._too_large(f"more than {self.web.max_bytes / 2**20:,.0f} MiB")
+        except IncompleteRead as error:
+            if not (data or error.partial):  # no length of a chunk that could be read
+                raise self._failed(self._host, error) from error
+            sent = len(data) + len(error.partial)
+            raise NetworkError(
+                f"{self.source}: {self._host} ended after {sent:,} bytes, within the picture",
+                self._again,
+            ) from error
         except (OSError, HTTPException, ValueError) as error:
             raise self._failed(self._host, error) from error
         if told is not None and len(data) < told:

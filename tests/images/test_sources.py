@@ -113,6 +113,24 @@ def uri(content: bytes, head: str = "data:image/png;base64") -> str:
     return f"{head},{base64.b64encode(content).decode()}"
 
 
+def test_data_uris_of_looser_writers() -> None:
+    for head in ("data:image/png; base64", "data:image/png;charset=x ;Base64 "):
+        assert colour(read(uri(PNG, head))[0]) == "red"
+    content = next(
+        data
+        for data in (encoded(["red"], "PNG") + bytes([n]) * 3 for n in range(256))
+        if {b"-", b"_"} & {bytes([c]) for c in base64.urlsafe_b64encode(data)}
+    )
+    safe = "data:image/png;base64," + base64.urlsafe_b64encode(content).decode()
+    assert colour(read(safe)[0]) == "red"
+
+
+def test_a_file_url_without_a_host(tmp_path: Path) -> None:
+    (tmp_path / "a b.png").write_bytes(PNG)
+    for scheme in ("file:", "FILE:"):
+        assert colour(read(f"{scheme}{tmp_path}/a%20b.png")[0]) == "red"
+
+
 def test_data_uris() -> None:
     percent = "data:image/png," + "".join(f"%{byte:02x}" for byte in PNG)
     plain = uri(PNG)

@@ -412,6 +412,22 @@ def test_what_is_no_http(server: WebServer, raw: bytes) -> None:
     fails(server.url("/x"), ImageUnreadableError)
 
 
+def chunked(*parts: bytes) -> bytes:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return head + b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts)
+
+
+@pytest.mark.parametrize("cut", [1, 5, 30])
+def test_a_chunked_body_that_is_cut_may_work_the_next_time(server: WebServer, cut: int) -> None:
+    whole = chunked(PNG[:40], PNG[40:])
+    server.routes["/whole"] = Says(raw=whole + b"0\r\n\r\n")
+    assert read(server.url("/whole")).rgb
+    server.routes["/between"] = Says(raw=chunked(PNG[:40]))
+    server.routes["/within"] = Says(raw=whole[:-cut])
+    for path in ("/between", "/within"):
+        assert "ended after" in fails(server.url(path), NetworkError).message
+
+
 def test_a_server_that_hangs_up_or_is_not_there(server: WebServer) -> None:
     server.routes["/x"] = Says(raw=b"")
     assert "dropped or refused" in fails(server.url("/x"), NetworkError).message
