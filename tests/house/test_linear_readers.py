@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from qvq_mlx.answer.styles import voice
 
 from qvq_mlx.answer.box import boxed, through_box
 from qvq_mlx.answer.canonical import canonical
 from qvq_mlx.answer.conclusion import concluding_paragraph
 from qvq_mlx.answer.gate import Gate
 from qvq_mlx.answer.splitters import splitter
-from qvq_mlx.answer.styles import voice
 from qvq_mlx.core.card import Thinking
 from qvq_mlx.core.events import AnswerDelta, StopReason
 from qvq_mlx.guards.language import Script, leaves

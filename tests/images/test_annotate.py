@@ -104,6 +104,13 @@ def words(name: str, answer: str) -> list[str]:
     return ["It is there.\n</think>\n\n", answer] if "thinking" in name else [answer]
 
 
+def state(path: Path, **values: object) -> None:
+    """Put a file with other values in the place of a link to a JSON file."""
+    stated = json.loads(path.read_text())
+    path.unlink()
+    path.write_text(json.dumps({**stated, **values}))
+
+
 @pytest.fixture
 def folder_of(tmp_path: Path):
     """Weights under a model's name that state its family, which says how it points."""
@@ -113,11 +120,11 @@ def folder_of(tmp_path: Path):
         if not folder.exists():
             folder.mkdir()
             for path in (ROOT / "models" / "qvq-tiny").iterdir():
-                if path.name != "config.json":
-                    (folder / path.name).symlink_to(path)
-            config = json.loads((ROOT / "models" / "qvq-tiny" / "config.json").read_text())
-            config["model_type"] = registry.find(name).family
-            (folder / "config.json").write_text(json.dumps(config))
+                (folder / path.name).symlink_to(path)
+            card = registry.find(name)
+            state(folder / "config.json", model_type=card.family)
+            limits = {"min_pixels": 3136, "max_pixels": card.vision.max_pixels}
+            state(folder / "preprocessor_config.json", **limits)
         return str(folder)
 
     return make
