@@ -2,8 +2,9 @@
 
 Law: a line is a command where its first word is `/` and a name of the list below; a first word that
 is `/` and letters and nothing else is a misspelt one, and is never asked. A line that is the name
-of an image, as a file that was dragged into the window leaves it, adds that image. Everything else
-is the question, over as many lines as were pasted.
+of an image, as a file that was dragged into the window leaves it, adds that image; one that names
+images among other words asks about them (`core.mentioned`). `exit`, `quit` and `bye` leave.
+Everything else is the question, over as many lines as were pasted.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from qvq_mlx.core.errors import UsageError
+from qvq_mlx.core.errors import ImageNotFoundError, UsageError
+from qvq_mlx.core.mentioned import mentioned
 from qvq_mlx.core.remedies import Typed
 
 
@@ -47,14 +49,18 @@ USAGE = {
     Verb.QUIT: ("", "leave; so does Ctrl-D"),
 }
 
+LEAVING = ("exit", "quit", "bye")
+"""A line that is one of these leaves too."""
+
 _MISSPELT = re.compile(r"/[A-Za-z?]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """To be asked."""
+    """To be asked, about `pictures` too."""
 
     text: str
+    pictures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,8 @@ class Command:
 def parse(line: str, is_image: Callable[[str], bool]) -> Question | Command | None:
     """Read `line`; None for an empty one. `is_image` tells whether a text names an image.
 
-    Raises UsageError for a command that does not exist, or that lacks or cannot take a word.
+    Raises UsageError for a command that does not exist, or that lacks or cannot take a word, and
+    ImageNotFoundError where the line names a picture that is not there.
     """
     text = line.strip()
     if not text:
@@ -81,9 +88,17 @@ def parse(line: str, is_image: Callable[[str], bool]) -> Question | Command | No
         return Command(Verb.IMAGE, dropped)
     if _MISSPELT.fullmatch(first):
         close = difflib.get_close_matches(first[1:].lower(), list(Verb), n=1)
-        meant = f"; /{close[0]} is there" if close else ""
-        raise UsageError(f"there is no {first}{meant}", Typed("/help"))
-    return Question(text)
+        meant = f"; did you mean /{close[0]}?" if close else ""
+        known = ", ".join(f"/{verb}" for verb in Verb)
+        raise UsageError(f"there is no {first}{meant or '.'} There are {known}", Typed("/help"))
+    if text.lower() in LEAVING:
+        return Command(Verb.QUIT)
+    found = mentioned(text, is_image)
+    if found.missing is not None:
+        raise ImageNotFoundError(f"{found.missing}: there is no such file", Typed("/image PATH"))
+    if found.pictures and not found.question:
+        return Command(Verb.IMAGE, found.pictures)
+    return Question(found.question, found.pictures)
 
 
 def help_lines() -> list[str]:

@@ -30,6 +30,7 @@ from qvq_mlx.core.env import Env
 from qvq_mlx.core.image_options import Detail
 from qvq_mlx.core.request import ThinkingView
 from qvq_mlx.guards.budget import NONE, SIZES
+from qvq_mlx.render.type_ahead import TypeAhead
 from qvq_mlx.system.files import make_private_folder
 
 FILE = "chat-input"
@@ -45,8 +46,14 @@ _WORDS: dict[Verb, tuple[str, ...]] = {
 class Editor:
     """Reads lines from a person. `models` are offered behind `/model`."""
 
-    def __init__(self, env: Env, folder: Path | None, models: Callable[[], Sequence[str]]) -> None:
-        """`folder` None: nothing that is typed is kept."""
+    def __init__(
+        self,
+        env: Env,
+        folder: Path | None,
+        models: Callable[[], Sequence[str]],
+        ahead: TypeAhead,
+    ) -> None:
+        """`folder` None: nothing that is typed is kept. A line begins with what is in `ahead`."""
 
         def size() -> Size:
             found = env.terminal_size()
@@ -56,6 +63,7 @@ class Editor:
         output: Output | None = None  # a dumb terminal gets the library's plain prompt
         if term not in ("", "dumb"):
             output = Vt100_Output(env.stdout, size, term=term, enable_bell=False, enable_cpr=False)
+        self._ahead = ahead
         self._session: PromptSession[str] = PromptSession(
             message=[("bold", "> ")],
             prompt_continuation="  ",
@@ -71,7 +79,7 @@ class Editor:
 
     def read(self) -> str:
         """The next line, or lines. Raises EOFError for Ctrl-D, KeyboardInterrupt for SIGINT."""
-        return self._session.prompt()
+        return self._session.prompt(default=self._ahead.begun())
 
 
 class ChatCompleter(Completer):

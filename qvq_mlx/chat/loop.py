@@ -6,7 +6,7 @@ go of at the end. SIGTERM and SIGHUP end the process once the terminal is put ba
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +28,7 @@ from qvq_mlx.images import ImageSources
 from qvq_mlx.memory.lock import BigModelLock
 from qvq_mlx.render.clean import clean_line, writable
 from qvq_mlx.render.rows import wrap
+from qvq_mlx.render.type_ahead import TypeAhead
 from qvq_mlx.run.plan import image_sources_for
 from qvq_mlx.run.resident import ResidentModel
 from qvq_mlx.run.show import run
@@ -48,6 +49,7 @@ class Talk:
         self._output = output
         self._conversation = Conversation(base)
         self._base = base
+        self._ahead = TypeAhead(kept=True)
         self._keeps = settings.keeps(base.policy)
         self._loaded = ResidentModel(
             env.load_engine, BigModelLock(settings.cache_folder, env.sleep)
@@ -64,7 +66,7 @@ class Talk:
         from qvq_mlx.chat.editor import Editor  # not before it is used: prompt_toolkit is slow
 
         folder = self._settings.history_folder if self._keeps else None
-        editor = Editor(self._env, folder, self._models)
+        editor = Editor(self._env, folder, self._models, self._ahead)
         self._say(f"{self._conversation.model} · /help lists the commands, Ctrl-D leaves")
         return self.talk(editor.read)
 
@@ -83,7 +85,8 @@ class Talk:
         """One line of the person's, and what comes of it. False where it was the last."""
         try:
             match parse(self._typed(read), _is_image):
-                case Question(text=text):
+                case Question(text=text, pictures=pictures):
+                    self._show(pictures)
                     self._ask(self._conversation.request(text))
                 case Command(verb=Verb.QUIT):
                     return False
@@ -92,6 +95,7 @@ class Talk:
                 case None:
                     pass
         except QvqError as error:
+            self._ahead.hold()  # it was typed before the person knew of this
             self._complain(error)
         except KeyboardInterrupt:
             pass  # whatever it was, it has ended, and the chat goes on
@@ -100,13 +104,16 @@ class Talk:
     def _typed(self, read: Callable[[], str]) -> str:
         """A line; SIGTERM and SIGHUP end the process once the terminal is put back."""
         with stoppable("what was typed is dropped", None):
+            if (line := self._ahead.next_line()) is not None:
+                self._say(f"> {line}")
+                return line
             return read()
 
     def _ask(self, request: Request) -> None:
         """One round. Raises a QvqError where there is no whole answer."""
         ear = Ear()
         try:
-            run(request, self._output, self._env, self._settings, self._loaded, ear)
+            run(request, self._output, self._env, self._settings, self._loaded, ear, self._ahead)
         finally:
             self._conversation.heard(ear, self._run_id(ear.plan))
         self._say("")
@@ -126,8 +133,8 @@ class Talk:
         talk, first = self._conversation, next(iter(command.words), "")
         match command.verb:
             case Verb.IMAGE:
+                self._show(command.words)
                 for name in command.words:
-                    talk.show(name, self._desk(), self._card(talk.model))
                     self._say(f"{name} is shown with the next question")
             case Verb.RETRY:
                 self._ask(talk.retry(self._card(talk.model)))
@@ -144,6 +151,11 @@ class Talk:
                 self._set(command.verb, first)
             case Verb.QUIT:
                 pass  # it was read before
+
+    def _show(self, names: Sequence[str]) -> None:
+        """Images, with the next question. Raises a QvqError."""
+        for name in names:
+            self._conversation.show(name, self._desk(), self._card(self._conversation.model))
 
     def _set(self, verb: _Setting, word: str) -> None:
         """Change a setting for the questions that follow; without a value, show it."""

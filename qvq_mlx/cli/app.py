@@ -8,9 +8,11 @@ from typing import Annotated
 
 import typer
 
+from qvq_mlx.cli.slips import WITHOUT_COMMAND
 from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.image_names import is_image
-from qvq_mlx.core.remedies import Ask
+from qvq_mlx.core.near import near
+from qvq_mlx.core.remedies import Ask, Typed
 
 _FUNCTIONS = {
     "ask": "ask.ask",
@@ -81,12 +83,28 @@ _ROOT_OPTIONS = ("-h", "--help", "-V", "--version")
 
 
 def with_command(argv: Sequence[str], exists: Callable[[str], bool]) -> list[str]:
-    """`argv` with `ask` in front where an image or a question, not a command, was meant."""
+    """`argv` with `ask` in front where an image or a question, not a command, was meant.
+
+    `help COMMAND` is `COMMAND --help`. Raises UsageError for the help of what is no command.
+    """
+    if argv and argv[0] == "help":
+        return _help(argv[1:])
     if not argv or argv[0] in COMMANDS:
         return list(argv)
     first = argv[0]
     is_option_of_ask = first.startswith("-") and first not in _ROOT_OPTIONS
     is_question = any(character.isspace() for character in first)
     if is_option_of_ask or is_question or any(is_image(argument, exists) for argument in argv):
-        return ["ask", *argv]
+        return ["ask", WITHOUT_COMMAND, *argv]
     return list(argv)
+
+
+def _help(words: Sequence[str]) -> list[str]:
+    """The command line that shows the help which was asked for."""
+    if not words:
+        return ["--help"]
+    if words[0] not in COMMANDS:
+        close = near(words[0], COMMANDS)
+        meant = f"; did you mean {close}?" if close else ""
+        raise UsageError(f"there is no command {words[0]}{meant}", Typed("qvq --help"))
+    return [*words, "--help"]

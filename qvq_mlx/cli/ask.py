@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qvq_mlx.cli import options
 from qvq_mlx.cli.arguments import sort
 from qvq_mlx.cli.groups import frames_of, image_options_of, limits_of, method_of
+from qvq_mlx.cli.slips import WITHOUT_COMMAND, check_slip
 from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.image_names import on_disk
 from qvq_mlx.core.image_options import ImageOptions, image_options_for
@@ -46,6 +47,9 @@ which. Text that is piped in follows the question.
 -c goes on from the last run: its pictures, its model and what was said. Where the first
 argument is the id of a run, it goes on from that one. More images may be added.
 """
+
+
+Short = Annotated[bool, typer.Option(WITHOUT_COMMAND, hidden=True)]
 
 
 # One parameter per option: typer reads the command line off this signature.
@@ -94,13 +98,13 @@ def ask(
     offline: options.Offline = False,
     follow: options.Follow = False,
     no_save: options.NoSave = False,
+    short: Short = False,
 ) -> int:
     """Ask one question; `HELP` is what people read."""
     form = _form(as_json=as_json, as_jsonl=as_jsonl, boxed=boxed, boxes=boxes)
-    view = _view(thinking, none=no_thinking)
-    options.exclude("qvq ask", {"-q": quiet, "-v": verbose})
+    view = _view(thinking, none=no_thinking, quiet=quiet, verbose=verbose)
     output = Output(form, view, boxed, file, verbose, quiet, annotate, show)
-    sources = Sources(arguments or [], image or [], question, follow, options.files(schema))
+    sources = Sources(arguments or [], image or [], question, follow, options.files(schema), short)
     plain = image_options_of(page, background, frames=frames_of(fps, frames, span))
     read = partial(image_options_for, details=detail or [], crops=crop or [], plain=plain)
     limits = limits_of(budget, answer_tokens, max_tokens)
@@ -116,7 +120,7 @@ class Sources:
     """The images and the question as they were typed.
 
     `follow`: from an earlier run too, which the first of `arguments` may name. `files` are read
-    besides.
+    besides. `short`: the command `ask` was not typed.
     """
 
     arguments: Sequence[str]
@@ -124,6 +128,7 @@ class Sources:
     question: str | None
     follow: bool
     files: Sequence[Path]
+    short: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +156,7 @@ def _ask(world: World, sources: Sources, read: ReadAs, given: Given, output: Out
 
     env, settings = world.env, world.settings
     past, arguments = _past(sources, world)
-    images, text = _inputs(arguments, sources)
+    images, text = _inputs(arguments, sources, given.model)
     sent = asked(text, env, stdin_is_image="-" in images)
     named = given.model or (past.model if past else None)
     inherits = past is not None and given.system is None
@@ -189,7 +194,9 @@ def _past(sources: Sources, world: World) -> tuple[Past | None, Sequence[str]]:
     return past_of(earlier, folder), rest
 
 
-def _inputs(arguments: Sequence[str], sources: Sources) -> tuple[tuple[str, ...], str | None]:
+def _inputs(
+    arguments: Sequence[str], sources: Sources, model: str | None
+) -> tuple[tuple[str, ...], str | None]:
     """The images in the order of the prompt, and the question, if any. Raises UsageError."""
     if sources.question is not None:
         if not sources.question.strip():
@@ -197,6 +204,10 @@ def _inputs(arguments: Sequence[str], sources: Sources) -> tuple[tuple[str, ...]
         # the question is named, so everything else is an image
         return (*sources.images, *arguments), sources.question
     found = sort(arguments, on_disk)
+    if sources.short:
+        from qvq_mlx.cli.app import COMMANDS
+
+        check_slip(arguments, found.question, COMMANDS, model)
     return (*sources.images, *found.images), found.question
 
 
@@ -210,7 +221,10 @@ def _form(*, as_json: bool, as_jsonl: bool, boxed: bool, boxes: bool) -> OutputF
     return OutputForm.JSONL if as_jsonl else OutputForm.TEXT
 
 
-def _view(thinking: ThinkingView | None, *, none: bool) -> ThinkingView | None:
+def _view(
+    thinking: ThinkingView | None, *, none: bool, quiet: bool, verbose: bool
+) -> ThinkingView | None:
+    options.exclude("qvq ask", {"-q": quiet, "-v": verbose})
     options.exclude("qvq ask", {"-R": none, "--thinking": thinking is not None})
     return ThinkingView.NONE if none else thinking
 

@@ -42,12 +42,16 @@ def main(argv: Sequence[str], env: Env) -> int:
 
 def _unwritten(error: OSError, env: Env) -> int | None:
     """The exit code where the disk took no more; None for any other error."""
-    from errno import EDQUOT, EFBIG, ENOSPC
+    from errno import EBADF, EDQUOT, EFBIG, ENOSPC
 
     from qvq_mlx.core.errors import OutputError
     from qvq_mlx.core.remedies import RunProgram
     from qvq_mlx.render.failure import write_error
+    from qvq_mlx.system.streams import is_closed
 
+    if error.errno == EBADF and is_closed(env.stdout):
+        write_error(env, shut := OutputError("stdout is closed: nothing can be written to it"))
+        return shut.exit_code
     if error.errno not in (ENOSPC, EDQUOT, EFBIG):
         return None
     reason = (error.strerror or "the disk is full").lower()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qvq_mlx.core.env import Env
-from qvq_mlx.system.streams import terminal_size
+from qvq_mlx.system.streams import in_script, terminal_size
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -41,6 +41,7 @@ def real_env() -> Env:
         forbid_network=_forbid_network,
         machine=_machine,
         watch_network=_watch_network,
+        in_script=in_script,
     )
 
 

@@ -83,7 +83,8 @@ class Env:
     `terminal_size` gives columns and lines of the terminal that a person watches;
     `forbid_network` makes every further connection of this process fail; `machine` gives the facts
     of this computer, all of them unknown unless said otherwise; `watch_network` begins to watch
-    what this process tries, and what it returns says what was seen so far.
+    what this process tries, and what it returns says what was seen so far. `in_script` says
+    whether a script runs this process, and not a person at a shell.
     """
 
     stdin: TextIO
@@ -100,3 +101,4 @@ class Env:
     forbid_network: Callable[[], None]
     machine: Callable[[], Machine] = _unknown_machine
     watch_network: Callable[[], Callable[[], Network]] = _unwatched
+    in_script: Callable[[], bool] = lambda: False

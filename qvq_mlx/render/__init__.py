@@ -25,14 +25,22 @@ from qvq_mlx.core.request import Output, OutputForm, ThinkingView
 if TYPE_CHECKING:  # what only prints a line needs no plan
     from qvq_mlx.core.events import Event
     from qvq_mlx.core.plan import Plan
+    from qvq_mlx.render.type_ahead import TypeAhead
 
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """Wishes that a person states with a key: the answer now, or the end."""
+    """Wishes that a person states with a key: the answer now, or the end.
+
+    `ahead` gets what is typed meanwhile and is no key; None: the shell gets it back.
+    """
 
     answer_now: Callable[[], None] = lambda: None
     stop: Callable[[], None] = lambda: None
+    ahead: TypeAhead | None = None
+
+
+_NO_WISHES = Wishes()
 
 
 class Renderer(Protocol):
@@ -53,17 +61,15 @@ def renderer(
     output: Output,
     *,
     saved: bool = True,
-    answer_now: Callable[[], None] = lambda: None,
-    stop: Callable[[], None] = lambda: None,
+    wishes: Wishes = _NO_WISHES,
 ) -> Renderer:
     """The renderer for these streams and this wish.
 
     `saved`: the run will be in the history, so the screen may name the command that shows the
-    thinking again. `answer_now` and `stop` are called when a person presses the key for it. Raises
-    UsageError where a tail was asked for and there is nowhere to draw it.
+    thinking again. `wishes` are called when a person presses the key for it. Raises UsageError
+    where a tail was asked for and there is nowhere to draw it.
     """
     on_stdout = env.stdout.isatty() and output.form is OutputForm.TEXT and output.file is None
-    wishes = Wishes(answer_now, stop)
     return _person(env, output, saved, wishes) if on_stdout else _document(env, output, wishes)
 
 

@@ -1,44 +1,48 @@
 """Keys while a run goes on, without a thread: the terminal is asked at every event.
 
 Law: the terminal's attributes are put back by `close`, which runs at the end, on every exception
-and, registered with atexit, when nothing else did. Ctrl-C stays a signal. Input that is no known
-key is discarded while we run. A process in the background leaves the terminal alone: setting its
-attributes from there would stop the process.
+and, registered with atexit, when nothing else did. Ctrl-C stays a signal. What is no key is text
+(`strokes`): a chat keeps it, and a shell gets it back where the terminal allows that (TIOCSTI);
+where not, it is dropped whole, since half a command is worse than none. A process in the background
+leaves the terminal alone: setting its attributes from there would stop the process.
 """
 
 from __future__ import annotations
 
 import atexit
+import fcntl
 import os
 import select
 import sys
 import termios
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TextIO
 
 from qvq_mlx.core.env import Env
-
-_TOGGLES = b"t\x0f"  # t, Ctrl-O
-_ANSWERS = b"a"
-_STOPS = b"q"
-_EXPLAINS = b"?"
-_KEYS = _TOGGLES + _ANSWERS + _STOPS + _EXPLAINS
+from qvq_mlx.render.strokes import Key, Strokes
+from qvq_mlx.render.type_ahead import TypeAhead
 
 _LFLAG, _CC = 3, 6  # the places in what tcgetattr returns
+_GIVEN_BACK = frozenset("\n\r\t\b\x7f\x15\x17")
+"""Controls that a person types to edit a line; no other control is put into a shell's input."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pressed:
     """Keys pressed since the last look: how often a key that expands or collapses, and how
     often the one that shows the keys or hides them; whether the one that asks for the answer now,
-    and the one that stops.
+    that stops, that folds, that copies. `typed`: text came.
     """
 
     toggles: int = 0
     answer: bool = False
     stop: bool = False
     explanations: int = 0
+    fold: bool = False
+    copy: bool = False
+    typed: bool = False
 
 
 _NOTHING = Pressed()
@@ -47,9 +51,13 @@ _NOTHING = Pressed()
 class Keys:
     """The keyboard of a terminal, or nothing where stdin is none."""
 
-    def __init__(self, env: Env) -> None:
+    def __init__(self, env: Env, ahead: TypeAhead | None = None) -> None:
+        """`ahead` gets what is typed; None: the shell does."""
         self._fd = _descriptor(env.stdin)
         self._before: list[int | list[bytes | int]] | None = None
+        self._clock = env.clock
+        self._ahead = TypeAhead(kept=False) if ahead is None else ahead
+        self._strokes = Strokes(self._ahead)
 
     @property
     def active(self) -> bool:
@@ -67,8 +75,35 @@ class Keys:
 
     def pressed(self) -> Pressed:
         """Everything since the last call."""
-        seen = b""
-        stop = False
+        if not self.active:
+            return _NOTHING
+        before = self._ahead.all
+        keys = Counter(self._strokes.feed(self._read(), self._clock()))
+        return Pressed(
+            toggles=keys[Key.TOGGLE],
+            answer=Key.ANSWER in keys,
+            stop=Key.STOP in keys,
+            explanations=keys[Key.EXPLAIN],
+            fold=Key.FOLD in keys,
+            copy=Key.COPY in keys,
+            typed=self._ahead.all != before,
+        )
+
+    def close(self, *, suspended: bool = False) -> None:
+        """Put the terminal back as it was. May be called again. `suspended`: we come back."""
+        if self._before is None or self._fd is None:
+            return
+        with suppress(termios.error, OSError):  # the terminal is gone
+            if _in_front(self._fd):
+                if not suspended:
+                    self._hand_over(self._fd)
+                termios.tcsetattr(self._fd, termios.TCSANOW, self._before)
+        self._before = None  # not before it is done: a signal may interrupt us
+        atexit.unregister(self.close)
+
+    def _read(self) -> bytes:
+        """What came since the last look."""
+        found = b""
         while self.active and self._fd is not None and _in_front(self._fd):
             if not select.select([self._fd], [], [], 0)[0]:
                 break
@@ -76,32 +111,27 @@ class Keys:
                 data = os.read(self._fd, 1024)
             except OSError:
                 data = b""
-            if not data:  # the terminal hung up
-                self.close()
+            if not data:  # the terminal hung up: there is nobody to give anything back to
+                self.close(suspended=True)
                 break
-            if not data.startswith(b"\x1b"):  # an arrow or a function key is no letter
-                seen += data
-                # a command that is pasted ahead may hold a q, and must not end the run
-                stop |= data.strip(_KEYS) == b"" and any(byte in _STOPS for byte in data)
-        if not seen:
-            return _NOTHING
-        return Pressed(
-            toggles=sum(byte in _TOGGLES for byte in seen),
-            answer=any(byte in _ANSWERS for byte in seen),
-            stop=stop,
-            explanations=sum(byte in _EXPLAINS for byte in seen),
-        )
+            found += data
+        return found
 
-    def close(self) -> None:
-        """Put the terminal back as it was. May be called again."""
-        if self._before is None or self._fd is None:
+    def _hand_over(self, fd: int) -> None:
+        """What was typed goes to who reads next. What nobody has read yet is left where it is."""
+        self._strokes.close()
+        if not self._ahead.raw and not self._ahead.kept:
             return
-        with suppress(termios.error, OSError):  # the terminal is gone
-            if _in_front(self._fd):
-                termios.tcsetattr(self._fd, termios.TCSANOW, self._before)
-                termios.tcflush(self._fd, termios.TCIFLUSH)
-        self._before = None  # not before it is done: a signal may interrupt us
-        atexit.unregister(self.close)
+        if data := self._read():
+            self._strokes.feed(data, self._clock())
+            self._strokes.close()
+        given = [one for one in self._ahead.raw if one.isprintable() or one in _GIVEN_BACK]
+        self._ahead.raw = ""
+        try:
+            for byte in "".join(given).encode():
+                fcntl.ioctl(fd, termios.TIOCSTI, bytes([byte]))
+        except OSError:  # Linux since 6.2, as a rule
+            termios.tcflush(fd, termios.TCIFLUSH)
 
     def _take(self, fd: int) -> None:
         attributes = termios.tcgetattr(fd)

@@ -24,6 +24,7 @@ from qvq_mlx.render.rows import Row, cells, cut, lines_taken, plain
 _BEGIN, _END = "\x1b[?2026h", "\x1b[?2026l"  # synchronized output: shown whole, or ignored
 _HIDE, _SHOW = "\x1b[?25l", "\x1b[?25h"
 _NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"  # a terminal with other ideas of widths must not wrap
+_MARK_PASTES, _NO_MARKS = "\x1b[?2004h", "\x1b[?2004l"
 _ERASE, _ERASE_LINE = "\x1b[J", "\x1b[2K"
 
 
@@ -47,6 +48,12 @@ class LiveArea:
         self._shown: list[Row] = []
         self._width = 0
         self._hidden = False
+        self._marks = False
+
+    def mark_pastes(self) -> None:
+        """Have the terminal say where a paste begins and ends, until `close`."""
+        self._marks = True
+        self._write(_MARK_PASTES)
 
     def draw(self, live: Sequence[Row], above: Sequence[Row] = ()) -> None:
         """Show `live`, and leave `above` in the scrollback."""
@@ -71,6 +78,10 @@ class LiveArea:
 
     def close(self) -> None:
         """Wipe the area and give the cursor back. May be called at any time, and again."""
+        if self._marks:
+            with suppress(OSError):
+                self._write(_NO_MARKS)
+            self._marks = False
         if not self._hidden:
             return
         # a frame may have been cut short by an exception

@@ -14,6 +14,7 @@ from qvq_mlx.core.remedies import AskAgain, Field, RunProgram
 from qvq_mlx.render.clean import clean_line, writable
 from qvq_mlx.system.files import PendingFile
 from qvq_mlx.system.outputs import DirectFile, open_output, output_place
+from qvq_mlx.system.streams import is_closed
 
 
 class Sink(Protocol):
@@ -39,7 +40,10 @@ class StreamSink:
         self._stream = stream
 
     def open(self) -> None:
-        """Nothing to prepare."""
+        """Raises OutputError where the stream was closed before we began."""
+        if is_closed(self._stream):
+            again = AskAgain(((Field.OUTPUT, "answer.txt"),))
+            raise OutputError("stdout is closed: the answer would be lost", again)
 
     def write(self, text: str) -> None:
         """Pass on. Raises BrokenPipeError where nobody reads."""

@@ -14,6 +14,7 @@ from qvq_mlx.core.env import Env
 from qvq_mlx.render.job import Job
 from qvq_mlx.render.keys import Keys, Pressed
 from qvq_mlx.render.live import LiveArea
+from qvq_mlx.render.type_ahead import TypeAhead
 
 
 def redrawable(environ: Mapping[str, str]) -> bool:
@@ -32,22 +33,31 @@ def styled(environ: Mapping[str, str]) -> bool:
 
 
 class Terminal:
-    """The terminal's streams. `keyboard` False: the keys are another's."""
+    """The terminal's streams. `keyboard` False: the keys are another's.
 
-    def __init__(self, env: Env, stream: TextIO, *, keyboard: bool) -> None:
+    `ahead` gets what is typed and is no key; None: the shell gets it back.
+    """
+
+    def __init__(
+        self, env: Env, stream: TextIO, *, keyboard: bool, ahead: TypeAhead | None = None
+    ) -> None:
         able = redrawable(env.environ)
         self.area = LiveArea(
             stream, env.terminal_size, able=able, styled=able or styled(env.environ)
         )
         self._size = env.terminal_size
-        self._keys = Keys(env)
+        self._keys = Keys(env, ahead)
         self._keyboard = keyboard and able
         self._job = Job()
 
     @property
     def width(self) -> int:
-        """Columns."""
-        return max(1, self._size().columns)
+        """Columns that may be filled.
+
+        The last one stays free: a row that fills it is joined to the next by some terminals, and
+        stands twice when the window gets narrower.
+        """
+        return max(1, self._size().columns - 1)
 
     @property
     def height(self) -> int:
@@ -64,8 +74,7 @@ class Terminal:
         atexit.register(self.release)
         if self.area.able:
             self._job.open()
-        if self._keyboard:
-            self._keys.open()
+        self._listen()
 
     def pressed(self) -> Pressed:
         """The keys since the last call."""
@@ -74,16 +83,15 @@ class Terminal:
     def stopped(self) -> bool:
         """Stop where Ctrl-Z was pressed. True after `fg`: the screen has to be drawn anew."""
         if self._job.stop_wanted:
-            self._keys.close()
+            self._keys.close(suspended=True)
             self.area.close()
             self._job.stop()
         elif self._job.resumed:  # stopped by a signal that cannot be caught
             self._job.resumed = False
-            self._keys.close()
+            self._keys.close(suspended=True)
         else:
             return False
-        if self._keyboard:
-            self._keys.open()
+        self._listen()
         return True
 
     def release(self) -> None:
@@ -94,3 +102,11 @@ class Terminal:
         finally:
             self.area.close()
         atexit.unregister(self.release)  # not before it is done: a signal may interrupt us
+
+    def _listen(self) -> None:
+        """Take the keyboard; a paste is told from keys."""
+        if not self._keyboard:
+            return
+        self._keys.open()
+        if self._keys.active:
+            self.area.mark_pastes()

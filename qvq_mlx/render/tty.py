@@ -29,15 +29,16 @@ from qvq_mlx.core.rates import STAGES, Rates
 from qvq_mlx.core.request import ThinkingView
 from qvq_mlx.render import Wishes
 from qvq_mlx.render.answer import Answer
-from qvq_mlx.render.clean import Cleaner, clean_line, writable
+from qvq_mlx.render.clean import Cleaner, clean, clean_line, writable
 from qvq_mlx.render.documents import boxed_or_whole
 from qvq_mlx.render.flow import Flow
 from qvq_mlx.render.forecast import Forecast
 from qvq_mlx.render.header import header_row, key_notes, key_rows, status_row
+from qvq_mlx.render.keys import Pressed
 from qvq_mlx.render.markdown import box_text
 from qvq_mlx.render.meter import Meter, Stages, short, thought
 from qvq_mlx.render.opening import Manner, Opening, opening_of
-from qvq_mlx.render.rows import BLANK, Row, bold, cells, dim, joined, plain, wrap
+from qvq_mlx.render.rows import BLANK, Row, bold, cells, cut, dim, joined, plain, wrap
 from qvq_mlx.render.spoken import Spoken
 from qvq_mlx.render.terminal import Terminal
 from qvq_mlx.render.thoughts import Thoughts
@@ -47,6 +48,8 @@ _SHARE = 60
 """A frame waits this many times as long as the one before it took to draw."""
 _TAIL_ROWS = 6
 _NO_WISHES = Wishes()
+_NOTHING = Pressed()
+STOP_QUESTION = "q again stops and saves what there is; any other key goes on"
 
 
 class Screen:
@@ -59,7 +62,8 @@ class Screen:
         # behind a pipe, the keyboard may be a pager's
         keyboard = manner.answers or manner.view is ThinkingView.TAIL
         stream = env.stdout if manner.answers else env.stderr
-        self._terminal = Terminal(env, stream, keyboard=keyboard)
+        self._ahead = wishes.ahead
+        self._terminal = Terminal(env, stream, keyboard=keyboard, ahead=wishes.ahead)
         self._area = self._terminal.area
         self._cleaner = Cleaner()
         self._meter = Meter(env.clock)
@@ -73,6 +77,8 @@ class Screen:
         self._line_kept = False  # the line about the thinking is in the scrollback
         self._expanded = False
         self._explaining = False
+        self._stop_asked = False  # the key to stop was pressed once
+        self._late: list[str] = []  # said when the answer stands
         self._next_frame_at = float("-inf")
 
     def begin(self, plan: Plan) -> None:
@@ -111,8 +117,8 @@ class Screen:
                 self._think(text)
             case AnswerDelta(text=text):
                 self._answer.add(text)
-            case Notice(code=code) if code == UNSAVED or not self._manner.quiet:
-                said += self._aside([f"note[{event.code}]: {event.text}"])
+            case Notice() if not self._manner.quiet:
+                said += self._note(f"note[{event.code}]: {event.text}")
             case Progress():
                 self._forecast.saw(event)
             case Notice():
@@ -150,6 +156,13 @@ class Screen:
             self._env.stderr.flush()
         return []
 
+    def _note(self, line: str) -> list[Row]:
+        """Rows for a note; one that comes within an answer is said below it."""
+        if not self._answer:
+            return self._aside([line])
+        self._late.append(line)
+        return []
+
     def _take_back(self) -> list[Row]:
         """The answer is none: to the thinking view again."""
         kept = self._line_kept or self._answer.started
@@ -175,15 +188,20 @@ class Screen:
     def _heard(self) -> bool:
         """Do what the keys ask for. True where the screen looks different now."""
         pressed = self._terminal.pressed()
-        if pressed.stop:
+        asked_before = self._stop_asked
+        if pressed != _NOTHING:
+            self._stop_asked = pressed.stop
+        if pressed.stop and asked_before:
             self._wishes.stop()
         if pressed.answer and self._can_answer:
             self._wishes.answer_now()
         turned = bool(pressed.toggles % 2) and self._manner.view is ThinkingView.TAIL
+        folded = pressed.fold and self._expanded
         asked = bool(pressed.explanations % 2)
-        self._expanded ^= turned
+        self._expanded ^= turned or folded
         self._explaining ^= asked
-        return turned or asked
+        shown = pressed.typed and self._ahead is not None
+        return turned or folded or asked or shown or asked_before != self._stop_asked
 
     def _due(self) -> list[Row]:
         """Return the rows that have to go to the scrollback now."""
@@ -226,7 +244,16 @@ class Screen:
     @property
     def _room(self) -> int:
         """Rows for what is not the keys."""
-        return max(1, self._terminal.height - len(self._keys()))
+        return max(1, self._terminal.height - len(self._keys()) - len(self._below()))
+
+    def _below(self) -> list[Row]:
+        """Below all else: the question whether to stop, and what is typed ahead."""
+        width = self._terminal.width
+        rows = [bold(cut(STOP_QUESTION, width))] if self._stop_asked else []
+        if self._ahead is not None and self._terminal.has_keys:
+            typed = [*self._ahead.lines, *([self._ahead.line] if self._ahead.line else [])]
+            rows += [dim(row) for line in typed for row in wrap(f"> {clean(line)}", width)][-3:]
+        return rows
 
     def _keys(self) -> list[Row]:
         if not (self._explaining and self._terminal.has_keys):
@@ -241,7 +268,7 @@ class Screen:
 
     def _frame(self) -> list[Row]:
         """The live area as it should be now."""
-        return [*self._body(), *self._keys()]
+        return [*self._body(), *self._keys(), *self._below()]
 
     def _body(self) -> list[Row]:
         if self._answer and self._manner.answers:
@@ -316,7 +343,7 @@ class Screen:
         rows = [] if whole else self._new_thinking(ended=True)
         if self._manner.answers:
             rows += self._whole(done) if whole else self._rest(done)
-        self._keep(rows + said)
+        self._keep(rows + said + self._aside(self._late))
         self.abort()
 
     def _whole(self, done: Done) -> list[Row]:

@@ -75,9 +75,11 @@ def show(run: Run, form: Form, env: Env, settings: Settings, hint: str) -> bool:
 def _say_if_forced(run: Run, env: Env) -> None:
     """On stderr, where the answer was asked for before the model gave it."""
     from qvq_mlx.core.events import FORCED
-    from qvq_mlx.render.plain import write_notices
 
-    write_notices((notice for notice in run.notices if notice.code in FORCED), env.stderr)
+    if notices := [notice for notice in run.notices if notice.code in FORCED]:
+        from qvq_mlx.render.plain import write_notices
+
+        write_notices(notices, env.stderr)
 
 
 def view_with_keys(run: Run, env: Env) -> None:

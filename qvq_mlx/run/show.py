@@ -20,6 +20,7 @@ from qvq_mlx.core.request import Output, Request
 from qvq_mlx.core.tokens import Control
 from qvq_mlx.records.runs import request_record
 from qvq_mlx.render.plain import Together
+from qvq_mlx.render.type_ahead import TypeAhead
 from qvq_mlx.run.ask import ask
 from qvq_mlx.run.outputs import check_outputs, outputs_of
 from qvq_mlx.run.plan import make_plan
@@ -28,6 +29,7 @@ from qvq_mlx.run.resident import ResidentModel
 from qvq_mlx.run.signals import Interrupts, ending, handled
 from qvq_mlx.run.verdict import failure
 from qvq_mlx.settings.config import Settings
+from qvq_mlx.system.streams import reader_gone
 
 
 def run(
@@ -37,15 +39,16 @@ def run(
     settings: Settings,
     loaded: ResidentModel | None = None,
     witness: render.Renderer | None = None,
+    ahead: TypeAhead | None = None,
 ) -> ExitCode:
     """Ask, show, and judge how it ended. Raises a QvqError where there is no whole answer.
 
-    `loaded` keeps the model for the next question; `witness` is shown what the screen is.
+    `loaded` keeps the model for the next question; `witness` is shown what the screen is. `ahead`
+    gets what a person types meanwhile; None: the shell gets it back.
     """
     control, keeps = Control(), settings.keeps(request.policy)
-    renderer = render.renderer(
-        env, output, saved=keeps, answer_now=control.conclude, stop=control.stop
-    )
+    wishes = render.Wishes(control.conclude, control.stop, ahead)
+    renderer = render.renderer(env, output, saved=keeps, wishes=wishes)
     if witness is not None:
         renderer = Together([witness, renderer])
     pointed = Pointed(output, env)
@@ -53,7 +56,8 @@ def run(
     _check_outputs(plan, output, env)
     pointed.begin(plan)
     screens = [stream for stream in (env.stdout, env.stderr) if stream.isatty()]
-    can_conclude = bool(screens) and bool(plan.resolved.card.thinking.closing)
+    watched = env.stdout.isatty() and not env.in_script()
+    can_conclude = watched and bool(plan.resolved.card.thinking.closing)
     interrupts = Interrupts(control, can_conclude=can_conclude)
     events = ask(plan, env, settings, control, loaded)
     done: Done | None = None
@@ -61,6 +65,8 @@ def run(
         try:
             renderer.begin(plan)
             for event in events:
+                if output.file is None and reader_gone(env.stdout):
+                    raise BrokenPipeError  # before minutes are spent for nobody
                 interrupts.saw(event)
                 pointed.feed(event)
                 if isinstance(event, Done):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import select
+import stat
 import sys
 from collections.abc import Iterable
 from typing import TextIO
@@ -11,16 +14,49 @@ from typing import TextIO
 def open_standard_streams() -> None:
     """Put /dev/null where a standard stream was closed (`<&-` in a shell).
 
-    Otherwise the next file that is opened, the weights' say, takes the stream's place.
+    Otherwise the next file that is opened, the weights' say, takes the stream's place. What is
+    written to a stdout that was closed is an error, and no loss that nobody hears of.
     """
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+            os.open(
+                os.devnull, os.O_RDONLY if descriptor == 1 else os.O_RDWR
+            )  # the lowest number that is free: this one
     sys.stdin = sys.stdin or open(0, encoding="utf-8")  # noqa: SIM115
     sys.stdout = sys.stdout or open(1, "w", encoding="utf-8")  # noqa: SIM115
     sys.stderr = sys.stderr or open(2, "w", encoding="utf-8")  # noqa: SIM115
+
+
+def in_script() -> bool:
+    """Whether a script runs us: a shell that people type into gives each job a group of its own."""
+    parent = os.getppid()
+    try:
+        return parent > 0 and os.getpgid(parent) == os.getpgrp()
+    except OSError:  # it ended meanwhile, or is not ours to ask about
+        return False
+
+
+def reader_gone(stream: TextIO) -> bool:
+    """Whether nobody will read what is written to a pipe."""
+    try:
+        descriptor = stream.fileno()
+        if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            return False
+        end = select.poll()
+        end.register(descriptor, 0)
+        return any(told & (select.POLLHUP | select.POLLERR) for _, told in end.poll(0))
+    except (OSError, ValueError):  # a stream in memory, or closed
+        return False
+
+
+def is_closed(stream: TextIO) -> bool:
+    """Whether nothing can be written to `stream`, because it was closed before we began."""
+    try:
+        return fcntl.fcntl(stream.fileno(), fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
+    except (OSError, ValueError):  # a stream in memory
+        return False
 
 
 def flushed(streams: Iterable[TextIO]) -> bool:

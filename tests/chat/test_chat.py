@@ -47,7 +47,7 @@ ANSWER = ("I look.", "\n\n**Final Answer**\n\n", "two")
         ("/model tiny", Command(Verb.MODEL, ("tiny",))),
         ("/a/b.png", Command(Verb.IMAGE, ("/a/b.png",))),  # dragged into the window
         ("/a/b\\ c.png '/a/d.png'", Command(Verb.IMAGE, ("/a/b c.png", "/a/d.png"))),
-        ("b.png and what is it?", Question("b.png and what is it?")),
+        ("b.png and what is it?", Question("and what is it?", ("b.png",))),
         ("/etc/hosts says what?", Question("/etc/hosts says what?")),
         ("//", Question("//")),
     ],
@@ -59,7 +59,7 @@ def test_what_a_line_means(line: str, expected: object) -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("/imgae a.png", "there is no /imgae; /image is there"),
+        ("/imgae a.png", "there is no /imgae; did you mean /image"),
         ("/xyzzy", "there is no /xyzzy"),
         ("/image", "needs a name"),
         ("/save", "needs a name"),

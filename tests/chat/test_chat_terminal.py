@@ -150,3 +150,60 @@ def test_tab_completes(chat: Start) -> None:
     terminal.read_until(lambda: terminal.shows("> /budget"))
     terminal.press(b"lo\t\r")
     terminal.read_until(lambda: terminal.shows("budget: 1,024 tokens"))
+
+
+def test_what_is_typed_while_it_thinks_is_kept_for_the_next_prompt(
+    chat: Start, tmp_path: Path
+) -> None:
+    terminal = chat(80, 24, SHAPES, "--draft", "none", pace=40)
+    terminal.press(b"How many red circles are there?\r")
+    terminal.read_until(lambda: terminal.shows("Thinking"))
+    for byte in b"What about a quick cat":
+        terminal.press(bytes([byte]))
+        terminal.read_until(lambda: True)
+    terminal.read_until(lambda: terminal.shows("Thought for"))
+    # the cursor is hidden for as long as the round goes on
+    terminal.read_until(lambda: not terminal.screen.cursor.hidden)
+    terminal.read_until(lambda: terminal.everything()[-1] == "> What about a quick cat")
+    assert not terminal.shows("note[asked]")
+    terminal.press(b"\x03")
+    terminal.read_until(lambda: empty(terminal))
+    terminal.press(b"\x04")
+    assert terminal.wait() == 0
+    assert terminal.restored
+    [path] = (tmp_path / "history").glob("*.jsonl")
+    assert json.loads(path.read_text().splitlines()[-1])["concluded_by"] is None
+
+
+def test_a_line_that_was_ended_while_it_thinks_is_asked_next(chat: Start, tmp_path: Path) -> None:
+    terminal = chat(80, 24, SHAPES, "--draft", "none", pace=40)
+    terminal.press(b"How many red circles are there?\r")
+    terminal.read_until(lambda: terminal.shows("Thinking"))
+    terminal.press(b"How many blue stars are there?\r")
+    terminal.read_until(
+        lambda: (
+            sum("Thought for" in line for line in terminal.everything()) == 2 and empty(terminal)
+        )
+    )
+    terminal.press(b"exit\r")
+    assert terminal.wait() == 0
+    heads = [
+        json.loads(path.read_text().splitlines()[0])["question"]
+        for path in sorted((tmp_path / "history").glob("*.jsonl"))
+    ]
+    assert heads == ["How many red circles are there?", "How many blue stars are there?"]
+
+
+def test_a_dragged_picture_and_a_question_on_one_line(chat: Start, tmp_path: Path) -> None:
+    picture = tmp_path / "my chart.png"
+    picture.write_bytes(Path(CHART).read_bytes())
+    terminal = chat(80, 24)
+    dragged = str(picture).replace(" ", "\\ ")
+    enter(terminal, f"{dragged} Which bar is the tallest?")
+    enter(terminal, "/tmp/there-is-none.png Which bar is the tallest?")
+    assert "error[image-not-found]" in "\n".join(terminal.everything())
+    terminal.press(b"\x04")
+    assert terminal.wait() == 0
+    [path] = (tmp_path / "history").glob("*.jsonl")
+    head = json.loads(path.read_text().splitlines()[0])
+    assert (head["question"], len(head["images"])) == ("Which bar is the tallest?", 1)

@@ -74,7 +74,6 @@ QUESTIONS = [
     "and/or.",
     "Is 3/4 more than 1/2",
     "Who drew cat.png?",
-    "Is it cat.png or dog.png.",
     "图中有几个/多少圆？",
     "圆/方。",
     "圆/方！",

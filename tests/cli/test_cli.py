@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from qvq_mlx.cli.app import COMMANDS, with_command
+from qvq_mlx.cli.slips import WITHOUT_COMMAND
 from qvq_mlx.core.errors import ExitCode
 from qvq_mlx.core.events import checked, fold
 from qvq_mlx.core.request import Sampling
@@ -352,7 +353,9 @@ def test_version_and_help(world: Build) -> None:
     ],
 )
 def test_ask_may_be_left_out(argv: list[str], asks: bool) -> None:
-    assert with_command(argv, lambda _path: False) == (["ask", *argv] if asks else argv)
+    assert with_command(argv, lambda _path: False) == (
+        ["ask", WITHOUT_COMMAND, *argv] if asks else argv
+    )
 
 
 SCHEMA = '{"type": "object", "properties": {"n": {"enum": [1, 2]}}, "required": ["n"]}'

@@ -75,12 +75,20 @@ def _thrice_typed(t: Terminal) -> None:
         t.look(0.05)
 
 
+def _q_twice(t: Terminal) -> None:
+    t.look(0.4)
+    t.type(b"q")
+    t.until(lambda: b"q again" in t.raw, 2)
+    t.look(0.1)
+    t.type(b"q")
+
+
 PLUGS = {
     "none": Plug(lambda _t: None, set()),
     "ctrl-c": Plug(lambda t: t.type(b"\x03"), {130}),
     "ctrl-c twice": Plug(lambda t: (t.type(b"\x03"), t.look(0.1), t.type(b"\x03")), {130}),  # type: ignore[arg-type, return-value]
     "ctrl-c thrice": Plug(_thrice_typed, {130}, at_once=True),
-    "q": Plug(lambda t: t.type(b"q"), {130}),
+    "q": Plug(_q_twice, {130}),
     "TERM": Plug(lambda t: t.send(signal.SIGTERM), {143}),
     "TERM twice": Plug(_twice(signal.SIGTERM), {143}, at_once=True),
     "HUP": Plug(lambda t: t.send(signal.SIGHUP), {129}),

@@ -72,7 +72,7 @@ def test_boxed_only(world) -> None:
 
 def test_quiet_and_verbose_on_a_plain_stderr(world) -> None:
     events = [Notice("loop", "again"), *RECORDED]
-    for output, expected in ((Output(), 0), (Output(quiet=True), 0), (Output(verbose=True), 6)):
+    for output, expected in ((Output(), 1), (Output(quiet=True), 0), (Output(verbose=True), 6)):
         w = world(out=False, err=False)
         w.play(events, output, step_s=1)
         assert len(w.stderr.getvalue().splitlines()) == expected

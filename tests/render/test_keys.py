@@ -48,6 +48,14 @@ def press(keyboard, text: bytes) -> None:
     assert select.select([keyboard[1]], [], [], CEILING_S)[0], "the kernel has not passed it on"
 
 
+def alone(w, renderer, keyboard, key: bytes, event) -> None:
+    """Press a key, and nothing more for a second; `event` comes meanwhile."""
+    press(keyboard, key)
+    renderer.feed(event)
+    w.now += 1
+    renderer.feed(type(event)("", 0))
+
+
 @pytest.mark.parametrize("key", [b"t", b"\x0f"])
 def test_a_key_expands_and_collapses_the_thinking(world, keyboard, key) -> None:
     w = typed(world, keyboard)
@@ -57,16 +65,16 @@ def test_a_key_expands_and_collapses_the_thinking(world, keyboard, key) -> None:
             w.now += 0.1
             renderer.feed(event)
         assert w.window.shown[1].endswith("  t expands · ? keys")
-        assert len(w.window.shown[1]) == 80
+        assert len(w.window.shown[1]) == 79
         assert len(w.window.text.split("\n")) == 8
-        press(keyboard, key)
-        renderer.feed(ThinkingDelta("now\n", 1))
+        alone(w, renderer, keyboard, key, ThinkingDelta("now\n", 1))
         shown = w.window.text.split("\n")
         assert len(shown) > 18
         assert any(line.endswith("  t collapses · ? keys") for line in shown)
         assert "line 45" in shown
-        press(keyboard, b"xyz\x1b[A" + key)  # what is no key is discarded
-        renderer.feed(ThinkingDelta("then\n", 1))
+        alone(w, renderer, keyboard, b"\x1b[A", ThinkingDelta("then\n", 1))  # no key of ours
+        assert len(w.window.text.split("\n")) > 18
+        alone(w, renderer, keyboard, key, ThinkingDelta("then\n", 1))
         assert len(w.window.text.split("\n")) == 8
         renderer.abort()
 
@@ -79,15 +87,13 @@ def test_the_thinking_expands_above_a_live_answer(world, keyboard) -> None:
             w.now += 0.1
             renderer.feed(event)
         assert "line 59" not in w.window.text
-        press(keyboard, b"t")
-        renderer.feed(AnswerDelta(" Yes.", 1))
+        alone(w, renderer, keyboard, b"t", AnswerDelta(" Yes.", 1))
         assert "line 59" in w.window.text
         assert w.window.text.endswith("\n\nIt is 7. Yes.")
         for n in range(60):
             w.now += 0.1
             renderer.feed(AnswerDelta(f"\n\na{n:02}", 1))
-        press(keyboard, b"t")
-        renderer.feed(AnswerDelta(".", 1))
+        alone(w, renderer, keyboard, b"t", AnswerDelta(".", 1))
         w.now += 0.1
         renderer.feed(done())
         text = w.window.text

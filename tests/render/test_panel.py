@@ -16,12 +16,14 @@ from qvq_mlx.core.env import Env
 from qvq_mlx.core.events import Progress, Stage, ThinkingDelta
 from qvq_mlx.core.rates import STAGES, Rates
 from qvq_mlx.core.request import Output, ThinkingView
+from qvq_mlx.render import Wishes
 from qvq_mlx.render.forecast import Forecast
 from qvq_mlx.render.header import admission, header_row, key_notes, status_row
 from qvq_mlx.render.meter import Meter
 from qvq_mlx.render.opening import Manner, Opening
 from qvq_mlx.render.rows import cells
-from qvq_mlx.render.tty import Screen
+from qvq_mlx.render.tty import STOP_QUESTION, Screen
+from qvq_mlx.render.type_ahead import TypeAhead
 from qvq_mlx.run import rates
 from tests.render.conftest import RECORDED, THINKING, done, words
 
@@ -36,12 +38,14 @@ class Keyboard:
         w.stdin = os.fdopen(self.program, "r")
         self.world = w
         # the screen itself, without what spells tokens for people
-        self.renderer = render.renderer(w.env, Output(), **wishes)._screen
+        self.renderer = render.renderer(w.env, Output(), wishes=Wishes(**wishes))._screen
 
     def press(self, keys: bytes) -> None:
+        """Type, and then nothing for a second."""
         os.write(self.person, keys)
-        self.world.now += 0.2
-        self.renderer.feed(ThinkingDelta("on ", 1))
+        for _ in range(5):
+            self.world.now += 0.2
+            self.renderer.feed(ThinkingDelta("on ", 1))
 
     def close(self) -> None:
         self.renderer.abort()
@@ -68,11 +72,45 @@ def keyed(world):
 def test_q_stops_and_a_answers(keyed) -> None:
     asked: list[str] = []
     board = keyed(stop=lambda: asked.append("stop"), answer_now=lambda: asked.append("answer"))
-    board.press(b"x")
+    board.press(b"\x1b[A")
     assert asked == []
     board.press(b"a")
     board.press(b"q")
+    assert STOP_QUESTION in board.world.window.text
+    assert asked == ["answer"]
+    board.press(b"q")
     assert asked == ["answer", "stop"]
+
+
+def test_q_asks_and_another_key_goes_on(keyed) -> None:
+    asked: list[str] = []
+    board = keyed(stop=lambda: asked.append("stop"))
+    board.press(b"q")
+    board.press(b"t")
+    assert STOP_QUESTION not in board.world.window.text
+    board.press(b"q")
+    assert asked == []
+
+
+@pytest.mark.parametrize("text", ["cat x\r", "a cat", "qq", "aa", "q", "\x1b[200~a\x1b[201~", "ta"])
+def test_what_is_typed_ahead_is_no_key(keyed, text) -> None:
+    asked: list[str] = []
+    ahead = TypeAhead(kept=True)
+    board = keyed(
+        stop=lambda: asked.append("stop"), answer_now=lambda: asked.append("answer"), ahead=ahead
+    )
+    before = board.world.window.text
+    board.press(b"wh")
+    for byte in text.encode():
+        os.write(board.person, bytes([byte]))
+        board.world.now += 0.1
+        board.renderer.feed(ThinkingDelta("on ", 1))
+    board.press(b"y")
+    assert asked == []
+    assert "t expands" in before
+    assert "t collapses" not in board.world.window.text
+    plain = text.replace("\x1b[200~", "").replace("\x1b[201~", "")
+    assert "\r".join([*ahead.lines, ahead.line]) == f"wh{plain}y"
 
 
 def test_a_pasted_command_stops_nothing(keyed) -> None:

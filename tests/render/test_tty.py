@@ -144,7 +144,7 @@ def test_a_retraction_of_what_is_in_the_scrollback_says_so(world) -> None:
     after = [AnswerRetracted("**Final Answer**\n\nold"), AnswerDelta("new", 1), done()]
     w.play([*THOUGHT, *answer, *after])
     text = w.window.text
-    line = "the model took that answer back and goes\non thinking"
+    line = "the model took that answer back and\ngoes on thinking"
     assert text.count(line) == 1
     assert text.count("new") == 1
     assert text.index("old0") < text.index(line) < text.rindex("Thought for") < text.index("new")

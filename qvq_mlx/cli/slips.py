@@ -1,0 +1,39 @@
+"""Tells a slipped command word from a question: `qvq aks x.png`, `qvq -m tiny chat x.png`."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from qvq_mlx.core.errors import UsageError
+from qvq_mlx.core.near import near
+from qvq_mlx.core.remedies import Typed
+
+WITHOUT_COMMAND = "--without-command"
+"""A hidden option of `ask`: the word `ask` was not typed."""
+
+
+def check_slip(
+    arguments: Sequence[str],
+    question: str | None,
+    commands: Sequence[str],
+    model: str | None = None,
+) -> None:
+    """Raise UsageError where the question is one word that is a command, or, standing first, is
+    close to one. `arguments` were typed without a command, `model` behind `-m`.
+    """
+    if question is None or question.strip() != question or not question.isascii():
+        return
+    is_first = bool(arguments) and arguments[0] == question
+    meant = question if question in commands else near(question, commands) if is_first else None
+    if question == "help":
+        meant = "help"
+    if meant is None:
+        return
+    rest = [argument for argument in arguments if argument != question]
+    given = ["-m", model] if model and meant != "help" else []
+    said = "is a command" if meant == question else f"is close to the command {meant}"
+    raise UsageError(
+        f"{question!r} {said}, and commands come first; as a question it goes behind -Q",
+        Typed(shlex.join(["qvq", meant, *given, *rest])),
+    )
