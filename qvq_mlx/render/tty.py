@@ -117,7 +117,7 @@ class Screen:
                 self._think(text)
             case AnswerDelta(text=text):
                 self._answer.add(text)
-            case Notice() if not self._manner.quiet:
+            case Notice(code=code) if code == UNSAVED or not self._manner.quiet:
                 said += self._note(f"note[{event.code}]: {event.text}")
             case Progress():
                 self._forecast.saw(event)

@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 
 PACKAGE = ROOT / "qvq_mlx"
 CLI = PACKAGE / "cli"
-MOST_LINES = 3_200
+MOST_LINES = 3_300
 MOST_FUNCTION_LINES = 60
 MOST_PARAMETERS = 8
 READ_WORDS = {"app.py", "arguments.py", "completion.py", "quick.py", "spelling.py"}
