@@ -20,7 +20,9 @@ from tokenizers import Tokenizer
 
 from qvq_mlx.core.errors import BrokenModelError
 from qvq_mlx.core.remedies import RunProgram
+from qvq_mlx.engine import tokenizer_file
 from qvq_mlx.pointing.marks import TOKENS
+from qvq_mlx.system.reading import read_bytes
 
 
 class Vocabulary:
@@ -28,8 +30,12 @@ class Vocabulary:
 
     def __init__(self, path: Path) -> None:
         try:
-            tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # the library raises bare Exception, whatever is wrong
+            content = read_bytes(path, tokenizer_file.MAX_BYTES)
+            tokenizer_file.check(content, _BYTE_OF)
+            tokenizer = Tokenizer.from_buffer(content)
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise
+        except BaseException as error:  # a bare Exception, or a panic, which is no Exception
             raise BrokenModelError(
                 f"{path} is no tokenizer that can be read: {error}",
                 RunProgram(("ls", "-l", str(path.parent))),
