@@ -22,7 +22,6 @@ from qvq_mlx.core.errors import ImageUnreadableError
 from qvq_mlx.core.image_options import ImageOptions
 from qvq_mlx.images.colour import Upright, background_of
 from qvq_mlx.images.containers import HEAD_BYTES, readable
-from qvq_mlx.images.converted import by_the_system
 from qvq_mlx.images.globs import expanded
 from qvq_mlx.images.image_sources import WORDS, ImageSources, Web
 from qvq_mlx.images.pages import Frame, Sheet, pages_of
@@ -78,6 +77,8 @@ def pictures_in(
         ours = readable(name, data)
         return _shown(name, digest, ours, limits, options)
     except ImageUnreadableError:
+        from qvq_mlx.images.converted import by_the_system
+
         converted = by_the_system(data, options.pages, image_sources.path, MAX_FILE_BYTES)
         if not converted:
             raise

@@ -18,13 +18,10 @@ from typing import TYPE_CHECKING
 
 from qvq_mlx.core.errors import ImageSizeError
 from qvq_mlx.core.remedies import RunProgram
-from qvq_mlx.images import bmp, boxes, tiff_pictures
 from qvq_mlx.images.colour import Colour, Upright, flattened
 from qvq_mlx.images.containers import formats_of
 from qvq_mlx.images.diagnosis import too_large, unreadable
-from qvq_mlx.images.jpeg import without_end
 from qvq_mlx.images.paths import names_of
-from qvq_mlx.images.png import completed
 from qvq_mlx.images.quiet import muted, quiet
 from qvq_mlx.images.tiff import is_tiff
 
@@ -82,12 +79,7 @@ def _loaded(source: str, data: bytes, frame: int) -> Image:
 
     # PIL's own limit is a warning below this module's and an error that lacks the size above it
     Image.MAX_IMAGE_PIXELS = None
-    if is_tiff(data) and (size := tiff_pictures.size_px(data, frame)):
-        _check_pixels(source, size, "TIFF")
-        own = tiff_pictures.picture(data, frame)
-        assert own is not None, "it has a size"
-        return own
-    if data.startswith(b"BM") and (own := _bmp(source, data)):
+    if own := _of_our_own(source, data, frame):
         return own
     image = Image.open(BytesIO(data), formats=formats_of(data))
     _check_cost(source, image, data)
@@ -96,16 +88,52 @@ def _loaded(source: str, data: bytes, frame: int) -> Image:
     try:
         image.load()
     except OSError:
-        whole = without_end(data) if image.format in ("JPEG", "MPO") else None
+        whole = _without_end(data) if image.format in ("JPEG", "MPO") else None
         if whole is None:
             raise
         return whole
+    return _completed(image, data)
+
+
+def _of_our_own(source: str, data: bytes, frame: int) -> Image | None:
+    """A TIFF or BMP of a layout that PIL misreads; None of any other."""
+    if is_tiff(data):
+        from qvq_mlx.images import tiff_pictures
+
+        if size_px := tiff_pictures.size_px(data, frame):
+            _check_pixels(source, size_px, "TIFF")
+            return tiff_pictures.picture(data, frame)
+    if data.startswith(b"BM") and len(data) >= 54:
+        from qvq_mlx.images import bmp
+
+        _check_pixels(source, bmp.size_px(data), "BMP")
+        own = bmp.picture(data)
+        if own is not None and (profile := bmp.profile(data)):
+            own.info["icc_profile"] = profile
+        return own
+    return None
+
+
+def _without_end(data: bytes) -> Image | None:
+    from qvq_mlx.images.jpeg import without_end
+
+    return without_end(data)
+
+
+def _completed(image: Image, data: bytes) -> Image:
+    """`image`, loaded, with what PIL leaves out."""
     match image.format:
         case "PNG":
-            return completed(image, data)
+            from qvq_mlx.images import png
+
+            return png.completed(image, data)
         case "BMP":
+            from qvq_mlx.images import bmp
+
             image.info["icc_profile"] = bmp.profile(data)
         case "AVIF":
+            from qvq_mlx.images import boxes
+
             image.info.pop("xmp", None)  # what the container says of turns is all that counts
             if box := boxes.clean_aperture(data, *image.size):
                 cut = image.crop(box)
@@ -114,17 +142,6 @@ def _loaded(source: str, data: bytes, frame: int) -> Image:
         case _:
             pass
     return image
-
-
-def _bmp(source: str, data: bytes) -> Image | None:
-    """A BMP of a layout that PIL misreads."""
-    if len(data) < 54:
-        return None
-    _check_pixels(source, bmp.size_px(data), "BMP")
-    own = bmp.picture(data)
-    if own is not None and (profile := bmp.profile(data)):
-        own.info["icc_profile"] = profile
-    return own
 
 
 def _check_cost(source: str, image: Image, data: bytes) -> None:

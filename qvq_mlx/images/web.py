@@ -171,11 +171,8 @@ class _Hop:
         except IncompleteRead as error:
             if not (data or error.partial):  # no length of a chunk that could be read
                 raise self._failed(self._host, error) from error
-            sent = len(data) + len(error.partial)
-            raise NetworkError(
-                f"{self.source}: {self._host} ended after {sent:,} bytes, within the picture",
-                self._again,
-            ) from error
+            words = f"ended after {len(data) + len(error.partial):,} bytes, within the picture"
+            raise NetworkError(f"{self.source}: {self._host} {words}", self._again) from error
         except (OSError, HTTPException, ValueError) as error:
             raise self._failed(self._host, error) from error
         if told is not None and len(data) < told:
