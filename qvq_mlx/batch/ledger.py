@@ -1,8 +1,9 @@
 """The output file of a batch: what is done, and one line more for every item.
 
 Law: a line is written with one call and is on the disk before the next item begins, so a crash
-costs at most the item in flight. Half a line that a crash left is cut off when the file is opened
-again. One process at a time writes to it.
+costs at most the item in flight. Half a line, NULs and garbage that a crash left behind the
+last record are cut off when the file is opened again; blank lines are nothing. One process at a
+time writes to it.
 """
 
 from __future__ import annotations
@@ -152,27 +153,53 @@ def _read(path: Path, descriptor: int) -> tuple[list[bytes], list[Json]]:
     with os.fdopen(os.dup(descriptor), "rb") as file:
         file.seek(0)
         content = file.read()
-    end = content.rfind(b"\n") + 1
-    lines = content[:end].split(b"\n")[:-1]
-    records = [_record(path, number, text) for number, text in enumerate(lines, 1)]
-    rest = content[end:]
-    if rest:
-        if rest[: len(_BEGINNING)] != _BEGINNING[: len(rest)]:
-            raise _foreign(path, len(lines) + 1)
+    *whole, rest = content.split(b"\n")
+    end = len(content) - len(rest)
+    kept: list[bytes] = []
+    records: list[Json] = []
+    for number, text in enumerate(whole, 1):
+        if not text.strip():
+            continue
+        if (record := _record(text)) is not None:
+            kept.append(text + b"\n")
+            records.append(record)
+        elif number == len(whole) and records and not _is_text(text):
+            end -= len(text) + 1  # a newline among the bytes that a crash left
+        else:
+            raise _foreign(path, number)
+    if rest and not _is_torn(rest, ours=bool(records)):
+        raise _foreign(path, len(whole) + 1)
+    if end < len(content):
         os.ftruncate(descriptor, end)
-    return [text + b"\n" for text in lines], records
+    return kept, records
 
 
-def _record(path: Path, number: int, text: bytes) -> Json:
+def _record(text: bytes) -> Json | None:
+    """The record in a line; None for anything else."""
     try:
         record = parse_json(text)
     except ValueError:
-        record = None
+        return None
     if not isinstance(record, dict) or record.get("type") != "item":
-        raise _foreign(path, number)
-    if not isinstance(record.get("key"), str) or record.get("status") not in set(Status):
-        raise _foreign(path, number)
-    return record
+        return None
+    is_ours = isinstance(record.get("key"), str) and record.get("status") in set(Status)
+    return record if is_ours else None
+
+
+def _is_torn(rest: bytes, *, ours: bool) -> bool:
+    """Whether bytes without a newline are what a crash leaves: half a record, or, where the file is
+    `ours`, blocks that were never written: NULs or what lay there before.
+    """
+    if rest[: len(_BEGINNING)] == _BEGINNING[: len(rest)] or not rest.strip(b"\0"):
+        return True
+    return ours and not _is_text(rest)
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        return "\0" not in data.decode()
+    except UnicodeDecodeError:
+        return False
 
 
 def _replace(path: Path, descriptor: int, content: bytes) -> None:

@@ -53,7 +53,8 @@ def run(wish: Wish, world: World, advise: Adviser | None = None) -> None:
     except LicenceError as error:
         raise LicenceError(error.parts, Typed(f"{again} -y")) from error
     except GatedError as error:
-        raise GatedError(error.parts, Typed(f"HF_TOKEN=YOUR_TOKEN {again}")) from error
+        asked = Typed(f"HF_TOKEN=YOUR_TOKEN {again}")
+        raise GatedError(error.parts, error.remedy or asked) from error
     except NetworkError as error:
         raise NetworkError(error.parts, error.remedy or Typed(again)) from error
     except DamagedError as error:

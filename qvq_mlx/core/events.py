@@ -82,6 +82,8 @@ class ConcludedBy(StrEnum):
 
 ASKED = "asked"
 """The code of the notice that says that the user asked for the answer."""
+PIPED = "stdin"
+"""The code of the notice that says that text from stdin is part of the question."""
 UNSAVED = "history"
 """The code of the notice that says that the run could not be saved."""
 FORCED = frozenset({ASKED, "budget", "loop", "no-news"})

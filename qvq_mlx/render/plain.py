@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from qvq_mlx.core.events import (
     FORCED,
+    PIPED,
     UNSAVED,
     AnswerDelta,
     AnswerRetracted,
@@ -16,10 +17,12 @@ from qvq_mlx.core.events import (
     Progress,
     ThinkingDelta,
 )
-from qvq_mlx.core.plan import Plan
 from qvq_mlx.render import Renderer
 from qvq_mlx.render.clean import Cleaner, clean_line, writable
 from qvq_mlx.render.meter import Stages
+
+if TYPE_CHECKING:  # `last` prints notices, and knows of no plan
+    from qvq_mlx.core.plan import Plan
 
 
 class StageLines:
@@ -68,7 +71,11 @@ class UnsavedNotes:
 
 
 class ForcedNotes:
-    """A line for each notice that says that the answer was forced; nothing without an answer."""
+    """A line for each notice that says that the answer was forced; nothing without an answer.
+
+    That text from stdin is part of the question is said at once: a loop that reads its list from
+    stdin would lose it without a word.
+    """
 
     def __init__(self, stderr: TextIO) -> None:
         self._stderr = stderr
@@ -80,6 +87,8 @@ class ForcedNotes:
     def feed(self, event: Event) -> None:
         """Say it once the answer stands."""
         match event:
+            case Notice(code=code) if code == PIPED:
+                write_notices([event], self._stderr)
             case Notice(code=code) if code in FORCED:
                 self._notices.append(event)
             case Done(complete=True):

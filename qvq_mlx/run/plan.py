@@ -13,7 +13,7 @@ from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ModelError, NoVideoError, UsageError
-from qvq_mlx.core.events import Notice
+from qvq_mlx.core.events import PIPED, Notice
 from qvq_mlx.core.plan import CLOSING_TOKENS, Plan, Resolved
 from qvq_mlx.core.remedies import Ask, AskAgain, Field, Message, PullModel, Remedy, Show, Spelling
 from qvq_mlx.core.request import Request, Sampling
@@ -157,7 +157,7 @@ def _piped(request: Request) -> tuple[Notice, ...]:
     if not count:
         return ()
     role = "are the question" if count == len(request.question) else "follow the question"
-    return (Notice("stdin", f"{count:,} characters from stdin {role}"),)
+    return (Notice(PIPED, f"{count:,} characters from stdin {role}"),)
 
 
 def _check_images(request: Request, card: ModelCard) -> None:

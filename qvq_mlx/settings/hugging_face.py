@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ConfigError
@@ -38,7 +39,12 @@ def offline_variable(env: Env) -> str:
 def endpoint(env: Env) -> str:
     """The address of the Hub. Raises ConfigError."""
     address = env.environ.get("HF_ENDPOINT", "").rstrip("/") or _ENDPOINT
-    if not address.startswith(("https://", "http://")):
+    try:
+        parts = urlsplit(address)
+        fine = parts.scheme in ("https", "http") and parts.hostname and parts.port != 0
+    except ValueError:  # `http://[::1`, a port that is no number
+        fine = None
+    if not fine:
         raise ConfigError(f"HF_ENDPOINT is {address!r}; it can be an http or https address")
     return address
 

@@ -67,6 +67,8 @@ def leftovers(folder: layout.RepoFolder, now_s: float) -> Iterator[Garbage]:
     old = [commit for commit in folder.commits() if named and commit not in named]
     for commit in old:
         yield Garbage(f"{folder.repo}: old revision {commit[:12]}", (folder.snapshot(commit),))
+    if begun := tuple(_unpublished(folder)):
+        yield Garbage(f"{folder.repo}: snapshots that were not finished", begun)
     kept = _linked(folder, [c for c in folder.commits() if c not in old])
     kept |= _wanted(folder, now_s)
     loose, parts = [], []
@@ -121,6 +123,15 @@ def remove(garbage: Iterable[Garbage]) -> int:
 
 def _linked(folder: layout.RepoFolder, commits: Iterable[str]) -> set[str]:
     return {blob for commit in commits for _, blob in links(folder, commit)}
+
+
+def _unpublished(folder: layout.RepoFolder) -> Iterator[Path]:
+    """Snapshots that a pull was killed on, but for the files of one that may still go on."""
+    wanted = layout.unfinished(folder)
+    going_on = layout.unplaced(folder, wanted.commit) if wanted else None
+    for path in sorted((folder.root / "snapshots").glob(".*.*")):
+        if layout.is_commit(path.name[1:41]) and path != going_on and path.is_dir():
+            yield path
 
 
 def _wanted(folder: layout.RepoFolder, now_s: float = 0.0) -> set[str]:

@@ -16,7 +16,6 @@ from qvq_mlx.core.errors import BrokenModelError, ModelError
 from qvq_mlx.core.remedies import Remedy, RunProgram
 from qvq_mlx.store import layout, local, registry
 from qvq_mlx.store.checkpoint import read_json
-from qvq_mlx.system.reading import read_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +85,10 @@ def _entry(card: ModelCard, root: Path, folder: Path | None) -> Downloaded:
 
 
 def _snapshot(root: Path) -> Path | None:
-    """The snapshot that `main` names, else the only one."""
-    with suppress(OSError, ValueError):
-        name = read_text(root / "refs" / "main", layout.REFERENCE_BYTES).strip()
-        if name and (root / "snapshots" / name).is_dir():
-            return root / "snapshots" / name
+    """The snapshot that a question would take."""
+    repo = root.name.removeprefix("models--").replace("--", "/")
     with suppress(OSError):
-        found = [path for path in (root / "snapshots").glob("[!.]*") if path.is_dir()]
-        return found[0] if len(found) == 1 else None
+        return local.current(layout.RepoFolder(root.parent, repo))
     return None
 
 

@@ -31,15 +31,21 @@ _HEADER_BYTES = INDEX_BYTES  # the format allows 100 MB, which JSON makes GiB of
 def snapshot(card: ModelCard, hub_cache: Path) -> Path:
     """The whole snapshot of `card.repo`. Raises ModelNotOnDiskError or BrokenModelError."""
     repo = layout.RepoFolder(hub_cache, card.repo)
-    reference = repo.root / "refs" / "main"
-    folder: Path | None = None
-    if reference.is_file():
-        with suppress(OSError, ValueError):  # it is no reference
-            folder = repo.snapshot(read_text(reference, layout.REFERENCE_BYTES).strip())
-    if folder is None or not folder.is_dir():
+    folder = current(repo)
+    if folder is None:
         raise _absent(card, repo)
     check(folder, card)
     return folder.resolve()
+
+
+def current(repo: layout.RepoFolder) -> Path | None:
+    """The snapshot that `main` names, else the only one; None where there is neither."""
+    with suppress(OSError, ValueError):  # it is no reference
+        name = read_text(repo.root / "refs" / "main", layout.REFERENCE_BYTES).strip()
+        if name and repo.snapshot(name).is_dir():
+            return repo.snapshot(name)
+    commits = [commit for commit in repo.commits() if repo.snapshot(commit).is_dir()]
+    return repo.snapshot(commits[0]) if len(commits) == 1 else None
 
 
 def check(folder: Path, card: ModelCard) -> None:

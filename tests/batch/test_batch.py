@@ -206,6 +206,31 @@ def test_half_a_line_is_cut_off(world: Build, pictures: Path, tmp_path: Path) ->
         assert len(keys) == len(set(keys)) == 3
 
 
+@pytest.mark.parametrize(
+    ("before", "behind"),
+    [
+        (b"", b"\0" * 4096),
+        (b"", b"\xff\xfe\x00garbage"),
+        (b"", b"\0\0\n\0\0"),
+        (b"", b"\x80\x81\n"),
+        (b"\n", b""),
+        (b"\n \n", b'{"version": 2, "type": "it'),
+    ],
+)
+def test_what_a_crash_left_around_the_records_is_no_record(
+    world: Build, pictures: Path, tmp_path: Path, before: bytes, behind: bytes
+) -> None:
+    out = tmp_path / "out.jsonl"
+    assert run(world(WORDS), pictures, "-o", str(out)) == 0
+    whole = out.read_bytes()
+    out.write_bytes(before + whole + behind)
+    engine = Counting(WORDS)
+    there = world(engine=engine)
+    assert run(there, pictures, "-o", str(out)) == 0, there.err
+    assert engine.loads == 0
+    assert out.read_bytes() == before + whole
+
+
 @pytest.mark.parametrize("content", [b"my notes", b"my notes\n", b'{"a": 1}\n', b'["item"]\n{"ver'])
 def test_a_file_of_another_kind_is_left_alone(
     world: Build, pictures: Path, tmp_path: Path, content: bytes

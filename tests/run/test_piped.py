@@ -98,6 +98,17 @@ def test_what_is_piped_in_follows_the_question(
     assert document["notices"] == (told if added > 0 else [])
 
 
+def test_a_pipe_is_told_too_that_text_became_part_of_the_question() -> None:
+    from io import StringIO
+
+    from qvq_mlx.core.events import PIPED, Notice
+    from qvq_mlx.render.plain import ForcedNotes
+
+    stderr = StringIO()
+    ForcedNotes(stderr).feed(Notice(PIPED, "11 characters of stdin"))
+    assert stderr.getvalue() == "note[stdin]: 11 characters of stdin\n"
+
+
 def test_as_much_as_may_be_is_read_whole(world: Build) -> None:
     """Whether a model's context holds it is asked later."""
     w = world(WORDS)

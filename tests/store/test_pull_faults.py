@@ -12,6 +12,8 @@ import multiprocessing
 import os
 import random
 import shutil
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -306,6 +308,81 @@ def test_a_server_that_asks_for_too_much_patience_is_left_alone(
     served.faults = lambda _request: Fault(status=503, retry_after="86400")
     with pytest.raises(NetworkError, match="HTTP 503"):
         trial.pull()
+
+
+def test_the_hubs_rate_limit_is_waited_for(served: Hub, tmp_path: Path) -> None:
+    trial = Trial(served, tmp_path, "drop", 1)
+    told = iter([Fault(status=429, headers={"RateLimit": '"resolvers";r=0;t=0'})])
+    served.faults = lambda request: (
+        next(told, Fault()) if request.path == "config.json" else Fault()
+    )
+    assert [event.wait_s for event in trial.pull() if isinstance(event, Retrying)] == [1.0]
+
+
+def test_a_list_that_asks_for_much_patience_says_how_much(served: Hub, tmp_path: Path) -> None:
+    Trial(served, tmp_path, "drop", 1)
+    served.listed = lambda _number: Fault(status=429, retry_after="300")
+    with pytest.raises(NetworkError, match="asks to be left alone for 300 s"):
+        client.listing(served.endpoint)
+
+
+def test_a_list_whose_next_page_is_itself_ends(served: Hub, tmp_path: Path) -> None:
+    Trial(served, tmp_path, "drop", 1)
+    served.page, served.circular = 1, True
+    try:
+        with pytest.raises(NetworkError, match="names itself as its next page"):
+            client.listing(served.endpoint)
+    finally:
+        served.page, served.circular = 4, False
+
+
+def test_a_commit_that_goes_away_meanwhile_may_be_tried_again(served: Hub, tmp_path: Path) -> None:
+    Trial(served, tmp_path, "drop", 1)
+    first = served.api_requests + 1
+    served.listed = lambda number: Fault(status=404) if number > first else Fault()
+    with pytest.raises(NetworkError, match="went away while its files were listed"):
+        client.listing(served.endpoint)
+
+
+def test_a_token_that_is_refused_is_said_to_be(served: Hub, tmp_path: Path) -> None:
+    Trial(served, tmp_path, "drop", 1)
+    served.listed = lambda _number: Fault(status=401)
+    with pytest.raises(AccessError, match="the token is refused"):
+        client.listing(served.endpoint, token="hf_other")
+    with pytest.raises(AccessError, match="a token that may read it would help"):
+        client.listing(served.endpoint)
+
+
+@pytest.mark.parametrize("place", ["http://[::1", "http://host:port/", "ftp://host/"])
+def test_a_redirect_to_no_address_is_a_fault_of_the_server(
+    served: Hub, tmp_path: Path, place: str
+) -> None:
+    Trial(served, tmp_path, "drop", 1)
+    served.listed = lambda _number: Fault(status=302, headers={"Location": place})
+    with pytest.raises(NetworkError, match="redirects to"):
+        client.listing(served.endpoint)
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"ALL_PROXY": "socks5://127.0.0.1:9"}, "a SOCKS proxy is set"),
+        ({"ALL_PROXY": "http://127.0.0.1:port"}, "the proxy that is set cannot be used"),
+        ({"ALL_PROXY": "nonsense://127.0.0.1:9"}, "the proxy that is set cannot be used"),
+        ({"HF_ENDPOINT": "http://[::1"}, "HF_ENDPOINT is"),
+        ({"HF_ENDPOINT": "http://host:port"}, "HF_ENDPOINT is"),
+    ],
+)
+def test_a_proxy_or_endpoint_that_is_none_is_one_line(
+    tmp_path: Path, environ: dict[str, str], said: str
+) -> None:
+    argv = [sys.executable, "-m", "qvq_mlx", "pull", "qvq", "--dry-run"]
+    clean = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
+    world = {**clean, "QVQ_HOME": str(tmp_path), "HF_HOME": str(tmp_path), **environ}
+    world = {"HF_ENDPOINT": "http://127.0.0.1:9", **world}
+    done = subprocess.run(argv, env=world, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
 
 
 @pytest.mark.seeded

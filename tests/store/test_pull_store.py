@@ -196,6 +196,39 @@ def test_prune_takes_old_revisions_loose_blobs_and_stale_parts(
     assert sum(isinstance(event, Verified) for event in verify(folder)) == len(WANTED)
 
 
+def test_prune_takes_a_snapshot_that_was_not_finished(folder: layout.RepoFolder) -> None:
+    (commit,) = folder.commits()
+    left = folder.root / "snapshots" / f".{commit}.0a1b2c3d"
+    left.mkdir()
+    (left / "config.json").symlink_to("../../blobs/x")
+    (folder.root / "snapshots" / ".DS_Store").write_bytes(b"a Mac's")
+    (found,) = garbage.leftovers(folder, NOW_S)
+    assert found.paths == (left,)
+    garbage.remove([found])
+    assert not left.exists()
+
+
+def test_a_part_that_is_a_link_is_not_written_through(served: Hub, tmp_path: Path) -> None:
+    folder = layout.RepoFolder(tmp_path / "hub", REPO)
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"mine")
+    for path in WANTED:
+        part = folder.part(blob_of(path, served.files[path]))
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.symlink_to(victim)
+    list(client.pull(served.endpoint, folder.hub_cache))
+    assert victim.read_bytes() == b"mine"
+    assert sum(isinstance(event, Verified) for event in verify(folder)) == len(WANTED)
+
+
+def test_a_snapshot_that_no_reference_names_is_found(folder: layout.RepoFolder) -> None:
+    (commit,) = folder.commits()
+    (folder.root / "refs" / "main").unlink()
+    assert local.current(folder) == folder.snapshot(commit)
+    folder.snapshot("f" * 40).mkdir()
+    assert local.current(folder) is None
+
+
 def test_prune_leaves_an_unfinished_pull_and_other_programs_alone(
     served: Hub, folder: layout.RepoFolder
 ) -> None:

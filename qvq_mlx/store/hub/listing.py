@@ -19,7 +19,7 @@ from qvq_mlx.core.errors import (
     UnsupportedModelError,
     UsageError,
 )
-from qvq_mlx.core.remedies import Show
+from qvq_mlx.core.remedies import RunProgram, Show
 from qvq_mlx.store import layout
 from qvq_mlx.store.digests import is_blob
 from qvq_mlx.store.download import HubAccess, Listing, RemoteFile, RepoKind
@@ -68,8 +68,20 @@ def listing(
 
 def _tree(wire: Wire, url: str, repo: str, pace: Pace) -> Iterator[Mapping[str, Any]]:
     """The entries of all pages."""
+    seen: set[str] = set()
     while url:
-        page, following = _document(wire, url, repo, pace)
+        if url in seen:
+            raise NetworkError(f"the list of {repo}'s files names itself as its next page")
+        seen.add(url)
+        try:
+            page, following = _document(wire, url, repo, pace)
+        except GatedError:
+            raise
+        except AccessError as error:  # it was there a moment ago
+            raise NetworkError(
+                f"the commit of {repo} went away while its files were listed: a new one may have"
+                " replaced it"
+            ) from error
         if not isinstance(page, list):
             raise NetworkError(f"the list of {repo}'s files is not one")
         yield from (entry for entry in page if isinstance(entry, dict))
@@ -115,13 +127,16 @@ def _document(wire: Wire, url: str, repo: str, pace: Pace) -> tuple[object, str]
     for attempt in range(1, _TRIES + 1):
         try:
             head, body, following = wire.text(url)
-            _refused(head, repo)
+            _refused(head, repo, has_token=bool(wire.access.token))
             return _json(head, body, urlsplit(url).netloc), following
         except Hitch as hitch:
             wait_s = hitch.wait_s
             if wait_s is None:
                 wait_s = wire.access.retry_s * 2 ** (attempt - 2)
-            if attempt == _TRIES or wait_s > _PATIENCE_S:
+            if wait_s > _PATIENCE_S:
+                asks = f"{hitch.reason}, and asks to be left alone for {wait_s:,.0f} s"
+                raise NetworkError(asks) from hitch
+            if attempt == _TRIES:
                 raise NetworkError(hitch.reason) from hitch
             pace.pause(wait_s)
     raise AssertionError("unreachable")
@@ -137,12 +152,21 @@ def _json(head: Head, body: bytes, host: str) -> object:
         raise Hitch(f"{host} sends {what} instead of JSON") from None
 
 
-def _refused(head: Head, repo: str) -> None:
+def _refused(head: Head, repo: str, *, has_token: bool) -> None:
     """Raise AccessError for an answer that another try does not change."""
+    remedy = RunProgram(("hf", "auth", "whoami")) if has_token else None
+    then = "which the token that was sent lacks" if has_token else "then give a token of yours"
     if head.error == "GatedRepo" or head.status == 403:
         raise GatedError(
             f"{repo} is gated: its page asks who you are before it gives the model (HTTP"
-            f" {head.status}); ask for access there, then give a token of yours"
+            f" {head.status}); ask for access there, {then}",
+            remedy,
+        )
+    if head.status == 401 and has_token:
+        raise GatedError(
+            f"the token is refused, or it may not read {repo}, or there is no such repository"
+            " (HTTP 401)",
+            remedy,
         )
     if head.status == 401:
         raise GatedError(

@@ -39,6 +39,8 @@ class PartFile:
         self._file = file
         self._disk = disk
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        if self._path.is_symlink():  # nobody's: what it leads to is not written to
+            self._path.unlink()
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         self._descriptor = os.open(self._path, flags, 0o666)
         self._digest: Digest = digest_for(file.blob, file.size_bytes)

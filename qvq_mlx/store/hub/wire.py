@@ -148,7 +148,10 @@ class Wire:
         for _ in range(_HOPS):
             home = _origin(url) == _origin(self._access.endpoint)
             headers = self._headers if home else self._headers_elsewhere
-            client = get_session()
+            try:
+                client = get_session()
+            except (ImportError, ValueError, httpx2.InvalidURL) as error:
+                raise _no_client(error) from error
             try:
                 request = client.build_request(
                     "GET",
@@ -173,12 +176,46 @@ class Wire:
                         ),
                     )
                     return
-                url = urljoin(url, response.headers.get("Location", ""))
-                if urlsplit(url).scheme not in ("http", "https"):
-                    raise Hitch(f"{_host(url)} redirects to {url[:80]!r}")
+                url = _followed(url, response.headers.get("Location", ""))
             finally:
                 response.close()
         raise Hitch(f"more than {_HOPS} redirects, the last to {_host(url)}")
+
+
+def _followed(url: str, location: str) -> str:
+    """Where a redirect leads. Raises Hitch where that is no address of the web."""
+    try:
+        there = urljoin(url, location)
+        parts = urlsplit(there)
+        fine = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # `http://[::1`, a port that is no number
+        fine = None
+    if not fine:
+        raise Hitch(f"{_host(url)} redirects to {location[:80]!r}")
+    return there
+
+
+def _no_client(error: Exception) -> UsageError:
+    """No request can be made at all: a proxy's address, or a kind of proxy that is not read."""
+    what = str(error)
+    if "SOCKS" in what.upper():
+        return UsageError(
+            "a SOCKS proxy is set (ALL_PROXY, HTTPS_PROXY), and socksio is not here to speak to it",
+            RunProgram(("pip", "install", "socksio")),
+        )
+    return UsageError(f"the proxy that is set cannot be used: {what}", RunProgram(("env",)))
+
+
+def _wait_s(response: Response, now: datetime) -> float | None:
+    """How long the server asks to wait, from `Retry-After` or the Hub's `RateLimit`."""
+    from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]
+
+    stated = _retry_after(response.headers.get("Retry-After", ""), now)
+    if stated is not None or response.status_code != 429:
+        return stated
+    limit = parse_ratelimit_headers(response.headers)
+    # one second more, as huggingface_hub does: the window may end within this one
+    return None if limit is None else limit.reset_in_seconds + 1.0
 
 
 def _head(response: Response, etag: str, linked_bytes: int | None, now: datetime) -> Head:
@@ -197,7 +234,7 @@ def _head(response: Response, etag: str, linked_bytes: int | None, now: datetime
         etag=etag,
         html="text/html" in headers.get("Content-Type", "").lower(),
         encoded=encoded,
-        retry_after_s=_retry_after(headers.get("Retry-After", ""), now),
+        retry_after_s=_wait_s(response, now),
         error=headers.get("X-Error-Code", ""),
     )
 

@@ -65,6 +65,8 @@ class Fault:
     flip: int | None = None
     """The byte that is sent with a bit flipped."""
     ignore_range: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Of a reply whose status is a fault."""
     html: bool = False
     etag: str = ""
     reset: bool = False
@@ -87,6 +89,8 @@ class Hub:
     """The list is for everybody; only the files need the token."""
     licence: str = "mit"
     page: int = 4
+    circular: bool = False
+    """The list's next page is this one."""
     pause_s: float = 0.0
     """Between two blocks."""
     requests: list[Request] = field(default_factory=list)
@@ -225,6 +229,8 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {}
         if start + hub.page < len(entries):
             following = f"{hub.endpoint}{urlsplit(self.path).path}?cursor={start + hub.page}"
+            if hub.circular:
+                following = f"{hub.endpoint}{self.path}"
             headers["Link"] = f'<{following}>; rel="next"'
         self._json(entries[start : start + hub.page], headers)
 
@@ -261,7 +267,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Whether the fault was a reply of its own."""
         if fault.status:
             headers = {"Retry-After": fault.retry_after} if fault.retry_after else {}
-            self._say(fault.status, b"busy", headers)
+            self._say(fault.status, b"busy", {**headers, **fault.headers})
             return True
         if fault.html:
             page = b"<html><body>Please log in to this network</body></html>"
