@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from qvq_mlx.answer.styles import voice
 
 from qvq_mlx.answer.box import boxed, through_box
 from qvq_mlx.answer.canonical import canonical
@@ -30,6 +29,7 @@ from qvq_mlx.render.markdown import block_rows, blocks, markdown_rows, only_box
 from qvq_mlx.render.rows import wrap
 from qvq_mlx.render.thoughts import Thoughts
 from qvq_mlx.render.unmarked import Spelling
+from qvq_mlx.store.styles import voice
 
 PATTERNS = (
     r"\boxed{", r"\boxed ", r"\fbox{", r"\boxed{1}", "}", "{", r"\[", r"\(", "$$", "$x ",
