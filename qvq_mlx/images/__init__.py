@@ -21,7 +21,7 @@ from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.errors import ImageUnreadableError
 from qvq_mlx.core.image_options import ImageOptions
 from qvq_mlx.images.colour import Upright, background_of
-from qvq_mlx.images.containers import HEAD_BYTES, readable
+from qvq_mlx.images.containers import HEAD_BYTES, is_video, readable
 from qvq_mlx.images.globs import expanded
 from qvq_mlx.images.image_sources import WORDS, ImageSources, Web
 from qvq_mlx.images.pages import Frame, Sheet, pages_of
@@ -30,7 +30,6 @@ from qvq_mlx.images.pixels import decoded
 from qvq_mlx.images.resize import smart_resize
 from qvq_mlx.images.shown import shown
 from qvq_mlx.images.sources import MAX_FILE_BYTES, bytes_of
-from qvq_mlx.images.video import is_video, read_clip
 
 __all__ = [
     "ImageSources",
@@ -71,6 +70,8 @@ def pictures_in(
     """The pictures in the bytes of `source`. Raises an InputError or a UsageError."""
     name = called(source)
     if is_video(data[:HEAD_BYTES]):
+        from qvq_mlx.images.video import read_clip
+
         return (read_clip(name, data, limits, options),)
     digest = hashlib.sha256(data).hexdigest()
     try:

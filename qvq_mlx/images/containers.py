@@ -59,6 +59,8 @@ _FILMS = (
     b"MSNV",
     b"XAVC",
 )
+_MATROSKA = b"\x1a\x45\xdf\xa3"
+_ATOMS = (b"moov", b"mdat", b"wide", b"skip")  # QuickTime files without a brand
 HEAD_BYTES = 512
 """Of a file, so that its brands can be told."""
 _PLAIN = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "AVIF")
@@ -82,6 +84,20 @@ def is_avif(data: bytes) -> bool:
 def is_film(data: bytes) -> bool:
     """True if `data` is an ISO media file, and none of pictures or of a camera's raw data."""
     return bool(_brands(data)) and not _is_still(data) and data[8:12] != b"crx "
+
+
+def demuxer_of(head: bytes) -> str:
+    """FFmpeg's name for the container that begins like this; '' where it is no film."""
+    if is_film(head) or head[4:8] in _ATOMS:
+        return "mov"
+    if head.startswith(_MATROSKA):
+        return "matroska"
+    return "avi" if head.startswith(b"RIFF") and head[8:12] == b"AVI " else ""
+
+
+def is_video(head: bytes) -> bool:
+    """True if the first bytes of a file are those of MP4, MOV, WebM, Matroska or AVI."""
+    return bool(demuxer_of(head))
 
 
 def readable(source: str, data: bytes) -> bytes:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from qvq_mlx.images.containers import is_film
+from qvq_mlx.images.containers import demuxer_of
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -31,8 +31,6 @@ SEEK_FRAMES = 250
 LOST_FRAMES = 2
 """So many may fail to be decoded where one is taken, and the next one stands for it."""
 
-_MATROSKA = b"\x1a\x45\xdf\xa3"
-_ATOMS = (b"moov", b"mdat", b"wide", b"skip")  # QuickTime files without a brand
 _TURNS = {90: 2, 180: 3, 270: 4}  # degrees to the left, as Image.Transpose numbers them
 QUARTERS = (2, 4)
 """The turns that make the width of the height."""
@@ -52,15 +50,6 @@ class LateError(Exception):
     def __init__(self, frames: int) -> None:
         self.frames = frames
         super().__init__(frames)
-
-
-def demuxer_of(head: bytes) -> str:
-    """FFmpeg's name for the container that begins like this; '' where it is no film."""
-    if is_film(head) or head[4:8] in _ATOMS:
-        return "mov"
-    if head.startswith(_MATROSKA):
-        return "matroska"
-    return "avi" if head.startswith(b"RIFF") and head[8:12] == b"AVI " else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,11 +41,6 @@ COUNT_SLACK = 0.02
 """Of the frames that a file announces: so many may be missing at its end."""
 
 
-def is_video(head: bytes) -> bool:
-    """True if the first bytes of a file are those of MP4, MOV, WebM, Matroska or AVI."""
-    return bool(film.demuxer_of(head))
-
-
 def read_clip(source: str, data: bytes, limits: VisionLimits, options: ImageOptions) -> Clip:
     """The clip in the bytes of `source`.
 

@@ -30,7 +30,7 @@ from qvq_mlx.core.image_names import looks_like_image
 from qvq_mlx.core.image_options import Crop, Detail, Frames, ImageOptions, Pages
 from qvq_mlx.core.spans import parse_frames, parse_span
 from qvq_mlx.families import ModelType
-from qvq_mlx.images import film, video
+from qvq_mlx.images import containers, film, video
 from qvq_mlx.images.footage import Footage, take, tokens_of
 from qvq_mlx.records.typed import typed
 from qvq_mlx.store import registry
@@ -271,7 +271,7 @@ def test_decoding_ends_in_time(videos: dict[str, Path], monkeypatch: pytest.Monk
     ],
 )
 def test_pictures_are_no_videos(head: bytes, is_one: bool) -> None:
-    assert video.is_video(head) is is_one
+    assert containers.is_video(head) is is_one
 
 
 def test_frames_and_spans_equal_the_reference() -> None:
