@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from qvq_mlx.cli.help import GroupedCommands, GroupedOptions
 from qvq_mlx.cli.slips import WITHOUT_COMMAND
 from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.image_names import is_image
@@ -47,6 +48,7 @@ def app_with(commands: Sequence[str] = COMMANDS) -> typer.Typer:
     """The program with these commands: what runs one of them imports no other."""
     app = typer.Typer(
         name="qvq",
+        cls=GroupedCommands,
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
@@ -60,7 +62,8 @@ def app_with(commands: Sequence[str] = COMMANDS) -> typer.Typer:
         if isinstance(function, typer.Typer):
             app.add_typer(function, name=command)
         else:
-            app.command(command, help=getattr(module, "HELP", None))(function)
+            kind = GroupedOptions if command == "ask" else None
+            app.command(command, cls=kind, help=getattr(module, "HELP", None))(function)
     return app
 
 

@@ -19,6 +19,11 @@ _VALUES = {"-n": "count", "--model": "model", "-m": "model", "--since": "since"}
 def quick(argv: Sequence[str], world: World) -> int | None:
     """Run the command and return its exit code; None where it is not for here."""
     match list(argv):
+        case [] if world.env.stdout.isatty():
+            from qvq_mlx.cli.first import first_screen
+
+            first_screen(world)
+            return 0
         case ["last", *options]:
             return _last(options, world)
         case ["log", "list", *options]:

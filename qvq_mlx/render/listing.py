@@ -71,6 +71,28 @@ def write_text(env: Env, text: str) -> None:
     _write(env, lines)
 
 
+def write_shown(
+    env: Env, title: str, sections: Sequence[tuple[str, Sequence[tuple[str, str]]]]
+) -> None:
+    """A title, and sections of things to type with what they do, for a person at a terminal."""
+    from qvq_mlx.render.accent import accented
+    from qvq_mlx.render.rows import cut, dim, wrap
+
+    width = env.terminal_size().columns - 1
+    column = max(len(name) for _, entries in sections for name, _ in entries)
+    lines = wrap(title, width)
+    for head, entries in sections:
+        lines += ["", accented(head, env)]
+        for name, meaning in entries:
+            room = width - column - 4
+            if room >= len(meaning):
+                lines.append(f"  {name:{column}}  {dim(meaning).styled}")
+            else:
+                lines += [cut(f"  {name}", width)]
+                lines += [dim(f"    {row}").styled for row in wrap(meaning, max(8, width - 4))]
+    _write(env, lines)
+
+
 def write_json(env: Env, record: DataclassInstance) -> None:
     """One object, for scripts."""
     env.stdout.write(json_text(asdict(record), indent=2) + "\n")

@@ -18,6 +18,21 @@ Pull = Callable[[ModelCard], None]
 """Downloads a model, whole, or raises a QvqError."""
 
 
+def offered(env: Env, settings: Settings) -> tuple[ModelCard | None, bool]:
+    """The best model that fits this machine, and True if it is on the disk; None: nothing fits.
+
+    One that is on the disk counts before a better one that is not.
+    """
+    from qvq_mlx.memory.choice import best
+    from qvq_mlx.store import registry
+    from qvq_mlx.store.inventory import is_here
+
+    known = registry.cards(settings.cards_folder)
+    machine = env.machine()
+    here = best((card for card in known if is_here(card, settings.hub_cache)), machine)
+    return here or best(known, machine), here is not None
+
+
 def model_for(env: Env, settings: Settings, given: str | None, pull: Pull | None = None) -> str:
     """The name of the model to take. `pull` None: nothing can be downloaded from here.
 
@@ -30,20 +45,13 @@ def model_for(env: Env, settings: Settings, given: str | None, pull: Pull | None
 
 def _best_here(env: Env, settings: Settings, pull: Pull | None) -> str:
     """The best model on this disk, or one that a person has downloaded now."""
-    from qvq_mlx.memory.choice import best
-    from qvq_mlx.store import registry
-    from qvq_mlx.store.inventory import is_here
-
-    known = registry.cards(settings.cards_folder)
-    machine = env.machine()
-    here = best((card for card in known if is_here(card, settings.hub_cache)), machine)
-    if here:
-        return here.name
-    offer = best(known, machine)
+    offer, is_on_disk = offered(env, settings)
     if offer is None:
         raise ModelNotOnDiskError(
             "no model is on this disk, and none in the catalogue fits this machine", Show.MODELS
         )
+    if is_on_disk:
+        return offer.name
     facts = f"{offer.name}, {size(offer.download_bytes)}, licence {offer.licence}"
     from qvq_mlx.render.prompt import watched
 

@@ -1,0 +1,27 @@
+"""The one colour: for headers, keys and what goes on. Where colours are not wanted, bold says it.
+
+Law: no colour with NO_COLOR, on a dumb terminal or off a terminal. Cyan is one of the sixteen that
+every theme sets, so it can be read on dark and on light.
+"""
+
+from __future__ import annotations
+
+from qvq_mlx.core.env import Env
+
+_CYAN, _BOLD, _END = "\x1b[36m", "\x1b[1m", "\x1b[0m"
+
+
+def has_colours(env: Env) -> bool:
+    """Whether colours are wanted on stdout."""
+    return (
+        env.stdout.isatty()
+        and not env.environ.get("NO_COLOR")
+        and env.environ.get("TERM", "dumb") not in ("", "dumb")
+    )
+
+
+def accented(text: str, env: Env) -> str:
+    """A head."""
+    if env.environ.get("TERM", "dumb") in ("", "dumb") or not env.stdout.isatty():
+        return text
+    return f"{_CYAN if has_colours(env) else ''}{_BOLD}{text}{_END}"
