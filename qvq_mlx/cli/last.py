@@ -18,6 +18,11 @@ AS_JSONL = Annotated[bool, typer.Option("--jsonl", help="Its events as qvq ask -
 BOXED = Annotated[bool, typer.Option("-x", help="Only the last boxed value, else the answer.")]
 
 BOXES = Annotated[bool, typer.Option("--boxes", help="What it points at, as qvq ask --boxes.")]
+COPY = Annotated[bool, typer.Option("--copy", help="Put the answer on the clipboard.")]
+CODE = Annotated[
+    int | None,
+    typer.Option("--code", min=1, metavar="N", help="With --copy: its Nth block of code alone."),
+]
 ANNOTATE = Annotated[
     Path | None, typer.Option("--annotate", metavar="OUT.png", help="Draw that on the image.")
 ]
@@ -32,16 +37,24 @@ def last(
     boxed: BOXED = False,
     boxes: BOXES = False,
     annotate: ANNOTATE = None,
+    copy: COPY = False,
+    code: CODE = None,
 ) -> None:
     """Print the answer of the last run, or its thinking.
 
     On a terminal the run is shown as it stood there when it ended.
     """
-    from qvq_mlx.cli.past import draw, show_last  # not before: `qvq --help` reads this module
+    from qvq_mlx.cli.past import (  # not before: `qvq --help` reads this module
+        copy_last,
+        draw,
+        show_last,
+    )
 
     world: World = context.obj
     form = wanted_form(answer, thinking, as_json, as_jsonl, boxed, boxes)
-    if annotate is None:
+    if copy or code is not None:
+        copy_last(world, form, code)
+    elif annotate is None:
         show_last(world, form)
     else:
         draw(world, None, form, annotate)

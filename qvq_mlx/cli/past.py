@@ -48,6 +48,20 @@ def show_last(world: World, form: Form) -> None:
     _show(run, form, world, "qvq last", "the last run")
 
 
+def copy_last(world: World, form: Form, code: int | None) -> None:
+    """`qvq last --copy`. Raises UsageError for a form of output, or a block that is not there."""
+    from qvq_mlx.run.copied import copy_answer
+
+    if form is not Form.SCREEN:
+        option = next(option for option, known in FORMS.items() if known is form)
+        raise UsageError(f"{option} and --copy exclude each other", Typed(f"qvq last {option}"))
+    run = find(world.settings.history_folder, None, world.env)
+    if run.done is None or not run.done.complete:
+        hint = "qvq last --thinking"
+        raise NoAnswerError(f"the last run ended without an answer ({run.ending})", Typed(hint))
+    copy_answer(run.transcript.answer, code, world.env)
+
+
 def show_run(world: World, prefix: str | None, form: Form, *, play: bool | None) -> None:
     """`qvq log show`. `play` None: with keys where there are some."""
     env = world.env

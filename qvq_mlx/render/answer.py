@@ -7,7 +7,16 @@ without end, is taken in parts.
 
 from __future__ import annotations
 
-from qvq_mlx.render.markdown import block_rows, blocks, box_text, markdown_rows, only_box, parted
+from qvq_mlx.render.markdown import (
+    block_rows,
+    blocks,
+    box_text,
+    kept_block,
+    kept_rows,
+    markdown_rows,
+    only_box,
+    parted,
+)
 from qvq_mlx.render.rows import BLANK, Row, bold, wrap
 
 
@@ -52,13 +61,18 @@ class Answer:
             return [bold(row) for row in wrap(box_text(box), width)]
         return markdown_rows(self._rest, width)
 
+    def kept(self, width: int) -> list[Row]:
+        """`rows` as they stay in the scrollback, where a paragraph is one row."""
+        box = None if self._started else only_box(self._rest)
+        return self.rows(width) if box is not None else kept_rows(self._rest, width)
+
     def overflow(self, width: int, budget: int) -> list[Row]:
         """Take finished blocks from the top until the rest fits into `budget` rows."""
         found = blocks(self._rest)
         heights = [len(block_rows(block, width)) for block in found]
         taken: list[Row] = []
         while len(found) > 1 and sum(height + 1 for height in heights if height) - 1 > budget:
-            rows = block_rows(found.pop(0), width)
+            rows = kept_block(found.pop(0), width)
             heights.pop(0)
             taken += [*rows, BLANK] if rows else []
             self._started = True
@@ -67,6 +81,6 @@ class Answer:
             parts = parted(self._rest)
             if parts is not None:
                 finished, self._rest = parts
-                taken += block_rows(finished, width)
+                taken += kept_block(finished, width)
                 self._started = True
         return taken

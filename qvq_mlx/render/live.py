@@ -1,6 +1,7 @@
 """The live area: the last rows of the screen, redrawn in place; above it, rows that stay.
 
-Law: the area is never higher than the window less one row; none of its rows wraps; a frame is one
+Law: the area is never higher than the window less one row; none of its rows wraps (one that is to
+stay may, so that it is copied in one piece); a frame is one
 write: up over the area's own physical rows, over them what is to stay and the area anew, only the
 lines that change erased so that nothing flickers where synchronized output is unknown, and then
 the rest of the screen is erased. The cursor rests, hidden, on the empty line below, so whatever
@@ -66,7 +67,10 @@ class LiveArea:
         if not above and rows == self._shown and width == self._width:
             return
         frame = [_BEGIN, "" if self._hidden else _HIDE]
-        if rows or above:
+        if any(cells(row.plain) > width for row in above):  # they take several lines each
+            frame += [self._wiped(width), *(f"{row.styled}\r\n" for row in above), _NO_WRAP]
+            frame += [*(f"{row.styled}\r\n" for row in rows), _WRAP]
+        elif rows or above:
             frame += [self._up(width), "\r", *self._over(above, width, 0), _NO_WRAP]
             frame += [*self._over(rows, width, len(above)), _WRAP, _ERASE]
         else:

@@ -34,6 +34,9 @@ from qvq_mlx.render.rows import BLANK, Row, cut, plain
 
 _PAIRS = (("\\[", "\\]"), ("\\(", "\\)"), ("$$", "$$"))
 _DOLLAR = re.compile(r"\$(?=[^\s$])[^$\n]*?(?<=[^\s\\])\$(?!\d)")
+_UNBROKEN = 1_000_000
+"""Cells; wider than any line."""
+_CODE_BLOCKS = ("fence", "code_block")
 _BOX_BEGIN = re.compile(r"\\boxed\s*\{")
 _BRACE = re.compile(r"(?<!\\)[{}]")
 _BOX = re.compile(r"\\boxed\s*\{(.*)\}", re.DOTALL)
@@ -103,6 +106,11 @@ def blocks(text: str) -> list[str]:
     return ["\n".join(lines[start:stop]) + end for start, stop, end in pairs]
 
 
+def code_blocks(text: str) -> list[str]:
+    """The contents of the code blocks, in order, without the fences."""
+    return [token.content for token in _parser().parse(text) if token.type in _CODE_BLOCKS]
+
+
 def parted(block: str) -> tuple[str, str] | None:
     """A long list or code block as two, one of which will not change; None where it is neither.
 
@@ -146,6 +154,33 @@ def markdown_rows(text: str, width: int) -> list[Row]:
         new = block_rows(block, width)
         rows += [BLANK, *new] if rows and new else new
     return rows
+
+
+def kept_rows(text: str, width: int) -> list[Row]:
+    """`markdown_rows` for the scrollback, from where people copy.
+
+    A paragraph and a line of code are one row each, which the terminal breaks, and code has no
+    margin. Such a row may be wider than the window; a terminal that knows its own line breaks gives
+    it back in one piece.
+    """
+    rows: list[Row] = []
+    for block in blocks(text):
+        new = kept_block(block, width)
+        rows += [BLANK, *new] if rows and new else new
+    return rows
+
+
+@lru_cache(maxsize=256)
+def kept_block(block: str, width: int) -> tuple[Row, ...]:
+    """One block of `kept_rows`."""
+    top = [token for token in _parser().parse(block) if token.level == 0 and token.nesting >= 0]
+    match [token.type for token in top]:
+        case ["paragraph_open"]:
+            return block_rows(block, _UNBROKEN)
+        case ["fence"] | ["code_block"]:
+            return tuple(plain(line) for line in clean(top[0].content).rstrip("\n").split("\n"))
+        case _:
+            return block_rows(block, width)
 
 
 @lru_cache(maxsize=256)

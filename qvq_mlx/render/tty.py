@@ -12,6 +12,7 @@ much was said before it.
 from __future__ import annotations
 
 from qvq_mlx.core.env import Env
+from qvq_mlx.core.errors import OutputError
 from qvq_mlx.core.events import (
     UNSAVED,
     AnswerDelta,
@@ -30,6 +31,7 @@ from qvq_mlx.core.request import ThinkingView
 from qvq_mlx.render import Wishes
 from qvq_mlx.render.answer import Answer
 from qvq_mlx.render.clean import Cleaner, clean, clean_line, writable
+from qvq_mlx.render.clipboard import copy
 from qvq_mlx.render.documents import boxed_or_whole
 from qvq_mlx.render.flow import Flow
 from qvq_mlx.render.forecast import Forecast
@@ -78,6 +80,7 @@ class Screen:
         self._expanded = False
         self._explaining = False
         self._stop_asked = False  # the key to stop was pressed once
+        self._copying = False  # the key was pressed: the answer goes to the clipboard at the end
         self._late: list[str] = []  # said when the answer stands
         self._next_frame_at = float("-inf")
 
@@ -193,6 +196,7 @@ class Screen:
             self._stop_asked = pressed.stop
         if pressed.stop and asked_before:
             self._wishes.stop()
+        self._copying ^= pressed.copy
         if pressed.answer and self._can_answer:
             self._wishes.answer_now()
         turned = bool(pressed.toggles % 2) and self._manner.view is ThinkingView.TAIL
@@ -200,7 +204,7 @@ class Screen:
         asked = bool(pressed.explanations % 2)
         self._expanded ^= turned or folded
         self._explaining ^= asked
-        shown = pressed.typed and self._ahead is not None
+        shown = pressed.copy or (pressed.typed and self._ahead is not None)
         return turned or folded or asked or shown or asked_before != self._stop_asked
 
     def _due(self) -> list[Row]:
@@ -250,6 +254,8 @@ class Screen:
         """Below all else: the question whether to stop, and what is typed ahead."""
         width = self._terminal.width
         rows = [bold(cut(STOP_QUESTION, width))] if self._stop_asked else []
+        if self._copying:
+            rows.append(dim(cut("the answer will be copied (c: not)", width)))
         if self._ahead is not None and self._terminal.has_keys:
             typed = [*self._ahead.lines, *([self._ahead.line] if self._ahead.line else [])]
             rows += [dim(row) for line in typed for row in wrap(f"> {clean(line)}", width)][-3:]
@@ -343,8 +349,18 @@ class Screen:
         rows = [] if whole else self._new_thinking(ended=True)
         if self._manner.answers:
             rows += self._whole(done) if whole else self._rest(done)
+        if self._copying and done.complete:
+            self._late.append(self._copied())
         self._keep(rows + said + self._aside(self._late))
         self.abort()
+
+    def _copied(self) -> str:
+        """Copy the answer, and return a line about it."""
+        text = self._answer.text.strip()
+        try:
+            return f"copied: {len(text):,} characters, by {copy(text, self._env)}"
+        except OutputError as error:
+            return f"not copied: {error}"
 
     def _whole(self, done: Done) -> list[Row]:
         """Show as the answer what came as thinking."""
@@ -368,7 +384,7 @@ class Screen:
             found = boxed_or_whole(text)
             content = box_text(found) if found != text and self._area.able else found
             return [bold(row) for row in wrap(content, width)]
-        rows = self._answer.rows(width) if self._area.able else [*map(plain, text.split("\n"))]
+        rows = self._answer.kept(width) if self._area.able else [*map(plain, text.split("\n"))]
         if done.complete:
             return rows
         if self._answer.started:

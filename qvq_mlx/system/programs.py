@@ -64,6 +64,30 @@ def run(argv: Sequence[str], max_bytes: int, wait_s: float | None = WAIT_S) -> R
     return Ran(code, output, words, late.is_set())
 
 
+def give(argv: Sequence[str], data: bytes, wait_s: float) -> bool:
+    """Run a program with `data` as its stdin; True if it took it. What it leaves behind lives on,
+    as a clipboard does that a program of its own holds.
+    """
+    try:
+        with (
+            subprocess.Popen(  # noqa: S603
+                argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                process_group=0,
+            ) as process,
+            _killed_after(process, wait_s) as late,
+        ):
+            assert process.stdin is not None, "asked for"
+            with suppress(BrokenPipeError):
+                process.stdin.write(data)
+                process.stdin.close()
+            return process.wait() == 0 and not late.is_set()
+    except OSError:
+        return False
+
+
 class Talk:
     """A program that answers on stdout what it is told on stdin. `talk` starts it."""
 

@@ -22,7 +22,7 @@ from qvq_mlx.core.events import (
 )
 from qvq_mlx.core.request import Output, OutputForm, ThinkingView
 from qvq_mlx.records.runs import event_from_json
-from qvq_mlx.render.rows import cells
+from qvq_mlx.render.rows import cells, cut
 from tests.render.conftest import STAGES, done, plan, words
 
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
@@ -181,6 +181,15 @@ def test_a_stream_on_a_terminal(world, name, size, view) -> None:
     assert "\x1b" not in OURS.sub("", w.stdout.getvalue())
 
 
+def broken(text: str, columns: int) -> list[str]:
+    """The lines that a terminal makes of a row that is too wide."""
+    pieces = []
+    while cells(text) > columns:
+        pieces.append(cut(text, columns))
+        text = text[len(pieces[-1]) :]
+    return [*(piece.rstrip() for piece in pieces), text.rstrip()]
+
+
 class Watch:
     """What a person would notice: rows that change after they left, ghosts, a torn area."""
 
@@ -192,10 +201,11 @@ class Watch:
         draw: Callable[..., None] = area.draw
 
         def spied(live: Sequence, above: Sequence = ()) -> None:
-            self.committed += [row.plain.rstrip() for row in above]
+            columns = world.window.columns
+            self.committed += [piece for row in above for piece in broken(row.plain, columns)]
             self.live = len(live)
             assert len(live) < world.window.lines
-            assert all(cells(row.plain) <= world.window.columns for row in [*live, *above])
+            assert all(cells(row.plain) <= world.window.columns for row in live)
             draw(live, above)
 
         area.draw = spied

@@ -69,7 +69,7 @@ def test_the_screen_at_80_by_24(world) -> None:
         " • two in front",
         " • two behind",
         "",
-        " legs = 2 + 2",
+        "legs = 2 + 2",
         "",
         "So the result is 8/2 = 4",
     ]

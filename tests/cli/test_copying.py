@@ -1,0 +1,118 @@
+"""An answer comes back whole: from the clipboard, from the terminal itself, and from tmux."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.conftest import ROOT, World
+from tests.support.waiting import CEILING_S
+
+Build = Callable[..., World]
+WORDS = " ".join(f"word{n:03}" for n in range(113))
+PARAGRAPH = (WORDS + " abcd")[:900]
+CODE = "    x = " + "f(" * 48 + "'" + "a" * 45 + "'" + ")" * 48 + "#"
+ANSWER = (
+    f"{PARAGRAPH}\n\n```python\ndef g():\n{CODE}\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\nEnd."
+)
+
+
+def saved(world: Build, tmp_path: Path, answer: str = ANSWER) -> str:
+    """Save a run with this answer; the folder of `QVQ_HOME`."""
+    path = tmp_path / "cat.png"
+    Image.new("RGB", (300, 300), "white").save(path)
+    w = world(["So.", "\n\n", "**Final Answer**", "\n\n", answer])
+    assert w.run("ask", "-m", "tiny", str(path), "How many?") == 0
+    return w.env.environ["QVQ_HOME"]
+
+
+def test_the_texts_are_as_long_as_they_should_be() -> None:
+    assert len(PARAGRAPH) == 900
+    assert len(CODE) == 200
+
+
+@pytest.fixture
+def tool(tmp_path: Path) -> Path:
+    """A folder with a pbcopy that keeps what it is given."""
+    folder = tmp_path / "tools"
+    folder.mkdir()
+    program = folder / "pbcopy"
+    program.write_text(f"#!/bin/sh\ncat > {shlex.quote(str(folder / 'held'))}\n")
+    program.chmod(0o755)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"), [((), ANSWER), (("--code", "1"), f"def g():\n{CODE}\n")]
+)
+def test_a_program_gets_it(
+    world: Build, tmp_path: Path, tool: Path, options: tuple[str, ...], expected: str
+) -> None:
+    saved(world, tmp_path)
+    w = world(environ={"PATH": f"{tool}:{os.environ['PATH']}"})
+    assert w.run("last", "--copy", *options) == 0
+    assert (tool / "held").read_text() == expected
+    assert w.out == ""
+    assert "by pbcopy" in w.err
+
+
+def test_over_ssh_the_terminal_gets_it(world: Build, tmp_path: Path, tool: Path) -> None:
+    saved(world, tmp_path)
+    environ = {"PATH": str(tool), "SSH_CONNECTION": "1.2.3.4 1 2.3.4.5 22"}
+    w = world(environ=environ, tty=True, err_tty=True)
+    assert w.run("last", "--copy") == 0
+    found = re.search("\x1b]52;c;([A-Za-z0-9+/=]*)\x07", w.out)
+    assert found is not None
+    assert base64.b64decode(found[1]).decode() == ANSWER
+    assert not (tool / "held").exists()
+
+
+def test_what_cannot_be_copied_is_said(world: Build, tmp_path: Path) -> None:
+    saved(world, tmp_path)
+    w = world(environ={"PATH": str(tmp_path)})
+    assert w.run("last", "--copy") == 2
+    assert "error[output]" in w.err
+    assert w.run("last", "--copy", "--code", "2") == 2
+    assert "the answer has 1 block of code, and no number 2" in w.err
+    assert w.run("last", "--copy", "--json") == 2
+
+
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not here")
+@pytest.mark.parametrize("columns", [80, 120])
+def test_tmux_gives_the_lines_back(world: Build, tmp_path: Path, columns: int) -> None:
+    home = saved(world, tmp_path)
+    socket = f"qvq-test-{os.getpid()}-{columns}"
+    command = shlex.join([sys.executable, "-m", "qvq_mlx", "last"]) + "; echo the-end; sleep 60"
+    tmux = ["tmux", "-L", socket, "-f", "/dev/null"]
+    subprocess.run(
+        [*tmux, "new-session", "-d", "-x", str(columns), "-y", "60", command],
+        check=True,
+        env={**os.environ, "QVQ_HOME": home, "PYTHONPATH": str(ROOT)},
+    )
+    try:
+        deadline, shown = time.monotonic() + CEILING_S, ""
+        while "the-end" not in shown:
+            assert time.monotonic() < deadline, shown
+            time.sleep(0.1)
+            shown = subprocess.run(
+                [*tmux, "capture-pane", "-J", "-p", "-S", "-"],
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+    finally:
+        subprocess.run([*tmux, "kill-session"], check=False)
+    lines = [line.rstrip() for line in shown.split("\n")]
+    assert PARAGRAPH in lines
+    assert CODE in lines
