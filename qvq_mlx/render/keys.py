@@ -10,7 +10,6 @@ leaves the terminal alone: setting its attributes from there would stop the proc
 from __future__ import annotations
 
 import atexit
-import fcntl
 import os
 import select
 import sys
@@ -23,6 +22,7 @@ from typing import TextIO
 from qvq_mlx.core.env import Env
 from qvq_mlx.render.strokes import Key, Strokes
 from qvq_mlx.render.type_ahead import TypeAhead
+from qvq_mlx.system.streams import typed_again
 
 _LFLAG, _CC = 3, 6  # the places in what tcgetattr returns
 _GIVEN_BACK = frozenset("\n\r\t\b\x7f\x15\x17")
@@ -127,10 +127,7 @@ class Keys:
             self._strokes.close()
         given = [one for one in self._ahead.raw if one.isprintable() or one in _GIVEN_BACK]
         self._ahead.raw = ""
-        try:
-            for byte in "".join(given).encode():
-                fcntl.ioctl(fd, termios.TIOCSTI, bytes([byte]))
-        except OSError:  # Linux since 6.2, as a rule
+        if not typed_again(fd, "".join(given).encode()):  # Linux since 6.2, as a rule
             termios.tcflush(fd, termios.TCIFLUSH)
 
     def _take(self, fd: int) -> None:

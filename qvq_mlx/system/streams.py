@@ -7,6 +7,7 @@ import os
 import select
 import stat
 import sys
+import termios
 from collections.abc import Iterable
 from typing import TextIO
 
@@ -49,6 +50,16 @@ def reader_gone(stream: TextIO) -> bool:
         return any(told & (select.POLLHUP | select.POLLERR) for _, told in end.poll(0))
     except (OSError, ValueError):  # a stream in memory, or closed
         return False
+
+
+def typed_again(terminal: int, data: bytes) -> bool:
+    """Put `data` into a terminal's input, as if it were typed; False where that is not allowed."""
+    try:
+        for byte in data:
+            fcntl.ioctl(terminal, termios.TIOCSTI, bytes([byte]))
+    except OSError:
+        return False
+    return True
 
 
 def is_closed(stream: TextIO) -> bool:
