@@ -5,19 +5,20 @@
 
 Law: everything is read off the commands themselves, so a new command or option is completed
 without a line here; what stands in an option's metavar says what it takes. `low|medium` are words,
-a name in capitals is one of _SOURCES. Nothing heavy is imported, no model is opened, and nothing is
-written: a Tab must not be felt.
+a name in capitals is one of `run.completions.SOURCES`. Nothing heavy is imported, no model is
+opened, and nothing is written: a Tab must not be felt.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qvq_mlx.render.completions import Files, Folders, Found, Shell, Word, lines_for
+from qvq_mlx.run.completions import SOURCES, images
 
 if TYPE_CHECKING:
     from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
@@ -37,7 +38,7 @@ def completion(
     bash: eval "$(qvq completion bash)" in ~/.bashrc. zsh: the same with zsh in ~/.zshrc, after
     compinit. fish: qvq completion fish > ~/.config/fish/completions/qvq.fish
     """
-    from qvq_mlx.cli.completion_scripts import SCRIPTS
+    from qvq_mlx.render.completion_scripts import SCRIPTS
 
     world: World = context.obj
     env = world.env
@@ -63,7 +64,7 @@ def complete(words: Sequence[str], world: World) -> Found:
         if commands := _commands(root, current):
             return commands
         if not current.startswith("-"):
-            return _images()
+            return images()
     command, rest = _command(root, with_command([*before, current], on_disk)[:-1])
     return _in_command(command, rest, current, world)
 
@@ -171,7 +172,7 @@ def _values(parameter: TyperOption | TyperArgument, current: str, world: World) 
     # a metavar of the command's own may hold examples in digits; the values of an enum are words
     word = r"[a-z][a-z0-9.-]*" if parameter.metavar else r"[a-z0-9][a-z0-9.-]*"
     for kind in re.findall(r"[\w-]+(?:\.[\w-]+)*", kinds):
-        source = _SOURCES.get(kind)
+        source = SOURCES.get(kind)
         if source is not None:
             found = source(world)
             if isinstance(found, tuple):
@@ -186,64 +187,6 @@ def _values(parameter: TyperOption | TyperArgument, current: str, world: World) 
     return files
 
 
-def _images(_world: World | None = None) -> Files:
-    from qvq_mlx.core.image_names import EXTENSIONS
-
-    return Files(EXTENSIONS)
-
-
-def _models(world: World) -> tuple[Word, ...]:
-    """The names of cards, and what else lies in the cache. A card that is broken hides none."""
-    from qvq_mlx.core.errors import QvqError
-    from qvq_mlx.store import registry
-    from qvq_mlx.store.layout import repo_folders
-
-    settings = world.settings_or_defaults
-    try:
-        cards = registry.cards(settings.cards_folder)
-    except QvqError:
-        cards = registry.cards()
-    named = [Word(name, card.summary) for card in cards for name in (card.name, *card.aliases)]
-    known = {card.repo for card in cards}
-    here = [folder.repo for folder in repo_folders(settings.hub_cache)]
-    return (*named, *(Word(repo, "on this disk") for repo in here if repo not in known))
-
-
-def _runs(world: World) -> tuple[Word, ...]:
-    """The newest of the saved runs, by the ids that `qvq log list` shows."""
-    from qvq_mlx.history.files import files, short_ids
-
-    known = files(world.settings_or_defaults.history_folder)
-    ids = short_ids(known)
-    newest = known[-50:][::-1]
-    times = [f"{file.time:%Y-%m-%d %H:%M}" if file.time else "" for file in newest]
-    return tuple(Word(ids[file.stem], time) for file, time in zip(newest, times, strict=True))
-
-
-def _keys(_world: World) -> tuple[Word, ...]:
-    from qvq_mlx.settings.config import KEYS
-
-    return tuple(Word(key) for key in KEYS)
-
-
-_SOURCES: dict[str, Callable[[World], Found]] = {
-    "NAME": _models,
-    "MODEL": _models,
-    "OTHER": _models,
-    "FOLDER": lambda _world: Folders(),
-    "DIR": lambda _world: Folders(),
-    "SRC": lambda _world: Folders(),
-    "DST": lambda _world: Folders(),
-    "IMAGE": _images,
-    "FILE": lambda _world: Files(),
-    "PATH": lambda _world: Files(),
-    "OUT.png": lambda _world: Files((".png",)),
-    "FILE.tar": lambda _world: Files((".tar",)),
-    "SCHEMA": lambda _world: Files((".json",)),
-    "ID": _runs,
-    "RUN": _runs,
-    "KEY": _keys,
-}
 _NAMED = {"image": "IMAGE", "schema": "SCHEMA", "model": "MODEL|FOLDER"}
 """Parameters whose metavar says less than their name."""
 

@@ -1,0 +1,54 @@
+"""The real machine behind `Env`: clock, engine, network, facts; each is imported when used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from qvq_mlx.core.env import Engine
+    from qvq_mlx.core.events import Progress
+    from qvq_mlx.core.machine import Machine
+    from qvq_mlx.core.network import Network
+    from qvq_mlx.core.setup import Checkpoint, Setup
+    from qvq_mlx.core.tokens import Control
+
+
+def now() -> datetime:
+    """Return the time of day with its zone."""
+    from datetime import datetime
+
+    return datetime.now().astimezone()
+
+
+def forbid_network() -> None:
+    """Make every further connection of this process fail."""
+    from qvq_mlx.run import network  # few commands need it
+
+    network.forbid_network()
+
+
+def watch_network() -> Callable[[], Network]:
+    """Watch what this process tries on the network from now on."""
+    from qvq_mlx.run import network
+
+    return network.watch_network()
+
+
+def machine() -> Machine:
+    """Read the facts of this computer."""
+    from qvq_mlx.memory.machine import read_machine
+
+    return read_machine(Path.home())
+
+
+def load_engine(
+    checkpoint: Checkpoint, setup: Setup, control: Control
+) -> Generator[Progress, None, Engine | None]:
+    """Read a checkpoint from disk; None where `control` stopped it."""
+    from qvq_mlx import engine
+
+    return (yield from engine.load(checkpoint, setup, control))
