@@ -11,7 +11,6 @@ import typer
 
 from qvq_mlx.cli import options
 from qvq_mlx.cli.arguments import sort
-from qvq_mlx.cli.groups import frames_of, image_options_of, limits_of, method_of
 from qvq_mlx.cli.slips import WITHOUT_COMMAND, check_slip
 from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.image_names import on_disk
@@ -29,6 +28,7 @@ from qvq_mlx.core.request import (
     SamplingOverrides,
     ThinkingView,
 )
+from qvq_mlx.run.groups import frames_of, image_options_of, limits_of, method_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qvq_mlx.cli import options
-from qvq_mlx.cli.groups import image_options_of, limits_of, method_of
 from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.remedies import AskMany, Field
 from qvq_mlx.core.request import Policy, PromptOptions, Request, SamplingOverrides
+from qvq_mlx.run.groups import image_options_of, limits_of, method_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -39,8 +39,8 @@ def chat(
     answer, Ctrl-D leaves. Every question is saved as a run of its own.
     """
     from qvq_mlx.chat.loop import Talk
-    from qvq_mlx.cli.groups import image_options_of, limits_of
     from qvq_mlx.run.choose import model_for
+    from qvq_mlx.run.groups import image_options_of, limits_of
 
     world: World = context.obj
     env = world.env

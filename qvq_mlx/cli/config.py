@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qvq_mlx.core.errors import UsageError
-from qvq_mlx.core.remedies import Show, Typed
+from qvq_mlx.core.remedies import Typed
 
 if TYPE_CHECKING:
-    from qvq_mlx.core.env import Env
     from qvq_mlx.run.world import World
 
 
@@ -47,6 +46,8 @@ def config(
     force; set and unset change the file.
     """
     world: World = context.obj
+    from qvq_mlx.run import configure
+
     env = world.env
     given = tuple(operand for operand in (key, value) if operand is not None)
     usage = " ".join(("qvq config", action, *_OPERANDS[action]))
@@ -60,62 +61,17 @@ def config(
         )
     match action:
         case Action.GET:
-            _get(env, given[0])
+            configure.get(env, given[0])
         case Action.SET:
             if given[0] == "model":
-                _check_model(world, given[1])
-            _set(env, given[0], given[1])
+                configure.check_model(world, given[1])
+            configure.set_key(env, given[0], given[1])
         case Action.UNSET:
-            _set(env, given[0], None)
+            configure.set_key(env, given[0], None)
         case Action.PATH:
             from qvq_mlx.render.clean import shown
             from qvq_mlx.settings import config as settings
 
             env.stdout.write(shown(str(settings.path_of(env)), env.stdout) + "\n")
         case Action.LIST:
-            _list(env, as_json)
-
-
-def _get(env: Env, key: str) -> None:
-    from qvq_mlx.core.errors import ConfigError
-    from qvq_mlx.render.clean import shown
-    from qvq_mlx.settings import config as settings
-
-    found = {setting.key: setting for setting in settings.described(env)}
-    if key not in found:
-        raise ConfigError(f"unknown key {key!r}; known: {', '.join(found)}", Show.SETTINGS)
-    if (value := found[key].value) is not None:
-        env.stdout.write(shown(value, env.stdout) + "\n")
-
-
-def _check_model(world: World, name: str) -> None:
-    """Raise a ModelError where no model is called so, be it here or to be fetched."""
-    from qvq_mlx.settings import config as settings
-    from qvq_mlx.store import registry
-
-    settings.checked("model", name)
-    registry.find(name, world.settings_or_defaults.cards_folder)
-
-
-def _set(env: Env, key: str, text: str | None) -> None:
-    from qvq_mlx.settings import config as settings
-
-    settings.store(env, key, None if text is None else settings.checked(key, text))
-    if text is None and key not in settings.KEYS:
-        return
-    source = next(s.source for s in settings.described(env) if s.key == key)
-    if source.startswith("QVQ_") and env.stderr.isatty():
-        env.stderr.write(f"note: {source} is set and goes before the file\n")
-
-
-def _list(env: Env, as_json: bool) -> None:
-    from qvq_mlx.records.models import ConfigRecord
-    from qvq_mlx.render import listing
-    from qvq_mlx.settings import config as settings
-
-    found = settings.described(env)
-    if as_json:
-        listing.write_json(env, ConfigRecord(found))
-        return
-    rows = [(s.key, "" if s.value is None else s.value, s.source) for s in found]
-    listing.write_table(env, ("key", "value", "from"), rows)
+            configure.show_all(env, as_json=as_json)

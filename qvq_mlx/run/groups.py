@@ -19,8 +19,8 @@ _ALL_FRAMES = Frames()
 def limits_of(
     budget: str | None, answer_tokens: int = Limits().answer_tokens, max_tokens: int | None = None
 ) -> Limits:
-    """`--budget`, `--answer-tokens` and `--max-tokens`. Raises UsageError."""
-    from qvq_mlx.guards.budget import parse_budget  # not before: `qvq --help` reads this module
+    """Build the limits from texts. Raises UsageError."""
+    from qvq_mlx.guards.budget import parse_budget
 
     return Limits(None if budget is None else parse_budget(budget), answer_tokens, max_tokens)
 
@@ -28,7 +28,7 @@ def limits_of(
 def method_of(
     vote: int | None, schema: str | None, lang: str, *, double_check: bool = False
 ) -> Method:
-    """`--vote`, `--double-check`, `--schema` and `--lang`. Raises UsageError."""
+    """Build the method from texts. Raises UsageError."""
     from qvq_mlx.guards.language import parse_lang
 
     text = ""
@@ -40,7 +40,7 @@ def method_of(
 
 
 def frames_of(fps: float | None, count: int | None, span: str | None) -> Frames:
-    """`--fps`, `--frames` and `--span`. Raises UsageError."""
+    """Build the choice of video frames from texts. Raises UsageError."""
     if (fps, count, span) == (None, None, None):
         return Frames()
     from qvq_mlx.core.spans import parse_frames

@@ -1,0 +1,48 @@
+"""Show and change the settings."""
+
+from __future__ import annotations
+
+from qvq_mlx.core.env import Env
+from qvq_mlx.core.errors import ConfigError
+from qvq_mlx.core.remedies import Show
+from qvq_mlx.records.models import ConfigRecord
+from qvq_mlx.render import listing
+from qvq_mlx.render.clean import shown
+from qvq_mlx.run.world import World
+from qvq_mlx.settings import config as settings
+from qvq_mlx.store import registry
+
+
+def get(env: Env, key: str) -> None:
+    """Print the value of a setting. Raises ConfigError for an unknown key."""
+    found = {setting.key: setting for setting in settings.described(env)}
+    if key not in found:
+        raise ConfigError(f"unknown key {key!r}; known: {', '.join(found)}", Show.SETTINGS)
+    if (value := found[key].value) is not None:
+        env.stdout.write(shown(value, env.stdout) + "\n")
+
+
+def check_model(world: World, name: str) -> None:
+    """Raise a ModelError where no model is called so, be it here or to be fetched."""
+    settings.checked("model", name)
+    registry.find(name, world.settings_or_defaults.cards_folder)
+
+
+def set_key(env: Env, key: str, text: str | None) -> None:
+    """Change a setting in the config file; None takes it out. Raises ConfigError."""
+    settings.store(env, key, None if text is None else settings.checked(key, text))
+    if text is None and key not in settings.KEYS:
+        return
+    source = next(s.source for s in settings.described(env) if s.key == key)
+    if source.startswith("QVQ_") and env.stderr.isatty():
+        env.stderr.write(f"note: {source} is set and goes before the file\n")
+
+
+def show_all(env: Env, *, as_json: bool) -> None:
+    """Print the settings in force, and where each comes from."""
+    found = settings.described(env)
+    if as_json:
+        listing.write_json(env, ConfigRecord(found))
+        return
+    rows = [(s.key, "" if s.value is None else s.value, s.source) for s in found]
+    listing.write_table(env, ("key", "value", "from"), rows)
