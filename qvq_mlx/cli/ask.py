@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,27 +13,14 @@ from qvq_mlx.cli.arguments import sort
 from qvq_mlx.cli.slips import WITHOUT_COMMAND, check_slip
 from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.image_names import on_disk
-from qvq_mlx.core.image_options import ImageOptions, image_options_for
-from qvq_mlx.core.remedies import Ask, Field
-from qvq_mlx.core.request import (
-    Limits,
-    Method,
-    Origin,
-    Output,
-    OutputForm,
-    Policy,
-    PromptOptions,
-    Request,
-    SamplingOverrides,
-    ThinkingView,
-)
+from qvq_mlx.core.image_options import image_options_for
+from qvq_mlx.core.remedies import Ask
+from qvq_mlx.core.request import Output, OutputForm, Policy, SamplingOverrides, ThinkingView
 from qvq_mlx.run.groups import frames_of, image_options_of, limits_of, method_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from qvq_mlx.core.card import ModelCard
-    from qvq_mlx.run.following import Past
+    from qvq_mlx.run.question import Sources
     from qvq_mlx.run.world import World
 
 HELP = """Ask one question about one or more images.
@@ -101,6 +87,8 @@ def ask(
     short: Short = False,
 ) -> int:
     """Ask one question; `HELP` is what people read."""
+    from qvq_mlx.run.question import Given, Sources, ask_as_typed
+
     form = _form(as_json=as_json, as_jsonl=as_jsonl, boxed=boxed, boxes=boxes)
     view = _view(thinking, none=no_thinking, quiet=quiet, verbose=verbose)
     output = Output(form, view, boxed, file, verbose, quiet, annotate, show)
@@ -112,90 +100,14 @@ def ask(
     method = method_of(vote, schema, lang, double_check=double_check or verify)
     policy = Policy(draft, not no_cache, force, not no_wait, offline, not no_save)
     given = Given(model, system, limits, sampling, method, policy)
-    return _ask(context.obj, sources, read, given, output)
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """The images and the question as they were typed.
-
-    `follow`: from an earlier run too, which the first of `arguments` may name. `files` are read
-    besides. `short`: the command `ask` was not typed.
-    """
-
-    arguments: Sequence[str]
-    images: Sequence[str]
-    question: str | None
-    follow: bool
-    files: Sequence[Path]
-    short: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """The options of a question; None: not given."""
-
-    model: str | None
-    system: str | None
-    limits: Limits
-    sampling: SamplingOverrides
-    method: Method
-    policy: Policy
-
-
-ReadAs = Callable[[Sequence[str]], tuple[ImageOptions, ...]]
-"""How each of these images is read."""
-
-
-def _ask(world: World, sources: Sources, read: ReadAs, given: Given, output: Output) -> int:
-    """Make the request, and run it on the screen."""
-    from qvq_mlx.run.choose import model_for
-    from qvq_mlx.run.outputs import check_outputs, outputs_of
-    from qvq_mlx.run.piped import asked
-    from qvq_mlx.run.show import run
-
-    env, settings = world.env, world.settings
-    past, arguments = _past(sources, world)
-    images, text = _inputs(arguments, sources, given.model)
-    sent = asked(text, env, stdin_is_image="-" in images)
-    named = given.model or (past.model if past else None)
-    inherits = past is not None and given.system is None
-    request = Request(
-        question=sent.question,
-        images=images,
-        model=model_for(env, settings, named, partial(_pull, world)),
-        image_options=read(images),
-        rounds=past.rounds if past else (),
-        earlier=past.shown if past else (),
-        prompt=PromptOptions(past.system_for(given.model) if past and inherits else given.system),
-        limits=given.limits,
-        sampling=given.sampling,
-        method=given.method,
-        policy=given.policy,
-        origin=Origin(past.id if past else None, piped_characters=sent.piped_characters),
+    world: World = context.obj
+    return ask_as_typed(
+        world, sources, given, read, output, partial(_inputs, sources, model), partial(_pull, world)
     )
-    is_watched = env.stdout.isatty() and output.form is OutputForm.TEXT
-    if output.view is None and is_watched and not (output.file or output.quiet):
-        # the config file speaks of the screen, not of pipes and files
-        output = replace(output, view=settings.view)
-    outputs = outputs_of(((Field.OUTPUT, output.file), (Field.ANNOTATE, output.annotate)))
-    check_outputs(outputs, (), env, sources.files)
-    return run(request, output, env, settings)
-
-
-def _past(sources: Sources, world: World) -> tuple[Past | None, Sequence[str]]:
-    """Find the run that the question follows, and return the other arguments. Raises InputError."""
-    if not sources.follow:
-        return None, sources.arguments
-    from qvq_mlx.run.following import past_of, run_of
-
-    folder = world.settings.history_folder
-    earlier, rest = run_of(sources.arguments, folder, world.settings.cache_folder)
-    return past_of(earlier, folder), rest
 
 
 def _inputs(
-    arguments: Sequence[str], sources: Sources, model: str | None
+    sources: Sources, model: str | None, arguments: Sequence[str]
 ) -> tuple[tuple[str, ...], str | None]:
     """The images in the order of the prompt, and the question, if any. Raises UsageError."""
     if sources.question is not None:

@@ -12,8 +12,7 @@ from qvq_mlx.core.request import Policy, PromptOptions, Request, SamplingOverrid
 from qvq_mlx.run.groups import image_options_of, limits_of, method_of
 
 if TYPE_CHECKING:
-    from qvq_mlx.evaluate.session import Order
-    from qvq_mlx.run.world import World
+    pass
 
 Name = Annotated[
     str, typer.Argument(metavar="mmmu|mathvista|mathvision|olympiadbench", help="The benchmark.")
@@ -95,6 +94,7 @@ def evaluate(
     Run the same command again, and it goes on where it was ended. stdout gets the report.
     """
     from qvq_mlx.evaluate.choice import Choice, benchmark_of, budgets_of, prompts_of, split_of
+    from qvq_mlx.evaluate.command import carry_out
     from qvq_mlx.evaluate.session import Order
 
     options.exclude("qvq eval", {"-q": quiet, "-v": verbose})
@@ -114,29 +114,4 @@ def evaluate(
         policy=Policy(draft=draft, force=force, wait=not no_wait, offline=offline),
     )
     order = Order(choice, request, budgets_of(budget, budgets), folder, against, score)
-    _carry_out(order, context.obj, pull=pull, as_json=as_json, quiet=quiet, verbose=verbose)
-
-
-def _carry_out(
-    order: Order, world: World, *, pull: bool, as_json: bool, quiet: bool, verbose: bool
-) -> None:
-    """Pull the data set, or evaluate and print the report, with its curve for a person."""
-    from functools import partial
-
-    from qvq_mlx.core.remedies import PullDataSet
-    from qvq_mlx.evaluate import session
-    from qvq_mlx.evaluate.pull import pull_data_set
-    from qvq_mlx.render.batched import BatchProgress
-    from qvq_mlx.run.signals import stoppable
-
-    env, choice = world.env, order.choice
-    if pull:
-        with stoppable("what came is kept", PullDataSet(choice.benchmark)):
-            pull_data_set(choice.benchmark, choice.split, env, world.settings)
-        return
-    screen = partial(BatchProgress, env, quiet=quiet, lines=verbose)
-    report, curve = session.carry_out(order, env, world.settings, screen)
-    if as_json:
-        env.stdout.write(session.as_json(report))
-    else:
-        env.stdout.write(session.as_text(report, curve if env.stdout.isatty() else ""))
+    carry_out(order, context.obj, pull=pull, as_json=as_json, quiet=quiet, verbose=verbose)

@@ -35,45 +35,13 @@ def main(argv: Sequence[str], env: Env) -> int:
     except OSError as error:
         if not all(screen.isatty() for screen in screens):
             return ExitCode.HUNG_UP  # the terminal went away under a write to it
-        return _unwritten(error, env) or _bug(error, env)
+        from qvq_mlx.run.unexpected import told, unwritten
+
+        return unwritten(error, env) or told(error, env)
     except Exception as error:
-        return _bug(error, env)
+        from qvq_mlx.run.unexpected import told
 
-
-def _unwritten(error: OSError, env: Env) -> int | None:
-    """The exit code where the disk took no more; None for any other error."""
-    from errno import EBADF, EDQUOT, EFBIG, ENOSPC
-
-    from qvq_mlx.core.errors import OutputError
-    from qvq_mlx.core.remedies import RunProgram
-    from qvq_mlx.render.failure import write_error
-    from qvq_mlx.system.streams import is_closed
-
-    if error.errno == EBADF and is_closed(env.stdout):
-        write_error(env, shut := OutputError("stdout is closed: nothing can be written to it"))
-        return shut.exit_code
-    if error.errno not in (ENOSPC, EDQUOT, EFBIG):
-        return None
-    reason = (error.strerror or "the disk is full").lower()
-    said = f"the output could not be written: {reason}"
-    write_error(env, full := OutputError(said, RunProgram(("df", "-h"))))
-    return full.exit_code
-
-
-def _bug(error: Exception, env: Env) -> int:
-    """One line, unless someone is after it."""
-    from qvq_mlx.core.errors import ExitCode, QvqError
-    from qvq_mlx.core.remedies import Show
-    from qvq_mlx.render.failure import write_error
-    from qvq_mlx.settings.config import debugging
-
-    if debugging(env):
-        import traceback
-
-        traceback.print_exc(file=env.stderr)
-    kind = type(error).__name__
-    write_error(env, QvqError(f"{kind}: {error} (this is a bug)", Show.TRACEBACK))
-    return ExitCode.INTERNAL
+        return told(error, env)
 
 
 def _dispatch(argv: list[str], env: Env) -> int:

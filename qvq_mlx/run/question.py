@@ -1,0 +1,110 @@
+"""A question as it was typed becomes a request, and is run on the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from qvq_mlx.core.image_options import ImageOptions
+from qvq_mlx.core.remedies import Field
+from qvq_mlx.core.request import (
+    Limits,
+    Method,
+    Origin,
+    Output,
+    OutputForm,
+    Policy,
+    PromptOptions,
+    Request,
+    SamplingOverrides,
+)
+from qvq_mlx.run.choose import Pull, model_for
+from qvq_mlx.run.following import Past, past_of, run_of
+from qvq_mlx.run.outputs import check_outputs, outputs_of
+from qvq_mlx.run.piped import asked
+from qvq_mlx.run.show import run
+from qvq_mlx.run.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """The images and the question as they were typed.
+
+    `follow`: from an earlier run too, which the first of `arguments` may name. `files` are read
+    besides. `short`: the command `ask` was not typed.
+    """
+
+    arguments: Sequence[str]
+    images: Sequence[str]
+    question: str | None
+    follow: bool
+    files: Sequence[Path]
+    short: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The options of a question; None: not given."""
+
+    model: str | None
+    system: str | None
+    limits: Limits
+    sampling: SamplingOverrides
+    method: Method
+    policy: Policy
+
+
+ReadAs = Callable[[Sequence[str]], tuple[ImageOptions, ...]]
+"""How each of these images is read."""
+Inputs = Callable[[Sequence[str]], tuple[tuple[str, ...], str | None]]
+"""The images among the arguments in the order of the prompt, and the question, if any."""
+
+
+def ask_as_typed(
+    world: World,
+    sources: Sources,
+    given: Given,
+    read: ReadAs,
+    output: Output,
+    inputs: Inputs,
+    pull: Pull,
+) -> int:
+    """Make the request, and run it on the screen. `inputs` tells images from the question."""
+    env, settings = world.env, world.settings
+    past, arguments = _past(sources, world)
+    images, text = inputs(arguments)
+    sent = asked(text, env, stdin_is_image="-" in images)
+    named = given.model or (past.model if past else None)
+    inherits = past is not None and given.system is None
+    request = Request(
+        question=sent.question,
+        images=images,
+        model=model_for(env, settings, named, pull),
+        image_options=read(images),
+        rounds=past.rounds if past else (),
+        earlier=past.shown if past else (),
+        prompt=PromptOptions(past.system_for(given.model) if past and inherits else given.system),
+        limits=given.limits,
+        sampling=given.sampling,
+        method=given.method,
+        policy=given.policy,
+        origin=Origin(past.id if past else None, piped_characters=sent.piped_characters),
+    )
+    is_watched = env.stdout.isatty() and output.form is OutputForm.TEXT
+    if output.view is None and is_watched and not (output.file or output.quiet):
+        # the config file speaks of the screen, not of pipes and files
+        output = replace(output, view=settings.view)
+    outputs = outputs_of(((Field.OUTPUT, output.file), (Field.ANNOTATE, output.annotate)))
+    check_outputs(outputs, (), env, sources.files)
+    return run(request, output, env, settings)
+
+
+def _past(sources: Sources, world: World) -> tuple[Past | None, Sequence[str]]:
+    """Find the run that the question follows, and return the other arguments. Raises InputError."""
+    if not sources.follow:
+        return None, sources.arguments
+
+    folder = world.settings.history_folder
+    earlier, rest = run_of(sources.arguments, folder, world.settings.cache_folder)
+    return past_of(earlier, folder), rest
