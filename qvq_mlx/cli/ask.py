@@ -17,10 +17,10 @@ from qvq_mlx.core.image_options import image_options_for
 from qvq_mlx.core.remedies import Ask
 from qvq_mlx.core.request import Output, OutputForm, Policy, SamplingOverrides, ThinkingView
 from qvq_mlx.run.groups import frames_of, image_options_of, limits_of, method_of
+from qvq_mlx.run.question import Given, Sources, ask_as_typed
 
 if TYPE_CHECKING:
     from qvq_mlx.core.card import ModelCard
-    from qvq_mlx.run.question import Sources
     from qvq_mlx.run.world import World
 
 HELP = """Ask one question about one or more images.
@@ -87,23 +87,20 @@ def ask(
     short: Short = False,
 ) -> int:
     """Ask one question; `HELP` is what people read."""
-    from qvq_mlx.run.question import Given, Sources, ask_as_typed
-
-    form = _form(as_json=as_json, as_jsonl=as_jsonl, boxed=boxed, boxes=boxes)
     view = _view(thinking, none=no_thinking, quiet=quiet, verbose=verbose)
+    form = _form(as_json=as_json, as_jsonl=as_jsonl, boxed=boxed, boxes=boxes)
     output = Output(form, view, boxed, file, verbose, quiet, annotate, show)
     sources = Sources(arguments or [], image or [], question, follow, options.files(schema), short)
     plain = image_options_of(page, background, frames=frames_of(fps, frames, span))
     read = partial(image_options_for, details=detail or [], crops=crop or [], plain=plain)
-    limits = limits_of(budget, answer_tokens, max_tokens)
     sampling = SamplingOverrides(temperature, top_p, top_k, min_p, seed)
-    method = method_of(vote, schema, lang, double_check=double_check or verify)
+    how = method_of(vote, schema, lang, double_check=double_check or verify)
     policy = Policy(draft, not no_cache, force, not no_wait, offline, not no_save)
-    given = Given(model, system, limits, sampling, method, policy)
-    world: World = context.obj
-    return ask_as_typed(
-        world, sources, given, read, output, partial(_inputs, sources, model), partial(_pull, world)
+    given = Given(
+        model, system, limits_of(budget, answer_tokens, max_tokens), sampling, how, policy
     )
+    inputs, pull = partial(_inputs, sources, model), partial(_pull, context.obj)
+    return ask_as_typed(context.obj, sources, given, read, output, inputs, pull)
 
 
 def _inputs(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qvq_mlx.core.image_options import ImageOptions
 from qvq_mlx.core.remedies import Field
@@ -19,12 +20,11 @@ from qvq_mlx.core.request import (
     Request,
     SamplingOverrides,
 )
-from qvq_mlx.run.choose import Pull, model_for
-from qvq_mlx.run.following import Past, past_of, run_of
-from qvq_mlx.run.outputs import check_outputs, outputs_of
-from qvq_mlx.run.piped import asked
-from qvq_mlx.run.show import run
-from qvq_mlx.run.world import World
+
+if TYPE_CHECKING:  # `qvq ask --help` reads this module
+    from qvq_mlx.run.choose import Pull
+    from qvq_mlx.run.following import Past
+    from qvq_mlx.run.world import World
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,11 @@ def ask_as_typed(
     pull: Pull,
 ) -> int:
     """Make the request, and run it on the screen. `inputs` tells images from the question."""
+    from qvq_mlx.run.choose import model_for
+    from qvq_mlx.run.outputs import check_outputs, outputs_of
+    from qvq_mlx.run.piped import asked
+    from qvq_mlx.run.show import run
+
     env, settings = world.env, world.settings
     past, arguments = _past(sources, world)
     images, text = inputs(arguments)
@@ -104,6 +109,7 @@ def _past(sources: Sources, world: World) -> tuple[Past | None, Sequence[str]]:
     """Find the run that the question follows, and return the other arguments. Raises InputError."""
     if not sources.follow:
         return None, sources.arguments
+    from qvq_mlx.run.following import past_of, run_of
 
     folder = world.settings.history_folder
     earlier, rest = run_of(sources.arguments, folder, world.settings.cache_folder)

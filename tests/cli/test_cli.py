@@ -284,6 +284,9 @@ def test_a_reader_that_goes_away_is_141(world: Build, image: str) -> None:
         def flush(self) -> None:
             pass
 
+        def fileno(self) -> int:
+            raise OSError("it has none")
+
     w = world(WORDS)
     w.env = replace(w.env, stdout=Gone())  # type: ignore[arg-type]
     assert ask(w, image) == ExitCode.BROKEN_PIPE
