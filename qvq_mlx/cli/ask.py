@@ -96,11 +96,9 @@ def ask(
     sampling = SamplingOverrides(temperature, top_p, top_k, min_p, seed)
     how = method_of(vote, schema, lang, double_check=double_check or verify)
     policy = Policy(draft, not no_cache, force, not no_wait, offline, not no_save)
-    given = Given(
-        model, system, limits_of(budget, answer_tokens, max_tokens), sampling, how, policy
-    )
-    inputs, pull = partial(_inputs, sources, model), partial(_pull, context.obj)
-    return ask_as_typed(context.obj, sources, given, read, output, inputs, pull)
+    limits = limits_of(budget, answer_tokens, max_tokens)
+    given = Given(model, system, limits, sampling, how, policy)
+    return ask_as_typed(context.obj, sources, given, read, output, _inputs, _pull)
 
 
 def _inputs(

@@ -44,9 +44,6 @@ Table = Annotated[
     Path | None,
     typer.Option("--csv", metavar="FILE", help="In the end, the same records as a table."),
 ]
-RetryErrors = Annotated[
-    bool, typer.Option("--retry-errors", help="Ask again what could not be asked before.")
-]
 AsJson = Annotated[
     bool,
     typer.Option("--json", help="In the end, a line of counts and of what folders hold besides."),
@@ -54,7 +51,6 @@ AsJson = Annotated[
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="A line per item, on stderr.")]
 
 
-# One parameter per option: typer reads the command line off this signature.
 def batch(
     context: typer.Context,
     paths: Paths = None,
@@ -62,7 +58,7 @@ def batch(
     items: Items = None,
     file: Records = None,
     table: Table = None,
-    retry_errors: RetryErrors = False,
+    retry_errors: options.RetryErrors = False,
     page: options.Pages = None,
     detail: options.Detail = None,
     crop: options.Crop = None,

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from qvq_mlx.run.world import World
 
 
-# One parameter per option: typer reads the command line off this signature.
 def chat(
     context: typer.Context,
     images: Annotated[list[str] | None, typer.Argument(metavar="[IMAGE]...", hidden=True)] = None,

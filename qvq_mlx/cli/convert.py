@@ -34,7 +34,6 @@ class GroupSize(StrEnum):
     LARGE = "128"
 
 
-# One parameter per option: typer reads the command line off this signature.
 def convert(
     context: typer.Context,
     source: Annotated[Path, typer.Argument(metavar="SRC", show_default=False)],

@@ -51,14 +51,10 @@ Score = Annotated[
     typer.Option("--score", metavar="FILE", help="Judge outputs that were made elsewhere."),
 ]
 Pull = Annotated[bool, typer.Option("--pull", help="Download the data set, and do nothing else.")]
-RetryErrors = Annotated[
-    bool, typer.Option("--retry-errors", help="Ask again what could not be asked before.")
-]
 AsJson = Annotated[bool, typer.Option("--json", help="The report as one JSON object on stdout.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="A line per question, on stderr.")]
 
 
-# One parameter per option: typer reads the command line off this signature.
 def evaluate(
     context: typer.Context,
     name: Name,
@@ -73,7 +69,7 @@ def evaluate(
     against: Against = None,
     score: Score = None,
     pull: Pull = False,
-    retry_errors: RetryErrors = False,
+    retry_errors: options.RetryErrors = False,
     as_json: AsJson = False,
     model: options.Model = None,
     system: options.System = None,

@@ -157,6 +157,9 @@ Span = Annotated[
     str | None,
     typer.Option("--span", metavar="3s-12s|0:03-0:12", help="Of a video: this part only."),
 ]
+RetryErrors = Annotated[
+    bool, typer.Option("--retry-errors", help="Ask again what could not be asked before.")
+]
 NoSave = Annotated[bool, typer.Option("--no-save", help="Keep nothing of it in the history.")]
 
 Detail = Annotated[

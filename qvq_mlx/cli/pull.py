@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from qvq_mlx.store.download import Adviser
 
 
-# One parameter per option: typer reads the command line off this signature.
 def pull(
     context: typer.Context,
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A name or a repository.")],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from qvq_mlx.core.request import (
 )
 
 if TYPE_CHECKING:  # `qvq ask --help` reads this module
-    from qvq_mlx.run.choose import Pull
+    from qvq_mlx.core.card import ModelCard
     from qvq_mlx.run.following import Past
     from qvq_mlx.run.world import World
 
@@ -57,7 +58,7 @@ class Given:
 
 ReadAs = Callable[[Sequence[str]], tuple[ImageOptions, ...]]
 """How each of these images is read."""
-Inputs = Callable[[Sequence[str]], tuple[tuple[str, ...], str | None]]
+Inputs = Callable[[Sources, str | None, Sequence[str]], tuple[tuple[str, ...], str | None]]
 """The images among the arguments in the order of the prompt, and the question, if any."""
 
 
@@ -68,7 +69,7 @@ def ask_as_typed(
     read: ReadAs,
     output: Output,
     inputs: Inputs,
-    pull: Pull,
+    pull: Callable[[World, ModelCard], None],
 ) -> int:
     """Make the request, and run it on the screen. `inputs` tells images from the question."""
     from qvq_mlx.run.choose import model_for
@@ -78,14 +79,14 @@ def ask_as_typed(
 
     env, settings = world.env, world.settings
     past, arguments = _past(sources, world)
-    images, text = inputs(arguments)
+    images, text = inputs(sources, given.model, arguments)
     sent = asked(text, env, stdin_is_image="-" in images)
     named = given.model or (past.model if past else None)
     inherits = past is not None and given.system is None
     request = Request(
         question=sent.question,
         images=images,
-        model=model_for(env, settings, named, pull),
+        model=model_for(env, settings, named, partial(pull, world)),
         image_options=read(images),
         rounds=past.rounds if past else (),
         earlier=past.shown if past else (),
