@@ -40,7 +40,7 @@ def key_rows(
     width: int, *, view: ThinkingView, can_answer: bool, expanded: bool, height: int
 ) -> list[Row]:
     """Return the keys that do something now, as `?` shows them."""
-    parts = ["q stops and saves", "c copies the answer at the end", "? hides this"]
+    parts = ["q stops and saves", "c copies", "? hides"]
     if can_answer:
         parts.insert(0, "a answers now")
     if view is ThinkingView.TAIL:

@@ -9,7 +9,7 @@ within a cell become spaces.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -23,18 +23,26 @@ RIGHT = frozenset({"size", "tok/s", "tokens"})
 """Heads of columns with numbers, which stand at the right."""
 
 
-def write_table(env: Env, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """One table on stdout."""
+def write_table(
+    env: Env,
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    dimmed: Container[int] = (),
+) -> None:
+    """One table on stdout. Rows whose number is in `dimmed` stand back where a person reads."""
     cells = [[clean_line(cell) for cell in row] for row in rows]
     if not env.stdout.isatty():
         _write(env, ["\t".join(heads), *("\t".join(row) for row in cells)])
         return
+    from qvq_mlx.render.accent import accented, faint
     from qvq_mlx.render.rows import cells as width_of
 
     width = max(20, env.terminal_size().columns)
     widths = [max(map(width_of, column)) for column in zip(heads, *cells, strict=True)]
     if sum(widths) + 2 * (len(widths) - 1) <= width:
-        _write(env, [_aligned(row, heads, widths) for row in (heads, *cells)])
+        lines = [_aligned(row, heads, widths) for row in cells]
+        shown = [faint(line, env) if at in dimmed else line for at, line in enumerate(lines)]
+        _write(env, [accented(_aligned(heads, heads, widths), env), *shown])
     else:
         _write(env, _blocks(heads, cells, width))
 

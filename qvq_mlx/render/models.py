@@ -13,6 +13,7 @@ from qvq_mlx.core.env import Env
 from qvq_mlx.core.machine import Machine
 from qvq_mlx.core.sizes import size
 from qvq_mlx.memory.candidates import Candidate
+from qvq_mlx.memory.choice import best
 from qvq_mlx.memory.estimate import Estimate, Verdict, kv_bytes_per_token
 from qvq_mlx.records.models import DiskEntry
 from qvq_mlx.render import listing
@@ -22,8 +23,23 @@ DISK_HEADS = ("model", "size", "revision", "whole", "path")
 
 
 def write_models(env: Env, known: Sequence[Candidate]) -> None:
-    """The catalogue as a table."""
-    listing.write_table(env, HEADS, [_row(one) for one in known])
+    """The catalogue as a table.
+
+    A person finds the model that is recommended for this machine first, then what fits, then the
+    rest, dim; a script gets the catalogue's order.
+    """
+    if not env.stdout.isatty():
+        listing.write_table(env, HEADS, [_row(one) for one in known])
+        return
+    chosen = best((one.card for one in known), env.machine())
+    ranked = sorted(known, key=lambda one: (one.card is not chosen, not _may_fit(one)))
+    rows = [_row(one) for one in ranked]
+    if chosen is not None:
+        at = HEADS.index("fits")
+        share = rows[0][at].rpartition("✓")[2]
+        rows[0] = (*rows[0][:at], f"best{share}", *rows[0][at + 1 :])
+    dimmed = {at for at, one in enumerate(ranked) if not _may_fit(one)}
+    listing.write_table(env, HEADS, rows, dimmed)
 
 
 def write_downloaded(env: Env, entries: Sequence[DiskEntry]) -> None:
@@ -64,6 +80,10 @@ def _row(known: Candidate) -> tuple[str, ...]:
         "yes" if card.thinks else "",
         "yes" if known.on_disk else "",
     )
+
+
+def _may_fit(known: Candidate) -> bool:
+    return known.estimate.verdict is not Verdict.NO
 
 
 def _fits(found: Estimate) -> str:
