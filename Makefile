@@ -9,7 +9,7 @@ SMOKE := tests/cli/test_cli.py tests/chat/test_chat.py tests/engine tests/images
   tests/images/test_sources.py tests/images/test_video.py tests/render/test_markdown.py \
   tests/render/test_preview.py tests/store/test_pull.py tests/house/test_imports.py
 
-.PHONY: help demo test test-slow fuzz lowest check fix docs evaluate bench clean
+.PHONY: help demo test test-slow test-linear fuzz lowest check fix docs evaluate bench clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -30,6 +30,9 @@ test: .venv/developing ## Run the test suite: the same today and tomorrow
 
 test-slow: .venv/developing ## Run what takes minutes or gigabytes: the wheel, large checkpoints
 	$(BIN)/python -m pytest -m slow
+
+test-linear: .venv/developing ## Compare the time of readers on texts of two sizes (by hand)
+	$(BIN)/python -m pytest -m measured
 
 fuzz: .venv/developing ## Run the random tests with new seeds for FUZZ_SECONDS=60 seconds
 	$(BIN)/python -m tools.fuzz $(or $(FUZZ_SECONDS),60) $(FUZZ_SEED)

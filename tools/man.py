@@ -33,6 +33,7 @@ VARIABLES = {
     "HF_ENDPOINT": "Where models are downloaded from.",
     "HF_TOKEN": "What is shown to a server that asks who you are.",
     "HF_TOKEN_PATH": "A file with the token.",
+    "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1: no token is sent unasked.",
     "HF_HUB_OFFLINE": "1: nothing is fetched.",
     "NO_COLOR": "Draws without colours.",
     "TERM": "dumb, or unset: nothing is redrawn, and no keys are read.",

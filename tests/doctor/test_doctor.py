@@ -98,7 +98,7 @@ def test_a_broken_config_file_is_one_problem_among_the_facts(world: Build, tmp_p
     assert re.search(
         r"^problem +file +~/qvq/config.toml: unknown key 'colour'", w.out, re.MULTILINE
     )
-    assert "try: cat ~/qvq/config.toml" in w.out
+    assert "try: qvq config unset colour" in w.out
     assert "2, which is right" in w.out
     path.unlink()
     w = world(RIGHT, environ={"QVQ_THINKING": "loud"})

@@ -131,7 +131,7 @@ def test_it_raises_nothing(name: str) -> None:
             READERS[name](text)
 
 
-@pytest.mark.slow
+@pytest.mark.measured
 @pytest.mark.parametrize("name", READERS)
 def test_four_times_the_text_takes_no_sixteen_times_as_long(name: str) -> None:
     reader = READERS[name]

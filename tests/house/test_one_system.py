@@ -14,7 +14,6 @@ PACKAGE = Path(__file__).parents[2] / "qvq_mlx"
 MODULES = {"fcntl", "tempfile", "subprocess"}
 ALLOWED_IMPORTS = {
     "evaluate/judge.py": {"subprocess"},  # it starts its judge anew within one run
-    "render/keys.py": {"fcntl"},  # it gives the shell back what was typed and not read
 }
 MOVES = {"rename", "renames", "link", "symlink", "symlink_to", "hardlink_to", "link_to"}
 WRITES = {"write_text", "write_bytes"}

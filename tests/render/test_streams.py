@@ -121,6 +121,11 @@ def numbered(draw) -> list[Event]:
     return [*events, Done(StopReason.END, AnswerSource.MARKER, True, False, Stats())]
 
 
+def words_on(w) -> list[str]:
+    """The words of a window; a paragraph, one line to whoever copies it, breaks within them."""
+    return re.findall(r"w\d\d\d", w.window.text.replace("\n", ""))
+
+
 @CALM
 @given(
     numbered(),
@@ -132,11 +137,11 @@ def test_no_word_is_doubled_or_lost(world, events, view, size, step_s) -> None:
     w = world(*size)
 
     def check() -> None:
-        found = re.findall(r"w\d\d\d", w.window.text)
+        found = words_on(w)
         assert len(found) == len(set(found))
 
     w.play(events, Output(view=view), each=check, step_s=step_s)
     answer = re.findall(r"w\d\d\d", fold(events).answer)
-    shown = re.findall(r"w\d\d\d", w.window.text)
+    shown = words_on(w)
     assert shown[len(shown) - len(answer) :] == answer
     assert len(shown) == len(answer) or view is ThinkingView.FULL
