@@ -41,7 +41,7 @@ class Gate:
         return not was_open
 
     def _is_marker(self, end: str) -> bool:
-        """Whether the line that ends so is a marker line with nothing behind the marker."""
+        """True if the line that ends so is a marker line with nothing behind the marker."""
         line = "".join((*self._line, end))
         self._line.clear()
         return self._markers.rest_of(line, ended=True) == len(line)

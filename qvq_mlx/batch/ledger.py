@@ -187,7 +187,7 @@ def _record(text: bytes) -> Json | None:
 
 
 def _is_torn(rest: bytes, *, ours: bool) -> bool:
-    """Whether bytes without a newline are what a crash leaves: half a record, or, where the file is
+    """True if bytes without a newline are what a crash leaves: half a record, or, where the file is
     `ours`, blocks that were never written: NULs or what lay there before.
     """
     if rest[: len(_BEGINNING)] == _BEGINNING[: len(rest)] or not rest.strip(b"\0"):

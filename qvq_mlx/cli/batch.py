@@ -132,7 +132,7 @@ def _target(
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """What is printed beside the records."""
+    """The output beside the records."""
 
     quiet: bool
     verbose: bool

@@ -1,4 +1,4 @@
-"""What `--help` shows: commands and options in groups, no description cut, examples.
+"""Lay out `--help`: commands and options in groups, no description cut, examples.
 
 typer asks for subclasses here; they change how help is laid out and nothing else.
 """

@@ -11,7 +11,7 @@ def near(word: str, words: Sequence[str]) -> str | None:
 
 
 def _is_one_slip(word: str, known: str) -> bool:
-    """Whether one letter is missing, too much, another one, or has changed places with the next."""
+    """True if one letter is missing, too much, another one, or has changed places with the next."""
     if len(known) < 3 or word == known:
         return word == known
     letters = range(len(known))

@@ -40,7 +40,7 @@ from qvq_mlx.settings.config import Settings
 
 
 class RunScreen(Protocol):
-    """What shows an evaluation while it runs."""
+    """A screen that follows an evaluation."""
 
     def began(self, number: int, images: tuple[str, ...]) -> None:
         """Question `number`, counted from 1, is taken up; its name stands for the images'."""

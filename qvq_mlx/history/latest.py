@@ -72,7 +72,7 @@ def clear_unsaved(folders: Iterable[Path]) -> None:
 
 
 def is_unsaved(folders: Iterable[Path]) -> bool:
-    """Whether the last run of this terminal could not be saved."""
+    """True if the last run of this terminal could not be saved."""
     for folder in folders:
         with suppress(OSError):
             if abs(time.time() - (folder / _mark()).stat().st_mtime) < _DAY_S:

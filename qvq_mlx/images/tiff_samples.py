@@ -50,7 +50,7 @@ class Layout:
 
     @property
     def together(self) -> int:
-        """How many samples lie side by side."""
+        """Count the samples side by side."""
         return 1 if self.planar else self.samples
 
 

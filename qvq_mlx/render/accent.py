@@ -12,7 +12,7 @@ _CYAN, _BOLD, _DIM, _END = "\x1b[36m", "\x1b[1m", "\x1b[2m", "\x1b[0m"
 
 
 def has_colours(env: Env) -> bool:
-    """Whether colours are wanted on stdout."""
+    """True if colours are wanted on stdout."""
     return _has_styles(env) and not env.environ.get("NO_COLOR")
 
 

@@ -140,7 +140,7 @@ class Strokes:
 
 
 def _is_begun(sequence: str) -> bool:
-    """Whether a sequence that ends the input may go on."""
+    """True if a sequence that ends the input may go on."""
     if len(sequence) <= 2 and sequence[-1] in "\x1b[O]P_^":
         return True
     whole = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|O.|[\]P_^].*(?:\x07|\x1b\\)|[^\[O\]P_^])"

@@ -31,7 +31,7 @@ def open_standard_streams() -> None:
 
 
 def in_script() -> bool:
-    """Whether a script runs us: a shell that people type into gives each job a group of its own."""
+    """True if a script runs us: a shell that people type into gives each job a group of its own."""
     parent = os.getppid()
     try:
         return parent > 0 and os.getpgid(parent) == os.getpgrp()
@@ -40,7 +40,7 @@ def in_script() -> bool:
 
 
 def reader_gone(stream: TextIO) -> bool:
-    """Whether nobody will read what is written to a pipe."""
+    """True if nobody will read what is written to a pipe."""
     try:
         descriptor = stream.fileno()
         if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
@@ -63,7 +63,7 @@ def typed_again(terminal: int, data: bytes) -> bool:
 
 
 def is_closed(stream: TextIO) -> bool:
-    """Whether nothing can be written to `stream`, because it was closed before we began."""
+    """True if nothing can be written to `stream`, because it was closed before we began."""
     try:
         return fcntl.fcntl(stream.fileno(), fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
     except (OSError, ValueError):  # a stream in memory
