@@ -12,7 +12,6 @@ from qvq_mlx.cli.help import GroupedCommands, GroupedOptions
 from qvq_mlx.cli.slips import WITHOUT_COMMAND
 from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.image_names import is_image
-from qvq_mlx.core.near import near
 from qvq_mlx.core.remedies import Ask, Typed
 
 _FUNCTIONS = {
@@ -107,6 +106,8 @@ def _help(words: Sequence[str]) -> list[str]:
     if not words:
         return ["--help"]
     if words[0] not in COMMANDS:
+        from qvq_mlx.core.near import near
+
         close = near(words[0], COMMANDS)
         meant = f"; did you mean {close}?" if close else ""
         raise UsageError(f"there is no command {words[0]}{meant}", Typed("qvq --help"))

@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Sequence
 
 from qvq_mlx.core.errors import UsageError
-from qvq_mlx.core.near import near
 from qvq_mlx.core.remedies import Typed
 
 WITHOUT_COMMAND = "--without-command"
@@ -24,6 +23,8 @@ def check_slip(
     """
     if question is None or question.strip() != question or not question.isascii():
         return
+    from qvq_mlx.core.near import near
+
     is_first = bool(arguments) and arguments[0] == question
     meant = question if question in commands else near(question, commands) if is_first else None
     if question == "help":

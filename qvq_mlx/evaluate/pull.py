@@ -13,8 +13,8 @@ from qvq_mlx.evaluate.gold import Benchmark
 from qvq_mlx.render.pulling import PullScreen
 from qvq_mlx.settings import config
 from qvq_mlx.settings.config import Settings
-from qvq_mlx.store.download import Advice, PullDone, RepoKind
-from qvq_mlx.store.layout import RepoFolder
+from qvq_mlx.store.download import Advice, PullDone
+from qvq_mlx.store.layout import RepoFolder, RepoKind
 
 
 def pull_data_set(benchmark: Benchmark, split: str, env: Env, settings: Settings) -> Path:

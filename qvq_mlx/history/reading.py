@@ -26,7 +26,6 @@ from qvq_mlx.core.events import (
 )
 from qvq_mlx.core.remedies import RunProgram
 from qvq_mlx.history.files import MAX_BYTES, File, being_written, files, find_file, no_run
-from qvq_mlx.history.latest import by_asking
 from qvq_mlx.records.history import Ending
 from qvq_mlx.records.runs import VERSION, Json, RequestRecord, event_from_json
 from qvq_mlx.records.typed import typed
@@ -68,6 +67,8 @@ def last(folder: Path) -> Run:
 
 def newest(folder: Path) -> tuple[Run, tuple[InputError, ...]]:
     """The run asked last of those that ended, and why newer files are none. Raises InputError."""
+    from qvq_mlx.history.latest import by_asking
+
     skipped: list[InputError] = []
     for file in by_asking(folder, files(folder)):
         try:

@@ -31,7 +31,6 @@ from qvq_mlx.core.events import (
     ThinkingDelta,
 )
 from qvq_mlx.history.files import MAX_BYTES, NEW, PART, WHOLE, names_in, take
-from qvq_mlx.history.latest import note_asked
 from qvq_mlx.history.reading import interrupted, whole_records
 from qvq_mlx.records.runs import Json, RequestRecord, event_to_json
 from qvq_mlx.system.files import make_private_folder, remove_leftovers, write_private
@@ -83,6 +82,8 @@ class _Draft:
     """A run's `.part`, locked for as long as it is open, and what it will say in the end."""
 
     def __init__(self, folder: Path, request: RequestRecord, now: datetime) -> None:
+        from qvq_mlx.history.latest import note_asked
+
         self._stem, self._file = _created(folder, now)
         note_asked(folder, self._stem)
         self._folder = folder

@@ -1,4 +1,4 @@
-"""HEIC and AVIF: told by their brands, and handed to the plugin of PIL's that reads them.
+"""What a file is, by its first bytes: signatures of pictures, brands of HEIC, AVIF and films.
 
 pillow-heif reads HEIC; AVIF is PIL's own since 11.3. Where either is missing, an error says so.
 
@@ -8,9 +8,20 @@ file is a picture where any of its brands is a picture's and its major brand is 
 
 from __future__ import annotations
 
+import re
+
 from qvq_mlx.core.errors import ImageUnreadableError
 from qvq_mlx.core.remedies import RunProgram
 
+# (offset, first bytes, what it is): so that damage is told from bytes that are no picture at all
+_SIGNATURES = (
+    *((0, b"\x89PNG", "PNG"), (0, b"\xff\xd8\xff", "JPEG"), (0, b"GIF8", "GIF")),
+    *((0, b"BM", "BMP"), (8, b"WEBP", "WebP"), (0, b"II*\0", "TIFF"), (0, b"MM\0*", "TIFF")),
+    *((0, b"II+\0", "TIFF"), (0, b"MM\0+", "TIFF")),
+)
+_PDF = re.compile(rb"%PDF-[12]\.[0-9][ \t]*[\r\n]")
+_PDF_JUNK_BYTES = 1024
+"""So far from its beginning readers look for a PDF's header; ISO 32000-1, annex H, 3.4.1."""
 _HEVC = frozenset(
     (
         b"heic",
@@ -61,9 +72,38 @@ _FILMS = (
 )
 _MATROSKA = b"\x1a\x45\xdf\xa3"
 _ATOMS = (b"moov", b"mdat", b"wide", b"skip")  # QuickTime files without a brand
+TIFF_ORDERS = {b"II*\0": "<", b"MM\0*": ">", b"II+\0": "<", b"MM\0+": ">"}
+"""By the first bytes of a TIFF and of a BigTIFF: the order of its bytes, as `struct` writes it."""
 HEAD_BYTES = 512
 """Of a file, so that its brands can be told."""
 _PLAIN = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "AVIF")
+
+
+def is_pdf(data: bytes) -> bool:
+    """True if `data` is a PDF, which may have bytes of others before its header."""
+    if data[:64].removeprefix(b"\xef\xbb\xbf").lstrip(b"\0\t\n\f\r ").startswith(b"%PDF-"):
+        return True
+    signed = any(data.startswith(magic, at) for at, magic, _ in _SIGNATURES)
+    return not signed and _PDF.search(data[:_PDF_JUNK_BYTES]) is not None
+
+
+def is_picture(head: bytes) -> bool:
+    """True if bytes begin like a picture that qvq reads."""
+    return bool(format_of(head))
+
+
+def format_of(data: bytes) -> str:
+    """The name of the format; '' where it is none of those that are read."""
+    if is_heif(data) or is_avif(data):
+        return "HEIC" if is_heif(data) else "AVIF"
+    if is_pdf(data):
+        return "PDF"
+    return next((kind for at, magic, kind in _SIGNATURES if data.startswith(magic, at)), "")
+
+
+def is_tiff(data: bytes) -> bool:
+    """By its first bytes; the two headers that mix up the orders of bytes are PIL's to read."""
+    return data[:4] in TIFF_ORDERS
 
 
 def formats_of(data: bytes) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import re
 
 from qvq_mlx.core.errors import ImageSizeError, ImageUnreadableError
 from qvq_mlx.core.remedies import RunProgram
-from qvq_mlx.images.containers import is_avif, is_film, is_heif
+from qvq_mlx.images.containers import format_of, is_film
 from qvq_mlx.images.paths import is_web, names_of
 
 _READS = "; qvq reads PNG, JPEG, WebP, GIF, BMP, TIFF, HEIC, AVIF and PDF"
@@ -19,14 +19,7 @@ _NAME, _OUT = "{name}", "{out}"  # where a program's arguments get the file and 
 _SIPS = ("sips", "-s", "format", "png", _NAME, "--out", _OUT)  # part of macOS
 _MAGICK = ("magick", _NAME, _OUT)
 
-# (offset, first bytes, what it is): the formats' signatures, so that damage is told from bytes
-# that are no picture at all
-_OURS = (
-    *((0, b"\x89PNG", "PNG"), (0, b"\xff\xd8\xff", "JPEG"), (0, b"GIF8", "GIF")),
-    *((0, b"BM", "BMP"), (8, b"WEBP", "WebP"), (0, b"II*\0", "TIFF"), (0, b"MM\0*", "TIFF")),
-    *((0, b"II+\0", "TIFF"), (0, b"MM\0+", "TIFF")),
-)
-# the same for what others read: (offset, first bytes, what it is, the program to run)
+# what others read: (offset, first bytes, what it is, the program to run)
 _OTHERS = (
     (4, b"ftypcrx ", "a camera's raw picture (CR3)", _SIPS),
     (8, b"CR\2\0", "a camera's raw picture (CR2)", _SIPS),
@@ -51,9 +44,6 @@ _OTHERS = (
     (0, b"%!PS", "a PostScript document", _MAGICK),
     (0, b"PK\3\4", "a ZIP archive", ("unzip", "-l", _NAME)),
 )
-_PDF = re.compile(rb"%PDF-[12]\.[0-9][ \t]*[\r\n]")
-_PDF_JUNK_BYTES = 1024
-"""So far from its beginning readers look for a PDF's header; ISO 32000-1, annex H, 3.4.1."""
 _NETPBM = re.compile(rb"P[1-7]\s+(?:#|[0-9]|WIDTH)")
 _OURS_BY_SIPS = ("TIFF", "BMP", "HEIC", "AVIF")
 
@@ -73,7 +63,7 @@ def unreadable(source: str, data: bytes, error: Exception) -> ImageUnreadableErr
     if other := _other(data):
         kind, program = other
         return ImageUnreadableError(f"{source}: is {kind}{_READS}", run(program))
-    if kind := _ours(data):
+    if kind := format_of(data):
         if isinstance(error, UnsupportedError) or (why := _why_not(kind, data, error)):
             reason = str(error) if isinstance(error, UnsupportedError) else why
             return ImageUnreadableError(
@@ -100,19 +90,6 @@ def unreadable(source: str, data: bytes, error: Exception) -> ImageUnreadableErr
     )
 
 
-def is_pdf(data: bytes) -> bool:
-    """True if `data` is a PDF, which may have bytes of others before its header."""
-    if data[:64].removeprefix(b"\xef\xbb\xbf").lstrip(b"\0\t\n\f\r ").startswith(b"%PDF-"):
-        return True
-    signed = any(data.startswith(magic, at) for at, magic, _ in _OURS)
-    return not signed and _PDF.search(data[:_PDF_JUNK_BYTES]) is not None
-
-
-def is_picture(head: bytes) -> bool:
-    """True if bytes begin like a picture that qvq reads."""
-    return bool(_ours(head))
-
-
 def converts(data: bytes) -> bool:
     """True if the system's own decoder is worth asking where none here reads `data`.
 
@@ -120,7 +97,7 @@ def converts(data: bytes) -> bool:
     show the upper half of a file that is cut off.
     """
     other = _other(data)
-    return other[1] is _SIPS if other else _ours(data) in _OURS_BY_SIPS
+    return other[1] is _SIPS if other else format_of(data) in _OURS_BY_SIPS
 
 
 def too_large(source: str, size: str, limit: str) -> ImageSizeError:
@@ -130,15 +107,6 @@ def too_large(source: str, size: str, limit: str) -> ImageSizeError:
         f"{source}: {size} is too large; the limit is {limit}",
         RunProgram(("sips", "-Z", "4000", name, "--out", out)),
     )
-
-
-def _ours(data: bytes) -> str:
-    """The format's name; '' where it is none of those that are read."""
-    if is_heif(data) or is_avif(data):
-        return "HEIC" if is_heif(data) else "AVIF"
-    if is_pdf(data):
-        return "PDF"
-    return next((kind for at, magic, kind in _OURS if data.startswith(magic, at)), "")
 
 
 def _other(data: bytes) -> tuple[str, tuple[str, ...]] | None:

@@ -15,8 +15,7 @@ from pathlib import Path
 
 from qvq_mlx.core.errors import ImageNotFoundError, ImageUnreadableError
 from qvq_mlx.core.remedies import RunProgram
-from qvq_mlx.images.containers import is_video
-from qvq_mlx.images.diagnosis import is_picture
+from qvq_mlx.images.containers import is_picture, is_video
 from qvq_mlx.images.globs import expanded, natural
 from qvq_mlx.images.paths import found_file, is_file, operand, path_of
 from qvq_mlx.images.sources import SUFFIXES

@@ -15,8 +15,7 @@ from itertools import islice
 from struct import unpack_from
 from typing import TYPE_CHECKING
 
-from qvq_mlx.images.containers import formats_of
-from qvq_mlx.images.tiff import Tag, directories, is_tiff
+from qvq_mlx.images.containers import formats_of, is_tiff
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -70,6 +69,8 @@ def _count(image: Image) -> int:
 
 def _tiff(data: bytes) -> Frames:
     """From the directories alone: PIL opens no page whose samples it does not know."""
+    from qvq_mlx.images.tiff import Tag, directories
+
     indexes: list[int] = []
     lesser: list[tuple[int, int]] = []
     for index, page in enumerate(islice(directories(data), MAX_COUNT)):

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 from qvq_mlx.core.errors import ImageSizeError, ImageUnreadableError
 from qvq_mlx.core.image_options import MAX_PICTURES, Pages
 from qvq_mlx.core.remedies import Ask, Field
-from qvq_mlx.images import pdf
-from qvq_mlx.images.diagnosis import is_pdf, too_large, unreadable
+from qvq_mlx.images.containers import is_pdf
 from qvq_mlx.images.frames import MAX_COUNT, Frames, frames
 from qvq_mlx.images.paths import askable
 from qvq_mlx.images.quiet import quiet
@@ -23,6 +22,8 @@ from qvq_mlx.images.quiet import quiet
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+MAX_PAGE_PIXELS = 2**25
+"""Of a page that is drawn: A1 at 200 dpi."""
 MAX_CANVAS_PIXELS = 2**26
 """Of an animation of which not only the first frame is read: it is drawn on one canvas."""
 MAX_WALKED_PIXELS = 2**28
@@ -52,13 +53,15 @@ class Sheet:
 
 
 def pages_of(
-    source: str, data: bytes, wanted: Pages, max_pixels: int = pdf.MAX_PIXELS
+    source: str, data: bytes, wanted: Pages, max_pixels: int = MAX_PAGE_PIXELS
 ) -> Iterator[Frame | Sheet]:
     """Those of `data` that are `wanted`, in that order. `max_pixels` bounds a drawn page.
 
     Raises ImageUnreadableError or ImageSizeError.
     """
     if is_pdf(data):
+        from qvq_mlx.images import pdf
+
         with pdf.opened(source, data) as document:
             for number in _chosen(source, wanted, document.count, 1):
                 shown = number if document.count > 1 else None
@@ -70,6 +73,8 @@ def pages_of(
     indexes = [found.indexes[number - 1] for number in numbers]
     if any(indexes) and found.walked_pixels > MAX_CANVAS_PIXELS:
         canvas, limit = f"{found.walked_pixels:,} pixels", f"{MAX_CANVAS_PIXELS:,} pixels"
+        from qvq_mlx.images.diagnosis import too_large
+
         raise too_large(source, f"an animation on {canvas}", limit)
     walked = sum(found.walked_pixels * index for index in indexes)
     if walked > MAX_WALKED_PIXELS:
@@ -88,6 +93,8 @@ def _frames(source: str, data: bytes) -> Frames:
             return frames(data)
     # whatever PIL stumbles over, as in `pixels`
     except Exception as error:
+        from qvq_mlx.images.diagnosis import unreadable
+
         raise unreadable(source, data, error) from error
 
 

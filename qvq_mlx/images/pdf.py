@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 DPI = 200
-MAX_PIXELS = 2**25
-"""Of one page: A1 at 200 dpi."""
 DRAW_S = 10.0
 MAX_MEMORY_BYTES = 2**30
 _HEAD_BYTES = 2**16
@@ -65,7 +63,7 @@ class Document:
                 f"{source}: the PDF has no pages", RunProgram(("file", name))
             )
 
-    def drawn(self, index: int, max_pixels: int = MAX_PIXELS) -> Image:
+    def drawn(self, index: int, max_pixels: int) -> Image:
         """Page `index`, counted from 0, as RGB on white.
 
         Raises ImageUnreadableError or ImageSizeError.

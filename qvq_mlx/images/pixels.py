@@ -19,11 +19,9 @@ from typing import TYPE_CHECKING
 from qvq_mlx.core.errors import ImageSizeError
 from qvq_mlx.core.remedies import RunProgram
 from qvq_mlx.images.colour import Colour, Upright, flattened
-from qvq_mlx.images.containers import formats_of
-from qvq_mlx.images.diagnosis import too_large, unreadable
+from qvq_mlx.images.containers import formats_of, is_tiff
 from qvq_mlx.images.paths import names_of
 from qvq_mlx.images.quiet import muted, quiet
-from qvq_mlx.images.tiff import is_tiff
 
 if TYPE_CHECKING:
     from PIL.Image import Image, Transpose
@@ -71,6 +69,8 @@ def _decoded(source: str, data: bytes, background: Colour, frame: int) -> Uprigh
     # a damaged file raises whatever its decoder stumbles over: OSError, SyntaxError, ValueError,
     # struct.error, IndexError; all of them mean the same here
     except Exception as error:
+        from qvq_mlx.images.diagnosis import unreadable
+
         raise unreadable(source, data, error) from error
 
 
@@ -152,6 +152,8 @@ def _check_cost(source: str, image: Image, data: bytes) -> None:
         scans = data.count(_SCAN)
         if scans * pixels > MAX_SCANNED_PIXELS and scans > 1:
             most = max(1, MAX_SCANNED_PIXELS // pixels)
+            from qvq_mlx.images.diagnosis import too_large
+
             raise too_large(source, f"{scans:,} scans of {size}", f"{most:,} scans at this size")
 
 
@@ -159,6 +161,8 @@ def _check_pixels(source: str, size_px: tuple[int, int], form: str | None) -> No
     width, height = size_px
     limit = max_pixels(form)
     if width * height > limit:
+        from qvq_mlx.images.diagnosis import too_large
+
         raise too_large(source, f"{width}×{height} pixels", f"{limit:,} pixels")
 
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from qvq_mlx.images.light import Light, ToSrgb, of_cicp, of_png, to_srgb_of
-from qvq_mlx.images.samples import Meaning, eight_bits
-
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL.Image import Image
+
+    from qvq_mlx.images.light import Light, ToSrgb
 
 MAX_DEEP_PIXELS = 2**25
 """Of a picture whose 16 bits are kept: its samples lie in memory several times."""
@@ -39,7 +38,11 @@ def completed(image: Image, data: bytes) -> Image:
     is_alone = getattr(image, "n_frames", 1) == 1
     if not (light or (is_deep and is_alone)) or image.width * image.height > MAX_DEEP_PIXELS:
         return image
-    change = to_srgb_of(light) if light else None
+    change = None
+    if light:
+        from qvq_mlx.images.light import to_srgb_of
+
+        change = to_srgb_of(light)
     made = _deep(data, kind, clear, change) if is_deep and is_alone else _changed(image, change)
     if has_profile:
         made.info["icc_profile"] = image.info["icc_profile"]
@@ -59,6 +62,8 @@ def _light(image: Image, data: bytes) -> Light | None:
     if "srgb" in image.info:
         return None
     gamma, points = image.info.get("gamma"), image.info.get("chromaticity")
+    from qvq_mlx.images.light import of_png
+
     return of_png(
         gamma if isinstance(gamma, float) else None, points if isinstance(points, tuple) else None
     )
@@ -66,6 +71,8 @@ def _light(image: Image, data: bytes) -> Light | None:
 
 def _cicp(data: bytes) -> Light | None:
     stated = _chunk(data, b"cICP")
+    from qvq_mlx.images.light import of_cicp
+
     return of_cicp(stated[0], stated[1]) if len(stated) == 4 else None
 
 
@@ -125,4 +132,6 @@ def _changed(image: Image, change: ToSrgb | None) -> Image:
 def _made(values: NDArray[np.generic], bits: int, change: ToSrgb | None) -> Image:
     count = values.shape[-1]
     alpha = count - 1 if count in (2, 4) else None
+    from qvq_mlx.images.samples import Meaning, eight_bits
+
     return eight_bits(values, bits, Meaning("L" if count < 3 else "RGB", alpha=alpha), change)

@@ -21,8 +21,6 @@ from qvq_mlx.core.errors import (
     UsageError,
 )
 from qvq_mlx.core.remedies import Ask, Field, RunProgram
-from qvq_mlx.images.data_uri import from_data
-from qvq_mlx.images.diagnosis import too_large
 from qvq_mlx.images.image_sources import CLIP, SCREEN, ImageSources
 from qvq_mlx.images.paths import is_data, is_file, is_web, operand, path_of
 
@@ -68,6 +66,8 @@ def from_file(source: str, path: Path) -> bytes:
         if not stat.S_ISREG(facts.st_mode):
             raise _not_a_file(source, path, facts.st_mode)
         if facts.st_size > MAX_FILE_BYTES:
+            from qvq_mlx.images.diagnosis import too_large
+
             raise too_large(source, f"{facts.st_size / 2**20:,.0f} MiB", "512 MiB")
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
@@ -96,6 +96,8 @@ def _taken(source: str, image_sources: ImageSources) -> bytes:
         held = copied(image_sources.path, MAX_FILE_BYTES)
         return held if isinstance(held, bytes) else from_file(held, Path(held))
     if is_data(source):
+        from qvq_mlx.images.data_uri import from_data
+
         return from_data(source)
     if is_web(source):
         return _from_web(source, image_sources)

@@ -10,8 +10,9 @@ import struct
 from collections.abc import Iterator
 from enum import IntEnum
 
+from qvq_mlx.images.containers import TIFF_ORDERS
+
 MAX_VALUES = 2**22
-_HEADS = {b"II*\0": "<", b"MM\0*": ">", b"II+\0": "<", b"MM\0+": ">"}
 _BIG = (b"II+\0", b"MM\0+")
 # type: the letter that struct has for it
 _TYPES = {1: "B", 2: "B", 3: "H", 4: "I", 6: "b", 7: "B", 8: "h", 9: "i", 13: "I"}
@@ -67,14 +68,9 @@ class Directory:
         return next(iter(self._tags.get(tag, ())), default)
 
 
-def is_tiff(data: bytes) -> bool:
-    """By its first bytes; the two headers that mix up the orders of bytes are PIL's to read."""
-    return data[:4] in _HEADS
-
-
 def directories(data: bytes) -> Iterator[Directory]:
     """The pages in their order. Raises struct.error or ValueError where the first is damaged."""
-    order = _HEADS.get(data[:4])
+    order = TIFF_ORDERS.get(data[:4])
     if order is None:
         raise ValueError("is no TIFF")
     big = data[:4] in _BIG

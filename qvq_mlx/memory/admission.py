@@ -10,17 +10,20 @@ from __future__ import annotations
 import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import DoesNotFitError
 from qvq_mlx.core.events import Notice
-from qvq_mlx.core.machine import Machine
 from qvq_mlx.core.plan import Resolved
 from qvq_mlx.core.remedies import EstimateModel, Field
 from qvq_mlx.core.request import Request
 from qvq_mlx.memory.estimate import Estimate, Use, Verdict, estimate_for
+
+if TYPE_CHECKING:
+    from qvq_mlx.core.machine import Machine
 
 SMALL_BYTES = 2**30
 LONG_PREFILL_S = 60.0

@@ -34,11 +34,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from qvq_mlx.core.card import ModelCard, Shape
-from qvq_mlx.core.machine import Machine
 from qvq_mlx.core.plan import CLOSING_TOKENS
 from qvq_mlx.core.sizes import size
+
+if TYPE_CHECKING:
+    from qvq_mlx.core.machine import Machine
 
 KV_STEP_TOKENS = 256
 CHUNK_TOKENS = 512

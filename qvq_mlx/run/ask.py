@@ -12,7 +12,6 @@ from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.tokens import Control, Generation
 from qvq_mlx.guards.language import expected_scripts
 from qvq_mlx.guards.supervise import GuardLimits, supervise
-from qvq_mlx.history import attachments, latest
 from qvq_mlx.memory.lock import BigModelLock
 from qvq_mlx.records.runs import request_record
 from qvq_mlx.run import rates
@@ -79,6 +78,8 @@ def answers(engine: Engine, plan: Plan, control: Control, pace: Pace = iter) -> 
 
 def _keeping(events: Iterator[Event], plan: Plan, settings: Settings) -> Iterator[Event]:
     """Keep what a follow-up could not read again. Failing to is a notice."""
+    from qvq_mlx.history import attachments
+
     folder = attachments.folder_in(settings.history_folder)
     for attachment in plan.attachments:
         try:
@@ -90,6 +91,8 @@ def _keeping(events: Iterator[Event], plan: Plan, settings: Settings) -> Iterato
 
 def _marking(events: Iterator[Event], settings: Settings) -> Iterator[Event]:
     """Remember whether this terminal's last run is in the history: a follow-up asks."""
+    from qvq_mlx.history import latest
+
     folders, unsaved = (settings.history_folder, settings.cache_folder), False
     try:
         for event in events:

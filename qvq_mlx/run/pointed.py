@@ -20,7 +20,6 @@ from qvq_mlx.core.places import PointedImage
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.remedies import AskAgain, AskFor, Field, Show
 from qvq_mlx.core.request import Output, OutputForm
-from qvq_mlx.history import attachments
 from qvq_mlx.records.runs import (
     ImageRecord,
     RequestRecord,
@@ -30,7 +29,6 @@ from qvq_mlx.records.runs import (
     request_record,
 )
 from qvq_mlx.render.clean import clean_line
-from qvq_mlx.render.places import listed, say
 from qvq_mlx.run.outputs import NamedFile, check_outputs
 from qvq_mlx.settings.config import Settings
 from qvq_mlx.store import registry
@@ -91,6 +89,8 @@ class Pointed:
             return
         pointing = pointed_at(self._request, self._transcript.answer, asked=asked)
         if lists:
+            from qvq_mlx.render.places import listed, say
+
             places = [self._env.spelling.sentence(line) for line in listed(pointing)]
             say(self._env, ["", *places] if places else [])
         written: tuple[Path, ...] = ()
@@ -109,6 +109,7 @@ class Pointed:
         from qvq_mlx.images.annotate import preview
         from qvq_mlx.images.originals import redrawn
         from qvq_mlx.render import preview as terminal
+        from qvq_mlx.render.places import say
 
         how = terminal.protocol(self._env)
         if how is None:
@@ -143,6 +144,8 @@ def draw_again(
     Raises UsageError where it would replace an original, OutputError, InputError where an original
     is gone or changed, NoAnswerError where the answer points at nothing.
     """
+    from qvq_mlx.history import attachments
+
     folder = attachments.folder_in(settings.history_folder)
     images = zip(request.images, places_of(request), strict=True)
     request = replace(request, images=tuple(replace(one, path=place) for one, place in images))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from qvq_mlx import render
 from qvq_mlx.core.env import Env
@@ -20,7 +21,6 @@ from qvq_mlx.core.request import Output, Request
 from qvq_mlx.core.tokens import Control
 from qvq_mlx.records.runs import request_record
 from qvq_mlx.render.plain import Together
-from qvq_mlx.render.type_ahead import TypeAhead
 from qvq_mlx.run.ask import ask
 from qvq_mlx.run.outputs import check_outputs, outputs_of
 from qvq_mlx.run.plan import make_plan
@@ -30,6 +30,9 @@ from qvq_mlx.run.signals import Interrupts, ending, handled
 from qvq_mlx.run.verdict import failure
 from qvq_mlx.settings.config import Settings
 from qvq_mlx.system.streams import reader_gone
+
+if TYPE_CHECKING:
+    from qvq_mlx.render.type_ahead import TypeAhead
 
 
 def run(

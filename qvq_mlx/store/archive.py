@@ -33,7 +33,7 @@ from qvq_mlx.core.errors import (
 )
 from qvq_mlx.core.remedies import RunProgram, VerifyModel
 from qvq_mlx.store import layout, local, snapshots
-from qvq_mlx.store.digests import BLOCK_BYTES, blocks, digest_for, is_blob
+from qvq_mlx.store.digests import BLOCK_BYTES, blocks, digest_for
 from qvq_mlx.store.download import (
     BytesReceived,
     FileStarted,
@@ -157,7 +157,7 @@ def _manifest(folder: layout.RepoFolder, commit: str) -> _Manifest:
     """Return the manifest of this snapshot's archive."""
     files, sha256s = [], {}
     for path, blob in links(folder, commit):
-        size = layout.size_of(layout.bytes_of(folder, blob)) if is_blob(blob) else None
+        size = layout.size_of(layout.bytes_of(folder, blob)) if layout.is_blob(blob) else None
         if size is None or not layout.is_path(path):
             raise BrokenModelError(
                 f"{path} of {folder.repo} has no hash to go by", VerifyModel(folder.repo)
@@ -219,7 +219,7 @@ def _read_manifest(tar: tarfile.TarFile, source: Path) -> _Manifest:
     harmless = (
         layout.is_repo(listing.repo)
         and layout.is_commit(listing.commit)
-        and all(layout.is_path(file.path) and is_blob(file.blob) for file in files)
+        and all(layout.is_path(file.path) and layout.is_blob(file.blob) for file in files)
         and all(file.size_bytes >= 0 for file in files)
         and len(paths) == len(files) > 0
         and not any(str(up) in paths for path in paths for up in PurePosixPath(path).parents)

@@ -8,14 +8,13 @@ never believed.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-BLOCK_BYTES = 1 << 20
+from qvq_mlx.store.layout import is_blob
 
-_BLOB = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+BLOCK_BYTES = 1 << 20
 
 
 class Digest(Protocol):
@@ -26,11 +25,6 @@ class Digest(Protocol):
 
     def hexdigest(self) -> str:
         """The hash of all bytes so far."""
-
-
-def is_blob(name: str) -> bool:
-    """True if `name` is the hash of a file."""
-    return _BLOB.fullmatch(name) is not None
 
 
 def digest_for(blob: str, size_bytes: int) -> Digest:

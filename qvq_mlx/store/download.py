@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 
 from qvq_mlx.core.card import ModelCard
+from qvq_mlx.store.layout import RepoKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +35,6 @@ class RemoteFile:
     path: str
     blob: str
     size_bytes: int
-
-
-class RepoKind(StrEnum):
-    """What a repository holds; the name as the Hub has it."""
-
-    MODEL = "model"
-    DATASET = "dataset"
 
 
 @dataclass(frozen=True, slots=True)

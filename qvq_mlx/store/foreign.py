@@ -39,9 +39,7 @@ def error_for_name(name: str) -> ModelError | None:
 
 
 def error_for_folder(folder: Path) -> ModelError | None:
-    """The error for a folder of something else than a whole model; None for any other folder."""
-    if (folder / "config.json").is_file():
-        return None
+    """The error for a folder without `config.json`; None where it is of no other kind either."""
     if (folder / _ADAPTER).is_file():
         stated = read_json(folder / _ADAPTER)
         base = stated.get("base_model_name_or_path") or stated.get("model")

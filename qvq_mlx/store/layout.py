@@ -21,13 +21,16 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
-from qvq_mlx.store.digests import is_blob
-from qvq_mlx.store.download import Listing, RemoteFile, RepoKind
 from qvq_mlx.system.files import write_shared
 from qvq_mlx.system.locks import LockFile
 from qvq_mlx.system.reading import read_json, read_text
+
+if TYPE_CHECKING:
+    from qvq_mlx.store.download import Listing, RemoteFile
 
 PART_SUFFIX = ".qvq-part"
 _MARKER = ".qvq-pull.json"
@@ -37,6 +40,14 @@ REFERENCE_BYTES = 2**10
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(?:/[A-Za-z0-9_][\w.-]{0,95})?", re.ASCII)
 _REVISION = re.compile(r"[\w][\w.+@/-]{0,199}", re.ASCII)
+_BLOB = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+
+
+class RepoKind(StrEnum):
+    """What a repository holds; the name as the Hub has it."""
+
+    MODEL = "model"
+    DATASET = "dataset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +129,11 @@ def is_revision(name: str) -> bool:
     return _REVISION.fullmatch(name) is not None and is_path(name)
 
 
+def is_blob(name: str) -> bool:
+    """True if `name` is the hash of a file, as a blob is called."""
+    return _BLOB.fullmatch(name) is not None
+
+
 def is_path(name: str) -> bool:
     """True if a file's name stays inside its snapshot and says what it is."""
     path = PurePosixPath(name)
@@ -144,6 +160,8 @@ def write_marker(folder: RepoFolder, listing: Listing, *, done: bool = False) ->
 
 def unfinished(folder: RepoFolder) -> Listing | None:
     """Return what an interrupted pull wanted; None where none is, or its note cannot be read."""
+    from qvq_mlx.store.download import Listing, RemoteFile
+
     try:
         document = read_json(marker(folder), _MARKER_BYTES)
         if not isinstance(document, dict):

@@ -20,8 +20,6 @@ from qvq_mlx.core.errors import BrokenModelError, ModelNotOnDiskError
 from qvq_mlx.core.remedies import PullModel, RunProgram, VerifyModel
 from qvq_mlx.store import layout
 from qvq_mlx.store.checkpoint import INDEX, INDEX_BYTES, read_json
-from qvq_mlx.store.digests import is_blob
-from qvq_mlx.store.foreign import error_for_folder
 from qvq_mlx.system.reading import parse_json, read_text
 
 _REQUIRED = ("config.json", "tokenizer.json")
@@ -52,8 +50,11 @@ def check(folder: Path, card: ModelCard) -> None:
     """Raise BrokenModelError where a file that is needed is missing, empty, cut or wrong, and
     UnsupportedModelError where it is a folder of another kind.
     """
-    if error := error_for_folder(folder):
-        raise error
+    if not (folder / "config.json").is_file():
+        from qvq_mlx.store.foreign import error_for_folder
+
+        if error := error_for_folder(folder):
+            raise error
     listing = RunProgram(("ls", "-l", str(folder)))
     wanted = (*_REQUIRED, *_weights(folder))
     missing = [name for name in wanted if not layout.size_of(folder / name)]
@@ -123,7 +124,7 @@ def fingerprint(folder: Path) -> str:
     for name in (*_REQUIRED, *_weights(folder)):
         path = folder / name
         blob = path.readlink().name if path.is_symlink() else ""
-        if not is_blob(blob):
+        if not layout.is_blob(blob):
             status = path.stat()
             blob = f"{status.st_size} {status.st_mtime_ns}"
         digest.update(f"{name} {blob}\n".encode())

@@ -15,7 +15,6 @@ from qvq_mlx.core.errors import ConfigError, ModelError, UnknownModelError
 from qvq_mlx.core.remedies import Ask, Field, Remedy, Show
 from qvq_mlx.store import local
 from qvq_mlx.store.cardfile import read_cards
-from qvq_mlx.store.foreign import error_for_name
 from qvq_mlx.store.shape import stated_shape
 from qvq_mlx.store.stated import stated, with_own_maximum
 
@@ -47,6 +46,8 @@ def find(name: str, own: Path | None = None) -> ModelCard:
     for card in known:
         if card.answers_to(name):
             return card
+    from qvq_mlx.store.foreign import error_for_name
+
     if error := error_for_name(name):
         raise error
     folder = Path(name).expanduser()

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from qvq_mlx.store import layout
-from qvq_mlx.store.digests import blocks, digest_for, is_blob
+from qvq_mlx.store.digests import blocks, digest_for
 from qvq_mlx.store.download import BytesReceived, CheckEvent, Damaged, FileStarted, Verified
 
 _SAID_EVERY_BYTES = 32 << 20
@@ -59,7 +59,7 @@ def _check(link: Path, path: str, commit: str, blob: str) -> Iterator[CheckEvent
     if size is None:
         yield Damaged(path, commit, "is missing")
         return
-    if not is_blob(blob):
+    if not layout.is_blob(blob):
         yield Damaged(path, commit, "has no hash to check it against")
         return
     yield FileStarted(path, size, 0)

@@ -103,4 +103,4 @@ def test_a_question_loads_its_own_command_and_no_room_that_it_does_not_enter(
     others = {f"qvq_mlx.cli.{name}" for name in ("batch", "chat", "pull", "log", "convert", "show")}
     rooms = {f"qvq_mlx.run.{name}" for name in ("vote", "double_check", "schema_text")}
     assert not (others | rooms) & ours
-    assert len(ours) <= 180  # 155 when this was written; what a question needs, and no more
+    assert len(ours) <= 154  # what a question needs, and no more

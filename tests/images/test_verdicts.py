@@ -16,7 +16,7 @@ from qvq_mlx.core.card import VisionLimits
 from qvq_mlx.core.errors import ImageUnreadableError
 from qvq_mlx.core.image_options import ImageOptions, parse_pages
 from qvq_mlx.core.picture import Picture
-from qvq_mlx.images import containers, diagnosis
+from qvq_mlx.images import containers
 from tests.support import pdfs
 from tests.support.corpus import encoded, of, scene
 from tests.support.spelling import hint_of
@@ -63,7 +63,7 @@ def test_a_picture_with_another_major_brand(brand: str, form: str) -> None:
     plain = heic() if form == "heic" else encoded(of(scene(64, 48)), "AVIF")
     data = plain[:8] + brand.encode() + plain[12:]
     assert not containers.is_video(data[:512])
-    assert diagnosis.is_picture(data[:512])
+    assert containers.is_picture(data[:512])
     assert read(data).rgb == read(plain).rgb
 
 
@@ -71,7 +71,7 @@ def test_a_picture_with_another_major_brand(brand: str, form: str) -> None:
 def test_a_film_that_names_a_still_brand_is_a_film(major: str) -> None:
     head = struct.pack(">I", 28) + b"ftyp" + major.encode() + bytes(4) + b"isommif1mp41"
     assert containers.is_video(head)
-    assert not diagnosis.is_picture(head)
+    assert not containers.is_picture(head)
 
 
 # ---------------------------------------------------------------- what is whole is read

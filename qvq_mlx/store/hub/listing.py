@@ -21,10 +21,10 @@ from qvq_mlx.core.errors import (
 )
 from qvq_mlx.core.remedies import RunProgram, Show
 from qvq_mlx.store import layout
-from qvq_mlx.store.digests import is_blob
-from qvq_mlx.store.download import HubAccess, Listing, RemoteFile, RepoKind
+from qvq_mlx.store.download import HubAccess, Listing, RemoteFile
 from qvq_mlx.store.hub.transfer import Pace
 from qvq_mlx.store.hub.wire import Head, Hitch, Wire
+from qvq_mlx.store.layout import RepoKind
 from qvq_mlx.system.reading import parse_json
 
 _SUFFIXES = (".safetensors", ".json", ".txt", ".jinja", ".model", ".tiktoken", ".md")
@@ -99,7 +99,12 @@ def _files(
         lfs = entry.get("lfs")
         stored = lfs if isinstance(lfs, dict) else entry
         blob, size = str(stored.get("oid")), stored.get("size")
-        if not is_blob(blob) or not isinstance(size, int) or size < 0 or not layout.is_path(path):
+        if (
+            not layout.is_blob(blob)
+            or not isinstance(size, int)
+            or size < 0
+            or not layout.is_path(path)
+        ):
             raise NetworkError(f"{host} lists a file that cannot be: {path!r}, {blob!r}, {size!r}")
         yield RemoteFile(path, blob, size)
 

@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from qvq_mlx.core.errors import AccessError, DamagedError, GatedError, NetworkError
-from qvq_mlx.store.digests import is_blob
+from qvq_mlx.store import layout
 from qvq_mlx.store.download import (
     BytesReceived,
     FileEvent,
@@ -110,7 +110,7 @@ def judge(head: Head, file: RemoteFile, start_byte: int, *, skip: bool) -> int:
         raise AccessError(f"{file.path}: the server has no such file (HTTP {head.status})")
     if head.status not in (200, 206):
         raise Hitch(f"the server answers HTTP {head.status}", head.retry_after_s)
-    if is_blob(head.etag) and head.etag != file.blob:
+    if layout.is_blob(head.etag) and head.etag != file.blob:
         raise Hitch(f"the server has another file now ({head.etag[:12]}, not {file.blob[:12]})")
     for stated in (head.total_bytes, head.linked_bytes):
         if stated is not None and stated != file.size_bytes:
