@@ -66,17 +66,19 @@ def _program() -> Command:
 
 def _command(command: TyperCommand | TyperGroup) -> Command:
     """What completion needs to know of a command and of those below it, as a value."""
+    from typer import Context
     from typer.core import TyperArgument, TyperOption
 
     from qvq_mlx.run.completion_line import Command
 
+    parameters = command.get_params(Context(command))
     inner: dict[str, TyperCommand | TyperGroup] = getattr(command, "commands", {})
     return Command(
         (command.help or "").strip().partition("\n")[0],
         command.hidden,
         {name: _command(one) for name, one in inner.items()},
-        tuple(_parameter(one) for one in command.params if isinstance(one, TyperOption)),
-        tuple(_parameter(one) for one in command.params if isinstance(one, TyperArgument)),
+        tuple(_parameter(one) for one in parameters if isinstance(one, TyperOption)),
+        tuple(_parameter(one) for one in parameters if isinstance(one, TyperArgument)),
     )
 
 

@@ -10,7 +10,6 @@ from qvq_mlx.render.completions import Files, Folders, Found, Word
 from qvq_mlx.run.completions import SOURCES, images
 from qvq_mlx.run.world import World
 
-_HELP = "--help"
 _NAMED = {"image": "IMAGE", "schema": "SCHEMA", "model": "MODEL|FOLDER"}
 """Parameters whose metavar says less than their name."""
 
@@ -112,7 +111,7 @@ def _in_command(command: Command, words: Sequence[str], current: str, world: Wor
 
 def _options(options: Iterable[Parameter], given: set[str], current: str) -> tuple[Word, ...]:
     """The names that begin so; the long ones, unless there is none or a short one is begun."""
-    found = [Word(_HELP, "Show this message and exit.")] if _HELP not in given else []
+    found: list[Word] = []
     for option in options:
         if option.is_hidden or given.intersection(option.spelled):
             continue
