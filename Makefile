@@ -29,7 +29,7 @@ test: .venv/developing ## Run the test suite: the same today and tomorrow
 	$(BIN)/python -m pytest -n auto
 
 test-slow: .venv/developing ## Run what takes minutes or gigabytes: the wheel, large checkpoints
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n auto -m slow
 
 test-linear: .venv/developing ## Compare the time of readers on texts of two sizes (by hand)
 	$(BIN)/python -m pytest -m measured

@@ -6,10 +6,12 @@ import io
 import os
 import signal
 import socket
+from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -43,6 +45,23 @@ for _number, _default in (
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, _default)
 EXAMPLES = ROOT / "examples"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow all but one in N cases of a test that says `sampled(N)`.
+
+    Which ones stay follows from their names, so they are spread over every parameter, and are the
+    same today and tomorrow.
+    """
+    cases: defaultdict[tuple[str, int], list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        if marker := item.get_closest_marker("sampled"):
+            cases[item.nodeid.partition("[")[0], marker.args[0]].append(item)
+    for (_, one_in), found in cases.items():
+        found.sort(key=lambda item: crc32(item.nodeid.encode()))
+        for item in found[-(-len(found) // one_in) :]:
+            item.add_marker(pytest.mark.slow)
 
 
 class Stream(io.TextIOWrapper):

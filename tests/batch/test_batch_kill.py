@@ -20,6 +20,7 @@ from tests.support.waiting import eventually
 PICTURES, KILLS = 120, 8
 
 
+@pytest.mark.slow
 @pytest.mark.seeded
 def test_killed_again_and_again_it_ends_whole(tmp_path: Path) -> None:
     folder = tmp_path / "pictures"

@@ -72,6 +72,7 @@ def text(events: list[Event]) -> tuple[str, str, Done, list[Event]]:
     return transcript.thinking, transcript.answer, replace(done, stats=stats), notices
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(0.8, seed=3)], ids=["greedy", "warm"])
 @pytest.mark.parametrize("budget", BUDGETS)
 def test_a_budget_gives_the_same_text_with_and_without_drafts(
@@ -98,6 +99,7 @@ def test_steering_at_any_index_gives_the_same_text(
     assert text(told(drafted[name], bounded)) == text(told(drafted["none"], bounded))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("budget", BUDGETS)
 def test_the_program_ends_in_an_answer_or_says_that_there_is_none(
     world: Callable[..., World], budget: int | None

@@ -95,6 +95,7 @@ def test_the_thinking_is_free(tiny: Session, prompt: Prompt, card: ModelCard) ->
     assert finished(free).schema_met is None
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("after", [-1, 0, 2, 9])
 @pytest.mark.parametrize("sampling", [GREEDY, Sampling(0.9, seed=4)], ids=["greedy", "warm"])
 def test_drafts_change_nothing(

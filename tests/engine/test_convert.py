@@ -227,6 +227,7 @@ def test_shards_are_bounded_and_so_is_memory(tmp_path: Path) -> None:
     same(arrays(tmp_path / "parts"), arrays(whole))
 
 
+@pytest.mark.slow
 def test_the_program_converts_and_then_answers(
     tmp_path: Path, source: Path, world: Callable[..., World]
 ) -> None:

@@ -29,6 +29,7 @@ def prompt(tiny: Session, card: ModelCard, picture: Callable[[Path], Picture]) -
     return tiny.prompt(golden.question, [picture(golden.image)], card.system)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("golden", GOLDENS, ids=lambda golden: golden.image.stem)
 def test_greedy_text_equals_transformers(
     golden: Golden, tiny: Session, run: Run, picture: Callable[[Path], Picture]
@@ -76,6 +77,7 @@ def theirs(model: Any, session: Session, prompt: Prompt, max_tokens: int = 256) 
     return ids
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("golden", GOLDENS, ids=lambda golden: golden.image.stem)
 def test_greedy_text_equals_mlx_vlm(
     golden: Golden,

@@ -224,6 +224,7 @@ def test_what_cannot_be_done_is_said(
     assert "this is a bug" not in place.stderr.text()
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_goes_on_to_the_same_results(data: str, tmp_path: Path) -> None:
     """kill -9 at three random moments, with the embedded model."""
     environ = {**os.environ, "QVQ_HOME": str(tmp_path / "q")}

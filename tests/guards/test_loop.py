@@ -143,6 +143,7 @@ def test_after_a_restart_the_same_text_is_new_and_positions_go_on() -> None:
     ]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("vocabulary", [300_000, 5_000])
 @pytest.mark.parametrize("chunk", [10_000, 7, 3_000_000])
 def test_old_text_is_forgotten_and_a_loop_after_it_is_found_at_the_right_place(

@@ -130,6 +130,7 @@ def folder_of(tmp_path: Path):
     return make
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.seeded
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("orientation", STORED)

@@ -346,6 +346,7 @@ def test_bars_on_a_terminal_and_a_line_beside_a_pipe(
     ]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("argv", ["pull --help", "verify", "prune", "rm a/b -y", "import no.tar"])
 def test_only_pull_itself_loads_network_code(argv: str, tmp_path: Path) -> None:
     modules = loaded_after(

@@ -254,6 +254,7 @@ def test_a_disk_that_is_too_small_is_found_before_the_first_byte(
     assert served.served == 0
 
 
+@pytest.mark.slow
 @pytest.mark.seeded
 def test_kill_at_any_moment(served: Hub, tmp_path: Path) -> None:
     context = multiprocessing.get_context("forkserver")

@@ -126,6 +126,7 @@ def test_greedy_text_runs_in_cycles_on_request(tmp_path: Path) -> None:
     assert drawn[8:] == drawn[:-8]
 
 
+@pytest.mark.slow
 @pytest.mark.network
 @pytest.mark.parametrize("name", ["mid", "mid-draft"])
 def test_the_middle_sizes_answer(tmp_path: Path, ranks: Path, name: str) -> None:

@@ -51,6 +51,7 @@ def test_it_imports_nothing_that_training_draws_or_asks_with() -> None:
         assert imported(file.read_text(encoding="utf-8")) <= allowed, file
 
 
+@pytest.mark.slow
 def test_no_question_of_it_is_a_sentence_of_the_training() -> None:
     rng = Random(1)
     known = {
