@@ -205,6 +205,17 @@ class BusyError(QvqError):
     code = "busy"
 
 
+class OverloadedError(QvqError):
+    """Too many requests wait for the loaded model. A place may be free after `retry_after_s`."""
+
+    exit_code = ExitCode.TRY_AGAIN
+    code = "overloaded"
+
+    def __init__(self, message: Message, *, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class InputError(QvqError):
     """An image or another input cannot be read."""
 

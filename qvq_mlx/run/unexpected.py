@@ -27,10 +27,14 @@ def unwritten(error: OSError, env: Env) -> int | None:
 
 def told(error: Exception, env: Env) -> int:
     """Print a bug in one line, with its traceback where someone is after it."""
+    write_error(env, bug(error, env))
+    return ExitCode.INTERNAL
+
+
+def bug(error: Exception, env: Env) -> QvqError:
+    """Return a bug as an error in one line. Its traceback is printed where someone is after it."""
     if debugging(env):
         import traceback
 
-        traceback.print_exc(file=env.stderr)
-    kind = type(error).__name__
-    write_error(env, QvqError(f"{kind}: {error} (this is a bug)", Show.TRACEBACK))
-    return ExitCode.INTERNAL
+        traceback.print_exception(error, file=env.stderr)
+    return QvqError(f"{type(error).__name__}: {error} (this is a bug)", Show.TRACEBACK)

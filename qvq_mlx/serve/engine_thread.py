@@ -1,0 +1,247 @@
+"""One thread that owns the loaded model and answers requests in turn.
+
+Law: the model is loaded, used and let go of in this thread alone (`engine.session` says why). What
+a caller gets for a request is `Planned? Event* (Done | Failed)`: exactly one of the last two, and
+it is last, whatever happens to the request. A request that fails, or whose client leaves, disturbs
+no other one: its decode stops before the next token is committed. Whatever can be refused is
+refused before the request waits: pictures are read and the plan is made in a thread beside this
+one.
+
+Deliveries are calls from these threads; a caller hands them on to its own loop and returns at once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from time import monotonic
+
+from qvq_mlx.core.env import Env
+from qvq_mlx.core.errors import OverloadedError, QvqError, StoppedError
+from qvq_mlx.core.events import Event
+from qvq_mlx.core.plan import Plan
+from qvq_mlx.core.request import Request
+from qvq_mlx.core.tokens import Control
+from qvq_mlx.memory.lock import BigModelLock
+from qvq_mlx.run.ask import ask
+from qvq_mlx.run.plan import make_plan
+from qvq_mlx.run.resident import ResidentModel
+from qvq_mlx.run.unexpected import bug
+from qvq_mlx.serve.turns import Turns
+from qvq_mlx.settings.config import Settings
+
+MAX_WAITING = 16
+"""Requests that wait, besides the one that runs: their pictures are in memory."""
+_FIRST_GUESS_S = 30.0
+"""The time of a request before one was measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The request is accepted: its pictures were read, and it waits for its turn."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The request has ended without `Done`, or was refused."""
+
+    error: QvqError
+
+
+Delivery = Planned | Event | Failed
+Deliver = Callable[[Delivery], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The state of the thread. `model` is loaded now; None: none is.
+
+    `waiting` counts requests whose turn has not come, `ended` those whose turn has ended.
+    """
+
+    model: str | None
+    running: bool
+    waiting: int
+    ended: int
+
+
+@dataclass(eq=False, slots=True)
+class Job:
+    """A request on its way. `control` stops it, or asks for its answer now."""
+
+    request: Request
+    client: str
+    deliver: Deliver
+    control: Control
+    plan: Plan | None = None
+
+    def tell(self, item: Delivery) -> None:
+        """Deliver; where that fails the client is gone, and so is the reason to go on."""
+        try:
+            self.deliver(item)
+        except Exception:
+            self.control.stop()
+
+
+class EngineThread:
+    """The thread. `submit` from any thread; `close` at the end, in a `finally`.
+
+    `keep_s`: the model is let go of after so many idle seconds; None: never.
+    """
+
+    def __init__(
+        self,
+        env: Env,
+        settings: Settings,
+        keep_s: float | None = None,
+        max_waiting: int = MAX_WAITING,
+    ) -> None:
+        self._env = env
+        self._settings = settings
+        self._keep_s = keep_s
+        self._max_waiting = max_waiting
+        self._changed = threading.Condition()
+        self._turns: Turns[Job] = Turns()
+        self._planning: set[Job] = set()
+        self._running: Job | None = None
+        self._loaded: str | None = None
+        self._closing = False
+        self._ended, self._spent_s = 0, 0.0
+        self._planner = ThreadPoolExecutor(1, "qvq-plan")
+        self._thread = threading.Thread(target=self._run, name="qvq-engine", daemon=True)
+        self._thread.start()
+
+    def submit(self, request: Request, client: str, deliver: Deliver) -> Job:
+        """Plan `request` and queue it. Clients of different names take turns.
+
+        Raises OverloadedError where too many wait, and StoppedError once it is closing.
+        """
+        job = Job(request, client, deliver, Control())
+        with self._changed:
+            if self._closing:
+                raise _closed()
+            waiting = len(self._turns) + len(self._planning)
+            if waiting >= self._max_waiting:
+                raise OverloadedError(
+                    f"{waiting} requests wait already, and no more are taken",
+                    retry_after_s=self._wait_s(waiting),
+                )
+            self._planning.add(job)
+            self._planner.submit(self._plan, job)
+        return job
+
+    def cancel(self, job: Job) -> None:
+        """End a request, whether it waits or runs. May be called at any time, and again."""
+        job.control.stop()
+        with self._changed:
+            waited = self._turns.drop(job.client, job)
+        if waited:
+            job.tell(Failed(_left()))
+
+    @property
+    def status(self) -> Status:
+        """Return the state at this moment."""
+        with self._changed:
+            waiting = len(self._turns) + len(self._planning)
+            return Status(self._loaded, self._running is not None, waiting, self._ended)
+
+    def close(self) -> None:
+        """Stop what runs, end what waits, let go of the model. Returns when all of it is done."""
+        with self._changed:
+            self._closing = True
+            waiting = self._turns.clear()
+            for job in (*self._planning, *([self._running] if self._running else [])):
+                job.control.stop()
+            self._changed.notify_all()
+        for job in waiting:
+            job.tell(Failed(_closed()))
+        self._planner.shutdown()
+        self._thread.join()
+
+    def _plan(self, job: Job) -> None:
+        """Read the pictures, in the planner's thread; then the request waits for its turn."""
+        try:
+            if job.control.stopping:
+                raise self._gone
+            job.plan = make_plan(job.request, self._env, self._settings)
+        except Exception as error:
+            self._refuse(job, error if isinstance(error, QvqError) else bug(error, self._env))
+            return
+        job.tell(Planned(job.plan))
+        with self._changed:
+            self._planning.discard(job)
+            goes_on = not (self._closing or job.control.stopping)
+            if goes_on:
+                self._turns.put(job.client, job)
+                self._changed.notify_all()
+        if not goes_on:
+            job.tell(Failed(self._gone))
+
+    @property
+    def _gone(self) -> StoppedError:
+        """Why a request that is not answered any more ended."""
+        return _closed() if self._closing else _left()
+
+    def _refuse(self, job: Job, error: QvqError) -> None:
+        with self._changed:
+            self._planning.discard(job)
+        job.tell(Failed(error))
+
+    def _run(self) -> None:
+        """The thread itself."""
+        lock = BigModelLock(self._settings.cache_folder, self._env.sleep)
+        resident = ResidentModel(self._env.load_engine, lock)
+        try:
+            while (job := self._next(resident)) is not None:
+                began_s = monotonic()
+                self._answer(job, resident)
+                with self._changed:
+                    self._running = None
+                    self._loaded = _name_of(job) if resident.holds else None
+                    self._ended += 1
+                    self._spent_s += monotonic() - began_s
+        finally:
+            resident.close()
+
+    def _next(self, resident: ResidentModel) -> Job | None:
+        """Wait for the next job; None once it is closing. An idle model is let go of."""
+        with self._changed:
+            while not self._closing:
+                self._running = self._turns.take()
+                if self._running is not None:
+                    return self._running
+                idle_s = self._keep_s if resident.holds else None
+                if not self._changed.wait(idle_s) and not len(self._turns):
+                    resident.close()
+                    self._loaded = None
+            return None
+
+    def _answer(self, job: Job, resident: ResidentModel) -> None:
+        """Run one job to its `Done`, or to what it failed with."""
+        assert job.plan is not None, "it was planned before it waited"
+        try:
+            for event in ask(job.plan, self._env, self._settings, job.control, resident):
+                job.tell(event)
+        except Exception as error:
+            job.tell(Failed(error if isinstance(error, QvqError) else bug(error, self._env)))
+
+    def _wait_s(self, waiting: int) -> float:
+        """Estimate the seconds until a place in the queue is free."""
+        each_s = self._spent_s / self._ended if self._ended else _FIRST_GUESS_S
+        return max(1.0, each_s * waiting / max(1, self._max_waiting))
+
+
+def _name_of(job: Job) -> str | None:
+    return job.plan.resolved.card.name if job.plan is not None else None
+
+
+def _left() -> StoppedError:
+    return StoppedError("the client left before its turn")
+
+
+def _closed() -> StoppedError:
+    return StoppedError("the server is shutting down")
