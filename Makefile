@@ -9,6 +9,9 @@ SMOKE := tests/cli/test_cli.py tests/chat/test_chat.py tests/engine tests/images
   tests/images/test_sources.py tests/images/test_video.py tests/render/test_markdown.py \
   tests/render/test_preview.py tests/store/test_pull.py tests/house/test_imports.py
 
+# The suite starts qvq some hundred times: what is compiled is kept, whatever the environment says.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test test-slow test-linear fuzz lowest check fix docs evaluate bench clean
 .DEFAULT_GOAL := help
 
