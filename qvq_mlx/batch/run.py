@@ -114,16 +114,19 @@ def run(
     return counts
 
 
-def summary(counts: Counts, file: Path) -> str:
-    """`out.jsonl: 198 answered, 2 errors; 120 of them were done before`."""
-    parts = (
-        (counts.answered, "answered"),
-        (counts.unanswered, "without answer"),
-        (counts.errors, "errors"),
+def outcomes(counts: Counts) -> tuple[tuple[str, int], ...]:
+    """Return how many items ended how: rows of a table, those of no item left out.
+
+    What an earlier run had done comes last: these items are counted above, too.
+    """
+    rows = (
+        ("answered", counts.answered),
+        ("no answer", counts.unanswered),
+        ("error", counts.errors),
+        ("not asked", counts.total - counts.done),
+        ("of these done before", counts.before),
     )
-    ends = [f"{count:,} {word}" for count, word in parts if count]
-    before = f"; {counts.before:,} of them were done before" if counts.before else ""
-    return f"{file}: {', '.join(ends) or 'nothing done'}{before}"
+    return tuple((name, count) for name, count in rows if count)
 
 
 def end_of(counts: Counts, left_out: tuple[LeftOut, ...]) -> BatchEnd:
@@ -151,8 +154,10 @@ def failure(counts: Counts, file: Path | None) -> QvqError | None:
         return None
     why = ((counts.unanswered, "ended without one"), (counts.errors, "could not be asked"))
     spelt = ", ".join(f"{count:,} {what}" for count, what in why if count)
+    missing = counts.total - counts.answered
+    verb = "has" if missing == 1 else "have"
     return NoAnswerError(
-        f"{counts.total - counts.answered:,} of {counts.total:,} items have no answer: {spelt}",
+        f"{missing:,} of {counts.total:,} items {verb} no answer: {spelt}",
         RunProgram(("grep", "-v", '"status": "answered"', str(file))) if file else None,
     )
 

@@ -29,6 +29,7 @@ from qvq_mlx.memory.lock import BigModelLock
 from qvq_mlx.render.clean import clean_line, writable
 from qvq_mlx.render.rows import wrap
 from qvq_mlx.render.type_ahead import TypeAhead
+from qvq_mlx.run.ending import notifying
 from qvq_mlx.run.plan import image_sources_for
 from qvq_mlx.run.resident import ResidentModel
 from qvq_mlx.run.show import run
@@ -113,7 +114,16 @@ class Talk:
         """One round. Raises a QvqError where there is no whole answer."""
         ear = Ear()
         try:
-            run(request, self._output, self._env, self._settings, self._loaded, ear, self._ahead)
+            with notifying(self._env, self._settings, "the answer"):
+                run(
+                    request,
+                    self._output,
+                    self._env,
+                    self._settings,
+                    self._loaded,
+                    ear,
+                    self._ahead,
+                )
         finally:
             self._conversation.heard(ear, self._run_id(ear.plan))
         self._say("")

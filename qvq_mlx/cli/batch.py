@@ -142,17 +142,18 @@ class _Shown:
 def _batch(world: World, batch: Batch, work: Work, target: Target, shown: _Shown) -> int:
     """Ask all, and show how far it is. Raises a QvqError where an item has no answer."""
     from qvq_mlx.batch.record import line
-    from qvq_mlx.batch.run import end_of, failure, run, summary
+    from qvq_mlx.batch.run import end_of, failure, outcomes, run
     from qvq_mlx.render.batched import BatchProgress
+    from qvq_mlx.run.ending import notifying
 
     env, file = world.env, target.file
     lines = shown.verbose or (file is None and env.stdout.isatty())
     screen = BatchProgress(env, len(work.items), quiet=shown.quiet, lines=lines)
-    counts = run(batch, work.items, target, env, screen)
-    if file is not None:
-        screen.summed_up(summary(counts, file))
-    if shown.as_json:
-        env.stdout.write(line(end_of(counts, work.left_out)))
-    if (error := failure(counts, file)) is not None:
-        raise error
+    with notifying(env, world.settings, "the batch"):
+        counts = run(batch, work.items, target, env, screen)
+        screen.summed_up("batch" if file is None else str(file), outcomes(counts))
+        if shown.as_json:
+            env.stdout.write(line(end_of(counts, work.left_out)))
+        if (error := failure(counts, file)) is not None:
+            raise error
     return 0

@@ -9,6 +9,7 @@ from qvq_mlx.evaluate import session
 from qvq_mlx.evaluate.pull import pull_data_set
 from qvq_mlx.evaluate.session import Order
 from qvq_mlx.render.batched import BatchProgress
+from qvq_mlx.run.ending import notifying
 from qvq_mlx.run.signals import stoppable
 from qvq_mlx.run.world import World
 
@@ -23,7 +24,8 @@ def carry_out(
             pull_data_set(choice.benchmark, choice.split, env, world.settings)
         return
     screen = partial(BatchProgress, env, quiet=quiet, lines=verbose)
-    report, curve = session.carry_out(order, env, world.settings, screen)
+    with notifying(env, world.settings, "the evaluation"):
+        report, curve = session.carry_out(order, env, world.settings, screen)
     if as_json:
         env.stdout.write(session.as_json(report))
     else:

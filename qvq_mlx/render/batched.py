@@ -1,12 +1,19 @@
-"""Show a batch: progress, time left, and each item's answer.
+"""Show a batch: how far it is, its rate, the time left, how items ended, and the last answers.
+
+    photo-31.png: 3
+    photo-32.png: error[image-unreadable]: it is no picture
+    ━━━━━━━━━━━━━━━───────────────  33/120 · 12.4 items/min · 7m 1s left
+    29 answered · 1 failed · 2 skipped · photo-33.png · 120 tok
 
 Law: the time left is the mean of the last items asked times those that are left, and is not said
-before one was asked. Nothing that comes from outside reaches the terminal uncleaned.
+before one was asked. Nothing that comes from outside reaches the terminal uncleaned, and no row
+fills the window to its last cell. Where nothing can be drawn over, an item that ended is a line.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from pathlib import PurePath
 
 from qvq_mlx.core.env import Env
@@ -19,40 +26,51 @@ from qvq_mlx.core.events import (
     Progress,
     ThinkingDelta,
 )
+from qvq_mlx.render.accent import accented
 from qvq_mlx.render.clean import clean_line, writable
-from qvq_mlx.render.meter import short, status
-from qvq_mlx.render.rows import joined
-from qvq_mlx.render.working import Working
+from qvq_mlx.render.live import LiveArea
+from qvq_mlx.render.meter import short, spelled, status
+from qvq_mlx.render.rows import Row, cells, cut, dim, joined, plain
+from qvq_mlx.render.terminal import redrawable
 
 _FRAME_S = 1 / 12
 _RECENT = 20
+_SHOWN = 5
+_BAR_CELLS = 30
 
 
 class BatchProgress:
-    """One status line at the end of stderr, and lines above it.
+    """Rows at the end of stderr, redrawn in place.
 
     `lines` True: an item's outcome is a line of its own, on stdout where that is the terminal.
     """
 
     def __init__(self, env: Env, total: int, *, quiet: bool, lines: bool) -> None:
+        watched = env.stderr.isatty() and not quiet
+        able = watched and redrawable(env.environ)
         self._env = env
         self._quiet = quiet
         self._total = total
-        self._lines = lines
-        self._working = Working(env, quiet=quiet)
-        self._recent: deque[float] = deque(maxlen=_RECENT)
-        self._number = 0
+        self._lines = lines or (watched and not able)
+        self._area = LiveArea(env.stderr, env.terminal_size, able=able)
+        self._begun_at = env.clock()
+        self._asked_s: deque[float] = deque(maxlen=_RECENT)
+        self._last: deque[str] = deque(maxlen=_SHOWN)
+        self._done = 0
         self._name = ""
-        self._failures = 0
+        self._answered = 0
+        self._failed = 0
+        self._skipped = 0
         self._doing = ""
         self._note = ""
         self._tokens = 0
         self._drawn_at = float("-inf")
 
     def began(self, number: int, images: tuple[str, ...]) -> None:
-        """An item is taken up."""
-        self._number, self._tokens, self._doing = number, 0, ""
-        self._name = ", ".join(PurePath(image).name for image in images)
+        """An item is taken up; those before it are done."""
+        self._done = number - 1
+        self._tokens, self._doing = 0, ""
+        self._name = clean_line(", ".join(PurePath(image).name for image in images))
         self._draw(urgent=True)
 
     def saw(self, event: Event) -> None:
@@ -69,46 +87,104 @@ class BatchProgress:
 
     def ended(self, number: int, outcome: str, *, answered: bool, took_s: float) -> None:
         """Show an item's end. `outcome` is its answer, or what went wrong, in one line."""
-        self._number = number
-        self._recent.append(took_s)
-        self._failures += not answered
+        self._done = number
+        self._asked_s.append(took_s)
+        self._answered += answered
+        self._failed += not answered
+        line = f"{self._name}: {clean_line(outcome)}"
         if self._lines:
-            self._say(f"{self._name}: {outcome}")
+            self._say(line)
+        else:
+            self._last.append(line)
+        self._draw(urgent=True)
 
     def noted(self, note: str) -> None:
-        """Show `note` in the status line from now on."""
-        self._note = note
+        """Show `note` beside the counts from now on."""
+        self._note = clean_line(note)
 
     def skipped(self, number: int) -> None:
         """Count an item that an earlier run had done."""
-        self._number = number
+        self._done = number
+        self._skipped += 1
         self._draw(urgent=False)
 
     def close(self) -> None:
-        """Wipe the status line. May be called again."""
-        self._working.close()
+        """Wipe what is drawn. May be called again."""
+        self._area.close()
 
-    def summed_up(self, line: str) -> None:
-        """Say, after `close`, how it ended: to a person, unless the batch is quiet."""
-        if self._env.stderr.isatty() and not self._quiet:
-            self._env.stderr.write(clean_line(line) + "\n")
+    def summed_up(self, what: str, outcomes: Sequence[tuple[str, int]]) -> None:
+        """Say, after `close`, how it ended, a row for each `(outcome, items)`: to a person, unless
+        the batch is quiet.
+        """
+        stream = self._env.stderr
+        if not stream.isatty() or self._quiet:
+            return
+        figures = [f"{count:,}" for _, count in outcomes]
+        first = max(cells(name) for name in ("outcome", *(name for name, _ in outcomes)))
+        last = max(map(len, ("items", *figures)))
+        took = spelled(self._env.clock() - self._begun_at)
+        lines = [
+            clean_line(f"{what}: {counted(self._total, 'item')} in {took}"),
+            accented(f"{'outcome':{first}}  {'items':>{last}}", self._env, stream),
+            *(
+                f"{name:{first}}  {figure:>{last}}"
+                for (name, _), figure in zip(outcomes, figures, strict=True)
+            ),
+        ]
+        stream.write(writable("".join(f"{line}\n" for line in lines), stream))
+        stream.flush()
 
     def _say(self, line: str) -> None:
-        self._working.close()
+        self._area.close()
         stream = self._env.stdout if self._env.stdout.isatty() else self._env.stderr
-        stream.write(writable(clean_line(line), stream) + "\n")
+        stream.write(writable(line, stream) + "\n")
         stream.flush()
 
     def _draw(self, *, urgent: bool) -> None:
         now = self._env.clock()
-        if not urgent and now - self._drawn_at < _FRAME_S:
+        if not self._area.able or (not urgent and now - self._drawn_at < _FRAME_S):
             return
         self._drawn_at = now
-        parts = [f"{self._number:,}/{self._total:,}"]
-        if self._recent:
-            left = (self._total - self._number + 1) * sum(self._recent) / len(self._recent)
-            parts.append(f"{short(left)} left")
-        if self._failures:
-            parts.append(f"{self._failures:,} failed")
-        parts += [part for part in (self._note, clean_line(self._name), self._doing) if part]
-        self._working.show(joined(parts, self._env.terminal_size().columns))
+        width = max(1, self._env.terminal_size().columns - 1)
+        rows = [dim(cut(line, width)) for line in self._last]
+        self._area.draw([*rows, self._bar(width), self._counts(width)])
+
+    def _bar(self, width: int) -> Row:
+        """`━━━───  33/120 · 12.4 items/min · 7m 1s left`, the bar where there is room for it."""
+        done = self._done
+        parts = [f"{done:,}/{self._total:,}"]
+        if self._asked_s:
+            mean_s = sum(self._asked_s) / len(self._asked_s)
+            parts += [rate(mean_s), f"{short((self._total - done) * mean_s)} left"]
+        text = joined(parts, width)
+        room = min(_BAR_CELLS, width - cells(text) - 2)
+        if room < 8:
+            return plain(text)
+        filled = room * done // max(1, self._total)
+        begun, rest = "━" * filled, "─" * (room - filled)
+        return Row(f"{begun}{rest}  {text}", f"{accented(begun, self._env, self._env.stderr)}"
+                   f"{dim(rest).styled}  {text}")  # fmt: skip
+
+    def _counts(self, width: int) -> Row:
+        """`29 answered · 1 failed · 2 skipped · photo-33.png · 120 tok`."""
+        ended = (
+            (self._answered, "answered"),
+            (self._failed, "failed"),
+            (self._skipped, "skipped"),
+        )
+        parts = [f"{count:,} {word}" for count, word in ended if count]
+        parts += [part for part in (self._note, self._name, self._doing) if part]
+        return plain(joined(parts, width) if parts else "")
+
+
+def counted(count: int, one: str) -> str:
+    """`1 item`, `2,000 items`."""
+    return f"{count:,} {one}" if count == 1 else f"{count:,} {one}s"
+
+
+def rate(mean_s: float) -> str:
+    """Return how many items are done in a time that makes the number at least 1."""
+    for unit, unit_s in (("s", 1), ("min", 60)):
+        if mean_s <= unit_s:
+            return f"{unit_s / max(mean_s, 0.001):,.1f} items/{unit}"
+    return f"{3600 / mean_s:,.1f} items/h"

@@ -12,6 +12,7 @@ from qvq_mlx.core.sizes import size
 from qvq_mlx.engine.convert import Conversion
 from qvq_mlx.engine.recipe import Recipe
 from qvq_mlx.render.working import Working
+from qvq_mlx.run.ending import notifying
 from qvq_mlx.settings.config import Settings
 from qvq_mlx.store import registry, staging
 from qvq_mlx.store.card_text import card_text
@@ -37,7 +38,7 @@ def convert(
             RunProgram(("df", "-h", str(target.absolute().parent))),
         )
     try:
-        with staging.staged(target) as folder:
+        with notifying(env, settings, "the conversion"), staging.staged(target) as folder:
             _write(conversion, folder, card, Working(env, quiet=quiet))
     except KeyboardInterrupt:
         raise StoppedError(f"stopped; {target} is as it was") from None

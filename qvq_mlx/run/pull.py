@@ -13,7 +13,9 @@ from qvq_mlx.memory.estimate import Verdict, estimate_for, typical
 from qvq_mlx.records.models import PulledFile, PullRecord
 from qvq_mlx.records.runs import VERSION
 from qvq_mlx.render import listing
+from qvq_mlx.render.clean import clean_line
 from qvq_mlx.render.pulling import PullScreen
+from qvq_mlx.run.ending import notifying
 from qvq_mlx.settings import config
 from qvq_mlx.settings.config import Settings
 from qvq_mlx.store.download import Advice, Adviser, PullDone, PullPlan
@@ -43,7 +45,8 @@ def pull_model(wish: Wish, env: Env, settings: Settings, advise: Adviser | None 
     Raises a QvqError.
     """
     try:
-        _pulled(wish, env, settings, advise or partial(machine_advice, env))
+        with notifying(env, settings, f"the download of {clean_line(wish.model)}"):
+            _pulled(wish, env, settings, advise or partial(machine_advice, env))
     except BrokenPipeError:
         raise
     except OSError as error:

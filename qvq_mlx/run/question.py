@@ -73,6 +73,7 @@ def ask_as_typed(
 ) -> int:
     """Make the request, and run it on the screen. `inputs` tells images from the question."""
     from qvq_mlx.run.choose import model_for
+    from qvq_mlx.run.ending import notifying
     from qvq_mlx.run.outputs import check_outputs, outputs_of
     from qvq_mlx.run.piped import asked
     from qvq_mlx.run.show import run
@@ -103,7 +104,8 @@ def ask_as_typed(
         output = replace(output, view=settings.view)
     outputs = outputs_of(((Field.OUTPUT, output.file), (Field.ANNOTATE, output.annotate)))
     check_outputs(outputs, (), env, sources.files)
-    return run(request, output, env, settings)
+    with notifying(env, settings, "the run"):
+        return run(request, output, env, settings)
 
 
 def _past(sources: Sources, world: World) -> tuple[Past | None, Sequence[str]]:

@@ -32,6 +32,7 @@ from qvq_mlx.history.exporting import result
 from qvq_mlx.records.runs import VERSION, Json
 from qvq_mlx.render.beside import side_of, write_beside
 from qvq_mlx.render.clean import json_text
+from qvq_mlx.run.ending import notifying
 from qvq_mlx.run.following import shown_of
 from qvq_mlx.run.show import run as ask
 from qvq_mlx.settings.config import Settings
@@ -95,7 +96,8 @@ def _result(request: Request, env: Env, settings: Settings) -> tuple[Json | None
     view = ThinkingView.TAIL if env.stderr.isatty() else None
     failure = None
     try:
-        ask(request, Output(OutputForm.JSON, view), replace(env, stdout=document), settings)
+        with notifying(env, settings, "the run"):
+            ask(request, Output(OutputForm.JSON, view), replace(env, stdout=document), settings)
     except QvqError as error:
         failure = error
     text = document.getvalue()

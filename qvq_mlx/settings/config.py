@@ -7,9 +7,10 @@ Law: defaults < config file < environment < flags, and nothing else in the proje
                                    thinking = "line"     # tail, full, line, none
                                    save = false          # keep no history
                                    plain = true          # lines that stay, for a screen reader
+                                   notify = false        # say nothing when a long run ends
 
-    QVQ_MODEL QVQ_THINKING QVQ_SAVE QVQ_PLAIN QVQ_HOME QVQ_CACHE_MAX QVQ_DEBUG QVQ_PACE QVQ_STALL_S
-    QVQ_STDIN_S QVQ_OFFLINE, and those of Hugging Face's tools (`hugging_face.py`)
+    QVQ_MODEL QVQ_THINKING QVQ_SAVE QVQ_PLAIN QVQ_NOTIFY QVQ_HOME QVQ_CACHE_MAX QVQ_DEBUG QVQ_PACE
+    QVQ_STALL_S QVQ_STDIN_S QVQ_OFFLINE, and those of Hugging Face's tools (`hugging_face.py`)
 
 QVQ_CACHE_MAX=2GiB caps the image-prefix cache (0: keep nothing). QVQ_PACE=8 holds a fast model to
 8 tokens/s, to see what the screen does with a slow one. QVQ_OFFLINE=1 or HF_HUB_OFFLINE=1: no
@@ -46,6 +47,7 @@ _DEFAULTS: dict[str, str | None] = {
     "thinking": None,
     "save": "true",
     "plain": "false",
+    "notify": "true",
 }
 KEYS = tuple(_DEFAULTS)
 _TRUE = {"1", "true", "yes", "on"}
@@ -64,6 +66,7 @@ class Settings:
     view: ThinkingView | None
     save: bool
     plain: bool
+    notify: bool
     pace_tokens_per_s: float
     history_folder: Path
     hub_cache: Path
@@ -101,6 +104,7 @@ def _settings(env: Env, values: dict[str, Any]) -> Settings:
         view=_view(values.get("thinking")),
         save=_flag("save", values.get("save", True)),
         plain=_flag("plain", values.get("plain", False)),
+        notify=_flag("notify", values.get("notify", True)),
         pace_tokens_per_s=_number("QVQ_PACE", env.environ.get("QVQ_PACE", "") or "0"),
         history_folder=data_folder / "history",
         hub_cache=hugging_face.hub_cache(env),
@@ -151,7 +155,7 @@ def checked(key: str, text: str) -> str | bool:
             view = _view(text)
             assert view is not None
             return str(view)
-        case "save" | "plain":
+        case "save" | "plain" | "notify":
             return _flag(key, text)
         case _:
             if not text.strip() or not text.isprintable():

@@ -11,7 +11,7 @@ import pytest
 
 from qvq_mlx.batch import Batch
 from qvq_mlx.batch.items import Item
-from qvq_mlx.batch.run import BatchScreen, Counts, Target, failure, run, summary
+from qvq_mlx.batch.run import BatchScreen, Counts, Target, failure, outcomes, run
 from qvq_mlx.core.errors import ExitCode
 from qvq_mlx.core.events import Event
 from qvq_mlx.core.request import Request
@@ -25,9 +25,8 @@ FILE = Path("out.jsonl")
 def test_a_batch_with_an_answer_to_everything_has_not_failed() -> None:
     assert failure(WHOLE, FILE) is None
     assert failure(replace(WHOLE, stopped=True), FILE) is None  # it came after the last item
-    assert summary(replace(WHOLE, before=3), FILE) == (
-        "out.jsonl: 4 answered; 3 of them were done before"
-    )
+    assert outcomes(replace(WHOLE, before=3)) == (("answered", 4), ("of these done before", 3))
+    assert outcomes(Counts(4, 1, 0, 1)) == (("answered", 1), ("error", 1), ("not asked", 2))
 
 
 @pytest.mark.parametrize(
