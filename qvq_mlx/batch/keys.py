@@ -18,7 +18,7 @@ from dataclasses import asdict, fields, is_dataclass, replace
 from enum import StrEnum
 
 from qvq_mlx.core.card import ModelCard
-from qvq_mlx.core.image_options import ImageOptions
+from qvq_mlx.core.image_options import ImageOptions, TokenRange
 from qvq_mlx.core.plan import Resolved
 from qvq_mlx.core.request import (
     Budget,
@@ -110,7 +110,7 @@ def legacy_keys(request: Request, card: ModelCard, contents: Sequence[str]) -> t
 def _legacy_look(options: ImageOptions) -> Json:
     crop, frames = options.crop, options.frames
     return {
-        "detail": options.detail,
+        "detail": str(options.detail) if isinstance(options.detail, TokenRange) else options.detail,
         "crop": None
         if crop is None
         else {

@@ -16,7 +16,7 @@ from qvq_mlx import images
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.events import Done, Event, Transcript
-from qvq_mlx.core.image_options import Detail
+from qvq_mlx.core.image_options import ImageSize
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.remedies import Typed
 from qvq_mlx.core.request import Budget, Origin, Request
@@ -120,7 +120,7 @@ class Conversation:
         """Let it think so long."""
         self._base = replace(self._base, limits=replace(self._base.limits, budget=budget))
 
-    def read_at(self, detail: Detail | int) -> None:
+    def read_at(self, detail: ImageSize) -> None:
         """Look at every picture with so much detail."""
         options = replace(self._base.options_for(0), detail=detail)
         self._base = replace(self._base, image_options=(options,))

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from qvq_mlx.cli import options
 from qvq_mlx.core.request import Policy, PromptOptions, Request, SamplingOverrides
 from qvq_mlx.run.groups import image_options_of, limits_of, method_of
-
-if TYPE_CHECKING:
-    pass
 
 Name = Annotated[
     str, typer.Argument(metavar="mmmu|mathvista|mathvision|olympiadbench", help="The benchmark.")
@@ -75,6 +72,7 @@ def evaluate(
     system: options.System = None,
     detail: options.Detail = None,
     max_tokens: options.MaxTokens = None,
+    answer_tokens: options.AnswerTokens = 1024,
     temperature: options.Temperature = None,
     vote: options.Votes = None,
     double_check: options.DoubleCheck = False,
@@ -104,7 +102,7 @@ def evaluate(
         model=model or "",
         image_options=(image_options_of(detail=detail),),
         prompt=PromptOptions(system, style.placement, allow_text_only=True),
-        limits=limits_of(None, max_tokens=max_tokens),
+        limits=limits_of(None, answer_tokens, max_tokens),
         sampling=SamplingOverrides(temperature=temperature, seed=seed),
         method=method_of(vote, None, "auto", double_check=double_check),
         policy=Policy(draft=draft, force=force, wait=not no_wait, offline=offline),

@@ -28,12 +28,12 @@ def export(
     from qvq_mlx.render.transfers import Transfers
     from qvq_mlx.run.signals import stoppable
     from qvq_mlx.store import archive
-    from qvq_mlx.store.places import present
+    from qvq_mlx.store.places import present_model
     from qvq_mlx.store.verify import snapshot_bytes
 
     world: World = context.obj
     env, settings = world.env, world.settings
-    _, folder = present(model, settings.cards_folder, settings.hub_cache)
+    folder = present_model(model, settings.cards_folder, settings.hub_cache)
     commit = folder.commit_of(revision)
     if commit is None:
         raise ModelNotOnDiskError(

@@ -127,9 +127,9 @@ Details = Annotated[
     list[str] | None,
     typer.Option(
         "--detail",
-        metavar="low|auto|high|max|N",
-        help="Image tokens: 256, about 1,280, 2,560, the model's own maximum, or a number;"
-        " once, or once per image.",
+        metavar="low|auto|high|max|N|N-M",
+        help="Image tokens: 256, about 1,280, 2,560, the model's own maximum, a number,"
+        " or at least and at most so many; once, or once per image.",
     ),
 ]
 Crops = Annotated[
@@ -166,8 +166,9 @@ Detail = Annotated[
     str | None,
     typer.Option(
         "--detail",
-        metavar="low|auto|high|max|N",
-        help="Image tokens: 256, about 1,280, 2,560, the model's own maximum, or a number.",
+        metavar="low|auto|high|max|N|N-M",
+        help="Image tokens: 256, about 1,280, 2,560, the model's own maximum, a number,"
+        " or at least and at most so many.",
     ),
 ]
 Crop = Annotated[

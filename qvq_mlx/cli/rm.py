@@ -21,7 +21,7 @@ def rm(
     ] = None,
     yes: _YES = False,
 ) -> None:
-    """Delete a downloaded model."""
+    """Delete a downloaded model, or a data set that was pulled."""
     from qvq_mlx.cli.spelling import typed
     from qvq_mlx.core.errors import BusyError, ModelNotOnDiskError
     from qvq_mlx.run.delete import delete
@@ -30,7 +30,7 @@ def rm(
 
     world: World = context.obj
     env, settings = world.env, world.settings
-    _, folder = present(model, settings.cards_folder, settings.hub_cache)
+    folder = present(model, settings.cards_folder, settings.hub_cache)
     again = typed("qvq", "rm", model, "-y")
     with layout.locked(folder) as mine:
         if not mine:

@@ -29,6 +29,21 @@ class Detail(StrEnum):
     """The model's own maximum."""
 
 
+@dataclass(frozen=True, slots=True)
+class TokenRange:
+    """At least and at most so many image tokens: a smaller picture is enlarged."""
+
+    min_tokens: int
+    max_tokens: int
+
+    def __str__(self) -> str:
+        """As it is typed."""
+        return f"{self.min_tokens}-{self.max_tokens}"
+
+
+ImageSize = Detail | int | TokenRange
+"""The size of a picture for the model: a name, the most image tokens, or a range of them."""
+
 MAX_PICTURES = 128
 """That one question takes: patterns and pages stop there, long before memory does."""
 
@@ -102,12 +117,12 @@ class Frames:
 class ImageOptions:
     """Options for reading one source.
 
-    `detail` is a name or a number of image tokens; `crop` None: all of it; `background` is what
-    transparency lies on, a colour's name or #rrggbb. `frames` says which frames of a video are
-    taken.
+    `detail` is a name, a number of image tokens or a range of them; `crop` None: all of it;
+    `background` is what transparency lies on, a colour's name or #rrggbb. `frames` says which
+    frames of a video are taken.
     """
 
-    detail: Detail | int = Detail.AUTO
+    detail: ImageSize = Detail.AUTO
     crop: Crop | None = None
     pages: Pages = Pages()
     background: str = "white"
@@ -137,17 +152,23 @@ def parse_pages(text: str) -> Pages:
     return Pages(tuple(ranges))
 
 
-def parse_detail(text: str) -> Detail | int:
-    """`low`, `auto`, `high`, `max`, or a number of image tokens from 1 on. Raises UsageError."""
+def parse_detail(text: str) -> ImageSize:
+    """`low`, `auto`, `high`, `max`, a number of image tokens from 1 on, or a range of them as in
+    `1280-16384`. Raises UsageError.
+    """
     word = text.strip().lower()
     if word in {detail.value for detail in Detail}:
         return Detail(word)
     if re.fullmatch(r"[0-9]{1,9}", word) and int(word):
         return int(word)
+    found = re.fullmatch(r"([0-9]{1,9})-([0-9]{1,9})", word)
+    if found and 0 < int(found[1]) <= int(found[2]):
+        return TokenRange(int(found[1]), int(found[2]))
     raise UsageError(
         (
             Field.DETAIL,
-            f" is {text[:40]!r}; it can be low, auto, high, max or a number of image tokens",
+            f" is {text[:40]!r}; it can be low, auto, high, max, a number of image tokens, or a",
+            " range of them as in 1280-16384",
         ),
         Ask(settings=((Field.DETAIL, Detail.HIGH),)),
     )

@@ -42,7 +42,8 @@ class DataSet:
         return re.search(self.pattern.replace("{split}", re.escape(split)), path) is not None
 
 
-_SPLIT_FILES = r"(?:^|/){split}(?:-\d+-of-\d+)?\.(?:parquet|jsonl|json)$"
+_SPLIT_FILES = r"(?:^|/){split}(?:-\d+-of-\d+(?:-[0-9a-f]{16})?)?\.(?:parquet|jsonl|json)$"
+"""`validation-00000-of-00001.parquet`; older uploads end in a hash: `…-00001-725687bf7a18d64b`."""
 
 DATA_SETS: dict[Benchmark, DataSet] = {
     Benchmark.MMMU: DataSet(

@@ -39,6 +39,8 @@ def as_markdown(report: Report) -> str:
         lines += ["", *_details(budget, several=len(report.budgets) > 1)]
     if report.comparison is not None:
         lines += ["", *_comparison(report.comparison)]
+    if report.deviations:
+        lines += ["", *_deviations(report)]
     lines += ["", *_conditions(report)]
     return "\n".join(lines) + "\n"
 
@@ -119,6 +121,12 @@ def _comparison(found: Comparison) -> list[str]:
     return [f"## {found.second} against {found.first}", "", shared, "", difference]
 
 
+def _deviations(report: Report) -> list[str]:
+    rows = [[one.condition, one.here, one.there] for one in report.deviations]
+    title = "## Otherwise than VLMEvalKit's configuration for QVQ"
+    return [title, "", *_table(["condition", "here", "VLMEvalKit"], rows, right=False)]
+
+
 def _conditions(report: Report) -> list[str]:
     run = report.run
     versions = ", ".join(f"{name} {version}" for name, version in run.versions)
@@ -133,9 +141,9 @@ def _conditions(report: Report) -> list[str]:
     ]
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    right = ["---"] + ["---:"] * (len(head) - 1)
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in (head, right, *rows)]
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: bool = True) -> list[str]:
+    rule = ["---"] + ["---:" if right else "---"] * (len(head) - 1)
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in (head, rule, *rows)]
     return [f"| {' | '.join(row)} |" for row in cells]
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from qvq_mlx.batch.record import Status
 from qvq_mlx.core.events import StopReason
 from qvq_mlx.evaluate import published
+from qvq_mlx.evaluate.deviations import Deviation, deviations
 from qvq_mlx.evaluate.folder import RunRecord
 from qvq_mlx.evaluate.gold import Verdict
 from qvq_mlx.evaluate.result import Result
@@ -87,13 +88,16 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """An evaluation's outcome. `published` is in percent, by model."""
+    """An evaluation's outcome. `published` is in percent, by model. `deviations`: what was done
+    otherwise than in VLMEvalKit's configuration for QVQ.
+    """
 
     version: int
     run: RunRecord
     budgets: tuple[BudgetReport, ...]
     published: dict[str, float]
     comparison: Comparison | None = None
+    deviations: tuple[Deviation, ...] = ()
 
 
 def reported(
@@ -103,7 +107,14 @@ def reported(
 ) -> Report:
     """Sum up the results under each budget, given with the seconds that they took."""
     sums = tuple(of_budget(tokens, results, seconds) for tokens, results, seconds in budgets)
-    return Report(VERSION, run, sums, published.row(run.setting.benchmark), comparison)
+    return Report(
+        VERSION,
+        run,
+        sums,
+        published.row(run.setting.benchmark),
+        comparison,
+        deviations(run.setting),
+    )
 
 
 def of_budget(budget_tokens: int | None, results: Sequence[Result], seconds: float) -> BudgetReport:

@@ -24,7 +24,7 @@ from typing import assert_never
 from qvq_mlx.core.card import VisionLimits
 from qvq_mlx.core.clip import FRAMES_PER_STEP
 from qvq_mlx.core.errors import UsageError
-from qvq_mlx.core.image_options import Detail, Frames
+from qvq_mlx.core.image_options import Detail, Frames, ImageSize, TokenRange
 from qvq_mlx.core.remedies import AskAgain, Field
 from qvq_mlx.images.resize import smart_resize
 
@@ -87,7 +87,7 @@ class Taken:
     tokens: int
 
 
-def tokens_of(detail: Detail | int) -> int:
+def tokens_of(detail: ImageSize) -> int:
     """The most tokens that a clip may take. Raises UsageError for more than MAX_CLIP_TOKENS."""
     match detail:
         case Detail.LOW:
@@ -98,13 +98,14 @@ def tokens_of(detail: Detail | int) -> int:
             return 8192
         case Detail.MAX:
             return MAX_CLIP_TOKENS
-        case int():
-            if detail > MAX_CLIP_TOKENS:
+        case int() | TokenRange():
+            most = detail if isinstance(detail, int) else detail.max_tokens
+            if most > MAX_CLIP_TOKENS:
                 raise UsageError(
-                    f"{detail:,} tokens are too many for a video; the limit is {MAX_CLIP_TOKENS:,}",
+                    f"{most:,} tokens are too many for a video; the limit is {MAX_CLIP_TOKENS:,}",
                     AskAgain(((Field.DETAIL, str(MAX_CLIP_TOKENS)),)),
                 )
-            return detail
+            return most
         case _:
             assert_never(detail)
 

@@ -12,6 +12,7 @@ from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.machine import Machine
 from qvq_mlx.memory.estimate import Estimate, Use, Verdict
 from qvq_mlx.records.runs import VERSION
+from qvq_mlx.store.download import RepoKind
 from qvq_mlx.store.licence import Licence
 
 
@@ -52,7 +53,7 @@ class ModelsRecord:
 
 @dataclass(frozen=True, slots=True)
 class DiskEntry:
-    """One model on this disk. `problem` says why it is not whole."""
+    """One model or data set on this disk. `problem` says why it is not whole."""
 
     name: str
     repo: str | None
@@ -61,6 +62,7 @@ class DiskEntry:
     whole: bool
     problem: str | None
     path: str
+    kind: RepoKind = RepoKind.MODEL
 
 
 @dataclass(frozen=True, slots=True)

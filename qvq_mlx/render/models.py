@@ -17,6 +17,7 @@ from qvq_mlx.memory.choice import best
 from qvq_mlx.memory.estimate import Estimate, Verdict, kv_bytes_per_token
 from qvq_mlx.records.models import DiskEntry
 from qvq_mlx.render import listing
+from qvq_mlx.store.download import RepoKind
 
 HEADS = ("model", "size", "fits", "tok/s", "licence", "thinks", "here")
 DISK_HEADS = ("model", "size", "revision", "whole", "path")
@@ -43,10 +44,10 @@ def write_models(env: Env, known: Sequence[Candidate]) -> None:
 
 
 def write_downloaded(env: Env, entries: Sequence[DiskEntry]) -> None:
-    """The models on this disk as a table."""
+    """What is on this disk as a table."""
     rows = [
         (
-            entry.name,
+            entry.name + (" (data set)" if entry.kind is RepoKind.DATASET else ""),
             size(entry.size_bytes),
             (entry.revision or "")[:8] if entry.repo else "shipped",
             "yes" if entry.whole else "no",

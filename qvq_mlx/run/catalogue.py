@@ -11,7 +11,7 @@ from qvq_mlx.memory.candidates import Candidate, candidate
 from qvq_mlx.records.models import DiskEntry, ListRecord, ModelEntry, ModelsRecord
 from qvq_mlx.settings.config import Settings
 from qvq_mlx.store import registry
-from qvq_mlx.store.inventory import inventory, is_here
+from qvq_mlx.store.inventory import data_sets, inventory, is_here
 
 
 def candidates(settings: Settings, machine: Machine, *, every: bool) -> tuple[Candidate, ...]:
@@ -35,8 +35,8 @@ def models_record(settings: Settings, machine: Machine) -> ModelsRecord:
 
 
 def downloaded(settings: Settings) -> ListRecord:
-    """The models on this disk."""
-    found = inventory(registry.cards(settings.cards_folder), settings.hub_cache)
+    """The models and the pulled data sets on this disk."""
+    models = inventory(registry.cards(settings.cards_folder), settings.hub_cache)
     entries = (
         DiskEntry(
             name=entry.name,
@@ -46,8 +46,9 @@ def downloaded(settings: Settings) -> ListRecord:
             whole=not entry.problem,
             problem=entry.problem or None,
             path=str(entry.folder),
+            kind=entry.kind,
         )
-        for entry in found
+        for entry in (*models, *data_sets(settings.hub_cache))
     )
     return ListRecord(tuple(entries))
 

@@ -19,7 +19,7 @@ def _models(world: World) -> tuple[Word, ...]:
     """The names of cards, and what else lies in the cache. A card that is broken hides none."""
     from qvq_mlx.core.errors import QvqError
     from qvq_mlx.store import registry
-    from qvq_mlx.store.layout import repo_folders
+    from qvq_mlx.store.layout import data_set_folders, repo_folders
 
     settings = world.settings_or_defaults
     try:
@@ -28,7 +28,8 @@ def _models(world: World) -> tuple[Word, ...]:
         cards = registry.cards()
     named = [Word(name, card.summary) for card in cards for name in (card.name, *card.aliases)]
     known = {card.repo for card in cards}
-    here = [folder.repo for folder in repo_folders(settings.hub_cache)]
+    folders = (*repo_folders(settings.hub_cache), *data_set_folders(settings.hub_cache))
+    here = [folder.repo for folder in folders]
     return (*named, *(Word(repo, "on this disk") for repo in here if repo not in known))
 
 

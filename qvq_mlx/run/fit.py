@@ -9,7 +9,7 @@ from qvq_mlx import images
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import UsageError
-from qvq_mlx.core.image_options import Detail, ImageOptions
+from qvq_mlx.core.image_options import ImageOptions, ImageSize
 from qvq_mlx.core.machine import Machine
 from qvq_mlx.core.remedies import EstimateModel
 from qvq_mlx.images.detail import limited
@@ -32,7 +32,7 @@ class Question:
     model: str | None = None
     images: Sequence[str] = ()
     image_options: ImageOptions = ImageOptions()
-    detail: Detail | int | None = None
+    detail: ImageSize | None = None
     budget_tokens: int | None = None
 
 

@@ -2,8 +2,8 @@
 
 Law: a blob goes when no snapshot that stays links to it, and no unfinished pull wants it. First
 the references and links go, then the bytes, so that a model whose removal is interrupted is
-absent, not half. Only models that qvq pulled or imported are tidied up; others are another
-program's business.
+absent, not half. Only models and data sets that qvq pulled or imported are tidied up; others are
+another program's business.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def everywhere(hub_cache: Path, now_s: float) -> Iterator[tuple[Garbage, ...]]:
     """
     with ExitStack() as stack:
         found = list(stagings(hub_cache, now_s))
-        for folder in layout.repo_folders(hub_cache):
+        for folder in (*layout.repo_folders(hub_cache), *layout.data_set_folders(hub_cache)):
             if layout.is_ours(folder) and stack.enter_context(layout.locked(folder)):
                 found += leftovers(folder, now_s)
         yield tuple(found)

@@ -1,4 +1,4 @@
-"""List the models on this disk: those of the Hugging Face cache, and those that are shipped.
+"""List what is on this disk: models of the Hugging Face cache, shipped ones, pulled data sets.
 
 Law: reading the disk never raises; what is half there is listed with what is wrong with it. A
 repository that no card knows is listed where its architecture is one of the cards'.
@@ -16,11 +16,12 @@ from qvq_mlx.core.errors import BrokenModelError, ModelError
 from qvq_mlx.core.remedies import Remedy, RunProgram
 from qvq_mlx.store import layout, local, registry
 from qvq_mlx.store.checkpoint import read_json
+from qvq_mlx.store.download import RepoKind
 
 
 @dataclass(frozen=True, slots=True)
 class Downloaded:
-    """One model on this disk. `problem` is empty where it is whole; `revision` may be.
+    """One model or data set on this disk. `problem` is empty where it is whole; `revision` may be.
 
     `remedy` mends it; None where nothing is to be mended.
     """
@@ -32,6 +33,7 @@ class Downloaded:
     size_bytes: int
     problem: str
     remedy: Remedy | None = None
+    kind: RepoKind = RepoKind.MODEL
 
 
 def inventory(cards: Sequence[ModelCard], hub_cache: Path) -> tuple[Downloaded, ...]:
@@ -50,6 +52,11 @@ def inventory(cards: Sequence[ModelCard], hub_cache: Path) -> tuple[Downloaded, 
     return tuple(found)
 
 
+def data_sets(hub_cache: Path) -> tuple[Downloaded, ...]:
+    """Every data set that qvq pulled, ordered by name."""
+    return tuple(map(_of_data_set, layout.data_set_folders(hub_cache)))
+
+
 def is_here(card: ModelCard, hub_cache: Path) -> bool:
     """True if the whole model is on this disk."""
     try:
@@ -65,6 +72,16 @@ def _of_card(card: ModelCard, hub_cache: Path) -> Downloaded | None:
         return _entry(card, folder, folder) if folder.is_dir() else None
     root = hub_cache / f"models--{card.repo.replace('/', '--')}"
     return _entry(card, root, _snapshot(root)) if root.is_dir() else None
+
+
+def _of_data_set(folder: layout.RepoFolder) -> Downloaded:
+    commit = folder.commit_of("main")
+    place = folder.snapshot(commit) if commit else folder.root
+    size = sum(_size(path) for path in place.rglob("*"))
+    problem = "" if commit and layout.unfinished(folder) is None else "not all of it is here"
+    return Downloaded(
+        folder.repo, folder.repo, place, commit or "", size, problem, kind=folder.kind
+    )
 
 
 def _entry(card: ModelCard, root: Path, folder: Path | None) -> Downloaded:

@@ -109,9 +109,12 @@ class RepoFolder:
 
 def repo_folders(hub_cache: Path) -> tuple[RepoFolder, ...]:
     """Every model of the cache, ordered by name."""
-    names = sorted(path.name for path in hub_cache.glob("models--*") if path.is_dir())
-    repos = (name.removeprefix("models--").replace("--", "/", 1) for name in names)
-    return tuple(RepoFolder(hub_cache, repo) for repo in repos)
+    return _folders(hub_cache, RepoKind.MODEL)
+
+
+def data_set_folders(hub_cache: Path) -> tuple[RepoFolder, ...]:
+    """The data sets that qvq pulled, ordered by name; others are another program's business."""
+    return tuple(filter(is_ours, _folders(hub_cache, RepoKind.DATASET)))
 
 
 def is_repo(name: str) -> bool:
@@ -264,3 +267,10 @@ def lock_holder(folder: RepoFolder) -> str:
     """`process 123`, or empty where the lock does not say."""
     number = LockFile(folder.lock_file).holder()
     return "" if number is None else f"process {number}"
+
+
+def _folders(hub_cache: Path, kind: RepoKind) -> tuple[RepoFolder, ...]:
+    prefix = f"{kind}s--"
+    names = sorted(path.name for path in hub_cache.glob(f"{prefix}*") if path.is_dir())
+    repos = (name.removeprefix(prefix).replace("--", "/", 1) for name in names)
+    return tuple(RepoFolder(hub_cache, repo, kind) for repo in repos)

@@ -1,4 +1,4 @@
-"""Finds the folder in the Hugging Face cache that a model's name stands for."""
+"""Finds the folder in the Hugging Face cache that a name of a model or a data set stands for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.errors import ModelError, ModelNotOnDiskError
 from qvq_mlx.core.remedies import PullModel, Show
 from qvq_mlx.store import registry
-from qvq_mlx.store.layout import RepoFolder
+from qvq_mlx.store.layout import RepoFolder, data_set_folders
 
 
 def repository(name: str, cards_folder: Path, hub_cache: Path) -> tuple[ModelCard, RepoFolder]:
@@ -23,9 +23,21 @@ def repository(name: str, cards_folder: Path, hub_cache: Path) -> tuple[ModelCar
     return card, RepoFolder(hub_cache, card.repo)
 
 
-def present(name: str, cards_folder: Path, hub_cache: Path) -> tuple[ModelCard, RepoFolder]:
-    """The same, for a model of which something is on this disk. Raises ModelNotOnDiskError."""
+def present_model(name: str, cards_folder: Path, hub_cache: Path) -> RepoFolder:
+    """The folder of a model of which something is on this disk. Raises ModelNotOnDiskError."""
     card, folder = repository(name, cards_folder, hub_cache)
     if not folder.root.is_dir():
         raise ModelNotOnDiskError(f"nothing of {card.repo} is on this disk", PullModel(name))
-    return card, folder
+    return folder
+
+
+def present(name: str, cards_folder: Path, hub_cache: Path) -> RepoFolder:
+    """The same, also of a data set that was pulled: by its repository, or the name in it, so that
+    `mathvision` is MathLLMs/MathVision. Case does not matter.
+    """
+    wanted = name.casefold()
+    for folder in data_set_folders(hub_cache):
+        repo = folder.repo.casefold()
+        if wanted in (repo, repo.rpartition("/")[2]):
+            return folder
+    return present_model(name, cards_folder, hub_cache)

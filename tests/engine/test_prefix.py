@@ -104,6 +104,17 @@ def test_a_cached_prefix_is_equal_to_the_bit(
     assert mx.array_equal(cold, warm)
 
 
+def test_a_label_before_the_first_picture_leaves_no_boundary_in_common(
+    tiny: Session, pictures: list[Picture], card: ModelCard
+) -> None:
+    def keys(count: int) -> set[str]:
+        prompt = asked(tiny, pictures[:count], QUESTIONS[0], card)
+        return {end.key for end in boundaries(prompt, tiny.parts.model.image_token_id, "model")}
+
+    assert not keys(1) & keys(2)
+    assert keys(2) < keys(3)
+
+
 def test_a_picture_that_is_appended_reuses_the_first(
     caching: Callable[[], Session], pictures: list[Picture], card: ModelCard, run: Run
 ) -> None:

@@ -119,6 +119,40 @@ def test_labels_count_on_from_round_to_round(vocabulary: Vocabulary, folder: Pat
     assert list(prompt.ids) == expected
 
 
+def test_a_second_picture_in_one_message_labels_the_first_so_nothing_of_it_can_be_reused(
+    vocabulary: Vocabulary, folder: Path
+) -> None:
+    """The template's text for `A` and for `A B` parts at the label, before the first image token;
+    without labels, as the template has it by default, the prompt of `A` is the start of the other.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    template = json.loads((folder / "chat_template.json").read_text())["chat_template"]
+
+    def written(count: int, *, labelled: bool) -> list[int]:
+        content: list[dict[str, Any]] = [{"type": "image"}] * count
+        content.append({"type": "text", "text": Q})
+        messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": content}]
+        text = tokenizer.apply_chat_template(
+            messages, tokenize=False, chat_template=template, add_vision_id=labelled
+        )
+        ids: list[int] = tokenizer(text)["input_ids"]
+        return ids
+
+    def common(one: list[int], two: list[int]) -> int:
+        pairs = zip(one, two, strict=False)
+        return next(index for index, (a, b) in enumerate(pairs) if a != b)
+
+    first, both = written(1, labelled=False), written(2, labelled=True)
+    image = vocabulary.special("<|image_pad|>")
+    assert common(first, both) < first.index(image) < both.index(image)
+    assert common(first, written(2, labelled=False)) > first.index(image)
+    # qvq's prompts part at the same token
+    own, pair = (list(build(vocabulary, Q, PICTURES[:count], SYSTEM).ids) for count in (1, 2))
+    assert common(own, pair) == common(first, both)
+
+
 def test_a_picture_that_comes_later_leaves_what_was_before(vocabulary: Vocabulary) -> None:
     first = build(vocabulary, Q, PICTURES[:1], SYSTEM).ids
     later = build(vocabulary, "And this?", PICTURES[:2], SYSTEM, [Round(Q, A, 1)]).ids

@@ -90,6 +90,31 @@ def test_another_setting_is_refused_in_the_same_folder(
     run(world(words=RIGHT), *argv, "--draft", "none")
 
 
+def test_what_differs_from_vlmevalkit_stands_in_the_report(
+    world: Build, data: str, tmp_path: Path
+) -> None:
+    """Its configuration for QVQ: https://github.com/open-compass/VLMEvalKit/pull/701."""
+    argv = ("mathvision", "--data", data)
+    text = run(world(words=RIGHT), *argv, "-o", str(tmp_path / "own"))
+    assert "| image tokens | auto: the model's limits" in text
+    assert "| prompts | official | vlmevalkit |" in text
+    assert "| thinking budget | 4,096 | none |" in text
+    theirs = ("--prompts", "vlmevalkit", "--budget", "none", "--max-tokens", "8192")
+    text = run(
+        world(words=RIGHT), *argv, *theirs, "--detail", "1280-16384", "-o", str(tmp_path / "b")
+    )
+    assert "Otherwise than" not in text
+    report = json.loads((tmp_path / "own" / "report.json").read_text())
+    assert "prompts" in {one["condition"] for one in report["deviations"]}
+
+
+def test_the_tokens_of_the_answer_are_an_option(world: Build, data: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    run(world(words=RIGHT), "mathvision", "--data", data, "-o", str(out), "--answer-tokens", "77")
+    request = json.loads((out / "run.json").read_text())["setting"]["request"]
+    assert json.loads(request)["answer_tokens"] == 77
+
+
 def test_no_answer_is_wrong_and_counted(world: Build, data: str, tmp_path: Path) -> None:
     out = tmp_path / "out"
     argv = ("mathvision", "--data", data, "-o", str(out), "--json")

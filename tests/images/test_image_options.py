@@ -15,7 +15,9 @@ from qvq_mlx.core.image_options import (
     Crop,
     Detail,
     ImageOptions,
+    ImageSize,
     Region,
+    TokenRange,
     image_options_for,
     parse_crop,
     parse_detail,
@@ -35,15 +37,18 @@ sides = st.integers(4, 20_000)
     [
         *(("low", Detail.LOW), ("AUTO", Detail.AUTO), (" high ", Detail.HIGH), ("max", Detail.MAX)),
         *(("1", 1), ("1280", 1280), ("016384", 16384)),
+        ("1280-16384", TokenRange(1280, 16384)),
     ],
 )
-def test_detail(text: str, detail: Detail | int) -> None:
+def test_detail(text: str, detail: ImageSize) -> None:
     assert parse_detail(text) == detail
 
 
-@pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "1,280", "medium", "1e3", "٣", "9" * 10])
+@pytest.mark.parametrize(
+    "text", ["", "0", "-1", "1.5", "1,280", "medium", "1e3", "٣", "9" * 10, "9-8", "0-5"]
+)
 def test_no_detail(text: str) -> None:
-    with pytest.raises(UsageError, check=telling("--detail is .*low, auto, high, max or a number")):
+    with pytest.raises(UsageError, check=telling("--detail is .*low, auto, high, max, a number")):
         parse_detail(text)
 
 
@@ -155,6 +160,22 @@ def test_the_tokens_of_a_detail(detail: Detail | int, own: int, tokens: int, fac
     assert found.max_tokens == tokens
     height, width = smart_resize(12_000, 16_000, found)
     assert 0.9 * tokens < height * width / area <= tokens
+
+
+@pytest.mark.parametrize(
+    ("side_px", "least", "most"), [(56, 1280, 1320), (1120, 1560, 1640), (9000, 16000, 16384)]
+)
+def test_a_range_enlarges_a_small_picture(side_px: int, least: int, most: int) -> None:
+    """As VLMEvalKit shows QVQ its pictures: min_pixels 1280*28*28, max_pixels 16384*28*28."""
+    limits = limited(VisionLimits(), TokenRange(1280, 16384))
+    height, width = smart_resize(side_px, side_px, limits)
+    assert least <= height * width // 28**2 <= most
+
+
+@pytest.mark.parametrize("text", ["2-100", "1280-99999"])
+def test_a_range_outside_of_the_model_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, check=telling("this model takes 4 to 16,384 image tokens")):
+        limited(VisionLimits(), parse_detail(text))
 
 
 def test_a_model_of_few_tokens_gives_no_more() -> None:
