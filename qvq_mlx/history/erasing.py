@@ -16,6 +16,7 @@ from pathlib import Path
 
 from qvq_mlx.core.rounds import ATTACHMENTS
 from qvq_mlx.history.files import NEW, WHOLE, File, files, names_in, take
+from qvq_mlx.history.index import forget_erased
 from qvq_mlx.history.latest import forget_asked
 from qvq_mlx.system.files import remove_leftovers
 
@@ -44,13 +45,17 @@ def erase(found: Iterable[File]) -> Erased:
     """Remove runs. Raises OSError."""
     runs = freed_bytes = 0
     busy = []
+    folders = set()
     for file in found:
+        folders.add(file.folder)
         size_bytes = _remove(file)
         if size_bytes is None:
             busy.append(file)
         else:
             runs += 1
             freed_bytes += size_bytes
+    for folder in folders:
+        forget_erased(folder)
     return Erased(runs, freed_bytes, tuple(busy))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -62,20 +63,29 @@ class File:
 
 def files(folder: Path) -> list[File]:
     """Every run's file, oldest first; none where there is no folder."""
+    return list(newest_first(folder))[::-1]
+
+
+def newest_first(folder: Path, but: Collection[str] = ()) -> Iterator[File]:
+    """Every run's file but the whole ones whose stem is in `but`; made as they are asked for."""
     names = names_in(folder)
     whole = {name.removesuffix(WHOLE) for name in names if name.endswith(WHOLE)}
     parts = {name.removesuffix(PART) for name in names if name.endswith(PART)} - whole
-    found = [File(stem, folder, True) for stem in whole]
-    found += [File(stem, folder, False) for stem in parts]
-    found.sort(key=lambda file: file.stem)
+    for stem in sorted(whole.difference(but) | parts, reverse=True):
+        yield File(stem, folder, stem in whole)
+
+
+def whole_stems(folder: Path) -> list[str]:
+    """The names of the whole runs without their ending, the newest first."""
+    found = [name.removesuffix(WHOLE) for name in names_in(folder) if name.endswith(WHOLE)]
+    found.sort(reverse=True)
     return found
 
 
 def names_in(folder: Path) -> list[str]:
     """List a folder, but for hidden files; nothing where there is none."""
     try:
-        with os.scandir(folder) as found:
-            return [entry.name for entry in found if not entry.name.startswith(".")]
+        return [name for name in os.listdir(folder) if not name.startswith(".")]  # noqa: PTH208
     except OSError:
         return []
 
@@ -107,15 +117,21 @@ def no_run(folder: Path) -> InputError:
     return InputError(f"no run is saved in {folder}", Ask())
 
 
-def short_ids(known: list[File]) -> dict[str, str]:
-    """By stem, the shortest beginning of each id that names no other run."""
-    ids = sorted(file.id for file in known)
+def short_ids(known: Iterable[File], shown: Collection[File] | None = None) -> dict[str, str]:
+    """By stem, the shortest beginning of each id that names no other run of `known`.
+
+    With `shown` for those alone, which is quick among many.
+    """
+    own = {file.stem: file.id for file in known}
+    wanted = {file.stem for file in shown} if shown is not None else own.keys()
+    begun = {own[stem][:SHORT] for stem in wanted if stem in own}
+    ids = sorted(id_ for id_ in own.values() if id_[:SHORT] in begun)
     needed: dict[str, int] = {}
-    for index, own in enumerate(ids):
+    for index, one in enumerate(ids):
         others = ids[max(0, index - 1) : index] + ids[index + 1 : index + 2]
-        shared = max((_shared(own, other) for other in others), default=0)
-        needed[own] = max(SHORT, shared + 1)
-    return {file.stem: file.id[: needed[file.id]] for file in known}
+        shared = max((_shared(one, other) for other in others), default=0)
+        needed[one] = max(SHORT, shared + 1)
+    return {stem: own[stem][: needed[own[stem]]] for stem in wanted if stem in own}
 
 
 def being_written(path: Path) -> bool:

@@ -1,37 +1,32 @@
 """List and search the saved runs.
 
-Law: newest first. A list looks at the first and the last line of each file, a search at all; there
-is no index, so nothing has to be kept in step and nothing of an erased run stays behind. A word is
-found where `str.casefold` of it stands in `str.casefold` of the question, the answer or the
-thinking; all words have to be there. The bytes are looked at first, and only what may hold every
-word is read as a run; `_maybe` never says no to a run that holds it.
+Law: newest first. A list reads the runs that it shows, a search those that may hold the words: the
+index says which do not. A word is found where `str.casefold` of it stands in `str.casefold` of the
+question, the answer or the thinking; all words have to be there.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 
 from qvq_mlx.core.errors import InputError
 from qvq_mlx.core.events import ConcludedBy, Done
-from qvq_mlx.history.files import MAX_BYTES, File, being_written, files
+from qvq_mlx.history.files import MAX_BYTES, File, being_written, newest_first
 from qvq_mlx.history.reading import Run, ending, load
 from qvq_mlx.records.history import Ending, Entry, Hit
 from qvq_mlx.records.runs import event_from_json
 from qvq_mlx.system.reading import parse_json, read_bytes
 
 _EXCERPT_CHARACTERS = 60
-_REPEATED = (b'\n{"type": "thinking"', b'\n{"type": "answer"')
 
 
 def entries(
     folder: Path, *, model: str | None = None, since: datetime | None = None
 ) -> Iterator[Entry]:
     """The runs of a model, or of all, from a time on."""
-    for file in reversed(files(folder)):
+    for file in newest_first(folder):
         began = file.time
         if since is not None and began is not None and began < since:
             continue
@@ -65,18 +60,19 @@ def entry_of(file: File) -> Entry | None:
         return None
 
 
-def search(folder: Path, words: Iterable[str]) -> Iterator[Hit]:
-    """The runs that hold every word."""
-    needles = tuple(_needle(word) for word in words if word.strip())
-    if not needles:
+def search(
+    folder: Path, words: Iterable[str], is_reading: Callable[[int], None] = lambda _runs: None
+) -> Iterator[Hit]:
+    """The runs that hold every word. `is_reading` hears how many are read for the index before."""
+    wanted = tuple(word.casefold() for word in words if word.strip())
+    if not wanted:
         return
-    wanted = tuple(needle.word for needle in needles)
-    for file in reversed(files(folder)):
+    from qvq_mlx.history.index import without
+
+    for file in newest_first(folder, without(folder, wanted, is_reading)):
         try:
-            if not _maybe(read_bytes(file.place, MAX_BYTES).lower(), needles):
-                continue
             run = load(file.path)
-        except (OSError, ValueError, InputError):
+        except InputError:
             continue
         hit = _hit(file, run, wanted)
         if hit is not None:
@@ -108,54 +104,6 @@ def _excerpt(text: str, folded: str, wanted: tuple[str, ...]) -> str:
     end = begin + _EXCERPT_CHARACTERS
     shown = " ".join(text[begin:end].split())
     return ("…" if begin else "") + shown + ("…" if end < len(text) else "")
-
-
-@dataclass(frozen=True, slots=True)
-class _Needle:
-    """A folded word as it stands in a file, and what else folds to its letters."""
-
-    word: str
-    data: bytes
-    folds: tuple[tuple[bytes, bytes], ...]
-
-
-def _needle(word: str) -> _Needle:
-    folded = word.casefold()
-    data = json.dumps(folded, ensure_ascii=False)[1:-1].encode("utf-8", "backslashreplace")
-    letters = {letter for letter in folded if letter.isalpha()}
-    folds = tuple(
-        (character.encode(), fold.encode())
-        for character in map(chr, _CASED)
-        if (fold := character.casefold()) != character and not letters.isdisjoint(fold)
-    )
-    return _Needle(folded, data, folds)
-
-
-def _maybe(lower: bytes, needles: tuple[_Needle, ...]) -> bool:
-    """True if a run may hold every word. `lower` are its bytes, ASCII in lower case.
-
-    Never False for one that does.
-    """
-    for needle in needles:
-        text = lower
-        for character, fold in needle.folds:
-            if character in text:
-                text = text.replace(character, fold)
-        if needle.data not in text:
-            # where a text is cut in two, the word may be cut too
-            return any(lower.count(begin) > 1 for begin in _REPEATED)
-    return True
-
-
-_CASED = (
-    *(*range(0x80, 0x590), *range(0x10A0, 0x1100), *range(0x13A0, 0x1400)),
-    *(*range(0x1C80, 0x1CC0), *range(0x1E00, 0x2000), *range(0x2100, 0x2190)),
-    *(*range(0x24B6, 0x24EA), *range(0x2C00, 0x2D30), *range(0xA640, 0xA800)),
-    *(*range(0xAB30, 0xABC0), *range(0xFB00, 0xFB18), *range(0xFF21, 0xFF5B)),
-    *(*range(0x10400, 0x105C0), *range(0x10C80, 0x10D90), *range(0x118A0, 0x118E0)),
-    *(*range(0x16E40, 0x16EE0), *range(0x1E900, 0x1E944)),
-)
-"""Where the characters lie that are not ASCII and are changed by folding."""
 
 
 def _is_called(name: str, wanted: str) -> bool:

@@ -9,11 +9,14 @@ from itertools import islice
 from pathlib import Path
 
 from qvq_mlx.core.env import Env
-from qvq_mlx.history.files import files, short_ids
+from qvq_mlx.history.files import File, newest_first, short_ids
 from qvq_mlx.history.searching import entries, search
-from qvq_mlx.records.history import EntryList, HitList
+from qvq_mlx.records.history import Entry, EntryList, HitList
 from qvq_mlx.render import listing
 from qvq_mlx.render.runs import write_hits, write_runs
+
+_WORTH_SAYING_RUNS = 2_000
+"""Fewer are read in a second or two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,28 +43,34 @@ def list_runs(env: Env, folder: Path, wanted: Wanted) -> None:
     if env.stdout.isatty() and not runs:
         listing.write_text(env, f"No run is saved in {folder}.")
         return
-    write_runs(env, runs, _names(env, folder))
+    write_runs(env, runs, _names(env, folder, runs))
     if env.stdout.isatty() and next(found, None) is not None:
         listing.write_text(env, f"The newest {len(runs)}; {wanted.more}.")
 
 
 def search_runs(env: Env, folder: Path, words: Sequence[str], wanted: Wanted) -> bool:
     """Newest first. False where nothing was found."""
-    found = search(folder, words)
+    found = search(folder, words, lambda runs: _say_reading(env, runs))
     hits = tuple(islice(found, wanted.count or None))
     if wanted.as_json:
         listing.write_json(env, HitList(hits))
         return bool(hits)
-    write_hits(env, hits, _names(env, folder))
+    write_hits(env, hits, _names(env, folder, [hit.entry for hit in hits]))
     if env.stdout.isatty() and next(found, None) is not None:
         listing.write_text(env, f"The newest {len(hits)}; {wanted.more}.")
     return bool(hits)
 
 
-def _names(env: Env, folder: Path) -> dict[str, str]:
+def _say_reading(env: Env, runs: int) -> None:
+    """Tell a person who has to wait why, once."""
+    if runs >= _WORTH_SAYING_RUNS and env.stderr.isatty():
+        env.stderr.write(f"{runs:,} runs are read once for the index; later searches are quick\n")
+
+
+def _names(env: Env, folder: Path, shown: Sequence[Entry]) -> dict[str, str]:
     """By path, the id as a person types it; a script gets all of it."""
     if not env.stdout.isatty():
         return {}
-    known = files(folder)
-    short = short_ids(known)
-    return {str(file.path): short[file.stem] for file in known}
+    files = [File(path.stem, folder, True) for path in (Path(entry.path) for entry in shown)]
+    short = short_ids(newest_first(folder), files)
+    return {entry.path: short.get(Path(entry.path).stem, entry.id) for entry in shown}

@@ -372,16 +372,6 @@ def test_a_search_finds_what_folding_finds(
     assert [list(hit.places) for hit in found] == ([expected] if expected and word.strip() else [])
 
 
-def test_what_folds_to_something_else_lies_where_the_search_looks() -> None:
-    known = set(searching._CASED)
-    changed = {
-        point
-        for point in range(0x80, 0x110000)
-        if not 0xD800 <= point < 0xE000 and chr(point).casefold() != chr(point)
-    }
-    assert changed <= known
-
-
 def test_a_word_that_a_retraction_cuts_is_found(folder: Path) -> None:
     request = RequestRecord(VERSION, "request", "q", "m", (), None, 1, Sampling())
     events = [
