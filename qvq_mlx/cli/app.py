@@ -36,6 +36,7 @@ _FUNCTIONS = {
     "eval": "eval.evaluate",
     "cache": "cache.cache",
     "config": "config.config",
+    "mcp": "mcp.mcp",
     "doctor": "doctor.doctor",
     "completion": "completion.completion",
     "schema": "json_schema.schema",

@@ -24,6 +24,7 @@ COMMAND_GROUPS = {
         *("export", "import", "convert"),
     ),
     "Data": ("split", "schema", "eval"),
+    "Serve": ("mcp",),
     "Machine": ("doctor", "config", "cache", "completion"),
 }
 _EXAMPLES = (

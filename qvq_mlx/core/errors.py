@@ -229,6 +229,12 @@ class ImageNotFoundError(InputError):
     code = "image-not-found"
 
 
+class OutsideRootsError(InputError):
+    """A client named what it may not have read."""
+
+    code = "outside-roots"
+
+
 class ImageUnreadableError(InputError):
     """Something lies there, and it is no picture that can be decoded whole."""
 

@@ -87,6 +87,21 @@ def pages_of(
         yield Frame(number if count > 1 else None, count, index, data)
 
 
+def numbers_of(source: str, data: bytes, wanted: Pages) -> tuple[tuple[int, ...], int]:
+    """Return the numbers of the pages of `data` that are `wanted`, and how many it holds.
+
+    Raises as `pages_of` does; nothing is drawn.
+    """
+    if is_pdf(data):
+        from qvq_mlx.images import pdf
+
+        with pdf.opened(source, data) as document:
+            return _chosen(source, wanted, document.count, 1), document.count
+    found = _frames(source, data)
+    count = len(found.indexes)
+    return _chosen(source, wanted, count, found.main + 1), count
+
+
 def _frames(source: str, data: bytes) -> Frames:
     try:
         with quiet():
