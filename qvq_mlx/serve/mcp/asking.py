@@ -10,10 +10,19 @@ import asyncio
 import math
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import assert_never
 
 import anyio
 
-from qvq_mlx.core.events import Done, Notice, Transcript
+from qvq_mlx.core.events import (
+    AnswerDelta,
+    AnswerRetracted,
+    Done,
+    Notice,
+    Progress,
+    ThinkingDelta,
+    Transcript,
+)
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.request import Request
 from qvq_mlx.records.runs import ResultRecord, request_record, result_record
@@ -54,17 +63,19 @@ async def asked(engine: EngineThread, request: Request, client: str, meter: Mete
                     meter.begin(plan.resolved.reply_tokens(limits.answer_tokens))
                 case Failed(error):
                     raise error
-                case event:
-                    transcript.add(event)
-                    await meter.saw(event)
-                    if isinstance(event, Notice):
-                        notices.append(event)
-                    if isinstance(event, Done):
-                        assert plan is not None, "it is planned before it is asked"
-                        record = result_record(
-                            request_record(plan), transcript, tuple(notices), event
-                        )
-                        return Asked(plan, event, record)
+                case Done():
+                    assert plan is not None, "it is planned before it is asked"
+                    transcript.add(delivery)
+                    head = request_record(plan)
+                    record = result_record(head, transcript, tuple(notices), delivery)
+                    return Asked(plan, delivery, record)
+                case Notice():
+                    notices.append(delivery)
+                case Progress() | ThinkingDelta() | AnswerDelta() | AnswerRetracted():
+                    transcript.add(delivery)
+                    await meter.saw(delivery)
+                case _:
+                    assert_never(delivery)
     finally:
         engine.cancel(job)
         send.close()
