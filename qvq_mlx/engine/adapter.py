@@ -137,16 +137,22 @@ def _bare_model(architecture: Architecture, text: Values) -> Any:
     vision = architecture.vision
     if vision is None:
         return package.Model(package.ModelConfig(**text))
+    model_type = str(architecture.family.model_type)
     config = package.ModelConfig(
         text_config=package.TextConfig(**text),
-        vision_config=package.VisionConfig(**vision.values),
-        model_type=str(architecture.family.model_type),
+        vision_config=package.VisionConfig(model_type=model_type, **vision.values),
+        model_type=model_type,
         image_token_id=vision.token_ids.image,
         video_token_id=vision.token_ids.video,
         vision_start_token_id=vision.token_ids.vision_start,
         vocab_size=text["vocab_size"],
     )
-    return package.Model(config)
+    model = package.Model(config)
+    if vision.package != architecture.family.package:
+        eyes = family_package(vision.package)
+        values = {"model_type": vision.package, **vision.values}
+        model.vision_tower = eyes.VisionModel(eyes.VisionConfig(**values))
+    return model
 
 
 def _nbytes(part: Any) -> int:

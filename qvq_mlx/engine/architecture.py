@@ -28,10 +28,12 @@ _QUANTIZED_BITS = (2, 3, 4, 5, 6, 8)
 
 @dataclass(frozen=True, slots=True)
 class VisionConfig:
-    """`values` are those of mlx-vlm's VisionConfig. `tokens_per_s` are M-RoPE's positions per
-    second of video; 0.0 where the family counts in steps.
+    """`values` are those of mlx-vlm's VisionConfig in `package`, less `model_type`.
+
+    `tokens_per_s` are M-RoPE's positions per second of video; 0.0 where the family counts in steps.
     """
 
+    package: str
     values: Values
     layout: PatchLayout
     token_ids: VisualTokens
@@ -92,10 +94,8 @@ def _vision(config: Fields, family: Family, hidden: int) -> VisionConfig | None:
     layout = stated_layout(eyes, vision.layout)
     ids = vision.token_ids
     return VisionConfig(
-        values={
-            "model_type": str(family.model_type),
-            **vision.encoder_values(eyes, layout, hidden),
-        },
+        package=vision.package,
+        values=vision.encoder_values(eyes, layout, hidden),
         layout=layout,
         token_ids=VisualTokens(
             image=config.whole("image_token_id", ids.image, least=0),

@@ -1,8 +1,9 @@
 """A checkpoint as transformers saves it, made into one that MLX runs.
 
 Law: names and layouts are those of mlx-vlm's modules (engine/weights.py). Every matrix of the
-language model is quantized, embedding and head too, where the group size divides its width; the
-vision encoder and all vectors are not. Without quantization, values change only by the cast to
+language model is quantized, embedding, head and experts too, where the group size divides its
+width; the vision encoder and all vectors are not. Routers of experts keep the bits that their
+family asks for. Without quantization, values change only by the cast to
 `dtype`. Config and vision are checked by loading the source before anything is written. Only
 safetensors are read; nothing in the folder is run.
 
@@ -27,6 +28,7 @@ from qvq_mlx.engine.flat import flat
 from qvq_mlx.engine.recipe import Dtype, Recipe
 from qvq_mlx.engine.shards import Group, write
 from qvq_mlx.engine.weights import HEAD, read_weights
+from qvq_mlx.families import Family
 from qvq_mlx.store.checkpoint import read_json
 
 SHARD_BYTES = 4 * 2**30
@@ -73,8 +75,9 @@ class Conversion:
         weights = read_weights(source, architecture.family)
         has_head = any(name.startswith(HEAD) for name in weights)
         self._tied = not has_head if architecture.tied is None else architecture.tied
+        self._bits = {name: _bits(name, architecture.family, recipe) for name in weights}
         self._groups = [
-            Group(_converted(name, array, recipe), array.nbytes)
+            Group(_converted(name, array, recipe, self._bits[name]), array.nbytes)
             for name, array in weights.items()
             if not (self._tied and name.startswith(HEAD))
         ]
@@ -91,11 +94,13 @@ class Conversion:
             "torch_dtype": str(self._recipe.dtype)
         }
         if self._recipe.bits:
-            quantization = {
-                "group_size": self._recipe.group_size,
-                "bits": self._recipe.bits,
-                "mode": "affine",
+            settings = {"group_size": self._recipe.group_size, "mode": "affine"}
+            own = {
+                name.removesuffix(".weight"): {**settings, "bits": bits}
+                for name, bits in self._bits.items()
+                if bits != self._recipe.bits
             }
+            quantization = {**settings, "bits": self._recipe.bits, **own}
             config |= {"quantization": quantization, "quantization_config": quantization}
         text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
         (folder / "config.json").write_text(text, encoding="utf-8")
@@ -139,14 +144,20 @@ def _check_that_it_loads(source: Path) -> None:
     steps.close()
 
 
-def _converted(name: str, array: mx.array, recipe: Recipe) -> dict[str, mx.array]:
+def _bits(name: str, family: Family, recipe: Recipe) -> int:
+    """The bits of a tensor, if it is a matrix that is quantized."""
+    return max(recipe.bits, family.least_bits(name.removesuffix(".weight"))) if recipe.bits else 0
+
+
+def _converted(name: str, array: mx.array, recipe: Recipe, bits: int) -> dict[str, mx.array]:
     """Return the tensor that a source tensor becomes, not yet computed."""
     if mx.issubdtype(array.dtype, mx.floating):
         array = array.astype(_KINDS[recipe.dtype])
-    matrix = array.ndim == 2 and name.startswith("language_model.")
-    if not (recipe.bits and matrix and array.shape[-1] % recipe.group_size == 0):
+    # three axes: a stack of experts
+    matrix = array.ndim in (2, 3) and name.startswith("language_model.")
+    if not (bits and matrix and array.shape[-1] % recipe.group_size == 0):
         return {name: mx.contiguous(array)}
-    packed = mx.quantize(array, group_size=recipe.group_size, bits=recipe.bits)
+    packed = mx.quantize(array, group_size=recipe.group_size, bits=bits)
     module = name.removesuffix(".weight")
     leaves = ("weight", "scales", "biases")
     return {f"{module}.{leaf}": part for leaf, part in zip(leaves, packed, strict=True)}

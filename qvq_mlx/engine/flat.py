@@ -29,6 +29,8 @@ def flat(config: Mapping[str, object], family: Family, *, tied: bool) -> Values:
             stated = {name: value for name, value in values.items() if value is not None}
             values = {**values, **text, **stated}
         else:
+            if "num_local_experts" in text:  # transformers 5's name
+                text.setdefault("num_experts", text["num_local_experts"])
             values["text_config"] = text | {"tie_word_embeddings": tied}
     vision = values.get("vision_config")
     if isinstance(vision, dict):

@@ -6,7 +6,8 @@ model needs none of them: prompts, pictures, sampling and text are this project'
 `import mlx_vlm` runs 800 further modules before the first class is reached: a second or two, and
 sockets within reach. The classes themselves need mlx, numpy and Pillow. So they are imported with
 the package's `__init__` and its processors left out, as a copy of their own: whoever imports
-mlx_vlm besides gets the whole of it, untouched.
+mlx_vlm besides gets the whole of it, untouched. Some classes import a neighbour only when they run
+(sparse experts, at their first block of tokens); that has to reach the copy too.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ import mlx.core as mx
 from qvq_mlx.families.family import LayerCache
 
 _PACKAGE = "mlx_vlm"
+_LATE = "mlx_vlm_classes"
+"""What a function of the copy that imports while it runs looks its neighbours up under."""
 _LOCK = threading.Lock()
 _copy: dict[str, ModuleType] = {}  # what sys.modules holds of mlx_vlm while a part is imported
 
@@ -58,6 +61,8 @@ def _part(name: str) -> Any:
     with _LOCK:
         if name not in _copy:
             with _own_copy():
+                base: Any = importlib.import_module(f"{_PACKAGE}.models.base")
+                base.install_auto_processor_patch = _install_nothing
                 importlib.import_module(name)
         return _copy[name]
 
@@ -74,6 +79,20 @@ def _own_copy() -> Iterator[None]:
         del sys.meta_path[0]
         _copy.update(_taken_out())
         sys.modules.update(theirs)
+        _find_each_other_later()
+
+
+def _find_each_other_later() -> None:
+    """Relative imports from within the copy lead to the copy, for good."""
+    for name, module in _copy.items():
+        spec = module.__spec__
+        late = f"{_LATE}{name.removeprefix(_PACKAGE)}"
+        sys.modules[late] = module
+        module.__package__ = late if hasattr(module, "__path__") else late.rpartition(".")[0]
+        if spec is not None and not spec.name.startswith(_LATE):
+            module.__spec__ = importlib.machinery.ModuleSpec(
+                late, spec.loader, origin=spec.origin, is_package=hasattr(module, "__path__")
+            )
 
 
 def _taken_out() -> dict[str, ModuleType]:
@@ -107,4 +126,16 @@ class _NoProcessors(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return importlib.machinery.ModuleSpec(fullname, self)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Leave it empty."""
+        """Leave it empty: whatever is imported from it is nothing."""
+        vars(module)["__getattr__"] = _nothing
+
+
+def _nothing(name: str) -> None:
+    """What a processor's module holds under every name but the import system's own."""
+    if name.startswith("__"):
+        raise AttributeError(name)
+
+
+def _install_nothing(model_type: str, processor: None) -> None:
+    """In place of what would import transformers, to teach it a processor."""
+    del model_type, processor

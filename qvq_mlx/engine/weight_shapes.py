@@ -3,8 +3,8 @@
 Law: MLX divides by what a weight's shape says, so a wrong one would end the process without a word.
 Of a quantized matrix with `rows` and `columns`: `weight` is (rows, columns * bits / 32) of uint32,
 `scales` and `biases` are (rows, columns / group size), and bits and group size are ones that MLX
-has. Everything else has exactly the shape of the module's own parameter. Shapes are known without
-reading the data.
+has. A stack of matrices (sparse experts) has one more axis, the first. Everything else has exactly
+the shape of the module's own parameter. Shapes are known without reading the data.
 """
 
 from __future__ import annotations
@@ -41,16 +41,17 @@ def quantized(
     packed, scales = weights.get(f"{path}.weight"), weights[f"{path}.scales"]
     if packed is None:
         raise ValueError(f"{path} has scales and no weight")
-    rows, columns = shape[0], shape[-1]
-    if len(shape) != 2 or packed.ndim != 2 or scales.ndim != 2 or packed.dtype != mx.uint32:
+    *rows, columns = shape
+    ranks = {len(shape), packed.ndim, scales.ndim}
+    if ranks not in ({2}, {3}) or packed.dtype != mx.uint32:
         raise ValueError(f"{path} is no quantized matrix: {_stored(packed)}, {_stored(scales)}")
-    bits, left_bits = divmod(32 * packed.shape[1], columns)
-    group_size, left = divmod(columns, scales.shape[1]) if scales.shape[1] else (0, 1)
+    bits, left_bits = divmod(32 * packed.shape[-1], columns)
+    group_size, left = divmod(columns, scales.shape[-1]) if scales.shape[-1] else (0, 1)
     found = Quantized(bits, group_size, str(mode))
     whole = not left and not left_bits and bits in _BITS and group_size in _GROUP_SIZES
-    if not whole or packed.shape[0] != rows or scales.shape[0] != rows:
+    if not whole or [*packed.shape[:-1]] != rows or [*scales.shape[:-1]] != rows:
         raise ValueError(
-            f"{path} should be {rows} x {columns} and is stored as "
+            f"{path} should be {' x '.join(map(str, shape))} and is stored as "
             f"{_stored(packed)} with scales of {_stored(scales)}"
         )
     biases = weights.get(f"{path}.biases")

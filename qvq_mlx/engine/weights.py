@@ -6,7 +6,7 @@ read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -36,7 +36,7 @@ def read_weights(folder: Path, family: Family) -> dict[str, mx.array]:
         stored |= cast("dict[str, mx.array]", mx.load(str(path)))
     shapes = {name: array.shape for name, array in stored.items()}
     return {
-        placement.name: _placed(stored[placement.source], placement)
+        placement.name: _placed([stored[source] for source in placement.sources], placement)
         for placement in family.placements(shapes)
     }
 
@@ -106,8 +106,17 @@ def _equal(one: Mapping[str, mx.array], other: Mapping[str, mx.array]) -> bool:
     )
 
 
-def _placed(array: mx.array, placement: Placement) -> mx.array:
-    return array.transpose(*placement.axes) if placement.axes else array
+def _placed(stored: Sequence[mx.array], placement: Placement) -> mx.array:
+    array = stored[0] if len(stored) == 1 else mx.stack(list(stored))
+    if placement.axes:
+        array = array.transpose(*placement.axes)
+    number, parts = placement.part
+    if parts == 1:
+        return array
+    rows, left = divmod(array.shape[-2], parts)
+    if left:
+        raise ValueError(f"{placement.sources[0]} has {array.shape[-2]} rows, not {parts} parts")
+    return array[..., number * rows : (number + 1) * rows, :]
 
 
 def _files(folder: Path) -> list[Path]:

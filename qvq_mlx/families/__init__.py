@@ -39,6 +39,10 @@ def family_named(model_type: ModelType) -> Family:
             from qvq_mlx.families.qwen3_vl import Qwen3VL
 
             return Qwen3VL()
+        case ModelType.QWEN3_VL_MOE:
+            from qvq_mlx.families.qwen3_vl_moe import Qwen3VLMoe
+
+            return Qwen3VLMoe()
         case _:
             assert_never(model_type)
 

@@ -30,6 +30,8 @@ class ModelType(StrEnum):
     QWEN2 = "qwen2"
     """Text only: QwQ."""
     QWEN3_VL = "qwen3_vl"
+    QWEN3_VL_MOE = "qwen3_vl_moe"
+    """Qwen3-VL with sparse experts: 30B-A3B, 235B-A22B."""
 
 
 class LayerCache(StrEnum):
@@ -93,14 +95,17 @@ class CallNames:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """One weight of mlx-vlm's model: the stored weight it is made of, and how.
+    """One weight of mlx-vlm's model: the stored weights it is made of, and how.
 
-    `axes` is the order of the stored axes; empty leaves them.
+    `axes` is the order of the stored axes; empty leaves them. `part` (n, of) is the n-th of so
+    many equal parts of the rows, the axis before the last, in that order. Several `sources` are
+    stacked on a new first axis.
     """
 
     name: str
-    source: str
+    sources: tuple[str, ...]
     axes: tuple[int, ...] = ()
+    part: tuple[int, int] = (0, 1)
 
 
 class Vision(ABC):
@@ -108,6 +113,11 @@ class Vision(ABC):
 
     Values of published checkpoints; what a checkpoint states itself comes first.
     """
+
+    @property
+    @abstractmethod
+    def package(self) -> str:
+        """The module of `mlx_vlm.models` with the encoder's VisionConfig and VisionModel."""
 
     @property
     @abstractmethod
@@ -221,3 +231,7 @@ class Family(ABC):
     @abstractmethod
     def module_path(self, path: str) -> str:
         """The path in mlx-vlm's model of a module that `quantization` names."""
+
+    @abstractmethod
+    def least_bits(self, path: str) -> int:
+        """The fewest bits that a conversion gives the module at `path`; 0 where any will do."""

@@ -25,13 +25,14 @@ from qvq_mlx.families.text_config import (
     attention_values,
     sectioned_rope,
 )
-from qvq_mlx.families.vision_config import encoder_sizes
+from qvq_mlx.families.vision_config import STACKED_PACKAGE, stacked_encoder
 from qvq_mlx.families.weight_names import mlx_name, renamed
 
 
 class Qwen3Vision(Vision):
     """Patches of 16 px, image tokens of 32 px; rows of middle layers too (deepstack)."""
 
+    package = STACKED_PACKAGE
     layout = PatchLayout(patch_px=16, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
     min_pixels = 64 * 32 * 32
     boxes = Coordinates.RELATIVE_1000
@@ -51,19 +52,7 @@ class Qwen3Vision(Vision):
 
     def encoder_values(self, eyes: Fields, layout: PatchLayout, hidden: int) -> Values:
         """Positions are learned; the deepstack layers are some of the encoder's."""
-        width = eyes.whole("hidden_size", 1152)
-        sizes = encoder_sizes(eyes, layout, depth=27, width=width)
-        depth = eyes.whole("depth", 27)
-        stacked = eyes.wholes("deepstack_visual_indexes", (8, 16, 24))
-        if any(index >= depth for index in stacked):
-            raise eyes.broken(f"says deepstack layers {stacked} of {depth}")
-        return sizes | {
-            "hidden_size": width,
-            "intermediate_size": eyes.whole("intermediate_size", 4304),
-            "out_hidden_size": eyes.whole("out_hidden_size", hidden),
-            "num_position_embeddings": eyes.whole("num_position_embeddings", 2304),
-            "deepstack_visual_indexes": list(stacked),
-        }
+        return stacked_encoder(eyes, layout, hidden)
 
 
 class Qwen3VL(Family):
@@ -105,3 +94,8 @@ class Qwen3VL(Family):
     def module_path(self, path: str) -> str:
         """Renamed like its weights."""
         return mlx_name(path)
+
+    def least_bits(self, path: str) -> int:
+        """Every module takes any number of bits."""
+        del path
+        return 0

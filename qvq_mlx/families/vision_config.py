@@ -6,6 +6,10 @@ from qvq_mlx.families.family import PatchLayout, Values
 from qvq_mlx.families.fields import Fields
 from qvq_mlx.families.text_config import MOST_LAYERS
 
+STACKED_PACKAGE = "qwen3_vl"
+"""mlx-vlm's module with Qwen3-VL's encoder. The sparse family has one of its own, whose blocks and
+mergers have each other's GELU: features are off by 1e-3."""
+
 
 def stated_layout(eyes: Fields, default: PatchLayout) -> PatchLayout:
     """The patches that `vision_config` states; its mean and spread stand in another file."""
@@ -33,6 +37,23 @@ def encoder_sizes(eyes: Fields, layout: PatchLayout, depth: int, width: int) -> 
         "patch_size": layout.patch_px,
         "spatial_merge_size": layout.merge,
         "temporal_patch_size": layout.temporal,
+    }
+
+
+def stacked_encoder(eyes: Fields, layout: PatchLayout, hidden: int) -> Values:
+    """Qwen3-VL's encoder: positions are learned; the deepstack layers are some of its own."""
+    width = eyes.whole("hidden_size", 1152)
+    sizes = encoder_sizes(eyes, layout, depth=27, width=width)
+    depth = eyes.whole("depth", 27)
+    stacked = eyes.wholes("deepstack_visual_indexes", (8, 16, 24))
+    if any(index >= depth for index in stacked):
+        raise eyes.broken(f"says deepstack layers {stacked} of {depth}")
+    return sizes | {
+        "hidden_size": width,
+        "intermediate_size": eyes.whole("intermediate_size", 4304),
+        "out_hidden_size": eyes.whole("out_hidden_size", hidden),
+        "num_position_embeddings": eyes.whole("num_position_embeddings", 2304),
+        "deepstack_visual_indexes": list(stacked),
     }
 
 

@@ -32,7 +32,7 @@ def renamed(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[Placement]:
             continue
         name = mlx_name(source)
         as_torch = name == _PATCHES and len(shape) == 5 and shape[-1] != 3
-        yield Placement(name, source, _COLOURS_LAST if as_torch else ())
+        yield Placement(name, (source,), _COLOURS_LAST if as_torch else ())
 
 
 def mlx_name(name: str) -> str:

@@ -58,6 +58,11 @@ class Checkpoint:
         ]
 
 
+def stacks(family: ModelType) -> bool:
+    """True if rows of the encoder's middle layers are added in the language model."""
+    return family_named(family).call.deepstack is not None
+
+
 def layout_of(family: ModelType) -> PatchLayout | None:
     vision = family_named(family).vision
     return vision.layout if vision else None
@@ -70,7 +75,7 @@ def picture_of(pixels: np.ndarray, tokens: int) -> Picture:
 
 def card_of(family: ModelType, folder: Path) -> ModelCard:
     layout = layout_of(family)
-    opens = family in (ModelType.QWEN2, ModelType.QWEN3_VL)
+    opens = family not in (ModelType.QWEN2_VL, ModelType.QWEN2_5_VL)
     return ModelCard(
         name=f"drawn-{family}",
         summary="",
@@ -83,11 +88,11 @@ def card_of(family: ModelType, folder: Path) -> ModelCard:
     )
 
 
-def write(family: ModelType, folder: Path) -> Path:
+def write(family: ModelType, folder: Path, shape: str = "") -> Path:
     """The checkpoint as transformers 5 saves it, its weights drawn."""
     import mlx.core as mx
 
-    shutil.copytree(DATA / family, folder)
+    shutil.copytree(DATA / f"{family}{shape}", folder)
     shutil.copy(ROOT / "models" / "qvq-tiny" / "tokenizer.json", folder)
     weights = drawn.weights(json.loads((folder / "weights.json").read_text()))
     mx.save_safetensors(
@@ -96,10 +101,10 @@ def write(family: ModelType, folder: Path) -> Path:
     return folder
 
 
-def made(family: ModelType, folder: Path) -> Checkpoint:
-    """Written into `folder`, and loaded."""
-    write(family, folder)
-    golden = np.load(DATA / family / "goldens.npz")
+def made(family: ModelType, folder: Path, shape: str = "") -> Checkpoint:
+    """Written into `folder`, and loaded. `shape`: one of the family's further ones."""
+    write(family, folder, shape)
+    golden = np.load(DATA / f"{family}{shape}" / "goldens.npz")
     return Checkpoint(family, folder, opened(folder, family), golden)
 
 
@@ -125,7 +130,7 @@ def all_logits(checkpoint: Checkpoint, case: str) -> np.ndarray:
     arguments: dict[str, Any] = {}
     if checkpoint.family is not ModelType.QWEN2:
         arguments["position_ids"] = mx.array(where)[:, None]
-    if checkpoint.family is ModelType.QWEN3_VL and features:
+    if stacks(checkpoint.family) and features:
         arguments["visual_pos_masks"] = mx.array(embedded.image[None])
         arguments["deepstack_visual_embeds"] = list(embedded.deepstack)
     output = language(mx.array([prompt.ids]), inputs_embeds=embedded.rows, **arguments)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qvq_mlx.families import ModelType
+from qvq_mlx.families import ModelType, family_named
 from tests.engine.families import SEEING, Checkpoint
 
 GRIDS = ((32, 16), (32, 32))
@@ -21,13 +21,15 @@ def tower_of(family: ModelType) -> Any:
     import mlx.core as mx
 
     mx.random.seed(3)
-    package = importlib.import_module(f"mlx_vlm.models.{family}")
+    vision = family_named(family).vision
+    assert vision is not None
+    package = importlib.import_module(f"mlx_vlm.models.{vision.package}")
     widths = {"hidden_size": 32, "intermediate_size": 32, "out_hidden_size": 32}
     own: dict[str, Any] = {
         ModelType.QWEN2_VL: {"embed_dim": 32, "hidden_size": 32},
         ModelType.QWEN2_5_VL: {**widths, "fullatt_block_indexes": [0]},
         ModelType.QWEN3_VL: {**widths, "deepstack_visual_indexes": [0]},
-    }[family]
+    }[ModelType(vision.package)]
     tower = package.VisionModel(package.VisionConfig(depth=1, num_heads=8, **own))
     mx.eval(tower.parameters())
     return tower

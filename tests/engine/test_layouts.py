@@ -13,7 +13,7 @@ import pytest
 
 from qvq_mlx.core.errors import UnsupportedModelError
 from qvq_mlx.engine.architecture import read_architecture
-from qvq_mlx.families import ModelType
+from qvq_mlx.families import ModelType, family_named
 from tests.engine.families import BOUND, SEEING, Checkpoint, last_logits, opened, started
 
 Checkpoints = Callable[[ModelType], Checkpoint]
@@ -133,7 +133,7 @@ def test_a_quantized_checkpoint_is_what_was_quantized(
     )
     weights = dict(tree_flatten(session.parts.model._model.parameters()))
     mx.save_safetensors(str(folder / "model.safetensors"), weights)
-    config = flat(config_of(folder)) if family is not ModelType.QWEN3_VL else config_of(folder)
+    config = config_of(folder) if family_named(family).nested_config else flat(config_of(folder))
     config["quantization"] = {"group_size": 32, "bits": 4}
     if family in SEEING:
         config["vision_config"]["skip_vision"] = not vision_too

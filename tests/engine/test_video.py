@@ -37,6 +37,7 @@ from tests.engine.families import (
     card_of,
     greedy,
     layout_of,
+    stacks,
 )
 from tools.families import drawn
 
@@ -154,7 +155,7 @@ def test_all_logits_equal_transformers(checkpoint: Load, family: ModelType, case
         features += [model.encode(part, layout.grid(visual)) for part in parts]
     embedded = model.embed(prompt.ids, features)
     arguments: dict[str, Any] = {"position_ids": mx.array(where(made.session, prompt))[:, None]}
-    if family is ModelType.QWEN3_VL:
+    if stacks(family):
         arguments["visual_pos_masks"] = mx.array(embedded.image[None])
         arguments["deepstack_visual_embeds"] = list(embedded.deepstack)
     output = model._language._model(
@@ -193,7 +194,7 @@ def test_step_by_step_is_the_whole_clip(checkpoint: Load, family: ModelType) -> 
     tower = model._model.vision_tower
     grid = mx.array([[clip.steps, *layout.grid(clip)]])
     whole = tower(mx.array(np.concatenate(parts)), grid)
-    rows, deepstack = whole if family is ModelType.QWEN3_VL else (whole, ())
+    rows, deepstack = whole if stacks(family) else (whole, ())
     features = [model.encode(part, layout.grid(clip)) for part in parts]
     ours = mx.concatenate([part.rows for part in features])
     assert np.abs(np.array(ours) - np.array(rows)).max() < 1e-5

@@ -12,7 +12,7 @@ the CPU with eager attention; nothing of mlx takes part. Stored per family are t
     clip.greedy, clip.patches: as above, of the clip; long.*: a clip that spans more positions in
         time than on its longer side, at the positions of transformers 5.2 (engine/clips.py)
 
-    python -m tools.families.goldens [DATA]
+    python -m tools.families.goldens [DATA] [--only NAME]
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from qvq_mlx.families import ModelType
 from tools.families import drawn
-from tools.families.tiny_models import CLIP_FPS, SPECIAL, TinyModel, tiny_model
+from tools.families.tiny_models import CLIP_FPS, SPECIAL, TinyModel, other_shapes, tiny_model
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data" / "families"
@@ -123,7 +123,9 @@ class Recorder:
         for step, logits in enumerate(output.logits):
             best, second = logits[0].topk(2).values.tolist()
             if best - second < CLEAR_GAP:
-                raise SystemExit(f"{self.family.name}: step {step} is a tie ({best - second:.1e})")
+                raise SystemExit(
+                    f"{self.family.folder}: step {step} is a tie ({best - second:.1e})"
+                )
         ids = output.sequences[0, inputs["input_ids"].shape[1] :]
         self.results[name] = ids.numpy().astype(np.int16)
 
@@ -134,10 +136,14 @@ class Recorder:
     def clips(self) -> None:
         """What a clip, one among pictures, and a long one come to."""
         self._store("clip", self._clip_inputs(CLIP_FRAMES))
-        self._store("mixed", self._clip_inputs(CLIP_FRAMES, pictures=2))
+        self.mixed_clip()
         self._store("long", self._clip_inputs(LONG_FRAMES, older_positions=True))
         self.results["clip.patches"] = self._frames(CLIP_FRAMES)["pixel_values_videos"].numpy()
         self._greedy("clip.greedy", self._clip_inputs(CLIP_FRAMES))
+
+    def mixed_clip(self) -> None:
+        """What a clip among pictures comes to."""
+        self._store("mixed", self._clip_inputs(CLIP_FRAMES, pictures=2))
 
     def _store(self, name: str, inputs: dict[str, Any]) -> None:
         where = inputs.get("position_ids")
@@ -254,7 +260,7 @@ class Recorder:
 
 def record(family: TinyModel, data: Path) -> None:
     """Write everything that is stored of one family."""
-    target = data / family.name
+    target = data / family.folder
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -265,7 +271,10 @@ def record(family: TinyModel, data: Path) -> None:
         for path in kept:
             (target / path.name).write_bytes(path.read_bytes())
     recorder.case("text", 0)
-    if family.patch_px:
+    if family.variant:
+        recorder.case("three", 3)
+        recorder.mixed_clip()
+    elif family.patch_px:
         for pictures, case in enumerate(("one", "two", "three"), start=1):
             recorder.case(case, pictures)
         recorder.patches(2)
@@ -273,16 +282,18 @@ def record(family: TinyModel, data: Path) -> None:
     recorder.greedy(1 if family.patch_px else 0)
     np.savez_compressed(target / "goldens.npz", allow_pickle=False, **recorder.results)
     spread = float(recorder.results["text.logits"].std())
-    print(f"{family.name}: {len(recorder.results)} arrays, logits spread {spread:.1f}")
+    print(f"{family.folder}: {len(recorder.results)} arrays, logits spread {spread:.1f}")
 
 
 def main() -> None:
-    """Record all families."""
+    """Record all families, in all shapes."""
     parser = argparse.ArgumentParser(description=__doc__, add_help=True)
     parser.add_argument("data", nargs="?", type=Path, default=DATA)
+    parser.add_argument("--only", help="the folders that begin with this")
     arguments = parser.parse_args()
-    for model_type in ModelType:
-        record(tiny_model(model_type), arguments.data)
+    for family in (*map(tiny_model, ModelType), *other_shapes()):
+        if family.folder.startswith(arguments.only or ""):
+            record(family, arguments.data)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,8 @@ class TinyModel:
     name: ModelType
     model: Any
     config: Any
+    variant: str = ""
+    """Another shape of the family; of these less is recorded."""
     patch_px: int = 14
     preopened: bool = False
     timestamps: bool = False
@@ -56,6 +58,11 @@ class TinyModel:
     arguments: dict[str, torch.Tensor] = field(default_factory=dict)
     """What the model is given besides, where there is a clip."""
     processor: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> str:
+        """Where its files and goldens are stored."""
+        return f"{self.name}-{self.variant}" if self.variant else str(self.name)
 
 
 CHUNKED = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [4, 6, 6]}
@@ -66,6 +73,46 @@ INTERLEAVED = {
     "mrope_interleaved": True,
 }
 WIDE = {"hidden_size": 32, "intermediate_size": 48, "out_hidden_size": 128, **VISION}
+
+
+PATCHES_OF_16: dict[str, Any] = {
+    "patch_size": 16,
+    "image_mean": [0.5, 0.5, 0.5],
+    "image_std": [0.5, 0.5, 0.5],
+    "size": {"shortest_edge": 65536, "longest_edge": 16777216},
+}
+SPARSE: dict[str, Any] = {
+    "hidden_size": 96,
+    "head_dim": 32,
+    "num_hidden_layers": 3,
+    "num_experts": 8,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 40,
+    "rope_parameters": INTERLEAVED,
+}
+# an odd number of experts; a layer without any
+SOME_DENSE: dict[str, Any] = {
+    "hidden_size": 64,
+    "head_dim": 16,
+    "num_hidden_layers": 4,
+    "num_experts": 5,
+    "num_experts_per_tok": 3,
+    "moe_intermediate_size": 32,
+    "mlp_only_layers": [1],
+    "rope_parameters": {**INTERLEAVED, "mrope_section": [4, 2, 2]},
+}
+# all experts for every token, in every other layer; as wide inside as outside
+SQUARE: dict[str, Any] = {
+    "hidden_size": 96,
+    "head_dim": 32,
+    "num_hidden_layers": 4,
+    "num_key_value_heads": 1,
+    "num_experts": 4,
+    "num_experts_per_tok": 4,
+    "moe_intermediate_size": 96,
+    "decoder_sparse_step": 2,
+    "rope_parameters": INTERLEAVED,
+}
 
 
 def tiny_model(model_type: ModelType) -> TinyModel:
@@ -79,8 +126,18 @@ def tiny_model(model_type: ModelType) -> TinyModel:
             return _qwen2()
         case ModelType.QWEN3_VL:
             return _qwen3_vl()
+        case ModelType.QWEN3_VL_MOE:
+            return _qwen3_vl_moe("", SPARSE)
         case _:
             assert_never(model_type)
+
+
+def other_shapes() -> list[TinyModel]:
+    """Further shapes of families whose layers differ from each other."""
+    return [
+        _qwen3_vl_moe("dense-too", SOME_DENSE, tied=False, stacked=(0, 2, 4)),
+        _qwen3_vl_moe("square", SQUARE, tied=True, stacked=()),
+    ]
 
 
 def _qwen2_vl() -> TinyModel:
@@ -153,10 +210,32 @@ def _qwen3_vl() -> TinyModel:
         preopened=True,
         timestamps=True,
         pace=0.0,
-        processor={
-            "patch_size": 16,
-            "image_mean": [0.5, 0.5, 0.5],
-            "image_std": [0.5, 0.5, 0.5],
-            "size": {"shortest_edge": 65536, "longest_edge": 16777216},
-        },
+        processor=PATCHES_OF_16,
+    )
+
+
+def _qwen3_vl_moe(
+    variant: str, text: dict[str, Any], *, tied: bool = False, stacked: tuple[int, ...] = (1, 3)
+) -> TinyModel:
+    vision = {"depth": 5, "num_position_embeddings": 64, "patch_size": 16}
+    return TinyModel(
+        ModelType.QWEN3_VL_MOE,
+        transformers.Qwen3VLMoeForConditionalGeneration,
+        transformers.Qwen3VLMoeConfig(
+            text_config={**TEXT, **text, "tie_word_embeddings": tied},
+            vision_config={
+                **WIDE,
+                **vision,
+                "out_hidden_size": text["hidden_size"],
+                "deepstack_visual_indexes": list(stacked),
+            },
+            tie_word_embeddings=tied,
+            **SPECIAL,
+        ),
+        variant=variant,
+        patch_px=16,
+        preopened=True,
+        timestamps=True,
+        pace=0.0,
+        processor=PATCHES_OF_16,
     )
