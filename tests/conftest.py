@@ -47,6 +47,11 @@ for _number, _default in (
 EXAMPLES = ROOT / "examples"
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: many a test waits for a program that it started."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark as slow all but one in N cases of a test that says `sampled(N)`.

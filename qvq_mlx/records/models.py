@@ -12,7 +12,7 @@ from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.machine import Machine
 from qvq_mlx.memory.estimate import Estimate, Use, Verdict
 from qvq_mlx.records.runs import VERSION
-from qvq_mlx.store.download import RepoKind
+from qvq_mlx.store.layout import RepoKind
 from qvq_mlx.store.licence import Licence
 
 

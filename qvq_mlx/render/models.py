@@ -17,7 +17,7 @@ from qvq_mlx.memory.choice import best
 from qvq_mlx.memory.estimate import Estimate, Verdict, kv_bytes_per_token
 from qvq_mlx.records.models import DiskEntry
 from qvq_mlx.render import listing
-from qvq_mlx.store.download import RepoKind
+from qvq_mlx.store.layout import RepoKind
 
 HEADS = ("model", "size", "fits", "tok/s", "licence", "thinks", "here")
 DISK_HEADS = ("model", "size", "revision", "whole", "path")

@@ -16,7 +16,7 @@ from qvq_mlx.core.errors import BrokenModelError, ModelError
 from qvq_mlx.core.remedies import Remedy, RunProgram
 from qvq_mlx.store import layout, local, registry
 from qvq_mlx.store.checkpoint import read_json
-from qvq_mlx.store.download import RepoKind
+from qvq_mlx.store.layout import RepoKind
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from qvq_mlx.core.card import ModelCard
@@ -30,7 +31,7 @@ def cards(own: Path | None = None) -> tuple[ModelCard, ...]:
     """
     mine = _own_cards(own)[0] if own else ()
     names = {card.name.casefold() for card in mine}
-    return (*mine, *(card for card in _cards_in(cards_folder()) if card.name not in names))
+    return (*mine, *(card for card in _shipped() if card.name not in names))
 
 
 def broken_cards(own: Path) -> tuple[ConfigError, ...]:
@@ -113,8 +114,10 @@ def read_card(path: Path) -> ModelCard:
     return read_cards(path)[0]
 
 
-def _cards_in(folder: Path) -> tuple[ModelCard, ...]:
-    return tuple(card for path in sorted(folder.glob("*.toml")) for card in read_cards(path))
+@cache
+def _shipped() -> tuple[ModelCard, ...]:
+    paths = sorted(cards_folder().glob("*.toml"))
+    return tuple(card for path in paths for card in read_cards(path))
 
 
 def _own_cards(folder: Path) -> tuple[tuple[ModelCard, ...], dict[str, ConfigError]]:

@@ -214,7 +214,7 @@ SUBSETS = [names for count in range(3) for names in combinations(OPTIONS, count)
 SUBSETS.append(("-x", "-q", "--thinking"))
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("to_file", [False, True], ids=["stdout", "-o"])
 @pytest.mark.parametrize(("out", "err"), [("pipe", "pipe"), ("pipe", "tty"), ("tty", "tty")])
 def test_every_combination_is_honoured_or_refused_by_name(

@@ -90,7 +90,7 @@ def test_a_budget_gives_the_same_text_with_and_without_drafts(
         assert done.stop_reason is StopReason.BUDGET
 
 
-@settings(max_examples=12, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, suppress_health_check=list(HealthCheck))
 @given(budget=st.integers(0, 80), name=st.sampled_from(["lookup", "model"]))
 def test_steering_at_any_index_gives_the_same_text(
     drafted: dict[str, Session], plan: Plan, budget: int, name: str
@@ -99,7 +99,7 @@ def test_steering_at_any_index_gives_the_same_text(
     assert text(told(drafted[name], bounded)) == text(told(drafted["none"], bounded))
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("budget", BUDGETS)
 def test_the_program_ends_in_an_answer_or_says_that_there_is_none(
     world: Callable[..., World], budget: int | None
@@ -117,6 +117,7 @@ def test_the_program_ends_in_an_answer_or_says_that_there_is_none(
     assert found[1:] == [found[0]] * 2
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("budget", [None, 6])
 def test_a_vote_counts_what_single_runs_answer(
     tiny: Session, plan: Plan, budget: int | None

@@ -95,7 +95,7 @@ def test_the_thinking_is_free(tiny: Session, prompt: Prompt, card: ModelCard) ->
     assert finished(free).schema_met is None
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("after", [-1, 0, 2, 9])
 @pytest.mark.parametrize("sampling", [GREEDY, Sampling(0.9, seed=4)], ids=["greedy", "warm"])
 def test_drafts_change_nothing(
@@ -126,6 +126,7 @@ def test_rows_are_held_one_by_one(tiny: Session, prompt: Prompt, card: ModelCard
         assert text == ids_of(alone)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("rows", [1, 3])
 def test_a_turn_that_ends_without_an_answer_is_asked_for_one(
     rows: int, tiny: Session, prompt: Prompt, card: ModelCard

@@ -29,7 +29,7 @@ def prompt(tiny: Session, card: ModelCard, picture: Callable[[Path], Picture]) -
     return tiny.prompt(golden.question, [picture(golden.image)], card.system)
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(7)
 @pytest.mark.parametrize("golden", GOLDENS, ids=lambda golden: golden.image.stem)
 def test_greedy_text_equals_transformers(
     golden: Golden, tiny: Session, run: Run, picture: Callable[[Path], Picture]
@@ -77,7 +77,7 @@ def theirs(model: Any, session: Session, prompt: Prompt, max_tokens: int = 256) 
     return ids
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(7)
 @pytest.mark.parametrize("golden", GOLDENS, ids=lambda golden: golden.image.stem)
 def test_greedy_text_equals_mlx_vlm(
     golden: Golden,
@@ -104,6 +104,7 @@ def test_several_pictures_equal_mlx_vlm(
     assert steps[-1].image_tokens == sum(read.tokens for read in pictures)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("chunk", [1, 7, 32])
 def test_chunked_prefill_equals_whole(chunk: int, tiny: Session, run: Run, prompt: Prompt) -> None:
     assert ids_of(run(prompt, session=tiny.in_chunks_of(chunk))) == ids_of(run(prompt))
@@ -116,6 +117,7 @@ def test_progress_counts_up_to_the_prompt(tiny: Session, run: Run, prompt: Promp
     assert prefill[-1] == Progress(Stage.PREFILL, len(prompt.ids), len(prompt.ids))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("sampling", [Sampling(1.0, seed=3), Sampling(0.8, 0.9, 20, 0.02, 7)])
 def test_a_seed_repeats_its_text(sampling: Sampling, run: Run, prompt: Prompt) -> None:
     first = run(prompt, sampling=sampling)
@@ -161,6 +163,7 @@ def test_the_closing_text_never_exceeds_max_tokens(run: Run, prompt: Prompt) -> 
     assert len(ids_of(steps)) == 8
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("after", [0, 3, 17])
 def test_a_stop_acts_before_the_next_token_and_leaves_nothing_behind(
     after: int, run: Run, prompt: Prompt

@@ -102,7 +102,7 @@ def finished(steps: list[Step]) -> Finished:
     return steps[-1]
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("sampling", SAMPLINGS, ids=["greedy", "warm", "filtered"])
 @pytest.mark.parametrize("pictures", [0, 1, 2])
 @pytest.mark.parametrize("name", NAMES)
@@ -137,7 +137,7 @@ def test_a_model_that_drafts_for_itself_is_always_right(
     assert effort.passes <= -(-len(ids_of(steps)) // 6) + 1
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("name", ["lookup", "model in blocks of 4", "model in blocks of 8"])
 @pytest.mark.parametrize("after", [0, 1, 2, 3, 4, 5, 8, 13, 40])
 def test_steering_at_any_token_gives_the_same_text(

@@ -69,6 +69,7 @@ def test_another_question_after_a_restart_equals_a_cold_run(
     assert warm[-1].cached_tokens > warm[-1].image_tokens > 0
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("sampling", [GREEDY, WARM], ids=["greedy", "warm"])
 @pytest.mark.parametrize("family", list(ModelType))
 def test_a_drafter_never_changes_the_text(

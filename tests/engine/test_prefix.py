@@ -66,6 +66,7 @@ def stages(steps: list[Step]) -> set[Stage]:
     return {step.stage for step in steps if isinstance(step, Progress)}
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_another_question_in_another_process_equals_a_cold_run(
     count: int,

@@ -58,6 +58,7 @@ CHANGES: dict[str, Change] = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("change", CHANGES)
 def test_it_is_refused_in_one_line(change: str, tmp_path: Path) -> None:
     file = json.loads(SHIPPED.read_text())

@@ -60,7 +60,7 @@ def test_a_bad_card_stops_nothing(world: Build, tmp_path: Path, kind: str) -> No
     assert f"{path} is no model card" in w.err
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("ending", [".jsonl", ".part", ".new"])
 def test_a_bad_run_stops_nothing(world: Build, tmp_path: Path, kind: str, ending: str) -> None:

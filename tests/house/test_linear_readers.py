@@ -124,6 +124,7 @@ READERS: dict[str, Callable[[str], object]] = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", READERS)
 def test_it_raises_nothing(name: str) -> None:
     for pattern in PATTERNS:

@@ -77,7 +77,7 @@ def test_a_crop_shows_these_pixels_and_no_others(name: str) -> None:
     assert np.abs(pixels(picture) - expected).max() <= found.slack + (found.slack > 0)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize(("width", "height"), [(1000, 700), (403, 911), (64, 30)])
 def test_a_turned_picture_is_resized_as_if_it_had_been_upright(

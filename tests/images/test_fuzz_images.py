@@ -181,6 +181,7 @@ def test_a_jpeg_with_many_scans() -> None:
         read(scans(data, 2000))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("form", ["PNG", "GIF", "TIFF"])
 def test_a_small_file_of_many_pixels_is_refused_by_its_header(form: str) -> None:
     from PIL import Image

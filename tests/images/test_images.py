@@ -70,7 +70,7 @@ SIZES = [
 ]
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("limits", [TINY, DEFAULT], ids=["tiny", "default"])
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_the_resize_is_that_of_mlx_vlm(width: int, height: int, limits: VisionLimits) -> None:

@@ -22,7 +22,7 @@ def goldens() -> dict[str, np.ndarray]:
         return dict(file)
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("family", LAYOUTS)
 @pytest.mark.parametrize("name", CASES)
 def test_patches(family: str, name: str) -> None:

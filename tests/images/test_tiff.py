@@ -72,6 +72,7 @@ def test_sixteen_bits_however_they_are_packed(
     near(data, shown)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("planar", [False, True])
 @pytest.mark.parametrize("compression", COMPRESSIONS.values(), ids=COMPRESSIONS)
 @pytest.mark.parametrize("bits", [16, 24, 32, 64])

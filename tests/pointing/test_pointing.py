@@ -344,7 +344,7 @@ def test_a_cut_list_keeps_the_objects_before_the_cut(boxes, data) -> None:
     assert [mark.numbers for mark in marks] == expected[: len(marks)]
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(
     "scrap",
     [

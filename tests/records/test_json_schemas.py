@@ -97,7 +97,7 @@ def test_a_scripted_run(world: Build, name: str, form: str) -> None:
     assert (last["double_check"] is not None) == (name == "double check")
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("form", ["--json", "--jsonl"])
 @pytest.mark.parametrize("name", REAL)
 def test_a_run_of_the_embedded_model(world: Build, name: str, form: str) -> None:

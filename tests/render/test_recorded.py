@@ -151,7 +151,7 @@ STREAMS: dict[str, Stream] = {
 SIZES = [(20, 8), (40, 12), (80, 24), (200, 24)]
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(9)
 @pytest.mark.parametrize("view", [ThinkingView.TAIL, ThinkingView.FULL, ThinkingView.LINE])
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 @pytest.mark.parametrize("name", STREAMS)

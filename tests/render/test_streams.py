@@ -29,7 +29,7 @@ from qvq_mlx.core.request import Output, OutputForm, ThinkingView
 from tests.render.conftest import plan
 
 CALM = settings(
-    max_examples=30,
+    max_examples=15,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 TEXT = st.one_of(

@@ -26,7 +26,7 @@ SIZES = [(80, 24), (40, 12), (20, 6)]
 THOUGHT = [ThinkingDelta(f"t{n:03} ", 1) for n in range(200)]
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("view", ThinkingView)
 def test_every_answer_word_stands_once_at_the_end(world, size, view) -> None:
@@ -280,7 +280,7 @@ def test_no_color_leaves_no_colour(world) -> None:
     assert "\x1b[2m" in w.stdout.getvalue()
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize(
     ("columns", "lines"), [(40, 24), (50, 30), (100, 30), (40, 12), (20, 6), (80, 8)]
 )

@@ -119,7 +119,7 @@ def stops(keys: list[str]) -> int:
     return count
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(10)
 @pytest.mark.seeded
 @pytest.mark.parametrize("seed", SEEDS)
 def test_in_a_chat_no_key_acts_that_was_not_alone_and_nothing_is_lost(world, seed: int) -> None:
@@ -131,7 +131,7 @@ def test_in_a_chat_no_key_acts_that_was_not_alone_and_nothing_is_lost(world, see
         assert "qq" not in did
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(10)
 @pytest.mark.seeded
 @pytest.mark.parametrize("seed", SEEDS)
 def test_in_a_question_no_key_acts_that_was_not_alone(world, seed: int) -> None:

@@ -199,6 +199,7 @@ KINDS = (
 EXACT = ("drop", "no reply", "short body", "too many", "server error", "web page")
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.seeded
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_next_pull_completes(kind: str, served: Hub, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tools.tiny.asking import Asked
 from tools.tiny.cases import Case, held_out
 from tools.tiny.replies import TASKS
 
-CASES = held_out(20261121, TASKS, 30)
+CASES = held_out(20261121, TASKS, 20)
 
 
 def test_a_seed_gives_the_same_questions_and_another_seed_others() -> None:

@@ -18,7 +18,7 @@ from tools.tiny.check.drawing import FORMS, SHADES
 from tools.tiny.second.wordings import GRAMMAR, KINDS_OF_QUESTION
 
 FOLDER = ROOT / "tools" / "tiny" / "check"
-CASES = cases(3, 84)
+CASES = cases(3, 42)
 
 
 def skeleton(question: str) -> str:
@@ -68,7 +68,7 @@ def test_no_question_of_it_is_a_sentence_of_the_training() -> None:
 
 
 def test_a_seed_gives_the_same_cases() -> None:
-    again = cases(3, 84)
+    again = cases(3, 42)
     assert [(c.question, c.image.tobytes()) for c in again] == [
         (c.question, c.image.tobytes()) for c in CASES
     ]
