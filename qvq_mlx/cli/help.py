@@ -17,16 +17,45 @@ if TYPE_CHECKING:
 _Entry = TypeVar("_Entry")
 
 COMMAND_GROUPS = {
-    "Ask": ("ask", "chat", "batch"),
-    "Runs": ("last", "log"),
-    "Models": (
-        *("models", "list", "show", "licence", "fit", "pull", "verify", "rm", "prune"),
-        *("export", "import", "convert"),
-    ),
-    "Data": ("split", "schema", "eval"),
-    "Serve": ("mcp",),
-    "Machine": ("doctor", "config", "cache", "completion"),
+    "Ask": {
+        "ask": "Ask one question about one or more images",
+        "chat": "Talk about images: one question after the other, with the model loaded once",
+        "batch": "Ask the same questions about many images, or each its own, with one load",
+    },
+    "Runs": {
+        "last": "Print the answer of the last run, or its thinking",
+        "log": "List, show, search, erase and repeat the runs that are saved",
+    },
+    "Models": {
+        "models": "List the models that qvq knows, and whether this machine can run them",
+        "list": "List what is on this disk: size, revision, whether it is whole, and where",
+        "show": "Show a model's card, shape, licence, sources, and whether it fits this machine",
+        "licence": "Show a model's licence: its duties, and where the text lies",
+        "fit": "Say whether a model fits in memory: the parts, the verdict, and what fits instead",
+        "pull": "Download a model; an interrupted download goes on where it stopped",
+        "verify": "Rehash downloaded models, offline, and name what is damaged",
+        "rm": "Delete a downloaded model, or a data set that was pulled",
+        "prune": "Delete what no model needs: old revisions, unused files, stale partial files",
+        "export": "Write a downloaded model into one file, with its hashes",
+        "import": "Put an exported model into the cache, after every hash was checked",
+        "convert": "Convert a checkpoint from transformers to MLX",
+    },
+    "Data": {
+        "split": "Split a saved output into thinking and answer, and look for loops",
+        "schema": "Print the JSON Schema of what qvq prints as JSON",
+        "eval": "Measure a model on a benchmark that QVQ is known by, judged by rules alone",
+    },
+    "Serve": {
+        "mcp": "Let an agent look at pictures: an MCP server on stdin and stdout",
+    },
+    "Machine": {
+        "doctor": "Say what works here and what does not",
+        "config": "Show or change the settings: get, set, unset, path, list",
+        "cache": "Show or empty the cache of image prefixes",
+        "completion": "Print a script that completes commands, options, models and images",
+    },
 }
+"""The commands as the help of the program lists them, so that it need not import them."""
 _EXAMPLES = (
     'qvq -m tiny shapes.png "How many red circles are there?"',
     'qvq ask photo.jpg "What is this?"',
@@ -54,18 +83,10 @@ class GroupedCommands(TyperGroup):
 
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
         """Write the groups, and the examples below them."""
-        left = dict(self.commands)
-        groups = {name: _taken(left, names) for name, names in COMMAND_GROUPS.items()}
-        column = max(map(len, self.commands))
-        for name, found in {**groups, "More": [*left.items()]}.items():
-            rows = [
-                (command.ljust(column), described.get_short_help_str(1000).rstrip("."))
-                for command, described in found
-                if not described.hidden
-            ]
-            if rows:
-                with formatter.section(name):
-                    formatter.write_dl(rows)
+        column = max(len(command) for group in COMMAND_GROUPS.values() for command in group)
+        for name, group in COMMAND_GROUPS.items():
+            with formatter.section(name):
+                formatter.write_dl([(one.ljust(column), does) for one, does in group.items()])
         with formatter.section("Examples"):
             for example in _EXAMPLES:
                 formatter.write(f"  {example}\n")

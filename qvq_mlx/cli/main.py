@@ -9,6 +9,7 @@ from qvq_mlx import __version__
 
 if TYPE_CHECKING:
     from qvq_mlx.core.env import Env
+    from qvq_mlx.run.world import World
 
 
 def main(argv: Sequence[str], env: Env) -> int:
@@ -48,29 +49,37 @@ def _dispatch(argv: list[str], env: Env) -> int:
     if argv in (["--version"], ["-V"]):
         env.stdout.write(f"qvq {__version__}\n")  # and nothing more is imported for it
         return 0
+    if argv in (["--help"], ["-h"], ["help"]):
+        return _by_typer(["--help"], (), env, None)  # the groups say what each command does
     from qvq_mlx.cli.quick import quick
     from qvq_mlx.run.world import open_world
 
     world = open_world(env)
     if (found := quick(argv, world)) is not None:
         return found
+    from qvq_mlx.cli.app import COMMANDS, with_command
+    from qvq_mlx.core.image_names import on_disk
+
+    words = with_command(argv, on_disk)
+    return _by_typer(words, words[:1] if words and words[0] in COMMANDS else COMMANDS, env, world)
+
+
+def _by_typer(words: Sequence[str], commands: Sequence[str], env: Env, world: World | None) -> int:
+    """Run the program that has these commands, with streams of the test's or the process's own."""
     from contextlib import redirect_stderr, redirect_stdout
 
     from typer.exceptions import TyperException
     from typer.main import get_command
 
-    from qvq_mlx.cli.app import COMMANDS, app_with, with_command
+    from qvq_mlx.cli.app import app_with
     from qvq_mlx.core.errors import UsageError
-    from qvq_mlx.core.image_names import on_disk
     from qvq_mlx.core.remedies import Typed
 
-    words = with_command(argv, on_disk)
-    app = app_with(words[:1] if words and words[0] in COMMANDS else COMMANDS)
     try:
         # typer prints help to sys.stdout; a test's world has a stdout of its own
         with redirect_stdout(env.stdout), redirect_stderr(env.stderr):
-            code = get_command(app).main(
-                words,
+            code = get_command(app_with(commands)).main(
+                list(words),
                 prog_name="qvq",
                 standalone_mode=False,
                 obj=world,
