@@ -61,6 +61,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     cases: defaultdict[tuple[str, int], list[pytest.Item]] = defaultdict(list)
     for item in items:
+        # workers number their cases alike, and a case keeps its name until tomorrow
+        assert " at 0x" not in item.nodeid, f"{item.nodeid}: say ids=[...]"
         if marker := item.get_closest_marker("sampled"):
             cases[item.nodeid.partition("[")[0], marker.args[0]].append(item)
     for (_, one_in), found in cases.items():

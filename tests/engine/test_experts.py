@@ -123,7 +123,9 @@ def test_experts_in_any_layout_are_the_same_model(
 
 
 @pytest.mark.parametrize("mode", ["affine", "mxfp4"])
-@pytest.mark.parametrize("layout", [None, one_by_one, halves_in_one], ids=str)
+@pytest.mark.parametrize(
+    "layout", [None, one_by_one, halves_in_one], ids=["fused", "one by one", "halves"]
+)
 def test_mixed_bits_load_in_any_layout(
     checkpoint: Load, mode: str, layout: Callable[[Arrays], Arrays] | None, tmp_path: Path
 ) -> None:
