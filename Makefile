@@ -12,11 +12,11 @@ SMOKE := tests/cli/test_cli.py tests/chat/test_chat.py tests/engine tests/images
 # The suite starts qvq some hundred times: what is compiled is kept, whatever the environment says.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-slow test-linear fuzz lowest check fix docs evaluate bench clean
+.PHONY: help demo test test-slow test-linear fuzz fuzz-checkpoints lowest check fix docs evaluate bench clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' Makefile
 
 demo: .venv/installed ## Ask the embedded model about three pictures
 	@echo '$$ qvq ask -m tiny examples/shapes.png "How many red circles are there?"'
@@ -39,6 +39,9 @@ test-linear: .venv/developing ## Compare the time of readers on texts of two siz
 
 fuzz: .venv/developing ## Run the random tests with new seeds for FUZZ_SECONDS=60 seconds
 	$(BIN)/python -m tools.fuzz $(or $(FUZZ_SECONDS),60) $(FUZZ_SEED)
+
+fuzz-checkpoints: .venv/developing ## Break checkpoints in FUZZ_COUNT=20000 ways; none may do harm (by hand, hours)
+	$(BIN)/python -m tools.fuzz_checkpoints $(or $(FUZZ_COUNT),20000) $(FUZZ_SEED)
 
 check: .venv/developing ## Lint, types, import contracts, generated docs, spelling
 	$(BIN)/ruff check .
