@@ -30,11 +30,9 @@ from qvq_mlx.core.env import Env
 from qvq_mlx.core.image_options import Detail
 from qvq_mlx.core.request import ThinkingView
 from qvq_mlx.guards.budget import NONE, SIZES
+from qvq_mlx.history.files import TYPED
 from qvq_mlx.render.type_ahead import TypeAhead
 from qvq_mlx.system.files import make_private_folder
-
-FILE = "chat-input"
-"""Within the history's folder: what was typed."""
 
 _WORDS: dict[Verb, tuple[str, ...]] = {
     Verb.BUDGET: (*SIZES, NONE),
@@ -135,7 +133,7 @@ def _history(folder: Path | None) -> History:
     """A file that only its owner can read, made before anything is written to it."""
     if folder is None:
         return InMemoryHistory()
-    path = folder / FILE
+    path = folder / TYPED
     try:
         make_private_folder(folder)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC

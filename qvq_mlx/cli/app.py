@@ -20,6 +20,7 @@ _FUNCTIONS = {
     "batch": "batch.batch",
     "last": "last.last",
     "log": "log.log",
+    "erase": "erase.erase",
     "models": "models.models",
     "list": "list.list_models",
     "show": "show.show",

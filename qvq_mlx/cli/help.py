@@ -25,6 +25,7 @@ COMMAND_GROUPS = {
     "Runs": {
         "last": "Print the answer of the last run, or its thinking",
         "log": "List, show, search, erase and repeat the runs that are saved",
+        "erase": "Erase every trace of every run: history, kept pictures, prefixes, measurements",
     },
     "Models": {
         "models": "List the models that qvq knows, and whether this machine can run them",

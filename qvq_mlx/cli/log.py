@@ -124,7 +124,7 @@ def rm(context: typer.Context, runs: _IDS) -> None:
 
     world: World = context.obj
     folder = world.settings.history_folder
-    erase([find_file(folder, run) for run in runs], folder, world.env)
+    erase([find_file(folder, run) for run in runs], world.settings, world.env)
 
 
 @log.command("prune")
@@ -164,14 +164,14 @@ def prune(
     else:
         found = erasing.all_but(known, keep or 0)
     if not found:
-        freed_bytes = 0 if dry_run else erasing.drop_pictures(folder)
+        freed_bytes = 0 if dry_run else erasing.drop_pictures(folder).freed_bytes
         of_pictures = f"; pictures that no run needs: {size(freed_bytes)}" if freed_bytes else ""
         env.stdout.write(f"nothing to prune{of_pictures}\n")
     elif dry_run:
         env.stdout.write(f"would erase {described(found)}\n")
     else:
         remedy = typed("qvq", "log", "prune", *which, "--yes")
-        run(found, folder, env, yes=yes, remedy=remedy)
+        run(found, world.settings, env, yes=yes, remedy=remedy)
 
 
 @log.command("export")

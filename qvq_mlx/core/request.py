@@ -123,7 +123,7 @@ class Policy:
     `draft` is auto, none, lookup, or a draft model's name. `use_cache` False neither reads nor
     keeps what earlier runs computed. `force` runs what does not fit in memory; `wait` False fails
     where another process has a big model loaded. `offline` fetches no picture. `save` False keeps
-    nothing in the history, whatever the settings say.
+    nothing of the run, whatever the settings say: no history, and no image prefix.
     """
 
     draft: str = "auto"

@@ -12,15 +12,19 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 from pathlib import Path
 
 from qvq_mlx.system.files import PendingFile, make_private_folder, sweep
+from qvq_mlx.system.reading import parse_json
 from qvq_mlx.system.space import Space, space
 
 _SUFFIX = ".safetensors"
 _FREE_SHARE = 0.1
+_ABOUT = "pictures"
+_HEADER_BYTES = 2**20
+"""Two arrays a layer: 160 layers have 20 kB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,19 @@ class KeptFiles:
         sweep(self.folder)
         return entries
 
+    def drop_about(self, sha256s: Set[str]) -> int:
+        """Remove what was computed of one of these pictures, alone or among others.
+
+        A file that does not say of which goes too. Returns the freed bytes.
+        """
+        freed_bytes = 0
+        for entry in self.entries() if sha256s else ():
+            about = _pictures_of(entry.path)
+            if about is None or about & sha256s:
+                _remove(entry.path)
+                freed_bytes += entry.size_bytes
+        return freed_bytes
+
     def _make_room(self, size_bytes: int) -> bool:
         """Remove the least recently used until `size_bytes` more fit; False where they never do."""
         if size_bytes > self.cap_bytes:
@@ -118,6 +135,24 @@ class KeptFiles:
 def prefixes_in(cache_folder: Path, cap_bytes: int) -> KeptFiles:
     """The image prefixes among qvq's caches."""
     return KeptFiles(cache_folder / "prefixes", cap_bytes)
+
+
+def noted(sha256s: Iterable[str]) -> dict[str, str]:
+    """The metadata of a file that was computed of these pictures."""
+    return {_ABOUT: " ".join(sha256s)}
+
+
+def _pictures_of(path: Path) -> set[str] | None:
+    """The hashes of the pictures that a file is about; None where it does not say."""
+    try:
+        with path.open("rb") as file:
+            size_bytes = min(int.from_bytes(file.read(8), "little"), _HEADER_BYTES)
+            header = parse_json(file.read(size_bytes))
+    except (OSError, ValueError):
+        return None
+    metadata = header.get("__metadata__") if isinstance(header, dict) else None
+    about = metadata.get(_ABOUT) if isinstance(metadata, dict) else None
+    return set(about.split()) if isinstance(about, str) else None
 
 
 def _checksum(path: Path) -> str:

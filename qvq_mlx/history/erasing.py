@@ -2,12 +2,14 @@
 
 Law: a run that is being written stays. A picture below `pictures/` goes when no run that is left
 names its hash. A run names its pictures in its first line, which is written before they are kept.
+Where no run is left, what is noted beside them goes too.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,10 +17,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from qvq_mlx.core.rounds import ATTACHMENTS
-from qvq_mlx.history.files import NEW, WHOLE, File, files, names_in, take
-from qvq_mlx.history.index import forget_erased
-from qvq_mlx.history.latest import forget_asked
-from qvq_mlx.system.files import remove_leftovers
+from qvq_mlx.history.files import MAX_BYTES, NEW, TYPED, WHOLE, File, files, names_in, take
+from qvq_mlx.history.index import forget_erased, index_files
+from qvq_mlx.history.latest import forget_asked, forget_unsaved
+from qvq_mlx.system.files import remove_leftovers, sweep
 
 _HASH = re.compile(rb"[0-9a-f]{64}")
 _AGE = re.compile(r"(\d{1,6})\s*([mhdwy]?)")
@@ -34,29 +36,43 @@ _UNITS = {
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """Runs that were deleted, and runs skipped because another process is writing them."""
+    """Runs that were deleted, and runs skipped because another process is writing them.
+
+    `sha256s` are the hashes of the pictures that the deleted ones were about.
+    """
 
     runs: int
     freed_bytes: int
     busy: tuple[File, ...]
+    sha256s: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Pictures that were deleted, and the hashes of those asked about that no run names now."""
+
+    freed_bytes: int
+    sha256s: frozenset[str]
 
 
 def erase(found: Iterable[File]) -> Erased:
     """Remove runs. Raises OSError."""
     runs = freed_bytes = 0
-    busy = []
+    busy, sha256s = [], set[str]()
     folders = set()
     for file in found:
         folders.add(file.folder)
+        named = _named_by(file)
         size_bytes = _remove(file)
         if size_bytes is None:
             busy.append(file)
         else:
             runs += 1
             freed_bytes += size_bytes
+            sha256s |= named
     for folder in folders:
         forget_erased(folder)
-    return Erased(runs, freed_bytes, tuple(busy))
+    return Erased(runs, freed_bytes, tuple(busy), frozenset(sha256s))
 
 
 def older_than(known: Sequence[File], before: datetime) -> list[File]:
@@ -75,32 +91,51 @@ def parse_age(text: str) -> timedelta | None:
     return int(match[1]) * _UNITS[match[2]] if match else None
 
 
-def drop_pictures(folder: Path) -> int:
-    """Remove the pictures that no run names any more. Returns the freed bytes."""
+def drop_pictures(folder: Path, sha256s: frozenset[str] = frozenset()) -> Dropped:
+    """Remove the pictures that no run names any more. `sha256s`: others that are asked about."""
     kept = folder / ATTACHMENTS
     # listed before the runs are: whoever keeps one more has named it by then
-    names = {name for name in names_in(kept) if _HASH.fullmatch(name.encode(errors="replace"))}
+    needless = {name for name in names_in(kept) if _HASH.fullmatch(name.encode(errors="replace"))}
+    unnamed = set(sha256s)
     known = files(folder)
-    if not known:
-        with suppress(OSError):
-            forget_asked(folder)
-    for file in known if names else ():
+    for file in known if needless or unnamed else ():
         # wherever a head names it, be it by a key that this version does not know
-        names -= {digest.decode() for digest in _HASH.findall(_head(file))}
+        named = _named_by(file)
+        needless -= named
+        unnamed -= named
     freed_bytes = 0
-    for name in names:
+    for name in needless:
         with suppress(OSError):
-            facts = (kept / name).stat()
-            (kept / name).unlink()
-            freed_bytes += facts.st_size
+            freed_bytes += _unlink(kept / name)
+    if not known:
+        freed_bytes += drop_notes(folder)
+    return Dropped(freed_bytes, frozenset(unnamed))
+
+
+def drop_notes(folder: Path) -> int:
+    """Remove what is kept beside runs: what was typed in chats, the index, which run was last."""
+    sweep(folder)
+    sweep(folder / ATTACHMENTS)
+    freed_bytes = 0
+    with suppress(OSError):
+        forget_asked(folder)
+        forget_unsaved(folder)
+        freed_bytes = sum(_unlink(path) for path in (folder / TYPED, *index_files(folder)))
     return freed_bytes
+
+
+def _named_by(file: File) -> set[str]:
+    return {sha256.decode() for sha256 in _HASH.findall(_head(file))}
 
 
 def _head(file: File) -> bytes:
     """The first line of a run, which may have ended since it was listed; empty for none."""
     for place in (file.path, file.path.with_suffix(WHOLE)):
-        with suppress(OSError), place.open("rb") as opened:
-            return opened.readline()
+        with suppress(OSError):
+            descriptor = os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            with open(descriptor, "rb") as opened:  # a pipe in its place is not waited for
+                if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    return opened.readline(MAX_BYTES)
     return b""
 
 

@@ -22,6 +22,8 @@ from qvq_mlx.system.locks import Locking, try_lock
 WHOLE, PART = ".jsonl", ".part"
 NEW = ".new"
 """A file that an earlier version was killed on before it was whole."""
+TYPED = "chat-input"
+"""What was typed in chats, one line after the other."""
 SHORT = 4
 """Digits of an id that are shown at least."""
 MAX_BYTES = 2**26

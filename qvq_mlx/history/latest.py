@@ -54,6 +54,12 @@ def forget_asked(folder: Path) -> None:
     (folder / _NOTE).unlink(missing_ok=True)
 
 
+def forget_unsaved(folder: Path) -> None:
+    """Remove the marks of every terminal in `folder`. Raises OSError."""
+    for mark in folder.glob(f"{_MARK}*"):
+        mark.unlink(missing_ok=True)
+
+
 def mark_unsaved(folders: Iterable[Path]) -> None:
     """Remember that the last run of this terminal is not in the history."""
     for folder in folders:

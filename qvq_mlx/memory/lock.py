@@ -11,6 +11,7 @@ folder that cannot be written locks nothing: a run is not refused for that.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from pathlib import Path
 
 from qvq_mlx.core.errors import BigModelBusyError
@@ -18,9 +19,10 @@ from qvq_mlx.core.events import Notice
 from qvq_mlx.core.remedies import Field, RunProgram
 from qvq_mlx.core.tokens import Control
 from qvq_mlx.system.files import make_private_folder
-from qvq_mlx.system.locks import LockFile
+from qvq_mlx.system.locks import LockFile, Locking
 
 POLL_S = 0.2
+_NAME = "big-model.lock"
 
 
 class BigModelLock:
@@ -28,7 +30,7 @@ class BigModelLock:
 
     def __init__(self, folder: Path, sleep: Callable[[float], None]) -> None:
         self._folder = folder
-        self._file = LockFile(folder / "big-model.lock")
+        self._file = LockFile(folder / _NAME)
         self._sleep = sleep
         self._mine = False
 
@@ -70,3 +72,12 @@ class BigModelLock:
             return self._file.try_take().may_go_on
         except OSError:  # a folder that cannot be written locks nothing
             return True
+
+
+def remove_lock_file(folder: Path) -> None:
+    """Remove the file, which names its last holder, unless a process holds it. Never raises."""
+    file = LockFile(folder / _NAME)
+    with suppress(OSError):
+        if (folder / _NAME).exists() and file.try_take() is Locking.TAKEN:
+            file.release(remove=True)
+    file.release()

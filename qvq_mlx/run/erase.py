@@ -1,49 +1,81 @@
-"""Erases saved runs and the pictures kept for them, and says how much room that gave."""
+"""Erases saved runs and what they alone needed, and says how much room that gave."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import BusyError, InputError, StoppedError, UsageError
 from qvq_mlx.core.remedies import Remedy, Show
 from qvq_mlx.core.sizes import size
-from qvq_mlx.history import File, erasing
+from qvq_mlx.engine.cache_files import KeptFiles, prefixes_in
+from qvq_mlx.history import File, erasing, files
+from qvq_mlx.memory.lock import remove_lock_file
 from qvq_mlx.render.prompt import confirmed, watched
+from qvq_mlx.settings.config import Settings
+from qvq_mlx.system.scratch import sweep_scratch
+
+MEASUREMENTS = ("rates", "costs")
+"""Folders of the cache with how fast models ran here."""
+_REMAINS = (
+    "models, settings and accepted licences; files that you had written yourself (answers, batches,"
+    " drawn pictures, exports); and what qvq cannot reach: the shell's history, the terminal's"
+    " scrollback, backups and snapshots of the disk"
+)
 
 
-def erase(found: Sequence[File], folder: Path, env: Env) -> None:
-    """Erase the runs of `found`, which lie in `folder`.
+def erase(found: Sequence[File], settings: Settings, env: Env) -> None:
+    """Erase the runs of `found`, and the pictures and prefixes that no other run needs.
 
     Raises BusyError for a run that is being written, after the others went, and InputError where
     one cannot be erased.
     """
-    try:
-        gone = erasing.erase(dict.fromkeys(found))
-    except OSError as error:
-        raise InputError(f"{error.filename} cannot be erased: {error.strerror}") from error
-    freed_bytes = gone.freed_bytes + erasing.drop_pictures(folder)
+    gone = _erased(found)
+    dropped = erasing.drop_pictures(settings.history_folder, gone.sha256s)
+    freed_bytes = gone.freed_bytes + dropped.freed_bytes
+    freed_bytes += _prefixes(settings).drop_about(dropped.sha256s)
     env.stdout.write(f"erased {counted(gone.runs)}, {size(freed_bytes)}\n")
-    if gone.busy:
-        busy = ", ".join(file.id for file in gone.busy)
-        raise BusyError(f"{busy} is being written", Show.RUNS)
+    _refuse_busy(gone)
 
 
-def prune(found: Sequence[File], folder: Path, env: Env, *, yes: bool, remedy: Remedy) -> None:
+def prune(
+    found: Sequence[File], settings: Settings, env: Env, *, yes: bool, remedy: Remedy
+) -> None:
     """Erase old runs after a yes. `remedy`: how to say it beforehand.
 
     Raises UsageError where nobody can be asked, StoppedError after a no, and what `erase` raises.
     """
-    what = described(found)
-    if not yes:
-        if not watched(env):
-            raise UsageError(
-                f"{what}: nothing is erased without a yes, and nobody is here to say it", remedy
-            )
-        if not confirmed(f"Erase {what}?", env):
-            raise StoppedError("nothing was erased")
-    erase(found, folder, env)
+    _ask(described(found), env, yes=yes, remedy=remedy)
+    erase(found, settings, env)
+
+
+def erase_everything(settings: Settings, env: Env, *, yes: bool, remedy: Remedy) -> None:
+    """Erase every trace of every run after a yes, and say what remains.
+
+    That is: runs, kept pictures, what was typed in chats, image prefixes, measurements, and what
+    killed processes left in the folder of temporary files. Raises as `prune` does.
+    """
+    found = files(settings.history_folder)
+    prefixes = _prefixes(settings)
+    what = f"{counted(len(found))}, all kept pictures, {len(prefixes.entries())} image prefixes"
+    _ask(f"{what} and the measurements", env, yes=yes, remedy=remedy)
+    gone = _erased(found)
+    freed_bytes = gone.freed_bytes + erasing.drop_pictures(settings.history_folder).freed_bytes
+    freed_bytes += sum(entry.size_bytes for entry in prefixes.clear())
+    for name in MEASUREMENTS:
+        freed_bytes += _emptied(settings.cache_folder / name)
+    remove_lock_file(settings.cache_folder)
+    erasing.drop_notes(settings.cache_folder)
+    sweep_scratch()
+    for folder in (settings.history_folder / erasing.ATTACHMENTS, settings.history_folder):
+        _remove_empty(folder)
+    for name in ("prefixes", *MEASUREMENTS):
+        _remove_empty(settings.cache_folder / name)
+    env.stdout.write(f"erased {counted(gone.runs)} and all they left, {size(freed_bytes)}\n")
+    env.stdout.write(f"what remains: {_REMAINS}\n")
+    _refuse_busy(gone)
 
 
 def described(found: Sequence[File]) -> str:
@@ -56,3 +88,46 @@ def described(found: Sequence[File]) -> str:
 def counted(runs: int) -> str:
     """`1 run`, `2 runs`."""
     return "1 run" if runs == 1 else f"{runs:,} runs"
+
+
+def _ask(what: str, env: Env, *, yes: bool, remedy: Remedy) -> None:
+    if yes:
+        return
+    if not watched(env):
+        raise UsageError(
+            f"{what}: nothing is erased without a yes, and nobody is here to say it", remedy
+        )
+    if not confirmed(f"Erase {what}?", env):
+        raise StoppedError("nothing was erased")
+
+
+def _erased(found: Sequence[File]) -> erasing.Erased:
+    try:
+        return erasing.erase(dict.fromkeys(found))
+    except OSError as error:
+        raise InputError(f"{error.filename} cannot be erased: {error.strerror}") from error
+
+
+def _refuse_busy(gone: erasing.Erased) -> None:
+    if gone.busy:
+        busy = ", ".join(file.id for file in gone.busy)
+        raise BusyError(f"{busy} is being written", Show.RUNS)
+
+
+def _prefixes(settings: Settings) -> KeptFiles:
+    return prefixes_in(settings.cache_folder, settings.cache_max_bytes)
+
+
+def _emptied(folder: Path) -> int:
+    """Remove the records of a folder. Returns the freed bytes."""
+    freed_bytes = 0
+    for path in folder.glob("*.json"):
+        with suppress(OSError):
+            freed_bytes += path.lstat().st_size
+            path.unlink()
+    return freed_bytes
+
+
+def _remove_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()

@@ -270,7 +270,8 @@ def _setup(request: Request, card: ModelCard, settings: Settings) -> Setup:
         drafting=drafting,
         draft_model=draft_model,
         cache_folder=settings.cache_folder if request.policy.use_cache else None,
-        cache_max_bytes=settings.cache_max_bytes,
+        # keys and values of a picture are the picture: a run that is not saved leaves none
+        cache_max_bytes=settings.cache_max_bytes if settings.keeps(request.policy) else 0,
     )
 
 
