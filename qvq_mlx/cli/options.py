@@ -160,7 +160,9 @@ Span = Annotated[
 RetryErrors = Annotated[
     bool, typer.Option("--retry-errors", help="Ask again what could not be asked before.")
 ]
-NoSave = Annotated[bool, typer.Option("--no-save", help="Keep nothing of it: no history, no cache.")]
+NoSave = Annotated[
+    bool, typer.Option("--no-save", help="Keep nothing of it: no history, no cache.")
+]
 
 Detail = Annotated[
     str | None,

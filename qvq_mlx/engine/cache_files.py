@@ -12,7 +12,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,7 +101,7 @@ class KeptFiles:
         sweep(self.folder)
         return entries
 
-    def drop_about(self, sha256s: Set[str]) -> int:
+    def drop_about(self, sha256s: AbstractSet[str]) -> int:
         """Remove what was computed of one of these pictures, alone or among others.
 
         A file that does not say of which goes too. Returns the freed bytes.

@@ -133,7 +133,7 @@ def _head(file: File) -> bytes:
     for place in (file.path, file.path.with_suffix(WHOLE)):
         with suppress(OSError):
             descriptor = os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            with open(descriptor, "rb") as opened:  # a pipe in its place is not waited for
+            with os.fdopen(descriptor, "rb") as opened:  # a pipe in its place is not waited for
                 if stat.S_ISREG(os.fstat(descriptor).st_mode):
                     return opened.readline(MAX_BYTES)
     return b""

@@ -9,6 +9,7 @@ from pathlib import Path
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import BusyError, InputError, StoppedError, UsageError
 from qvq_mlx.core.remedies import Remedy, Show
+from qvq_mlx.core.rounds import ATTACHMENTS
 from qvq_mlx.core.sizes import size
 from qvq_mlx.engine.cache_files import KeptFiles, prefixes_in
 from qvq_mlx.history import File, erasing, files
@@ -69,7 +70,7 @@ def erase_everything(settings: Settings, env: Env, *, yes: bool, remedy: Remedy)
     remove_lock_file(settings.cache_folder)
     erasing.drop_notes(settings.cache_folder)
     sweep_scratch()
-    for folder in (settings.history_folder / erasing.ATTACHMENTS, settings.history_folder):
+    for folder in (settings.history_folder / ATTACHMENTS, settings.history_folder):
         _remove_empty(folder)
     for name in ("prefixes", *MEASUREMENTS):
         _remove_empty(settings.cache_folder / name)

@@ -535,11 +535,11 @@ def test_a_picture_goes_with_the_last_run_that_names_it(folder: Path) -> None:
     for name in (named, orphan, "no-hash"):
         os.utime(pictures / name, (time.time() - 9999,) * 2)
     file = save(folder, f"about {named}")
-    assert erasing.drop_pictures(folder) == 10
+    assert erasing.drop_pictures(folder).freed_bytes == 10
     assert {path.name for path in pictures.iterdir()} == {named, "no-hash"}
     erasing.erase([file])
-    assert erasing.drop_pictures(folder) == 5
-    assert erasing.drop_pictures(folder / "nowhere") == 0
+    assert erasing.drop_pictures(folder).freed_bytes == 5
+    assert erasing.drop_pictures(folder / "nowhere").freed_bytes == 0
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,14 @@ Law: everything follows from the random generator that is handed in.
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 _DEEP = 100_000
 _NUMBERS = (
@@ -124,9 +126,9 @@ def _json_changed(content: bytes, draw: random.Random) -> tuple[bytes, str]:
     return json.dumps(value).encode("utf-8", "surrogatepass"), f"{path} = {what}"
 
 
-def _deep(value: object, within: object, key: object, draw: random.Random) -> bytes:
+def _deep(value: Any, within: Any, key: Any, draw: random.Random) -> bytes:
     """The text with something deep, long or no number at one place."""
-    within[key] = "PLACE"  # type: ignore[index]
+    within[key] = "PLACE"
     spelled = draw.choice(
         ("[" * _DEEP, "[" * _DEEP + "]" * _DEEP, '{"a":' * 70 + "1" + "}" * 70, "NaN", "-Infinity",
          "1e999", "9" * 5000, "0" * 9, '"\\ud800"', '{"a": 1, "a": 2}', "[" + "0," * 9999 + "0]")
@@ -134,23 +136,22 @@ def _deep(value: object, within: object, key: object, draw: random.Random) -> by
     return json.dumps(value).replace('"PLACE"', spelled, 1).encode("utf-8", "surrogatepass")
 
 
-def _place(value: object, draw: random.Random) -> tuple[object, object, str]:
+def _place(value: Any, draw: random.Random) -> tuple[Any, Any, str]:
     """A random place within `value`: what holds it, its key, and its path; None at the top."""
-    within: object = None
-    key: object = None
+    within: Any = None
+    key: Any = None
     path = ""
     while isinstance(value, dict | list) and value and (within is None or draw.random() < 0.85):
         within = value
         key = draw.choice([*value]) if isinstance(value, dict) else draw.randrange(len(value))
-        value = value[key]  # type: ignore[index]
+        value = value[key]
         path += f".{str(key)[:40]}"
     return within, key, path
 
 
 def _value(draw: random.Random, before: object) -> object:
     """Something else; for a number often one that is near."""
-    number = isinstance(before, int | float) and not isinstance(before, bool)
-    if number and draw.random() < 0.4:
+    if isinstance(before, int | float) and not isinstance(before, bool) and draw.random() < 0.4:
         return draw.choice([before + 1, before - 1, before * 2, -before, before // 2, before * 8])
     others: tuple[object, ...] = (
         None, True, False, [], {}, [1], ["x"], {"a": 1}, [[0]], [before] * 3, {"x": before},
@@ -189,48 +190,46 @@ def _tensors_changed(content: bytes, draw: random.Random) -> tuple[bytes, str]:
         return content[:8] + header + data[:place] + noise + data[place + len(noise) :], "numbers"
     try:
         value = json.loads(header)
-        names = [name for name in value if name != "__metadata__"]
-        tensor = value[draw.choice(names)]
-        shape, offsets = tensor["shape"], tensor["data_offsets"]
+        what = _header_changed(value, kind, draw)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return _bytes_changed(content, draw)
+    changed = json.dumps(value).encode("utf-8", "surrogatepass")
+    if not what:
+        changed, what = _json_changed(header, draw)
+    return struct.pack("<Q", len(changed)) + changed + data, f"header {what}"
+
+
+def _header_changed(value: Any, kind: int, draw: random.Random) -> str:
+    """Change what is said of one tensor, or of two; return what, '' for nothing.
+
+    Raises what a value that is no header raises.
+    """
+    names = [name for name in value if name != "__metadata__"]
+    one, other = draw.choice(names), draw.choice(names)
+    tensor = value[one]
+    shape, offsets = tensor["shape"], tensor["data_offsets"]
     match kind:
         case 2:
             tensor["dtype"] = draw.choice(_DTYPES)
         case 3 if isinstance(shape, list):
-            tensor["shape"] = draw.choice(
-                [
-                    shape[::-1],
-                    shape[:-1],
-                    [*shape, 1],
-                    [],
-                    [0],
-                    [draw.choice(_NUMBERS) for _ in shape],
-                ]
-            )
+            others = [shape[::-1], shape[:-1], [*shape, 1], [], [0]]
+            tensor["shape"] = draw.choice([*others, draw.choices(_NUMBERS, k=len(shape))])
         case 4 if isinstance(shape, list) and shape:  # the same count in another shape
-            total = 1
-            for side in shape:
-                total *= side if isinstance(side, int) else 1
+            total = math.prod(side for side in shape if isinstance(side, int))
             tensor["shape"] = draw.choice([[total], [total, 1], [1, total], [2, total // 2]])
         case 5 if isinstance(offsets, list) and offsets:
             offsets[draw.randrange(len(offsets))] = draw.choice(_NUMBERS)
         case 6:
-            one, other = draw.choice(names), draw.choice(names)
             value[one], value[other] = value[other], value[one]
         case 7:
-            name = draw.choice(names)
-            value[draw.choice([name + ".scales", name[:-1], *_TEXTS])] = value.pop(name)
+            value[draw.choice([one + ".scales", one[:-1], *_TEXTS])] = value.pop(one)
         case 8:
-            value.pop(draw.choice(names))
+            del value[one]
         case 9:
-            name = draw.choice(names)
-            value[name.rpartition(".")[0] + draw.choice((".scales", ".biases"))] = value[name]
+            value[one.rpartition(".")[0] + draw.choice((".scales", ".biases"))] = value[other]
         case _:
-            changed, what = _json_changed(header, draw)
-            return struct.pack("<Q", len(changed)) + changed + data, f"header {what}"
-    changed = json.dumps(value).encode("utf-8", "surrogatepass")
-    return struct.pack("<Q", len(changed)) + changed + data, f"header, kind {kind}"
+            return ""
+    return f"{one} of kind {kind}"
 
 
 def _another_kind(folder: Path, draw: random.Random, outside: Path) -> str:
