@@ -8,6 +8,8 @@ from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.machine import Machine
 from qvq_mlx.core.sizes import size
 from qvq_mlx.images.resize import smart_resize
+from qvq_mlx.memory.chips import bandwidth_of
+from qvq_mlx.memory.choice import best
 from qvq_mlx.memory.estimate import (
     ACHIEVED_SHARE,
     TIGHT_SHARE,
@@ -19,22 +21,36 @@ from qvq_mlx.memory.estimate import (
     tokens_per_s,
     typical,
 )
-from qvq_mlx.memory.machine import bandwidth_of, hypothetical
+from qvq_mlx.memory.machine import hypothetical
+from qvq_mlx.memory.working_set import highest_wired_limit_bytes
 from qvq_mlx.store import registry
 
 MEMORIES_GIB = (16, 24, 32, 36, 48, 64, 96, 128)
+SOLD_GIB = (8, 16, 18, 24, 32, 36, 48, 64, 96, 128, 192, 256, 512)
+"""The memories that Macs with Apple silicon are sold with."""
 PHOTO_PX = (4032, 3024)
 """A picture of 12 megapixels, width and height."""
 BUDGETS = (4096, 32768)
 CHIPS = (
+    ("M1", 8),
+    ("M2", 10),
+    ("M3", 10),
+    ("M4", 10),
+    ("M5", 10),
+    ("M1 Pro", 16),
+    ("M2 Pro", 19),
+    ("M3 Pro", 18),
     ("M4 Pro", 20),
+    ("M5 Pro", 20),
     ("M1 Max", 32),
     ("M2 Max", 38),
+    ("M3 Max", 30),
     ("M3 Max", 40),
     ("M4 Max", 32),
     ("M4 Max", 40),
     ("M5 Max", 32),
     ("M5 Max", 40),
+    ("M1 Ultra", 64),
     ("M2 Ultra", 76),
     ("M3 Ultra", 80),
 )
@@ -118,9 +134,22 @@ Not in it: Python itself, the allocator's cache of freed buffers, a drafting mod
 
 ## The working set
 
-macOS wires only a part of the memory for the GPU. `sysctl iogpu.wired_limit_mb` states it where it
-was set; otherwise it is estimated: 75 % of the memory from 36 GiB on, two thirds below. Reports
-range from 66 % to 78 %.
+macOS wires only a part of the memory for the GPU. On a Mac, Metal is asked through MLX
+(`max_recommended_working_set_size`, which follows `iogpu.wired_limit_mb`); `doctor` shows it. For
+a Mac that is not this one (`--memory 36GB`, `36` and `36GiB` mean the same, the Mac that is sold
+as 36 GB) it is what owners report, and between two reports the share of the smaller Mac. Sources stand
+in `qvq_mlx/memory/working_set.py`. Older systems had two thirds below 36 GiB and 75 % above.
+
+{_working_sets()}
+
+*With a wired limit*: the highest that qvq proposes, which leaves macOS 5 GiB, or a 16th where that is more.
+An owner sets it with
+
+    sudo sysctl iogpu.wired_limit_mb=44032      # 43 GiB, on a Mac of 48 GB
+
+until the next restart; `sudo sysctl iogpu.wired_limit_mb=0` is macOS's own again. Its risk: what is
+wired cannot be swapped, so where other programs need more than is left, the Mac swaps, freezes, or panics.
+`qvq fit` names the limit with which a model would fit; qvq itself never sets it.
 
 The verdict is **no** above the working set, **tight** above {TIGHT_SHARE * 100:.0f} % of it, else **yes**. A fifth is
 left to the allocator's cache, the display and other programs. Before a run, `no` is refused with
@@ -155,10 +184,30 @@ A typical run: the largest picture, a short question, all the tokens that the ca
 
 Every token reads all weights once: tokens/s = bandwidth / size x {ACHIEVED_SHARE:g}, or
 x {ULTRA_SHARE:g} on an Ultra. The share is what others measured with 70B models: 79 to 86 % on Max chips,
-63 to 64 % on Ultra chips. A chip that is not in the table gets no figure.
+63 to 64 % on Ultra chips. A chip that is not in the table gets no figure. `qvq models --memory 36GB --chip "M3 Max"`
+computes it for any of them. Bandwidths are the maker's; `qvq_mlx/memory/chips.py` names the sources.
 
 {_speeds(card)}
 """
+
+
+def _working_sets() -> str:
+    qvq = registry.find("qvq")
+    rows = []
+    for gib in SOLD_GIB:
+        memory = gib * 2**30
+        own = hypothetical(memory)
+        raised = hypothetical(memory, highest_wired_limit_bytes(memory))
+        cells = [f"{gib} GB", own.working_set_source.partition(":")[0]]
+        for machine in (own, raised):
+            chosen = best(registry.cards(), machine)
+            verdict = estimate_for(qvq, machine, typical(qvq)).verdict
+            limit = (machine.working_set_bytes or 0) / 2**30
+            cells += [f"{limit:.2f}", f"`{chosen.name}`" if chosen else "none", verdict]
+        rows.append(tuple(cells))
+    head = ("Mac", "known", "GiB", "model", "QVQ, 4 bit")
+    raised_head = ("GiB, wired limit", "model", "QVQ, 4 bit")
+    return _table((*head, *raised_head), rows)
 
 
 def _photo_table(card: ModelCard) -> str:
@@ -183,15 +232,16 @@ def _grid() -> str:
 
 
 def _speeds(card: ModelCard) -> str:
+    others = [registry.find(name) for name in ("qwen2.5-vl-32b", "qwen2.5-vl-7b")]
     rows = []
     for chip, cores in CHIPS:
         rate = bandwidth_of(f"Apple {chip}", cores)
         assert rate is not None
         machine = Machine(chip=chip, bandwidth_bytes_per_s=rate)
-        speed = tokens_per_s(card, machine)
-        assert speed is not None
-        rows.append((f"{chip}, {cores} GPU cores", f"{rate / 1e9:g} GB/s", f"{speed:.1f}"))
-    return _table(("chip", "bandwidth", f"`{card.name}`, tokens/s"), rows)
+        speeds = [f"{tokens_per_s(model, machine) or 0:.1f}" for model in (card, *others)]
+        rows.append((f"{chip}, {cores} GPU cores", f"{rate / 1e9:g} GB/s", *speeds))
+    names = (f"`{model.name}`, tokens/s" for model in (card, *others))
+    return _table(("chip", "bandwidth", *names), rows)
 
 
 def _verdict(card: ModelCard, memory_gib: int) -> Verdict:

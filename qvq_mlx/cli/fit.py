@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qvq_mlx.core.errors import ExitCode, UsageError
-from qvq_mlx.core.remedies import Typed
-from qvq_mlx.core.sizes import parse_size
+from qvq_mlx.core.errors import ExitCode
+from qvq_mlx.core.remedies import EstimateModel
 
 if TYPE_CHECKING:
     from qvq_mlx.core.env import Env
@@ -32,7 +31,9 @@ def fit(
     detail: Annotated[
         str | None,
         typer.Option(
-            "--detail", metavar="low|auto|high|max|N", help="Image tokens, as `qvq ask` takes them."
+            "--detail",
+            metavar="low|auto|high|max|N|N-M",
+            help="Image tokens, as `qvq ask` takes them.",
         ),
     ] = None,
     budget: Annotated[
@@ -40,7 +41,10 @@ def fit(
     ] = None,
     memory: Annotated[
         str | None,
-        typer.Option("--memory", metavar="SIZE", help="Of a Mac that is not this one: 64GiB."),
+        typer.Option("--memory", metavar="SIZE", help="Of a Mac that is not this one: 36GB."),
+    ] = None,
+    chip: Annotated[
+        str | None, typer.Option("--chip", metavar="NAME", help="Of that Mac: M4 Max.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> int:
@@ -50,33 +54,35 @@ def fit(
     Exit code 0 where it fits, also tightly; 5 where it does not. docs/memory.md has the formula.
     """
     from qvq_mlx.core.image_options import ImageOptions, parse_detail, parse_pages
-    from qvq_mlx.memory import machine
     from qvq_mlx.memory.estimate import Verdict
-    from qvq_mlx.run.fit import Question
+    from qvq_mlx.run.fit import Question, machine_for
     from qvq_mlx.run.fit import fit as run
     from qvq_mlx.run.left_out import warn_of_cards
 
     world: World = context.obj
     env = world.env
-    facts = machine.hypothetical(_bytes(memory)) if memory else env.machine()
+    facts = machine_for(memory, chip, env)
     warn_of_cards(env, world.settings.cards_folder)
     options = ImageOptions(pages=parse_pages(page)) if page else ImageOptions()
     size = None if detail is None else parse_detail(detail)
     found = run(Question(model, image or (), options, size, budget), facts, env, world.settings)
-    _write(env, found, memory, as_json=as_json)
+    mac = (*(("--memory", memory) if memory else ()), *(("--chip", chip) if chip else ()))
+    _write(env, found, mac, as_json=as_json)
     return ExitCode.NO_MEMORY if found.estimate.verdict is Verdict.NO else ExitCode.OK
 
 
-def _write(env: Env, found: Fit, memory: str | None, *, as_json: bool) -> None:
+def _write(env: Env, found: Fit, mac: tuple[str, ...], *, as_json: bool) -> None:
     """The verdict, its parts, and the commands that show what would fit on the same machine."""
     from qvq_mlx.memory.estimate import Verdict
     from qvq_mlx.records.models import FitRecord, Instead
     from qvq_mlx.render import listing
 
     card, use, estimate = found.card, found.use, found.estimate
-    suffix = f" --memory {shlex.quote(memory)}" if memory else ""
+    suffix = f" {shlex.join(mac)}" if mac else ""
     others = tuple(
-        Instead(what, env.spelling.remedy(other) + suffix if other else None)
+        Instead(what, None)
+        if other is None
+        else Instead(what, env.spelling.remedy(other) + suffix * isinstance(other, EstimateModel))
         for what, other in found.instead
     )
     if as_json:
@@ -87,11 +93,3 @@ def _write(env: Env, found: Fit, memory: str | None, *, as_json: bool) -> None:
         env.stderr.write("warning: a tight fit; close what else uses much memory\n")
     rest = [("instead", f"{o.what}: {o.command}" if o.command else o.what) for o in others]
     listing.write_facts(env, [("model", card.name), *estimate.facts(), *rest])
-
-
-def _bytes(text: str) -> int:
-    """`64GiB`, `64 GB`; a number alone is bytes. Raises UsageError."""
-    found = parse_size(text)
-    if not found:
-        raise UsageError(f"--memory is {text!r}; it can be a size", Typed("qvq fit --memory 64GiB"))
-    return found

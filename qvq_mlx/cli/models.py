@@ -13,6 +13,13 @@ if TYPE_CHECKING:
 def models(
     context: typer.Context,
     every: Annotated[bool, typer.Option("--all", help="All quantizations of each.")] = False,
+    memory: Annotated[
+        str | None,
+        typer.Option("--memory", metavar="SIZE", help="Of a Mac that is not this one: 36GB."),
+    ] = None,
+    chip: Annotated[
+        str | None, typer.Option("--chip", metavar="NAME", help="Of that Mac: M4 Max.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """List the models that qvq knows, and whether this machine can run them.
@@ -25,20 +32,21 @@ def models(
     from qvq_mlx.render import listing
     from qvq_mlx.render.models import share_of, write_models
     from qvq_mlx.run.catalogue import candidates, models_record
+    from qvq_mlx.run.fit import machine_for
     from qvq_mlx.run.left_out import warn_of_cards
 
     world: World = context.obj
-    env, machine = world.env, world.env.machine()
+    env, machine = world.env, machine_for(memory, chip, world.env)
     warn_of_cards(env, world.settings.cards_folder)
     if as_json:
         listing.write_json(env, models_record(world.settings, machine))
         return
-    write_models(env, candidates(world.settings, machine, every=every))
+    write_models(env, candidates(world.settings, machine, every=every), machine)
     if env.stdout.isatty():
         listing.write_text(env, _footer(share_of(machine)))
 
 
 def _footer(limit: str) -> str:
     if not limit:
-        return "The memory of this machine is not known; qvq fit --memory 64GiB assumes one."
+        return "The memory of this machine is not known; qvq models --memory 36GB assumes one."
     return f"fits: share of {limit}. qvq models --all lists every quantization."

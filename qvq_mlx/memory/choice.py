@@ -12,13 +12,16 @@ from dataclasses import replace
 
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.machine import Machine
-from qvq_mlx.core.remedies import EstimateModel, Field
+from qvq_mlx.core.plan import CLOSING_TOKENS
+from qvq_mlx.core.remedies import EstimateModel, Field, RunProgram
 from qvq_mlx.core.sizes import size
 from qvq_mlx.memory.estimate import Use, Verdict, estimate_for, typical
+from qvq_mlx.memory.working_set import highest_wired_limit_bytes
 from qvq_mlx.store.licence import licence_of
 
 _MIN_BUDGET_TOKENS = 256
 _MIN_IMAGE_TOKENS = 64
+Offer = EstimateModel | RunProgram | None
 _ORDER = {Verdict.YES: 0, Verdict.TIGHT: 1, Verdict.UNKNOWN: 2}
 
 
@@ -53,20 +56,20 @@ def sees_video(cards: Iterable[ModelCard], machine: Machine) -> ModelCard | None
 
 def instead(
     card: ModelCard, cards: Iterable[ModelCard], machine: Machine, use: Use
-) -> tuple[tuple[str, EstimateModel | None], ...]:
-    """Return what would fit where `card` does not or only just: (what, its estimate), best first.
+) -> tuple[tuple[str, Offer], ...]:
+    """Return what would fit where `card` does not or only just: (what, how to see it), best first.
 
-    A smaller quantization, a smaller budget, fewer image tokens, another model.
+    A smaller quantization, a smaller budget, fewer image tokens, another model, a higher limit.
     """
-    found: list[tuple[str, EstimateModel | None]] = []
+    found: list[tuple[str, Offer]] = []
     known = tuple(cards)
-    asked = (Field.BUDGET, str(use.budget_tokens))
+    asked = _budget(card, use.budget_tokens)
     if smaller := _smaller(card, known, machine, use):
         told = size(smaller.download_bytes)
         found.append((f"{smaller.bits:g} bit, {told}", EstimateModel(smaller.name, (asked,))))
     if estimate_for(card, machine, use).verdict is Verdict.NO:
         if tokens := _largest_budget(card, machine, use):
-            less = EstimateModel(card.name, ((Field.BUDGET, str(tokens)),))
+            less = EstimateModel(card.name, (_budget(card, tokens),))
             found.append((f"a budget of {tokens:,} tokens", less))
         if tokens := _largest_image(card, machine, use):
             fewer = EstimateModel(card.name, (asked, (Field.DETAIL, str(tokens))))
@@ -76,7 +79,34 @@ def instead(
     if other := best(others, machine):
         told = size(other.download_bytes)
         found.append((f"another model, {told}", EstimateModel(other.name)))
+    if limit := _higher_limit(card, machine, use):
+        left = size((machine.memory_bytes or 0) - limit)
+        what = (
+            f"a wired limit of {size(limit)}, until the next restart; macOS keeps {left}, and may"
+            " swap or panic where other programs need more"
+        )
+        setting = f"iogpu.wired_limit_mb={limit // 2**20}"
+        found.append((what, RunProgram(("sudo", "sysctl", setting))))
     return tuple(found)
+
+
+def _budget(card: ModelCard, tokens: int) -> tuple[Field, str]:
+    """The setting that gives `tokens` of thinking, closing text and all."""
+    closing = CLOSING_TOKENS if card.thinking.closing else 0
+    return Field.BUDGET, str(max(tokens - closing, 0))
+
+
+def _higher_limit(card: ModelCard, machine: Machine, use: Use) -> int:
+    """The limit in bytes with which `card` would fit where it does not; 0 where none would do.
+
+    Only of a Mac, and only as high as others run theirs.
+    """
+    if not machine.memory_bytes or not machine.fused_attention:
+        return 0
+    highest = highest_wired_limit_bytes(machine.memory_bytes)
+    found = estimate_for(card, machine, use)
+    limit = -(-found.needed_bytes // 2**30) * 2**30
+    return limit if found.verdict is Verdict.NO and limit <= highest else 0
 
 
 def _smaller(

@@ -32,7 +32,7 @@ Law: a verdict never gets better with more tokens and never worse with more memo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -85,6 +85,7 @@ class Estimate:
     working_set_bytes: int | None
     working_set_source: str
     prefill_s: float | None = None
+    tokens_per_s: float | None = None
 
     @property
     def needed_bytes(self) -> int:
@@ -108,6 +109,7 @@ class Estimate:
             ("vision encoder", _told(self.vision_bytes)),
             ("workspace", _told(self.workspace_bytes)),
             *((("prefill", f"about {_seconds(self.prefill_s)}"),) if self.prefill_s else ()),
+            *((("speed", f"about {self.tokens_per_s:.1f} tokens/s"),) if self.tokens_per_s else ()),
             ("needed", _told(self.needed_bytes)),
             ("working set", _told(self.working_set_bytes) + source),
             ("verdict", f"{self.verdict}: {self.reason}"),
@@ -157,6 +159,16 @@ def typical(card: ModelCard) -> Use:
     return Use(image, PROMPT_TOKENS, budget, answer)
 
 
+def with_budget(card: ModelCard, use: Use, budget_tokens: int) -> Use:
+    """`use` with this thinking budget: what a question that names it writes at the most.
+
+    A model that cannot be asked to conclude has no budget.
+    """
+    if not card.thinking.closing:
+        return use
+    return replace(use, budget_tokens=budget_tokens + CLOSING_TOKENS)
+
+
 def estimate_for(card: ModelCard, machine: Machine, use: Use) -> Estimate:
     """`estimate`, with its tokens in one value."""
     return estimate(
@@ -201,6 +213,7 @@ def estimate(
         working_set_bytes=machine.working_set_bytes,
         working_set_source=machine.working_set_source,
         prefill_s=prefill_s(card, machine, image_tokens, prompt_tokens),
+        tokens_per_s=tokens_per_s(card, machine),
     )
 
 
@@ -244,16 +257,6 @@ def tokens_per_s(card: ModelCard, machine: Machine) -> float | None:
 def achieved_share(chip: str | None) -> float:
     """The share of the limit that is reached."""
     return ULTRA_SHARE if (chip or "").endswith("Ultra") else ACHIEVED_SHARE
-
-
-def working_set_of(memory_bytes: int) -> int:
-    """Return what macOS lets the GPU wire by default: 75 % from 36 GiB on, two thirds below.
-
-    An estimate: reports range from 66 % to 78 %.
-    """
-    if memory_bytes >= 36 * 2**30:
-        return memory_bytes * 3 // 4
-    return memory_bytes * 2 // 3
 
 
 def _seconds(seconds: float) -> str:

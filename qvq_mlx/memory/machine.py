@@ -2,11 +2,10 @@
 
 Law: nothing here raises, and a fact that cannot be had is None. macOS is asked through sysctl,
 vm_stat, pmset and ioreg, Linux through /proc; `Host` is the only way out, so a test gives a
-stand-in. A working set that is not stated is estimated from the memory (`core.fit.working_set_of`).
+stand-in. The working set is what Metal says of itself, where it can be asked; else what is set as
+iogpu.wired_limit_mb; else what is reported of Macs of this size (memory/working_set.py).
 
-Bandwidth is the maker's figure in GB/s (10^9). A chip that is sold with two gets the one of its
-GPU cores, the smaller where they are not known. Flop/s are 32-bit, from the table of hardware in
-huggingface.js; a chip that is not in it gets none.
+macOS's tools are called by their absolute paths: cron's PATH has no /usr/sbin.
 """
 
 from __future__ import annotations
@@ -20,7 +19,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from qvq_mlx.core.machine import Machine
-from qvq_mlx.memory.estimate import working_set_of
+from qvq_mlx.memory.chips import bandwidth_of, depends_on_cores, flops_of
+from qvq_mlx.memory.working_set import is_reported, working_set_of
 from qvq_mlx.system.programs import run
 from qvq_mlx.system.space import free_bytes
 
@@ -28,30 +28,6 @@ T = TypeVar("T")
 
 _SAID_BYTES = 2**20
 _WAIT_S = 5.0
-
-_BANDWIDTH_GB_PER_S: dict[str, tuple[tuple[int, float], ...]] = {
-    # chip: (GPU cores from which it holds, GB/s), ascending
-    "M4 Pro": ((0, 273),),
-    "M1 Max": ((0, 400),),
-    "M2 Max": ((0, 400),),
-    "M3 Max": ((0, 400),),
-    "M4 Max": ((0, 410), (40, 546)),
-    "M5 Max": ((0, 460), (40, 614)),
-    "M1 Ultra": ((0, 800),),
-    "M2 Ultra": ((0, 800),),
-    "M3 Ultra": ((0, 819),),
-}
-
-
-_TFLOPS = {
-    "M4 Pro": 9.2,
-    "M1 Max": 10.4,
-    "M2 Max": 13.49,
-    "M3 Max": 14.2,
-    "M4 Max": 18.4,
-    "M1 Ultra": 21.0,
-    "M2 Ultra": 27.2,
-}
 
 
 def _run(command: Sequence[str]) -> str:
@@ -67,12 +43,16 @@ def _read(path: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """Questions to the system. Each may raise OSError; a command that fails gives what it said."""
+    """Questions to the system. Each may raise OSError; a command that fails gives what it said.
+
+    `working_set` asks Metal for the bytes that it recommends; None where it cannot be asked.
+    """
 
     system: str = sys.platform
     run: Callable[[Sequence[str]], str] = _run
     read: Callable[[str], str] = _read
     free_disk: Callable[[Path], int] = free_bytes
+    working_set: Callable[[], int | None] = lambda: None
 
 
 def read_machine(folder: Path, host: Host | None = None) -> Machine:
@@ -88,37 +68,23 @@ def free_disk(folder: Path, host: Host | None = None) -> int | None:
     return _or_none(lambda: host.free_disk(folder))
 
 
-def bandwidth_of(chip: str | None, gpu_cores: int | None) -> float | None:
-    """Memory bandwidth in bytes/s; None for a chip that is not in the table."""
-    name = (chip or "").removeprefix("Apple ").strip()
-    rates = _BANDWIDTH_GB_PER_S.get(name)
-    if not rates:
-        return None
-    return [rate for cores, rate in rates if cores <= (gpu_cores or 0)][-1] * 1e9
-
-
-def flops_of(chip: str | None) -> float | None:
-    """32-bit flop/s of the GPU with all its cores; None for a chip that is not in the table."""
-    rate = _TFLOPS.get((chip or "").removeprefix("Apple ").strip())
-    return rate * 1e12 if rate else None
-
-
 def _mac(host: Host, disk: int | None) -> Machine:
     keys = ("machdep.cpu.brand_string", "hw.memsize", "iogpu.wired_limit_mb")
-    said = _or_none(lambda: host.run(("sysctl", *keys))) or ""
+    said = _or_none(lambda: host.run(("/usr/sbin/sysctl", *keys))) or ""
     values = dict(line.split(": ", 1) for line in said.splitlines() if ": " in line)
     memory = _number(values.get("hw.memsize"))
     wired = _number(values.get("iogpu.wired_limit_mb"))
     limit = wired * 2**20 if wired else None
     chip = values.get("machdep.cpu.brand_string", "").strip() or None
-    battery = _or_none(lambda: host.run(("pmset", "-g", "batt"))) or ""
+    found, source = _working_set(_or_none(host.working_set), limit, memory)
+    battery = _or_none(lambda: host.run(("/usr/bin/pmset", "-g", "batt"))) or ""
     return Machine(
         chip=chip,
         memory_bytes=memory,
-        working_set_bytes=limit or (working_set_of(memory) if memory else None),
-        working_set_source="iogpu.wired_limit_mb" if limit else _share(memory),
+        working_set_bytes=found,
+        working_set_source=source,
         wired_limit_bytes=limit,
-        available_bytes=_pages(_or_none(lambda: host.run(("vm_stat",))) or ""),
+        available_bytes=_pages(_or_none(lambda: host.run(("/usr/bin/vm_stat",))) or ""),
         power=_power(battery),
         free_disk_bytes=disk,
         bandwidth_bytes_per_s=bandwidth_of(chip, _gpu_cores(host, chip)),
@@ -148,12 +114,22 @@ def _linux(host: Host, disk: int | None) -> Machine:
     )
 
 
-def hypothetical(memory_bytes: int) -> Machine:
-    """A Mac with so much memory, of which nothing else is known."""
+def hypothetical(
+    memory_bytes: int, wired_limit_bytes: int | None = None, chip: str | None = None
+) -> Machine:
+    """A Mac with so much memory, this wired limit if one was set, and this chip, such as `M4 Max`.
+
+    Where the chip is sold with two bandwidths, the smaller one holds.
+    """
+    found, source = _working_set(None, wired_limit_bytes, memory_bytes)
     return Machine(
+        chip=chip,
+        bandwidth_bytes_per_s=bandwidth_of(chip, None),
+        flops=flops_of(chip),
         memory_bytes=memory_bytes,
-        working_set_bytes=working_set_of(memory_bytes),
-        working_set_source=_share(memory_bytes),
+        working_set_bytes=found,
+        working_set_source=source,
+        wired_limit_bytes=wired_limit_bytes,
     )
 
 
@@ -161,14 +137,24 @@ def _share(memory_bytes: int | None) -> str:
     if not memory_bytes:
         return ""
     percent = working_set_of(memory_bytes) / memory_bytes * 100
-    return f"estimated: {percent:.0f} % of {memory_bytes / 2**30:.4g} GiB"
+    known = "reported" if is_reported(memory_bytes) else "estimated"
+    return f"{known}: {percent:.0f} % of {memory_bytes / 2**30:.4g} GiB"
+
+
+def _working_set(said: int | None, limit: int | None, memory: int | None) -> tuple[int | None, str]:
+    """What the GPU may hold, and where that comes from. Metal follows a wired limit that is set."""
+    if said:
+        return said, "Metal" + (", iogpu.wired_limit_mb is set" if limit else "")
+    if limit:
+        return limit, "iogpu.wired_limit_mb"
+    return (working_set_of(memory) if memory else None), _share(memory)
 
 
 def _gpu_cores(host: Host, chip: str | None) -> int | None:
     """Asked only where the bandwidth depends on it."""
-    if len(_BANDWIDTH_GB_PER_S.get((chip or "").removeprefix("Apple "), ())) < 2:
+    if not depends_on_cores(chip):
         return None
-    said = _or_none(lambda: host.run(("ioreg", "-rc", "AGXAccelerator", "-d", "1"))) or ""
+    said = _or_none(lambda: host.run(("/usr/sbin/ioreg", "-rc", "AGXAccelerator", "-d", "1"))) or ""
     found = re.search(r'"gpu-core-count"\s*=\s*(\d+)', said)
     return int(found[1]) if found else None
 
@@ -201,5 +187,5 @@ def _number(text: str | None) -> int | None:
 def _or_none(ask: Callable[[], T]) -> T | None:
     try:
         return ask()
-    except (OSError, ValueError):
+    except (OSError, ValueError, RuntimeError, ImportError):  # the last two: Metal's and MLX's
         return None

@@ -23,16 +23,16 @@ HEADS = ("model", "size", "fits", "tok/s", "licence", "thinks", "here")
 DISK_HEADS = ("model", "size", "revision", "whole", "path")
 
 
-def write_models(env: Env, known: Sequence[Candidate]) -> None:
+def write_models(env: Env, known: Sequence[Candidate], machine: Machine) -> None:
     """The catalogue as a table.
 
-    A person finds the model that is recommended for this machine first, then what fits, then the
+    A person finds the model that is recommended for `machine` first, then what fits, then the
     rest, dim; a script gets the catalogue's order.
     """
     if not env.stdout.isatty():
         listing.write_table(env, HEADS, [_row(one) for one in known])
         return
-    chosen = best((one.card for one in known), env.machine())
+    chosen = best((one.card for one in known), machine)
     ranked = sorted(known, key=lambda one: (one.card is not chosen, not _may_fit(one)))
     rows = [_row(one) for one in ranked]
     if chosen is not None:

@@ -11,14 +11,18 @@ from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.image_options import ImageOptions, ImageSize
 from qvq_mlx.core.machine import Machine
-from qvq_mlx.core.remedies import EstimateModel
+from qvq_mlx.core.remedies import EstimateModel, Field
 from qvq_mlx.images.detail import limited
-from qvq_mlx.memory.choice import best, instead
-from qvq_mlx.memory.estimate import Estimate, Use, Verdict, estimate_for, typical
+from qvq_mlx.memory.chips import bandwidth_of
+from qvq_mlx.memory.choice import Offer, best, instead
+from qvq_mlx.memory.estimate import Estimate, Use, Verdict, estimate_for, typical, with_budget
+from qvq_mlx.memory.machine import hypothetical
+from qvq_mlx.memory.working_set import sold_memory_bytes
 from qvq_mlx.run.catalogue import measured
 from qvq_mlx.settings.config import Settings
 from qvq_mlx.store import registry
 
+_MEMORY = EstimateModel("qvq", ((Field.MEMORY, "36GB"),))
 _FALLBACK = "qvq"
 
 
@@ -43,7 +47,26 @@ class Fit:
     card: ModelCard
     use: Use
     estimate: Estimate
-    instead: tuple[tuple[str, EstimateModel | None], ...]
+    instead: tuple[tuple[str, Offer], ...]
+
+
+def machine_for(memory: str | None, chip: str | None, env: Env) -> Machine:
+    """The Mac that is sold with `memory` and `chip`; this machine where neither is given.
+
+    Raises UsageError for what is no size, and for a chip without a memory or one not in the table.
+    """
+    if memory is None:
+        if chip is not None:
+            raise UsageError((Field.CHIP, " needs ", Field.MEMORY, ": of which Mac?"), _MEMORY)
+        return env.machine()
+    memory_bytes = sold_memory_bytes(memory)
+    if not memory_bytes:
+        raise UsageError((Field.MEMORY, f" is {memory[:40]!r}; it can be a size"), _MEMORY)
+    if chip is not None and bandwidth_of(chip, None) is None:
+        raise UsageError(
+            (Field.CHIP, f" is {chip[:40]!r}; it can be M1 to M5, with Pro, Max or Ultra"), _MEMORY
+        )
+    return hypothetical(memory_bytes, chip=chip)
 
 
 def fit(question: Question, machine: Machine, env: Env, settings: Settings) -> Fit:
@@ -77,4 +100,4 @@ def _use(card: ModelCard, question: Question, env: Env, settings: Settings) -> U
         use = replace(use, image_tokens=sum(picture.tokens for picture in pictures))
     if question.budget_tokens is None:
         return use
-    return replace(use, budget_tokens=question.budget_tokens)
+    return with_budget(card, use, question.budget_tokens)

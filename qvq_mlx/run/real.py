@@ -40,9 +40,16 @@ def watch_network() -> Callable[[], Network]:
 
 def machine() -> Machine:
     """Read the facts of this computer."""
-    from qvq_mlx.memory.machine import read_machine
+    from qvq_mlx.memory.machine import Host, read_machine
 
-    return read_machine(Path.home())
+    return read_machine(Path.home(), Host(working_set=_working_set))
+
+
+def _working_set() -> int | None:
+    """Ask Metal what it may hold, which follows a limit that the owner has set."""
+    from qvq_mlx.engine.device import device
+
+    return device().recommended_working_set_bytes
 
 
 def load_engine(

@@ -16,7 +16,6 @@ from qvq_mlx.core.errors import BrokenModelError, ModelError
 from qvq_mlx.core.remedies import Remedy, RunProgram
 from qvq_mlx.store import layout, local, registry
 from qvq_mlx.store.checkpoint import read_json
-from qvq_mlx.store.layout import RepoKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ class Downloaded:
     size_bytes: int
     problem: str
     remedy: Remedy | None = None
-    kind: RepoKind = RepoKind.MODEL
+    kind: layout.RepoKind = layout.RepoKind.MODEL
 
 
 def inventory(cards: Sequence[ModelCard], hub_cache: Path) -> tuple[Downloaded, ...]:
