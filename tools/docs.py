@@ -65,6 +65,7 @@ from qvq_mlx.records import models as catalogue
 from qvq_mlx.records import runs as records
 from qvq_mlx.store.licence import Licence
 from tools import man, memory
+from tools.api import api_page
 
 ROOT = Path(__file__).parents[1]
 SCHEMAS = ROOT / "docs" / "schema"
@@ -132,6 +133,7 @@ def documents() -> dict[Path, str]:
     text = _replaced(text, "models", memory.models_table())
     return {
         readme: text,
+        ROOT / "docs" / "api.md": api_page(),
         ROOT / "docs" / "commands.md": commands_page(),
         ROOT / "docs" / "json.md": json_page(),
         ROOT / "man" / "qvq.1": man.page(__version__, _commands()),

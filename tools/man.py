@@ -22,6 +22,7 @@ VARIABLES = {
     "QVQ_SAVE": "0 keeps no history.",
     "QVQ_HOME": "One folder for settings, history and cache.",
     "QVQ_CACHE_MAX": "The most that the cache of image prefixes holds, 4GiB if unset; 0: nothing.",
+    "QVQ_NOTIFY": "0 says nothing when a run that took long has ended.",
     "QVQ_PLAIN": "1 redraws nothing, as TERM=dumb does: for a screen reader.",
     "QVQ_OFFLINE": "1: nothing is fetched.",
     "QVQ_STDIN_S": "Seconds that a pipe on stdin may say nothing before it is an error; 30.",

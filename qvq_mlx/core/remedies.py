@@ -33,6 +33,7 @@ class Field(StrEnum):
     LANG = "lang"
     MAX_TOKENS = "max_tokens"
     MEMORY = "memory"
+    MIN_P = "min_p"
     MODEL = "model"
     NO_WAIT = "no_wait"
     OFFLINE = "offline"
@@ -40,12 +41,14 @@ class Field(StrEnum):
     PAGE = "page"
     QUESTION = "question"
     SCHEMA = "schema"
+    SEED = "seed"
     SHOW = "show"
     SPAN = "span"
     SYSTEM = "system"
     TEMPERATURE = "temperature"
     THINKING = "thinking"
     TOP_K = "top_k"
+    TOP_P = "top_p"
     VOTE = "vote"
 
 

@@ -1,6 +1,10 @@
-"""Build the groups of a `Request` from options: each option is read in one place."""
+"""Build the groups of a `Request` from options, and bound its numbers: each option is read in one
+place, whichever front end it comes from.
+"""
 
 from __future__ import annotations
+
+from math import inf
 
 from qvq_mlx.core.image_options import (
     Detail,
@@ -11,9 +15,11 @@ from qvq_mlx.core.image_options import (
     parse_detail,
     parse_pages,
 )
-from qvq_mlx.core.request import Limits, Method
+from qvq_mlx.core.request import Limits, Method, Request
 
 _ALL_FRAMES = Frames()
+MOST_VOTES = 16
+"""Samples of a vote: rows of one KV cache."""
 
 
 def limits_of(
@@ -64,3 +70,27 @@ def image_options_of(
         background=background,
         frames=frames,
     )
+
+
+def check_numbers(request: Request) -> None:
+    """Raise UsageError for a number that is out of its bounds, or is none."""
+    from qvq_mlx.core.errors import UsageError
+    from qvq_mlx.core.remedies import Field, Show
+
+    sampling, limits = request.sampling, request.limits
+    budget = limits.budget.tokens if limits.budget else None
+    for field, value, least, most in (
+        (Field.VOTE, request.method.votes, 1, MOST_VOTES),
+        (Field.TEMPERATURE, sampling.temperature, 0, inf),
+        (Field.TOP_P, sampling.top_p, 0, 1),
+        (Field.TOP_K, sampling.top_k, 0, inf),
+        (Field.MIN_P, sampling.min_p, 0, 1),
+        (Field.SEED, sampling.seed, 0, inf),
+        (Field.MAX_TOKENS, limits.max_tokens, 1, inf),
+        (Field.ANSWER_TOKENS, limits.answer_tokens, 1, inf),
+        (Field.BUDGET, budget, 0, inf),
+    ):
+        if value is None or (least <= value <= most and value != inf):
+            continue
+        bound = f"from {least} to {most}" if most < inf else f"at least {least}"
+        raise UsageError((field, f" is {value}; it is {bound}"), Show.ASK_HELP)

@@ -23,12 +23,15 @@ from qvq_mlx.core.tokens import AnswerConstraint
 from qvq_mlx.guards.language import held_scripts
 from qvq_mlx.memory import admission
 from qvq_mlx.run import inputs, rates
+from qvq_mlx.run.groups import check_numbers
 from qvq_mlx.settings.config import Settings
 from qvq_mlx.store import registry
 
 
 def make_plan(request: Request, env: Env, settings: Settings) -> Plan:
     """Resolve every name and read every image. Raises a QvqError before anything heavy runs."""
+    if not request.question.strip():
+        raise UsageError("the question is empty", Ask())
     resolved = resolve(request, settings)
     card, setup = resolved.card, resolved.setup
     _check_images(request, card)
@@ -78,6 +81,7 @@ def resolve(request: Request, settings: Settings) -> Resolved:
     Raises a ModelError or UsageError where it could not be asked about any picture.
     """
     _check_text(request)
+    check_numbers(request)
     card, folder = registry.resolve(request.model, settings.hub_cache, settings.cards_folder)
     if request.method.schema and request.method.double_check:
         raise UsageError.excluding(Field.SCHEMA, Field.DOUBLE_CHECK)

@@ -219,7 +219,8 @@ def test_costs_are_measured_once_and_kept(
     assert measured(first) > 0
     assert measured(later) == 0
     assert ids_of(first) == ids_of(later) == ids_of(run(prompts[1], max_tokens=12))
-    [record] = (tmp_path / "costs").iterdir()
+    # whether a drafter's gain was noted too hangs on how fast this machine was
+    [record] = [file for file in (tmp_path / "costs").iterdir() if "pass_s" in file.read_text()]
     record.write_text("{}")
     assert measured(ask()) > 0
 

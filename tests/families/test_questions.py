@@ -63,7 +63,7 @@ def test_every_published_naming_is_one_module_and_one_weight(
     family = family_named(model_type)
     assert family.module_path(stored) == path
     [placement] = family.placements({f"{stored}.weight": (8, 8)})
-    assert (placement.name, placement.source) == (f"{path}.weight", f"{stored}.weight")
+    assert (placement.name, placement.sources) == (f"{path}.weight", (f"{stored}.weight",))
     assert placement.axes == ()
 
 

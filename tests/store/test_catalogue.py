@@ -270,6 +270,7 @@ def test_config_sets_gets_and_unsets(world: Build, tmp_path: Path) -> None:
         "thinking\tline\tQVQ_THINKING",
         f"save\tfalse\t{path}",
         "plain\tfalse\tdefault",
+        "notify\ttrue\tdefault",
     ]
 
 
