@@ -77,13 +77,12 @@ def _pulled(wish: Wish, env: Env, settings: Settings, advise: Adviser) -> None:
     done: PullDone | None = None
     try:
         for event in pull(order, config.hub(env), advise, consent, env.now):
-            match event:
-                case Planned():
-                    planned = event
-                    screen.planned(event.plan, event.advice)
-                case _:
-                    screen.feed(event)
-                    done = event if isinstance(event, PullDone) else done
+            if isinstance(event, Planned):
+                planned = event
+                screen.planned(event.plan, event.advice)
+                continue
+            screen.feed(event)
+            done = event if isinstance(event, PullDone) else done
     finally:
         screen.close()
     assert planned is not None, "a pull begins with Planned"
