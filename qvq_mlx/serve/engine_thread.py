@@ -110,6 +110,7 @@ class EngineThread:
         self._running: Job | None = None
         self._loaded: str | None = None
         self._closing = False
+        self._over = threading.Event()
         self._ended, self._spent_s = 0, 0.0
         self._planner = ThreadPoolExecutor(1, "qvq-plan")
         self._thread = threading.Thread(target=self._run, name="qvq-engine", daemon=True)
@@ -160,7 +161,7 @@ class EngineThread:
         for job in waiting:
             job.tell(Failed(_closed()))
         self._planner.shutdown()
-        self._thread.join()
+        self._over.wait()
 
     def _plan(self, job: Job) -> None:
         """Read the pictures, in the planner's thread; then the request waits for its turn."""
@@ -206,6 +207,10 @@ class EngineThread:
                     self._spent_s += monotonic() - began_s
         finally:
             resident.close()
+            self._over.set()
+        # A thread that used mlx takes the interpreter's lock once more when it ends, after `join`
+        # has returned; a process that ends meanwhile is aborted. So it waits for the process's end.
+        threading.Event().wait()
 
     def _next(self, resident: ResidentModel) -> Job | None:
         """Wait for the next job; None once it is closing. An idle model is let go of."""
