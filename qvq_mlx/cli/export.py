@@ -16,8 +16,9 @@ def export(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A name or a repository.")],
     file: Annotated[Path, typer.Argument(metavar="FILE.tar", help="What to write, a new file.")],
     revision: Annotated[
-        str, typer.Option("--revision", metavar="REV", help="A revision that is on this disk.")
-    ] = "main",
+        str | None,
+        typer.Option("--revision", metavar="REV", help="A revision that is on this disk."),
+    ] = None,
 ) -> None:
     """Write a downloaded model into one file, with its hashes."""
     from qvq_mlx.cli.spelling import typed
@@ -27,17 +28,17 @@ def export(
     from qvq_mlx.render.clean import shown
     from qvq_mlx.render.transfers import Transfers
     from qvq_mlx.run.signals import stoppable
-    from qvq_mlx.store import archive
+    from qvq_mlx.store import archive, local
     from qvq_mlx.store.places import present_model
     from qvq_mlx.store.verify import snapshot_bytes
 
     world: World = context.obj
     env, settings = world.env, world.settings
-    folder = present_model(model, settings.cards_folder, settings.hub_cache)
-    commit = folder.commit_of(revision)
+    place = present_model(model, settings.cards_folder, settings.hub_cache, revision)
+    folder, commit = place.folder, place.commit or local.current_commit(place.folder)
     if commit is None:
         raise ModelNotOnDiskError(
-            f"{folder.repo} at {revision} is not whole on this disk", PullModel(model)
+            f"no snapshot of {folder.repo} is whole on this disk", PullModel(model)
         )
     target = file.expanduser()
     screen = Transfers(env, snapshot_bytes(folder, commit))

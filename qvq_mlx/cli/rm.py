@@ -23,24 +23,20 @@ def rm(
 ) -> None:
     """Delete a downloaded model, or a data set that was pulled."""
     from qvq_mlx.cli.spelling import typed
-    from qvq_mlx.core.errors import BusyError, ModelNotOnDiskError
+    from qvq_mlx.core.errors import BusyError
     from qvq_mlx.run.delete import delete
     from qvq_mlx.store import garbage, layout
     from qvq_mlx.store.places import present
 
     world: World = context.obj
     env, settings = world.env, world.settings
-    folder = present(model, settings.cards_folder, settings.hub_cache)
+    place = present(model, settings.cards_folder, settings.hub_cache, revision)
+    folder, commit = place.folder, place.commit
     again = typed("qvq", "rm", model, "-y")
     with layout.locked(folder) as mine:
         if not mine:
             holder = layout.lock_holder(folder) or "another process"
             raise BusyError(f"{holder} is pulling {folder.repo}", again)
-        commit = None if revision is None else folder.commit_of(revision)
-        if revision is not None and commit is None:
-            raise ModelNotOnDiskError(
-                f"{folder.repo} has no revision {revision} on this disk", again
-            )
         found = garbage.model(folder) if commit is None else garbage.revision(folder, commit)
         delete((found,), env, yes=yes, again=again)
 

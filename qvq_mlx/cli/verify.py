@@ -26,17 +26,17 @@ def verify(
     from qvq_mlx.run.signals import stoppable
     from qvq_mlx.run.verify import verify_models
     from qvq_mlx.store import layout
-    from qvq_mlx.store.places import present_model
+    from qvq_mlx.store.places import Place, present_model
 
     world: World = context.obj
     env, settings = world.env, world.settings
     if model is None:
-        folders = layout.repo_folders(settings.hub_cache)
+        places = tuple(map(Place, layout.repo_folders(settings.hub_cache)))
     else:
-        folders = (present_model(model, settings.cards_folder, settings.hub_cache),)
+        places = (present_model(model, settings.cards_folder, settings.hub_cache),)
     with stoppable("nothing was changed", typed("qvq", "verify", *([model] if model else []))):
-        repairs = [_command(repair) for repair in verify_models(folders, env)]
-    if not folders:
+        repairs = [_command(repair) for repair in verify_models(places, env)]
+    if not places:
         env.stdout.write("no model is in the cache\n")
     if not repairs:
         return

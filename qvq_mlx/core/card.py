@@ -123,12 +123,13 @@ class ModelCard:
 
     `repo` is a Hugging Face repository id, `folder` a path relative to the cards. Exactly one of
     the two is set for a card that is shipped; a card derived from a folder of the user's has an
-    absolute `folder`. `base` names the model that this is a quantization of, at `bits` per weight
-    (0: nobody said). `download_bytes` is the size of the weights. `rank` orders the defaults,
-    highest first; 0 is never picked by itself. `draft` names the card of a smaller model with the
-    same tokenizer, which drafts for this one where it is on the disk. `boxes` says what the numbers
-    mean with which it points at a place. `rounds` False: it answers one question and knows no
-    conversation; a follow-up is retold to it.
+    absolute `folder`. `revision` is the branch, tag or commit of `repo`, empty for main, or for the
+    only one that is on the disk. `base` names the model that this is a quantization of, at `bits`
+    per weight (0: nobody said). `download_bytes` is the size of the weights. `rank` orders the
+    defaults, highest first; 0 is never picked by itself. `draft` names the card of a smaller model
+    with the same tokenizer, which drafts for this one where it is on the disk. `boxes` says what
+    the numbers mean with which it points at a place. `rounds` False: it answers one question and
+    knows no conversation; a follow-up is retold to it.
     `unconfirmed` lists the fields, as dotted paths, that no source confirms. `named_after` is the
     card that lends what the checkpoint does not state, found by the name alone. `remarks` are what
     a user has to know of the checkpoint, one line each: each run says them.
@@ -140,6 +141,7 @@ class ModelCard:
     licence: str
     aliases: tuple[str, ...] = ()
     repo: str = ""
+    revision: str = ""
     folder: str = ""
     download_bytes: int = 0
     sees: bool = True
@@ -159,6 +161,11 @@ class ModelCard:
     unconfirmed: tuple[str, ...] = ()
     named_after: str = ""
     remarks: tuple[str, ...] = ()
+
+    @property
+    def source(self) -> str:
+        """The repository as a pull takes it, with `@` and the revision where there is one."""
+        return f"{self.repo}@{self.revision}" if self.revision else self.repo
 
     @property
     def thinks(self) -> bool:

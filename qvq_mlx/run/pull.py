@@ -19,8 +19,10 @@ from qvq_mlx.run.ending import notifying
 from qvq_mlx.settings import config
 from qvq_mlx.settings.config import Settings
 from qvq_mlx.store.download import Advice, Adviser, PullDone, PullPlan
+from qvq_mlx.store.layout import RepoFolder
 from qvq_mlx.store.licence import licence_of
-from qvq_mlx.store.places import repository
+from qvq_mlx.store.local import current_commit
+from qvq_mlx.store.places import one_revision, repository
 from qvq_mlx.store.pull import Consent, Order, Planned, pull
 
 
@@ -70,7 +72,8 @@ def machine_advice(env: Env, card: ModelCard, plan: PullPlan) -> Advice:
 
 def _pulled(wish: Wish, env: Env, settings: Settings, advise: Adviser) -> None:
     card, folder = repository(wish.model, settings.cards_folder, settings.hub_cache)
-    order = Order(card, folder, wish.revision, wish.repair, wish.dry_run)
+    revision = one_revision(card, wish.revision)
+    order = Order(card, folder, revision, wish.repair, wish.dry_run)
     screen = PullScreen(env, document=wish.as_json)
     consent = Consent(partial(screen.consent, given=wish.yes), config.licences_file(env))
     planned: Planned | None = None
@@ -87,9 +90,16 @@ def _pulled(wish: Wish, env: Env, settings: Settings, advise: Adviser) -> None:
         screen.close()
     assert planned is not None, "a pull begins with Planned"
     if done is not None:
-        screen.finish(wish.model, done, Ask(settings=((Field.MODEL, wish.model),)))
+        name = _called(card, folder, done.folder.name)
+        screen.finish(name, done, Ask(settings=((Field.MODEL, name),)))
     if wish.as_json:
         listing.write_json(env, _record(planned, done))
+
+
+def _called(card: ModelCard, folder: RepoFolder, commit: str) -> str:
+    """The name by which commands take a revision that is here: short where it is the usual one."""
+    name = card.name.removesuffix(f"@{card.revision}")
+    return name if commit == current_commit(folder) else f"{name}@{folder.short(commit)}"
 
 
 def _record(planned: Planned, done: PullDone | None) -> PullRecord:

@@ -13,7 +13,7 @@ from qvq_mlx.render.clean import clean_line
 from qvq_mlx.render.transfers import Transfers
 from qvq_mlx.store import local
 from qvq_mlx.store.download import Damaged, Verified
-from qvq_mlx.store.layout import RepoFolder
+from qvq_mlx.store.places import Place
 from qvq_mlx.store.verify import total_bytes, verify
 
 
@@ -29,20 +29,22 @@ class Repair:
     revision: str = ""
 
 
-def verify_models(folders: Iterable[RepoFolder], env: Env) -> tuple[Repair, ...]:
-    """Check each folder and print what was found. Nothing is changed on the disk."""
-    return tuple(repair for folder in folders for repair in _verified(folder, env))
+def verify_models(places: Iterable[Place], env: Env) -> tuple[Repair, ...]:
+    """Check each place and print what was found. Nothing is changed on the disk."""
+    return tuple(repair for place in places for repair in _verified(place, env))
 
 
-def _verified(folder: RepoFolder, env: Env) -> list[Repair]:
+def _verified(place: Place, env: Env) -> list[Repair]:
     """The repairs that one model needs; none where all is well."""
-    total = total_bytes(folder)
+    folder = place.folder
+    commits = folder.commits() if place.commit is None else (place.commit,)
+    total = total_bytes(folder, commits)
     screen = Transfers(env, total)
     damaged: list[Damaged] = []
     whole = 0
     try:
         screen.begin()
-        for event in verify(folder):
+        for event in verify(folder, commits):
             screen.feed(event)
             if isinstance(event, Damaged):
                 damaged.append(event)
@@ -60,15 +62,18 @@ def _verified(folder: RepoFolder, env: Env) -> list[Repair]:
         Repair(folder.repo, found.path, "" if found.commit == main else found.commit)
         for found in damaged
     ]
-    return repairs or _incomplete(folder, env)
+    return repairs or _incomplete(place, env)
 
 
-def _incomplete(folder: RepoFolder, env: Env) -> list[Repair]:
+def _incomplete(place: Place, env: Env) -> list[Repair]:
     """Every link is right; whether all that the model needs is linked is another question."""
-    card = ModelCard(folder.repo, "", "", "", repo=folder.repo)
+    folder = place.folder
+    card = ModelCard(folder.repo, "", "", "", repo=folder.repo, revision=place.commit or "")
+    if not card.revision and local.current(folder) is None and folder.commits():
+        return []  # several revisions, none of which is main: each has its own name
     try:
         local.snapshot(card, folder.hub_cache)
     except ModelError as error:
         env.stdout.write(f"  {clean_line(env.spelling.sentence(error.parts))}\n")
-        return [Repair(folder.repo)]
+        return [Repair(card.source)]
     return []

@@ -6,9 +6,9 @@ repository that no card knows is listed where its architecture is one of the car
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from qvq_mlx.core.card import ModelCard
@@ -37,17 +37,17 @@ class Downloaded:
 
 def inventory(cards: Sequence[ModelCard], hub_cache: Path) -> tuple[Downloaded, ...]:
     """Every model on this disk, in the order of the cards, then the repositories without one."""
-    found = [entry for card in cards if (entry := _of_card(card, hub_cache))]
+    found = [entry for card in cards for entry in _of_card(card, hub_cache)]
     known = {card.repo.casefold() for card in cards if card.repo}
     families = {card.family for card in cards}
     for root in sorted(hub_cache.glob("models--*")):
         repo = root.name.removeprefix("models--").replace("--", "/")
         if repo.casefold() in known:
             continue
-        folder = _snapshot(root)
-        if folder and _model_type(folder) in families:
-            card = ModelCard(name=repo, summary="", family="", licence="", repo=repo)
-            found.append(_entry(card, root, folder))
+        card = ModelCard(name=repo, summary="", family="", licence="", repo=repo)
+        snapshots = [folder for _, folder in _revisions(card, hub_cache)]
+        if any(_model_type(folder) in families for folder in snapshots):
+            found += _of_card(card, hub_cache)
     return tuple(found)
 
 
@@ -65,12 +65,30 @@ def is_here(card: ModelCard, hub_cache: Path) -> bool:
     return True
 
 
-def _of_card(card: ModelCard, hub_cache: Path) -> Downloaded | None:
+def _of_card(card: ModelCard, hub_cache: Path) -> Iterator[Downloaded]:
+    """The model that a question takes, then its other revisions, called `name@revision`."""
     if card.folder:
         folder = registry.cards_folder() / card.folder
-        return _entry(card, folder, folder) if folder.is_dir() else None
+        if folder.is_dir():
+            yield _entry(card, folder, folder)
+        return
     root = hub_cache / f"models--{card.repo.replace('/', '--')}"
-    return _entry(card, root, _snapshot(root)) if root.is_dir() else None
+    revisions = _revisions(card, hub_cache)
+    if not revisions and root.is_dir():
+        yield _entry(card, root, None)
+    for name, folder in revisions:
+        yield _entry(replace(card, name=name), root, folder)
+
+
+def _revisions(card: ModelCard, hub_cache: Path) -> list[tuple[str, Path]]:
+    """The snapshots of a repository with the names that commands take; that of `main` first."""
+    repo = layout.RepoFolder(hub_cache, card.repo)
+    with suppress(OSError):
+        main = local.current(repo, card.revision)
+        others = [folder for folder in map(repo.snapshot, repo.commits()) if folder != main]
+        named = [(f"{card.name}@{repo.short(folder.name)}", folder) for folder in others]
+        return [(card.name, main), *named] if main else named
+    return []
 
 
 def _of_data_set(folder: layout.RepoFolder) -> Downloaded:
@@ -98,14 +116,6 @@ def _entry(card: ModelCard, root: Path, folder: Path | None) -> Downloaded:
     size = sum(_size(path) for path in (folder or root).rglob("*"))
     revision = folder.name if folder and folder.parent.name == "snapshots" else ""
     return Downloaded(card.name, card.repo, folder or root, revision, size, problem, remedy)
-
-
-def _snapshot(root: Path) -> Path | None:
-    """The snapshot that a question would take."""
-    repo = root.name.removeprefix("models--").replace("--", "/")
-    with suppress(OSError):
-        return local.current(layout.RepoFolder(root.parent, repo))
-    return None
 
 
 def _size(path: Path) -> int:

@@ -37,6 +37,8 @@ _MARKER = ".qvq-pull.json"
 _MARKER_BYTES = 2**24
 _PLACED = ".qvq-files.json"
 REFERENCE_BYTES = 2**10
+_COMMIT_BEGINNING = 7
+"""Digits of a commit that are enough, as in git."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(?:/[A-Za-z0-9_][\w.-]{0,95})?", re.ASCII)
 _REVISION = re.compile(r"[\w][\w.+@/-]{0,199}", re.ASCII)
@@ -97,9 +99,25 @@ class RepoFolder:
         return found
 
     def commit_of(self, revision: str) -> str | None:
-        """The commit that a name or a commit means here; None where it is not here."""
+        """The commit that a name, a commit or its only beginning means here; None for none."""
+        known = self.commits()
         commit = self.references().get(revision, revision)
-        return commit if commit in self.commits() else None
+        if commit in known:
+            return commit
+        begun = [one for one in known if one.startswith(revision)]
+        return begun[0] if len(begun) == 1 and len(revision) >= _COMMIT_BEGINNING else None
+
+    def short(self, commit: str) -> str:
+        """What a person types for a commit: a name that refers to it, else its beginning."""
+        names = [name for name, of in self.references().items() if of == commit]
+        if names:
+            return min(names, key=len)
+        others = [one for one in self.commits() if one != commit]
+        lengths = range(_COMMIT_BEGINNING + 1, len(commit))
+        return next(
+            (commit[:n] for n in lengths if not any(o.startswith(commit[:n]) for o in others)),
+            commit,
+        )
 
     @property
     def lock_file(self) -> Path:

@@ -17,7 +17,7 @@ from typing import Any
 
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.errors import BrokenModelError, ModelNotOnDiskError
-from qvq_mlx.core.remedies import PullModel, RunProgram, VerifyModel
+from qvq_mlx.core.remedies import Ask, Field, PullModel, RunProgram, VerifyModel
 from qvq_mlx.store import layout
 from qvq_mlx.store.checkpoint import INDEX, INDEX_BYTES, read_json
 from qvq_mlx.system.reading import parse_json, read_text
@@ -29,21 +29,30 @@ _HEADER_BYTES = INDEX_BYTES  # the format allows 100 MB, which JSON makes GiB of
 def snapshot(card: ModelCard, hub_cache: Path) -> Path:
     """The whole snapshot of `card.repo`. Raises ModelNotOnDiskError or BrokenModelError."""
     repo = layout.RepoFolder(hub_cache, card.repo)
-    folder = current(repo)
+    folder = current(repo, card.revision)
     if folder is None:
         raise _absent(card, repo)
     check(folder, card)
     return folder.resolve()
 
 
-def current(repo: layout.RepoFolder) -> Path | None:
-    """The snapshot that `main` names, else the only one; None where there is neither."""
+def current(repo: layout.RepoFolder, revision: str = "") -> Path | None:
+    """The snapshot of a revision; without one that of `main`, else the only one. None for none."""
+    if revision:
+        commit = repo.commit_of(revision)
+        return repo.snapshot(commit) if commit else None
     with suppress(OSError, ValueError):  # it is no reference
         name = read_text(repo.root / "refs" / "main", layout.REFERENCE_BYTES).strip()
         if name and repo.snapshot(name).is_dir():
             return repo.snapshot(name)
     commits = [commit for commit in repo.commits() if repo.snapshot(commit).is_dir()]
     return repo.snapshot(commits[0]) if len(commits) == 1 else None
+
+
+def current_commit(repo: layout.RepoFolder) -> str | None:
+    """The commit of the snapshot that a question takes; None where there is none."""
+    folder = current(repo)
+    return folder.name if folder else None
 
 
 def check(folder: Path, card: ModelCard) -> None:
@@ -62,7 +71,7 @@ def check(folder: Path, card: ModelCard) -> None:
         more = f" and {len(missing) - 1} more are" if len(missing) > 1 else " is"
         raise BrokenModelError(
             f"{missing[0]}{more} missing in {folder}",
-            PullModel(card.repo) if card.repo else listing,
+            PullModel(card.source) if card.repo else listing,
         )
     for fault in _faults(folder):
         raise BrokenModelError(
@@ -154,8 +163,14 @@ def _index(folder: Path) -> dict[str, str] | None:
 
 def _absent(card: ModelCard, repo: layout.RepoFolder) -> ModelNotOnDiskError:
     """Nothing, or the beginning of it."""
-    pull = PullModel(card.repo)
+    pull = PullModel(card.source)
     begun = layout.unfinished(repo)
+    if begun is None and not card.revision and (commits := repo.commits()):
+        names = [f"{card.name}@{repo.short(commit)}" for commit in commits]
+        return ModelNotOnDiskError(
+            f"{card.name} is not on this disk; {', '.join(names[:3])} can be taken",
+            Ask(settings=((Field.MODEL, names[0]),)),
+        )
     if begun is None:
         size = (
             f" ({card.download_bytes / 2**30:.1f} GiB to download)" if card.download_bytes else ""

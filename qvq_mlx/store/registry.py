@@ -1,7 +1,8 @@
 """The model cards that are shipped, and a card for any folder of weights.
 
 Law: a name means one thing. It is looked up as a card's name or alias, then as a folder on disk,
-then as a Hugging Face repository id; nothing is guessed.
+then as a Hugging Face repository id; nothing is guessed. `@` and a revision may follow the name of
+a card or a repository.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.errors import ConfigError, ModelError, UnknownModelError
 from qvq_mlx.core.remedies import Ask, Field, Remedy, Show
-from qvq_mlx.store import local
+from qvq_mlx.store import layout, local
 from qvq_mlx.store.cardfile import read_cards
 from qvq_mlx.store.shape import stated_shape
 from qvq_mlx.store.stated import stated, with_own_maximum
@@ -54,6 +55,9 @@ def find(name: str, own: Path | None = None) -> ModelCard:
     folder = Path(name).expanduser()
     if folder.is_dir():
         return _card_of_folder(folder.absolute(), known)
+    base, at, revision = name.partition("@")
+    if base and at and layout.is_revision(revision):
+        return _at_revision(find(base, own), revision)
     if "/" in name and not name.startswith((".", "/", "~")) and name.count("/") == 1:
         return _card_of_repo(name, known)
     names = [card.name for card in known]
@@ -145,6 +149,12 @@ def _card_of_folder(folder: Path, known: tuple[ModelCard, ...]) -> ModelCard:
 
 def _card_of_repo(repo: str, known: tuple[ModelCard, ...]) -> ModelCard:
     return replace(_suggested_by(repo, known), name=repo, aliases=(), repo=repo, folder="")
+
+
+def _at_revision(card: ModelCard, revision: str) -> ModelCard:
+    if not card.repo:
+        raise UnknownModelError(f"{card.name} comes from no repository: it has no revisions")
+    return replace(card, name=f"{card.name}@{revision}", aliases=(), revision=revision)
 
 
 def _suggested_by(label: str, known: tuple[ModelCard, ...]) -> ModelCard:

@@ -7,7 +7,7 @@ no hash (some mirrors do that) is damage here, because nothing can vouch for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from qvq_mlx.store import layout
@@ -17,21 +17,21 @@ from qvq_mlx.store.download import BytesReceived, CheckEvent, Damaged, FileStart
 _SAID_EVERY_BYTES = 32 << 20
 
 
-def verify(folder: layout.RepoFolder) -> Iterator[CheckEvent]:
-    """Every file of every revision of one repository. Raises OSError."""
+def verify(folder: layout.RepoFolder, commits: Iterable[str] | None = None) -> Iterator[CheckEvent]:
+    """Every file of a repository's revisions, or of those in `commits`. Raises OSError."""
     done: set[str] = set()
-    for commit in folder.commits():
+    for commit in folder.commits() if commits is None else commits:
         for path, blob in links(folder, commit):
             if blob not in done:
                 yield from _check(folder.snapshot(commit) / path, path, commit, blob)
             done.add(blob)
 
 
-def total_bytes(folder: layout.RepoFolder) -> int:
+def total_bytes(folder: layout.RepoFolder, commits: Iterable[str]) -> int:
     """Files that `verify` will read."""
     sizes = {
         blob: layout.size_of(folder.snapshot(commit) / path) or 0
-        for commit in folder.commits()
+        for commit in commits
         for path, blob in links(folder, commit)
     }
     return sum(sizes.values())

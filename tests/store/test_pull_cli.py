@@ -173,6 +173,40 @@ def test_prune_says_first_and_then_does(
     run("verify")
 
 
+def test_every_command_takes_the_name_of_a_revision_that_list_prints(
+    run: Callable[..., World], served: Hub, cache: Path, tmp_path: Path
+) -> None:
+    picture = str(EXAMPLES / "sum.png")
+    old = Path(run("pull", REPO, "--revision", served.commit).out.strip()).name
+    # the only snapshot, though nothing refers to it
+    assert [entry["name"] for entry in _listed(run)] == [REPO]
+    run("ask", "-m", REPO, picture, "How many?", code=0)
+    run("export", REPO, str(tmp_path / "only.tar"))
+    served.files["README.md"] = b"new"
+    run("pull", REPO)
+    named, name = (entry["name"] for entry in _listed(run))
+    assert named == REPO
+    assert name == f"{REPO}@{old[:8]}"
+    assert [entry["revision"] for entry in _listed(run)][1] == old
+    for words in (("ask", "-m", name, picture, "How many?"), ("fit", name), ("show", name)):
+        run(*words)
+    run("export", name, str(tmp_path / "old.tar"))
+    assert run("verify", name).out == f"{REPO}: {len(TINY)} files whole · 6.4 MiB read\n"
+    missing = run("ask", "-m", f"{REPO}@v9", picture, "How many?", code=4)
+    assert missing.err.endswith(f"  try: qvq pull {REPO}@v9\n")
+    assert "names its revision" in run("rm", name, "--revision", "v2", "-y", code=2).err
+    run("rm", name, "-y")
+    assert [entry["name"] for entry in _listed(run)] == [REPO]
+    (cache / f"models--{REPO.replace('/', '--')}" / "refs" / "main").unlink()
+    run("pull", f"{REPO}@{served.commit}")
+    run("verify", f"{REPO}@{served.commit[:10]}")
+
+
+def _listed(run: Callable[..., World]) -> list[dict[str, object]]:
+    listed = json.loads(run("list", "--json").out)["models"]
+    return [entry for entry in listed if entry["repo"] == REPO]
+
+
 def test_export_and_import(run: Callable[..., World], cache: Path, tmp_path: Path) -> None:
     run("pull", REPO)
     file = str(tmp_path / "m.tar")
