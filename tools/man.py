@@ -28,6 +28,7 @@ VARIABLES = {
     "QVQ_STDIN_S": "Seconds that a pipe on stdin may say nothing before it is an error; 30.",
     "QVQ_STALL_S": "Seconds that a download may be silent before it is taken up anew; 30.",
     "QVQ_PACE": "Tokens per second that a fast model is held to, to see what waiting looks like.",
+    "QVQ_SERVE_TOKEN": "The token that qvq serve asks for; beyond this machine one is made.",
     "QVQ_DEBUG": "1 shows the traceback of an internal error.",
     "HF_HOME": "Where Hugging Face's tools keep their files.",
     "HF_HUB_CACHE": "Where they keep models; qvq reads and writes them there.",

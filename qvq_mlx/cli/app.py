@@ -18,6 +18,7 @@ _FUNCTIONS = {
     "ask": "ask.ask",
     "chat": "chat.chat",
     "batch": "batch.batch",
+    "serve": "serve.serve",
     "last": "last.last",
     "log": "log.log",
     "erase": "erase.erase",

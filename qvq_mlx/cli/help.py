@@ -47,6 +47,7 @@ COMMAND_GROUPS = {
         "eval": "Measure a model on a benchmark that QVQ is known by, judged by rules alone",
     },
     "Serve": {
+        "serve": "Serve a model over HTTP: OpenAI's and Anthropic's interfaces, and a page at /",
         "mcp": "Let an agent look at pictures: an MCP server on stdin and stdout",
     },
     "Machine": {

@@ -1,0 +1,134 @@
+"""Turns the events of one run into what a client may be shown, in order.
+
+Law: thinking never stands in an answer. What a thinking model has answered may still be taken back
+(`AnswerRetracted`), and what was sent cannot; so its thinking goes out as it comes, and its answer
+when it stands. The answer of a model that does not think goes out as it comes.
+
+A stop text ends the answer before the text. Only the answer is searched: a stop text within the
+thinking means nothing to a client that is shown the two apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from qvq_mlx.core.events import (
+    AnswerDelta,
+    AnswerRetracted,
+    Done,
+    Event,
+    Notice,
+    Progress,
+    StopReason,
+    ThinkingDelta,
+    Transcript,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Thinking:
+    """More thinking."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """More of the answer."""
+
+    text: str
+
+
+class Finish(StrEnum):
+    """Why a reply ended, as clients know it."""
+
+    STOP = "stop"
+    LENGTH = "length"
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The whole reply. `stopped_at` is the stop text that ended it, '' for none."""
+
+    finish: Finish
+    thinking: str
+    answer: str
+    notices: tuple[Notice, ...]
+    done: Done
+    stopped_at: str = ""
+
+
+Piece = Thinking | Answer | End
+
+
+class Reply:
+    """One reply that grows. `live`: the answer goes out as it comes."""
+
+    def __init__(self, stop: Sequence[str], *, live: bool) -> None:
+        self._stop = tuple(stop)
+        self._live = live
+        self._transcript = Transcript()
+        self._notices: list[Notice] = []
+        self._sent = 0  # characters of the answer
+        self._stopped_at = ""
+        self._hold = max((len(text) - 1 for text in stop), default=0)
+
+    @property
+    def stopped(self) -> bool:
+        """True once a stop text came: nothing more is needed of the run."""
+        return bool(self._stopped_at)
+
+    def feed(self, event: Event) -> Iterator[Piece]:
+        """Take the next event; yield what may be sent now."""
+        if self.stopped and not isinstance(event, Done | Notice):
+            return
+        if not (self.stopped and isinstance(event, Done)):
+            self._transcript.add(event)
+        match event:
+            case ThinkingDelta(text=text):
+                yield Thinking(text)
+            case AnswerDelta():
+                answer = self._cut() if self._live or self._stop else ""
+                if self._live:
+                    yield from self._more(answer, whole=self.stopped)
+            case AnswerRetracted(text=text):
+                yield Thinking(text)
+            case Notice():
+                self._notices.append(event)
+            case Done():
+                answer = self._cut()
+                yield from self._more(answer, whole=True)
+                yield self._end(event, answer)
+            case Progress():
+                pass
+
+    def _cut(self) -> str:
+        """The answer up to the first stop text in it. White space before it is never sent: `Done`
+        takes it away, and what was sent is counted in characters.
+        """
+        answer = self._transcript.answer.lstrip()
+        found = [(at, text) for text in self._stop if (at := answer.find(text)) >= 0]
+        if not found:
+            return answer
+        at, self._stopped_at = min(found)
+        return answer[:at]
+
+    def _more(self, answer: str, *, whole: bool) -> Iterator[Answer]:
+        """What was not sent yet, but for an end that may be the beginning of a stop text."""
+        end = len(answer) if whole else len(answer) - self._hold
+        if end > self._sent:
+            text, self._sent = answer[self._sent : end], end
+            yield Answer(text)
+
+    def _end(self, done: Done, answer: str) -> End:
+        whole = done.complete or self.stopped or (done.stop_reason is StopReason.END and not answer)
+        return End(
+            finish=Finish.STOP if whole else Finish.LENGTH,
+            thinking=self._transcript.thinking,
+            answer=answer,
+            notices=tuple(self._notices),
+            done=done,
+            stopped_at=self._stopped_at,
+        )

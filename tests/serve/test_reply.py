@@ -1,0 +1,80 @@
+"""Thinking never stands in an answer, whatever a model marks it with."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qvq_mlx.answer.thinking import split
+from qvq_mlx.core.card import Thinking, ThinkingStyle
+from qvq_mlx.core.events import StopReason
+from qvq_mlx.core.tokens import Finished, Token
+from qvq_mlx.serve.reply import Answer, End, Finish, Piece, Reply
+from qvq_mlx.serve.reply import Thinking as Thought
+
+MARKER = Thinking(ThinkingStyle.MARKER, ("**Final Answer**",), ("**Final Answer**",))
+TAG = Thinking(ThinkingStyle.TAG)
+PREOPENED = Thinking(ThinkingStyle.PREOPENED)
+PLAIN = Thinking()
+
+
+def replied(text: str, thinking: Thinking, *stop: str, size: int = 3) -> list[Piece]:
+    """What goes out for a text that comes in tokens of `size` characters."""
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    steps = [*(Token(index, piece) for index, piece in enumerate(pieces))]
+    end = Finished(StopReason.END, "", 3, 0, 0, False)
+    reply = Reply(stop, live=thinking.style is ThinkingStyle.NONE)
+    return [piece for event in split([*steps, end], thinking) for piece in reply.feed(event)]
+
+
+def content(pieces: list[Piece]) -> str:
+    return "".join(piece.text for piece in pieces if isinstance(piece, Answer))
+
+
+@pytest.mark.parametrize(
+    ("text", "thinking"),
+    [
+        ("I see two.\n\n**Final Answer**\n\nthree", MARKER),
+        ("<think>I see two.</think>three", TAG),
+        ("I see two.</think>three", PREOPENED),
+        ("I see.\n\n**Final Answer**\n\ntwo\n\nNo, wait.\n\n**Final Answer**\n\nthree", MARKER),
+        ("<think>I see</think>two, no, wait</think>three", TAG),
+    ],
+)
+def test_only_the_answer_that_stands_goes_out_as_content(text: str, thinking: Thinking) -> None:
+    for size in (1, 4, len(text)):
+        pieces = replied(text, thinking, size=size)
+        end = pieces[-1]
+        assert isinstance(end, End)
+        assert (content(pieces), end.answer, end.finish) == ("three", "three", Finish.STOP)
+        thoughts = "".join(piece.text for piece in pieces if isinstance(piece, Thought))
+        assert "I see" in thoughts
+        assert "I see" in end.thinking
+
+
+def test_the_answer_of_a_model_that_does_not_think_goes_out_as_it_comes() -> None:
+    pieces = replied("one two three", PLAIN)
+    assert len([piece for piece in pieces if isinstance(piece, Answer)]) > 2
+    assert content(pieces) == "one two three"
+
+
+@given(
+    st.text("ab\n", max_size=24), st.lists(st.text("ab", min_size=1), max_size=2), st.integers(1, 5)
+)
+def test_a_stop_text_ends_the_answer_however_tokens_are_cut(
+    text: str, stop: list[str], size: int
+) -> None:
+    whole = content(replied(text, PLAIN, size=1))
+    ends = [at for word in stop if (at := whole.find(word)) >= 0]
+    pieces = replied(text, PLAIN, *stop, size=size)
+    # white space at the very end is no part of an answer, and may be held back
+    assert content(pieces).rstrip() == whole[: min(ends, default=len(whole))].rstrip()
+    end = pieces[-1]
+    assert isinstance(end, End)
+    assert bool(end.stopped_at) is bool(ends)
+
+
+def test_a_stop_text_in_the_thinking_means_nothing() -> None:
+    pieces = replied("I see two.\n\n**Final Answer**\n\nthree", MARKER, "two")
+    assert content(pieces) == "three"
