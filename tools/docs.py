@@ -64,7 +64,7 @@ from qvq_mlx.records import doctor as report
 from qvq_mlx.records import models as catalogue
 from qvq_mlx.records import runs as records
 from qvq_mlx.store.licence import Licence
-from tools import man, memory
+from tools import man, memory, screens
 from tools.api import api_page
 
 ROOT = Path(__file__).parents[1]
@@ -127,6 +127,7 @@ The schemas are shipped: `qvq schema result` and `qvq schema events` print them.
 def documents() -> dict[Path, str]:
     """Every generated file with what it must hold."""
     readme = ROOT / "README.md"
+    terminal = ROOT / "docs" / "terminal.md"
     text = readme.read_text(encoding="utf-8")
     text = _replaced(text, "commands", commands_table())
     text = _replaced(text, "exit-codes", exit_codes_table())
@@ -138,6 +139,9 @@ def documents() -> dict[Path, str]:
         ROOT / "docs" / "json.md": json_page(),
         ROOT / "man" / "qvq.1": man.page(__version__, _commands()),
         ROOT / "docs" / "memory.md": memory.memory_page(),
+        terminal: _replaced(
+            terminal.read_text(encoding="utf-8"), "screens", screens.document(), terminal.name
+        ),
         SCHEMAS / "result.schema.json": _pretty(result_schema()),
         SCHEMAS / "events.schema.json": _pretty(events_schema()),
         SCHEMAS / "doctor.schema.json": _pretty(doctor_schema()),
@@ -438,11 +442,11 @@ def _fenced(text: str) -> str:
     return f"```json\n{text.rstrip()}\n```"
 
 
-def _replaced(text: str, name: str, block: str) -> str:
+def _replaced(text: str, name: str, block: str, file: str = "README.md") -> str:
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
     before, _, rest = text.partition(begin)
     _, found, after = rest.partition(end)
-    assert found, f"README.md lacks {begin} or {end}"
+    assert found, f"{file} lacks {begin} or {end}"
     return f"{before}{begin}\n{block}\n{end}{after}"
 
 

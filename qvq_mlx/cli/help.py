@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from typer.core import TyperCommand, TyperGroup
 
+from qvq_mlx.render.accent import accented
+
 if TYPE_CHECKING:
     from typer._click.core import Context
     from typer._click.formatting import HelpFormatter
@@ -87,12 +89,11 @@ class GroupedCommands(TyperGroup):
         """Write the groups, and the examples below them."""
         column = max(len(command) for group in COMMAND_GROUPS.values() for command in group)
         for name, group in COMMAND_GROUPS.items():
-            with formatter.section(name):
+            with formatter.section(_head(name, ctx)):
                 formatter.write_dl([(one.ljust(column), does) for one, does in group.items()])
-        with formatter.section("Examples"):
+        with formatter.section(_head("Examples", ctx)):
             for example in _EXAMPLES:
                 formatter.write(f"  {example}\n")
-        del ctx
 
 
 class GroupedOptions(TyperCommand):
@@ -108,8 +109,13 @@ class GroupedOptions(TyperCommand):
         groups = {name: _taken(left, names) for name, names in OPTION_GROUPS.items()}
         for name, found in {**groups, "More": [*left.items()]}.items():
             if found:
-                with formatter.section(name):
+                with formatter.section(_head(name, ctx)):
                     formatter.write_dl([record for _, record in found])
+
+
+def _head(name: str, ctx: Context) -> str:
+    """The head of a group; the documents are made without a world."""
+    return accented(name, ctx.obj.env) if ctx.obj is not None else name
 
 
 def _taken(left: dict[str, _Entry], names: Iterable[str]) -> list[tuple[str, _Entry]]:

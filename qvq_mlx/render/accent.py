@@ -1,7 +1,7 @@
-"""The one colour: for headers, keys and what goes on. Where colours are not wanted, bold says it.
+"""The one accent, for headers and what goes on; red and yellow, for errors and warnings alone.
 
-Law: no colour with NO_COLOR, on a dumb terminal or off a terminal. Cyan is one of the sixteen that
-every theme sets, so it can be read on dark and on light.
+Law: no colour with NO_COLOR, where bold says it, and no style on a dumb terminal or off a terminal.
+The three are of the sixteen colours that every theme sets, so they can be read on dark and light.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TextIO
 from qvq_mlx.core.env import Env
 
 _CYAN, _BOLD, _DIM, _END = "\x1b[36m", "\x1b[1m", "\x1b[2m", "\x1b[0m"
+_RED, _YELLOW = "\x1b[31m", "\x1b[33m"
 
 
 def has_colours(env: Env, stream: TextIO | None = None) -> bool:
@@ -20,14 +21,28 @@ def has_colours(env: Env, stream: TextIO | None = None) -> bool:
 
 def accented(text: str, env: Env, stream: TextIO | None = None) -> str:
     """A head, or what goes on."""
-    if not text or not _has_styles(env, stream):
-        return text
-    return f"{_CYAN if has_colours(env, stream) else ''}{_BOLD}{text}{_END}"
+    return _coloured(text, _CYAN, env, stream)
 
 
 def faint(text: str, env: Env) -> str:
     """What explains something else."""
     return f"{_DIM}{text}{_END}" if text and _has_styles(env, None) else text
+
+
+def alarming(text: str, env: Env, stream: TextIO | None = None) -> str:
+    """The word for an error or a problem."""
+    return _coloured(text, _RED, env, stream)
+
+
+def warning(text: str, env: Env, stream: TextIO | None = None) -> str:
+    """The word for a warning."""
+    return _coloured(text, _YELLOW, env, stream)
+
+
+def _coloured(text: str, colour: str, env: Env, stream: TextIO | None) -> str:
+    if not text or not _has_styles(env, stream):
+        return text
+    return f"{colour if has_colours(env, stream) else ''}{_BOLD}{text}{_END}"
 
 
 def _has_styles(env: Env, stream: TextIO | None) -> bool:

@@ -146,7 +146,7 @@ class BatchProgress:
             return
         self._drawn_at = now
         width = max(1, self._env.terminal_size().columns - 1)
-        rows = [dim(cut(line, width)) for line in self._last]
+        rows = [dim(_shortened(line, width)) for line in self._last]
         self._area.draw([*rows, self._bar(width), self._counts(width)])
 
     def _bar(self, width: int) -> Row:
@@ -175,6 +175,10 @@ class BatchProgress:
         parts = [f"{count:,} {word}" for count, word in ended if count]
         parts += [part for part in (self._note, self._name, self._doing) if part]
         return plain(joined(parts, width) if parts else "")
+
+
+def _shortened(line: str, width: int) -> str:
+    return line if cells(line) <= width else cut(line, width - 1) + "…"
 
 
 def counted(count: int, one: str) -> str:

@@ -15,10 +15,14 @@ def write_error(env: Env, error: QvqError) -> None:
     if hint := env.spelling.remedy(error.remedy):
         lines.append(f"  try: {clean_line(hint)}")
     if env.stderr.isatty():
+        from qvq_mlx.render.accent import alarming
         from qvq_mlx.render.rows import wrap
 
         width = env.terminal_size().columns
         lines = [row for line in lines for row in wrap(line, width)]
+        label = f"error[{error.code}]:"
+        if lines[0].startswith(label):
+            lines[0] = alarming(label, env, env.stderr) + lines[0][len(label) :]
     with suppress(OSError):
         env.stdout.flush()
     with suppress(OSError):

@@ -6,12 +6,16 @@ or not there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 
 from qvq_mlx.core.events import Progress, Stage
 from qvq_mlx.core.request import ThinkingView
 from qvq_mlx.render.meter import short, status
 from qvq_mlx.render.rows import Row, at_both_ends, cells, cut, dim, joined, packed, plain
+
+Paint = Callable[[str], str]
+"""Colours a text, or leaves it as it is."""
 
 
 def admission(variants: Sequence[str], width: int) -> str:
@@ -19,12 +23,35 @@ def admission(variants: Sequence[str], width: int) -> str:
     return next((text for text in variants if cells(text) <= width), cut(variants[-1], width))
 
 
-def header_row(variants: Sequence[str], notes: Sequence[str], width: int) -> Row:
-    """The header at the left, the keys, as many as there is room for, at the right."""
+def header_row(
+    variants: Sequence[str], notes: Sequence[str], width: int, paint: Paint = str
+) -> Row:
+    """The header at the left, the keys, as many as there is room for, at the right.
+
+    `paint` colours what goes on.
+    """
     head = admission(variants, width)
     room = width - cells(head) - 2
     note = next((note for note in notes if cells(note) <= room), "")
-    return at_both_ends(head, note, width)
+    row = at_both_ends(head, note, width)
+    if row.plain == head:
+        return painted(row, paint)
+    keys = dim(" · ").styled.join(_key(part, paint) for part in note.split(" · "))
+    return painted(Row(row.plain, row.plain[: -len(note)] + keys), paint)
+
+
+def _key(part: str, paint: Paint) -> str:
+    """`t expands`: the key coloured, what it does dim."""
+    key, _, does = part.partition(" ")
+    return f"{paint(key)} {dim(does).styled}"
+
+
+def painted(row: Row, paint: Paint) -> Row:
+    """Return the row with its first part, up to ` · ` or two spaces, coloured."""
+    first = re.split(r" · |  ", row.plain, maxsplit=1)[0]
+    if not row.styled.startswith(first):
+        return row
+    return Row(row.plain, paint(first) + row.styled[len(first) :])
 
 
 def key_notes(*, view: ThinkingView, can_answer: bool, expanded: bool) -> list[str]:
@@ -49,7 +76,11 @@ def key_rows(
 
 
 def status_row(
-    progress: Progress, stages: Sequence[Stage], left_s: float | None, width: int
+    progress: Progress,
+    stages: Sequence[Stage],
+    left_s: float | None,
+    width: int,
+    paint: Paint = str,
 ) -> Row:
     """`load 62 % · encode · prefill · 9 s left`: the stage that goes on, what follows it dim.
 
@@ -61,8 +92,9 @@ def status_row(
     names = [stage.value for stage in later]
     whole = " · ".join([now, *names, *left])
     if cells(whole) > width:
-        return plain(joined([now, *left], width))
-    return Row(whole, " · ".join([now, *(dim(name).styled for name in names), *left]))
+        return painted(plain(joined([now, *left], width)), paint)
+    styled = " · ".join([now, *(dim(name).styled for name in names), *left])
+    return painted(Row(whole, styled), paint)
 
 
 def told(seconds: float) -> str:

@@ -44,7 +44,7 @@ def write_table(
         shown = [faint(line, env) if at in dimmed else line for at, line in enumerate(lines)]
         _write(env, [accented(_aligned(heads, heads, widths), env), *shown])
     else:
-        _write(env, _blocks(heads, cells, width))
+        _write(env, _blocks(env, heads, cells, width, dimmed))
 
 
 def write_facts(env: Env, facts: Sequence[tuple[str, str]]) -> None:
@@ -56,7 +56,7 @@ def write_facts(env: Env, facts: Sequence[tuple[str, str]]) -> None:
     from qvq_mlx.render.rows import wrap
 
     column = max(len(name) for name, _ in cleaned) + 2
-    width = max(20, env.terminal_size().columns)
+    width = max(20, env.terminal_size().columns - 1)
     lines = []
     for name, value in cleaned:
         if width - column < 30 and column + len(value) > width:  # no room beside the name
@@ -68,14 +68,14 @@ def write_facts(env: Env, facts: Sequence[tuple[str, str]]) -> None:
 
 
 def write_text(env: Env, text: str) -> None:
-    """Paragraphs: wrapped in a terminal, whole lines in a pipe."""
+    """Remarks: wrapped and dim in a terminal, whole lines in a pipe."""
     lines = text.split("\n")
     if env.stdout.isatty():
+        from qvq_mlx.render.accent import faint
         from qvq_mlx.render.rows import wrap
 
-        lines = [
-            row for line in lines for row in wrap(clean_line(line), env.terminal_size().columns)
-        ]
+        width = env.terminal_size().columns - 1
+        lines = [faint(row, env) for line in lines for row in wrap(clean_line(line), width)]
     _write(env, lines)
 
 
@@ -118,14 +118,23 @@ def _aligned(row: Sequence[str], heads: Sequence[str], widths: Sequence[int]) ->
     return "  ".join(parts).rstrip()
 
 
-def _blocks(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
+def _blocks(
+    env: Env,
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    width: int,
+    dimmed: Container[int],
+) -> list[str]:
+    from qvq_mlx.render.accent import accented, faint
     from qvq_mlx.render.rows import wrap
 
     lines: list[str] = []
-    for row in rows:
-        lines += wrap(row[0], width)
+    for at, row in enumerate(rows):
+        shown = faint if at in dimmed else accented
+        lines += [shown(line, env) for line in wrap(row[0], width)]
         said = [f"{head} {cell}" for head, cell in zip(heads[1:], row[1:], strict=True) if cell]
-        lines += [f"  {line}" for line in _packed(said, width - 2)]
+        block = [f"  {line}" for line in _packed(said, width - 2)]
+        lines += [faint(line, env) for line in block] if at in dimmed else block
     return lines
 
 

@@ -18,7 +18,7 @@ from qvq_mlx.render.rows import cells, wrap
 _VERDICT_COLUMNS = 9
 _LEAST_COLUMNS = 36
 """A fact with less room beside its name stands below it, or behind a colon where both fit."""
-_STYLES = {Health.OK: "2", Health.WARNING: "1", Health.PROBLEM: "1;31"}
+_STYLES = {Health.OK: "2", Health.WARNING: "1;33", Health.PROBLEM: "1;31"}
 
 
 def write_report(env: Env, record: DoctorRecord) -> None:
@@ -30,7 +30,7 @@ def write_report(env: Env, record: DoctorRecord) -> None:
         name_columns = 0 if width else name_columns
     lines = []
     for topic, checks in groupby(record.checks, key=lambda check: check.topic):
-        lines.append(f"\x1b[1m{topic}\x1b[0m" if colours else topic)
+        lines.append(f"\x1b[36m\x1b[1m{topic}\x1b[0m" if colours else topic)
         for check in checks:
             lines += _lines(check, name_columns, width, colours)
     lines += ["", *_wrapped(_summary(record), width)]

@@ -88,7 +88,7 @@ def _fitted(rows: list[tuple[str, ...]], env: Env) -> list[tuple[str, ...]]:
     at = HEADS.index("question")
     columns = [column for index, column in enumerate(zip(HEADS, *rows, strict=True)) if index != at]
     taken = sum(max(cells(clean_line(cell)) for cell in column) + 2 for column in columns)
-    room = env.terminal_size().columns - taken
+    room = env.terminal_size().columns - 1 - taken
     if room < _LEAST_CHARACTERS:
         return rows
     fitted = []

@@ -11,6 +11,8 @@ much was said before it.
 
 from __future__ import annotations
 
+from functools import partial
+
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import OutputError
 from qvq_mlx.core.events import (
@@ -29,6 +31,7 @@ from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.rates import STAGES, Rates
 from qvq_mlx.core.request import ThinkingView
 from qvq_mlx.render import Wishes
+from qvq_mlx.render.accent import accented
 from qvq_mlx.render.answer import Answer
 from qvq_mlx.render.clean import Cleaner, clean, clean_line, writable
 from qvq_mlx.render.clipboard import copy
@@ -64,6 +67,7 @@ class Screen:
         # behind a pipe, the keyboard may be a pager's
         keyboard = manner.answers or manner.view is ThinkingView.TAIL
         stream = env.stdout if manner.answers else env.stderr
+        self._paint = partial(accented, env=env, stream=stream)
         self._ahead = wishes.ahead
         self._terminal = Terminal(env, stream, keyboard=keyboard, ahead=wishes.ahead)
         self._area = self._terminal.area
@@ -100,9 +104,7 @@ class Screen:
         self._terminal.take()
         if self._manner.answers and not self._manner.quiet:
             receipts = [clean_line(receipt) for receipt in opening.receipts]
-            self._keep(
-                [plain(row) for line in receipts for row in wrap(line, self._terminal.width)]
-            )
+            self._keep([dim(row) for line in receipts for row in wrap(line, self._terminal.width)])
 
     def feed(self, event: Event) -> None:
         """Show what has happened."""
@@ -286,9 +288,10 @@ class Screen:
             return []
         if progress.stage is Stage.VOTE:  # long, and nothing else moves meanwhile
             vote = f"{progress.stage.value} {progress.done:,}/{progress.total:,}"
-            return [plain(joined([vote, short(self._meter.working_s)], width))]
+            row = joined([vote, short(self._meter.working_s)], width)
+            return [header_row([row], [], width, self._paint)]
         stages = [s for s in STAGES if s is not Stage.ENCODE or self._opening.image_tokens]
-        return [status_row(progress, stages, self._forecast.left_s, width)]
+        return [status_row(progress, stages, self._forecast.left_s, width, self._paint)]
 
     def _answer_frame(self) -> list[Row]:
         head = self._head()
@@ -330,7 +333,7 @@ class Screen:
         """`Thinking 12s · 480/4,096 tok · 7.9 tok/s`, as much of it as fits, and the keys."""
         meter, width, view = self._meter, self._terminal.width, self._manner.view
         if parts := meter.checking():
-            return plain(joined(parts, width))
+            return header_row([joined(parts, width)], [], width, self._paint)
         if view is ThinkingView.NONE:
             variants = [f"Working {short(meter.working_s)}"]
         elif self._answer:
@@ -341,7 +344,7 @@ class Screen:
         notes = []
         if self._terminal.has_keys:
             notes = key_notes(view=view, can_answer=self._can_answer, expanded=self._expanded)
-        return header_row(variants, notes, width)
+        return header_row(variants, notes, width, self._paint)
 
     def _finish(self, done: Done, said: list[Row]) -> None:
         """Everything that stands goes to the scrollback."""
