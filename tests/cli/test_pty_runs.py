@@ -31,6 +31,7 @@ from qvq_mlx.history.files import PART
 from tests.conftest import EXAMPLES, ROOT
 from tests.support import seeds
 from tests.support.pseudo.terminal import Terminal
+from tests.support.waiting import eventually
 
 QUESTION = "How many red circles are there?"
 SEEDS = seeds.numbers(15, 17)  # every plug and stage, real and scripted
@@ -284,12 +285,21 @@ def test_the_next_prompt_restores_what_kill_9_left(tmp_path: Path, shell: str) -
         assert running is not None, seen
         assert not termios.tcgetattr(terminal)[3] & (termios.ECHO | termios.ICANON)
         os.kill(int(running[1]), signal.SIGKILL)
-        time.sleep(0.5)
+        eventually(lambda: _reaped(int(running[1])))
         assert _modes_in(terminal, "second") == before
     finally:
         os.close(terminal)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+
+
+def _reaped(pid: int) -> bool:
+    """Whether the shell has seen that the process ended."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
 
 
 def _modes_in(terminal: int, mark: str) -> bytes:

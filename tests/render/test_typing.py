@@ -27,9 +27,14 @@ from qvq_mlx.render.type_ahead import TypeAhead
 from tests.render.conftest import done
 from tests.support import seeds
 
-SEEDS = seeds.numbers(40, 7)
+SEEDS = seeds.numbers(seeds.wanted(4, 500), 7)
+TYPED_S = seeds.wanted(6, 120)
+"""So long, in seconds of a clock that nobody waits for, a person types."""
 STEP_S = 0.02
-PATCHES = ["a", "q", "t", "?", "c", "x", " ", "what about a quick cat", "aq", "qq", "é图", "\x1b[A"]
+PATCHES = [
+    *("a", "q", "t", "?", "c", "x", " ", "what about a quick cat", "aq", "qq", "é图", "\r", "\r"),
+    "\x1b[A",
+]
 
 
 @dataclass
@@ -38,24 +43,33 @@ class Account:
 
     bursts: list[tuple[float, str, bool]] = field(default_factory=list)
 
-    def expected(self, end: float) -> tuple[list[str], str]:
-        """The keys that act, and the text that is left."""
-        keys, text = [], ""
+    def expected(self, end: float) -> tuple[list[str], list[str], str]:
+        """The keys that act, the lines that were ended, and the text that is left."""
+        keys: list[str] = []
+        lines: list[str] = []
+        text = ""
         for number, (at, burst, pasted) in enumerate(self.bursts):
             before = at - self.bursts[number - 1][0] if number else 1e9
             after = self.bursts[number + 1][0] - at if number + 1 < len(self.bursts) else end - at
             alone = before >= ALONE_S and after >= ALONE_S and not pasted and not text
             if alone and burst in ("a", "q", "t", "?", "c"):
                 keys.append(burst)
+            elif burst == "\r" and not pasted:
+                lines += [text] if text.strip() else []
+                text = ""
+            elif burst == "\r":
+                text += "\n"
             elif burst != "\x1b[A":
                 text += burst
-        return keys, text
+        return keys, lines, text
 
 
 def bursts(rng: random.Random) -> Iterator[tuple[float, str, bool]]:
     """Pauses that are clearly short or clearly long, and what is typed after each."""
-    for _ in range(rng.randrange(1, 14)):
+    passed_s = 0.0
+    while passed_s < TYPED_S:
         pause = rng.choice([0.04, 0.1, 0.2, 0.6, 1.0])
+        passed_s += pause
         pasted = rng.random() < 0.15
         yield pause, rng.choice(PATCHES[:-1] if pasted else PATCHES), pasted
 
@@ -119,24 +133,22 @@ def stops(keys: list[str]) -> int:
     return count
 
 
-@pytest.mark.sampled(10)
 @pytest.mark.seeded
 @pytest.mark.parametrize("seed", SEEDS)
 def test_in_a_chat_no_key_acts_that_was_not_alone_and_nothing_is_lost(world, seed: int) -> None:
     did, ahead, account = asked(world, random.Random(seed), kept=True)
-    keys, text = account.expected(1e9)
-    assert ahead.line == text
+    keys, lines, text = account.expected(1e9)
+    assert (ahead.lines, ahead.line) == (lines, text)
     assert (did.count("a") > 0) == ("a" in keys)
     if not stops(keys):
         assert "qq" not in did
 
 
-@pytest.mark.sampled(10)
 @pytest.mark.seeded
 @pytest.mark.parametrize("seed", SEEDS)
 def test_in_a_question_no_key_acts_that_was_not_alone(world, seed: int) -> None:
     did, _, account = asked(world, random.Random(seed), kept=False)
-    keys, _ = account.expected(1e9)
+    keys, _, _ = account.expected(1e9)
     assert did.count("a") == 0 or "a" in keys or account_has_lone(account, "a")
     assert did.count("qq") == 0 or account_has_lone(account, "q")
 

@@ -17,6 +17,11 @@ def dice(name: str) -> random.Random:
     return random.Random(f"{SEED}/{name}")
 
 
+def wanted(usual: int, fuzzing: int) -> int:
+    """Return how many cases, or seconds, a test takes: more of them with `make fuzz`."""
+    return fuzzing if "QVQ_FUZZ_SEED" in os.environ else usual
+
+
 def numbers(count: int, step: int = 1) -> range:
     """The numbers of `count` cases, `step` apart, where each case follows from its number."""
     return range(SEED, SEED + count * step, step)
