@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import stat
 from collections.abc import Callable
 from dataclasses import replace
@@ -46,6 +47,11 @@ class Asked:
 
     def ids(self) -> list[str]:
         return [path.stem.rpartition("-")[2] for path in sorted(self.folder.glob("*.jsonl"))]
+
+
+def unstyled(text: str) -> str:
+    """What a person reads of what a terminal gets."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
 @pytest.fixture
@@ -168,7 +174,7 @@ def test_a_file_that_changed_or_is_gone(ask: Asked, tmp_path: Path) -> None:
     ask("-m", "several", str(path), "One?")
     path.write_bytes(Path(CHART).read_bytes())
     # a terminal gets it wrapped
-    err = " ".join(ask("-c", "Two?", code=ExitCode.BAD_INPUT).err.split())
+    err = " ".join(unstyled(ask("-c", "Two?", code=ExitCode.BAD_INPUT).err).split())
     assert "error[image-changed]: " in err
     assert f"try: qvq ask '{path}' " in err
     path.unlink()
@@ -188,7 +194,7 @@ def test_a_piped_picture_is_kept_for_the_next_question(ask: Asked) -> None:
     assert (first["path"], second["path"]) == ("-", "-")
     assert first["sha256"] == kept.name != second["sha256"]
     kept.write_bytes(data[:-1])  # then it is as good as lost
-    err = ask("-c", "Three?", code=ExitCode.BAD_INPUT).err
+    err = unstyled(ask("-c", "Three?", code=ExitCode.BAD_INPUT).err)
     assert "error[image-changed]: - cannot be read again" in err
     assert "were not kept" in err
 
