@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Protocol
 
 from qvq_mlx.batch import Batch, Began, Ended
-from qvq_mlx.batch.awake import awake
 from qvq_mlx.batch.items import Item
 from qvq_mlx.batch.ledger import FileLedger, Ledger, StreamLedger, asked_of, is_error, open_ledger
 from qvq_mlx.batch.record import BatchEnd, BatchRecord, Status
@@ -36,6 +35,7 @@ from qvq_mlx.records.runs import VERSION, Json
 from qvq_mlx.render.sink import FileSink
 from qvq_mlx.run.outputs import check_outputs, outputs_of
 from qvq_mlx.run.signals import Interrupts, ending, handled
+from qvq_mlx.system.awake import awake
 
 
 @dataclass(frozen=True, slots=True)

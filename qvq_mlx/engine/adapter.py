@@ -26,6 +26,7 @@ from qvq_mlx.engine.architecture import Architecture, read_architecture
 from qvq_mlx.engine.features import Embedded, Features, embedded
 from qvq_mlx.engine.language import Language
 from qvq_mlx.engine.library import family_package
+from qvq_mlx.engine.out_of_memory import does_not_fit, is_out_of_memory, wire
 from qvq_mlx.engine.patches import Patches
 from qvq_mlx.engine.sequence import KVSequence
 from qvq_mlx.engine.soundness import first_unsound
@@ -84,7 +85,10 @@ class Model:
         """The error for logits that are no numbers; reads all weights to name the one at fault."""
         if name := first_unsound(_named(self._model)):
             return _broken(self._folder, f"{name} {_NO_NUMBERS}")
-        what = "the weights are numbers, and what they give for this prompt is not"
+        what = (
+            "the weights are numbers, and what they give for this prompt is not; a GPU whose memory"
+            " ran out gives such, so try again with other programs closed"
+        )
         return _broken(self._folder, what)
 
 
@@ -120,8 +124,7 @@ def _lazy_model(folder: Path, architecture: Architecture) -> Any:
     from qvq_mlx.engine.attention import bound_memory
 
     if mx.metal.is_available():
-        # macOS may otherwise page weights out between two tokens
-        mx.set_wired_limit(int(mx.device_info()["max_recommended_working_set_size"]))
+        wire(mx.device_info(), mx.set_wired_limit)
     weights = read_weights(folder, architecture.family)
     weights, tied = tie(weights, architecture.tied)
     model = _bare_model(architecture, {**architecture.text, "tie_word_embeddings": tied})
@@ -177,6 +180,8 @@ def _as_broken(folder: Path) -> Iterator[None]:
     except QvqError:
         raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise does_not_fit(str(folder), error) from error
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BrokenModelError(
             f"the weights in {folder} do not load: {reason[:200]}",

@@ -7,6 +7,7 @@ from pathlib import Path
 import mlx.core as mx
 
 from qvq_mlx.engine.costs import CostBook
+from qvq_mlx.engine.out_of_memory import recommended_bytes
 from qvq_mlx.engine.prefix import fingerprint
 from qvq_mlx.engine.speculation import HOPE, best_length
 from qvq_mlx.records.doctor import Device, DraftCosts
@@ -15,11 +16,10 @@ from qvq_mlx.records.doctor import Device, DraftCosts
 def device() -> Device:
     """The backend that models run on."""
     info = mx.device_info()
-    bytes_ = info.get("max_recommended_working_set_size")
     return Device(
         name=str(info.get("device_name") or mx.default_device()),
         metal=mx.metal.is_available(),
-        recommended_working_set_bytes=int(bytes_) if bytes_ else None,
+        recommended_working_set_bytes=recommended_bytes(info),
     )
 
 

@@ -25,6 +25,7 @@ from qvq_mlx.engine.cache_files import prefixes_in
 from qvq_mlx.engine.costs import CostBook
 from qvq_mlx.engine.decode import Ending, Row, Start, decode
 from qvq_mlx.engine.drafting import Drafts, worth_loading
+from qvq_mlx.engine.out_of_memory import as_does_not_fit
 from qvq_mlx.engine.patches import read_layout
 from qvq_mlx.engine.prefill import Parts, Reader
 from qvq_mlx.engine.prefix import PrefixCache, fingerprint
@@ -82,8 +83,15 @@ class Session:
         """Several ways to go on from one prefill, in step; each row as if it ran alone.
 
         Tokens carry their row; at the end comes one `Finished` per row, in order. The first
-        control also stops encode and prefill. Several rows are not drafted for.
+        control also stops encode and prefill. Several rows are not drafted for. Raises
+        DoesNotFitError where the memory ends.
         """
+        with as_does_not_fit(self.parts.name):
+            yield from self._generated(prompt, ways)
+
+    def _generated(
+        self, prompt: Prompt, ways: Sequence[tuple[Generation, Control]]
+    ) -> Iterator[Step]:
         mx.reset_peak_memory()
         rows = [
             Row(prompt.ids, self.parts.vocabulary, self.parts.stop_ids, *way, number)

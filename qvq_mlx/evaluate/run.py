@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Protocol
 
 from qvq_mlx.batch import Batch, Began, Ended
-from qvq_mlx.batch.awake import awake
 from qvq_mlx.batch.items import Item
 from qvq_mlx.batch.keys import model_identity
 from qvq_mlx.batch.ledger import is_error, open_ledger
@@ -37,6 +36,7 @@ from qvq_mlx.evaluate.tally import Prepared, Tally
 from qvq_mlx.run.plan import resolve
 from qvq_mlx.run.signals import Interrupts, ending, handled
 from qvq_mlx.settings.config import Settings
+from qvq_mlx.system.awake import awake
 
 
 class RunScreen(Protocol):

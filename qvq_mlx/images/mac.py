@@ -6,24 +6,29 @@ temporary folder of ours that is gone when the call ends.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 from qvq_mlx.core.errors import ImageUnreadableError, StoppedError
 from qvq_mlx.core.remedies import Ask, RunProgram
-from qvq_mlx.system.programs import found, run
+from qvq_mlx.system.programs import WAIT_S, found, run
 from qvq_mlx.system.reading import read_bytes
 from qvq_mlx.system.scratch import scratch_folder
 
 _SCREEN_SETTINGS = RunProgram(
     ("open", "x-apple.systempreferences:com.apple.preference.security?Privacy_ScreenCapture")
 )
+_SCREENCAPTURE = "/usr/sbin/screencapture"
+"""Where a PATH like cron's does not find it."""
+_CORE_GRAPHICS = "/System/Library/Frameworks/CoreGraphics.framework/CoreGraphics"
 # A file that was copied in the Finder comes first: beside it lies a picture of its icon.
 _PASTEBOARD = """
 ObjC.import('AppKit')
 function run(argv) {
   const board = $.NSPasteboard.generalPasteboard
   const link = board.stringForType('public.file-url')
-  if (!link.isNil()) return ObjC.unwrap($.NSURL.URLWithString(link).path)
+  if (!link.isNil()) return ObjC.unwrap($.NSURL.URLWithString(link).filePathURL.path)
   const kinds = ['public.png', 'public.jpeg', 'public.heic', 'public.tiff', 'com.adobe.pdf']
   for (const kind of kinds) {
     const data = board.dataForType(kind)
@@ -34,34 +39,93 @@ function run(argv) {
 """
 
 
-def screenshot(path: str | None, max_bytes: int) -> bytes:
+def screen_access() -> bool | None:
+    """True if this process may see other programs' windows; None where macOS cannot be asked.
+
+    Without it macOS 15 and later takes the picture all the same, with nothing but the wallpaper
+    (https://github.com/sonichi/sutando/issues/2942, https://github.com/BasedHardware/omi/pull/6288).
+    Where it is missing, macOS is asked for it, which puts the terminal into the list of the
+    settings. A grant counts from the next start of the terminal on: until then the answer stays no
+    (https://github.com/Brkgng/ScrollSnap/pull/20).
+    """
+    import ctypes
+
+    try:
+        graphics = ctypes.CDLL(_CORE_GRAPHICS)
+        graphics.CGPreflightScreenCaptureAccess.restype = ctypes.c_bool
+        graphics.CGRequestScreenCaptureAccess.restype = ctypes.c_bool
+        return bool(
+            graphics.CGPreflightScreenCaptureAccess() or graphics.CGRequestScreenCaptureAccess()
+        )
+    except (OSError, AttributeError):
+        return None
+
+
+def screenshot(
+    path: str | None, max_bytes: int, allowed: Callable[[], bool | None] = screen_access
+) -> bytes:
     """Return the part of the screen that the user marks, as a PNG.
 
-    Raises StoppedError where they gave it up, ImageUnreadableError where nothing can be taken.
+    Raises StoppedError where they gave it up, ImageUnreadableError where nothing can be taken, or
+    only what macOS shows to programs that may not see the screen.
     """
-    tool = found("screencapture", path)
+    tool = found("screencapture", path) or found(_SCREENCAPTURE, None)
     if tool is None:
         raise ImageUnreadableError("screen: screencapture, a part of macOS, is not here", Ask())
+    if allowed() is False:
+        raise ImageUnreadableError(
+            "screen: this terminal may not record the screen, so a picture would show the wallpaper"
+            " alone; allow it in System Settings, Privacy & Security, Screen Recording, and start"
+            " the terminal again",
+            _SCREEN_SETTINGS,
+        )
     with scratch_folder() as folder:
         out = folder / "screen.png"
         # nobody is hurried: the user may look for the right window first
         ran = run([tool, "-i", "-x", "-t", "png", str(out)], 4096, wait_s=None)
         if data := _read(out, max_bytes):
+            _check_shows_something(data)
             return data
+    if "two interactive" in ran.said:
+        busy = "screen: another capture waits for its part to be marked; end it with Esc"
+        raise ImageUnreadableError(busy, Ask(("screen",)))
     if ran.said:
         raise ImageUnreadableError(f"screen: screencapture says: {ran.said}", _SCREEN_SETTINGS)
-    raise StoppedError("screen: no part of the screen was marked", Ask(("screen",)))
+    raise StoppedError("screen: no part of the screen was marked")
 
 
-def pasteboard(tool: str, max_bytes: int) -> bytes | str:
+def _check_shows_something(data: bytes) -> None:
+    """Refuse a picture of one colour. Raises ImageUnreadableError."""
+    from PIL import Image
+
+    try:
+        with Image.open(BytesIO(data)) as picture:
+            bands = [band.getextrema() for band in picture.convert("RGB").split()]
+    except (OSError, ValueError):  # whoever reads it next says what is wrong
+        return
+    if all(band[0] == band[1] for band in bands):
+        raise ImageUnreadableError(
+            "screen: the picture has one colour and shows nothing; macOS gives such where the"
+            " terminal may not record the screen",
+            _SCREEN_SETTINGS,
+        )
+
+
+def pasteboard(tool: str, max_bytes: int, wait_s: float = WAIT_S) -> bytes | str:
     """The clipboard's picture, or the path of the file that was copied; b'' where it holds none.
 
     `tool` is osascript. Raises ImageUnreadableError where it fails.
     """
     with scratch_folder() as folder:
         out = folder / "clip"
-        ran = run([tool, "-l", "JavaScript", "-e", _PASTEBOARD, str(out)], 2**16)
-        if ran.code or ran.late:
+        ran = run([tool, "-l", "JavaScript", "-e", _PASTEBOARD, str(out)], 2**16, wait_s)
+        if ran.late:
+            raise ImageUnreadableError(
+                "clip: osascript says nothing; macOS may be asking, in a window of its own, whether"
+                " this terminal may read the clipboard",
+                Ask(("clip",)),
+            )
+        if ran.code:
             reason = ran.said or f"it ended with {ran.code}"
             raise ImageUnreadableError(f"clip: osascript says: {reason}", Ask())
         link = ran.output.decode(errors="surrogateescape").removesuffix("\n")

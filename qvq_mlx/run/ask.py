@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from shutil import which
 
 from qvq_mlx import history
 from qvq_mlx.core.env import Engine, Env
@@ -117,11 +119,21 @@ def _events(
         if plan.alone and not (yield from holder.turn.take(control, wait=plan.request.policy.wait)):
             yield Done(StopReason.INTERRUPT, AnswerSource.NONE, False, False, Stats())
             return
-        yield from _answered(plan, env, settings, control, holder)
+        with _awake(env, wanted=plan.alone or loaded is None):
+            yield from _answered(plan, env, settings, control, holder)
     finally:
         holder.settle(plan.resolved.checkpoint, alone=plan.alone)
         if loaded is None:
             holder.close()
+
+
+def _awake(env: Env, *, wanted: bool) -> AbstractContextManager[None]:
+    """Keep a Mac awake while it answers; what else runs beside it is loaded only there."""
+    if not wanted or which("caffeinate", path=env.environ.get("PATH")) is None:
+        return nullcontext()
+    from qvq_mlx.system.awake import awake
+
+    return awake(env.environ)
 
 
 def _answered(

@@ -24,6 +24,7 @@ from qvq_mlx.store.licence import licence_of
 from qvq_mlx.store.local import current_commit
 from qvq_mlx.store.places import one_revision, repository
 from qvq_mlx.store.pull import Consent, Order, Planned, pull
+from qvq_mlx.system.awake import awake
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,10 @@ def pull_model(wish: Wish, env: Env, settings: Settings, advise: Adviser | None 
     Raises a QvqError.
     """
     try:
-        with notifying(env, settings, f"the download of {clean_line(wish.model)}"):
+        with (
+            awake(env.environ),
+            notifying(env, settings, f"the download of {clean_line(wish.model)}"),
+        ):
             _pulled(wish, env, settings, advise or partial(machine_advice, env))
     except BrokenPipeError:
         raise

@@ -19,11 +19,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from qvq_mlx.batch.awake import awake
 from qvq_mlx.batch.items import Item, from_lines, grouped
 from qvq_mlx.batch.table import as_csv
 from qvq_mlx.core.errors import InputError
 from qvq_mlx.images.folders import pictures_in
+from qvq_mlx.system.awake import awake
 from tests.conftest import EXAMPLES, ROOT, ScriptedEngine, World
 from tests.support.waiting import eventually
 

@@ -106,6 +106,18 @@ def colour(picture: Picture) -> str:
 PNG = encoded(["red"], "PNG")
 
 
+def _screen() -> bytes:
+    """A picture of two colours, red in the middle."""
+    image = Image.open(io.BytesIO(PNG)).convert("RGB")
+    image.putpixel((0, 0), (0, 0, 255))
+    out = io.BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()
+
+
+SCREEN = _screen()
+
+
 # ---------------------------------------------------------------- data URIs
 
 
@@ -302,10 +314,13 @@ def tools(tmp_path: Path) -> Callable[[str, str], str]:
     folder = tmp_path / "bin"
     folder.mkdir()
     (tmp_path / "red.png").write_bytes(PNG)
+    (tmp_path / "screen.png").write_bytes(SCREEN)
 
     def add(name: str, script: str) -> str:
         path = folder / name
-        path.write_text(f"#!/bin/sh\nPICTURE={tmp_path}/red.png\nLOG={tmp_path}/log\n{script}\n")
+        path.write_text(
+            f"#!/bin/sh\nSCREEN={tmp_path}/screen.png\nPICTURE={tmp_path}/red.png\nLOG={tmp_path}/log\n{script}\n"
+        )
         path.chmod(0o755)
         return str(folder)
 
@@ -321,10 +336,10 @@ def failed(source: str, path: str, kind: type[QvqError]) -> QvqError:
 
 
 def test_the_screen(tools: Callable[[str, str], str], tmp_path: Path) -> None:
-    path = tools("screencapture", 'echo "$@" > $LOG; for last; do :; done; cp $PICTURE "$last"')
+    path = tools("screencapture", 'echo "$@" > $LOG; for last; do :; done; cp $SCREEN "$last"')
     (picture,) = read("screen", path=path)
     assert (picture.name, colour(picture), picture.page) == ("screen", "red", None)
-    assert picture.sha256 == hashlib.sha256(PNG).hexdigest()
+    assert picture.sha256 == hashlib.sha256(SCREEN).hexdigest()
     words = (tmp_path / "log").read_text().split()
     assert words[:4] == ["-i", "-x", "-t", "png"]
     assert not Path(words[4]).parent.exists()
@@ -335,6 +350,47 @@ def test_a_screenshot_that_is_given_up_is_an_interrupt(tools: Callable[[str, str
         error = failed("screen", tools("screencapture", script), StoppedError)
         assert error.exit_code is ExitCode.INTERRUPTED
         assert error.message == "screen: no part of the screen was marked"
+        assert hint_of(error) == ""  # whoever pressed Esc knows how to ask again
+
+
+def test_a_screen_that_may_not_be_recorded_is_refused_before_it_is_taken(
+    tools: Callable[[str, str], str], tmp_path: Path
+) -> None:
+    """screencapture itself ends with 0 and a picture of the wallpaper:
+    https://github.com/sonichi/sutando/issues/2942.
+    """
+    path = tools("screencapture", 'touch $LOG; for last; do :; done; cp $SCREEN "$last"')
+    with pytest.raises(ImageUnreadableError, match="may not record the screen") as caught:
+        mac.screenshot(path, 2**20, lambda: False)
+    assert "Privacy_ScreenCapture" in hint_of(caught.value)
+    assert not (tmp_path / "log").exists()
+    for answer in (True, None):  # None: not a Mac, or one that cannot be asked
+        assert mac.screenshot(path, 2**20, lambda answer=answer: answer) == SCREEN
+    assert mac.screen_access() is None or sys.platform == "darwin"
+
+
+def test_a_screen_of_one_colour_is_refused(tools: Callable[[str, str], str]) -> None:
+    path = tools("screencapture", 'for last; do :; done; cp $PICTURE "$last"')
+    error = failed("screen", path, ImageUnreadableError)
+    assert "one colour" in error.message
+    assert "Privacy_ScreenCapture" in hint_of(error)
+
+
+def test_two_captures_at_once_have_a_line_of_their_own(tools: Callable[[str, str], str]) -> None:
+    said = "screencapture: cannot run two interactive screen captures at a time"
+    error = failed(
+        "screen", tools("screencapture", f"echo '{said}' >&2; exit 1"), ImageUnreadableError
+    )
+    assert error.message.startswith("screen: another capture waits")
+
+
+def test_a_clipboard_that_says_nothing_may_be_waiting_for_a_person(
+    tools: Callable[[str, str], str],
+) -> None:
+    """https://developer.apple.com/documentation/appkit/nspasteboard/accessbehavior-swift.enum"""
+    path = tools("osascript", "sleep 60")
+    with pytest.raises(ImageUnreadableError, match="macOS may be asking"):
+        mac.pasteboard(f"{path}/osascript", 2**20, wait_s=0.2)
 
 
 def test_a_screenshot_that_is_not_allowed(tools: Callable[[str, str], str]) -> None:
@@ -425,7 +481,7 @@ def test_what_cannot_be_taken_twice_is_kept(
     tools: Callable[[str, str], str], tmp_path: Path
 ) -> None:
     script = 'echo once >> $LOG; for last; do :; done; cp $PICTURE "$last"'
-    image_sources = images.ImageSources(io.BytesIO(PNG), tools("screencapture", script))
+    image_sources = images.ImageSources(io.io.BytesIO(PNG), tools("screencapture", script))
     for source in ("screen", "screen", "-", "-"):
         assert colour(images.read(source, EXACT, image_sources)[0]) == "red"
     assert (tmp_path / "log").read_text() == "once\n"
