@@ -6,9 +6,7 @@ import csv
 import fcntl
 import io
 import json
-import os
 import shutil
-import stat
 from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
@@ -23,9 +21,7 @@ from qvq_mlx.batch.items import Item, from_lines, grouped
 from qvq_mlx.batch.table import as_csv
 from qvq_mlx.core.errors import InputError
 from qvq_mlx.images.folders import pictures_in
-from qvq_mlx.system.awake import awake
 from tests.conftest import EXAMPLES, ROOT, ScriptedEngine, World
-from tests.support.waiting import eventually
 
 Build = Callable[..., World]
 WORDS = ["Let me see. ", "\n\n**Final Answer**\n\n", "\\boxed{3}"]
@@ -435,15 +431,3 @@ def test_a_table_that_cannot_be_written_is_said_first(
     out.write_text("my notes\n")
     assert run(world(WORDS), pictures, "-o", str(out), "--csv", str(tmp_path / "t.csv")) == 2
     assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {"out.jsonl"}
-
-
-def test_the_machine_is_kept_awake(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    tool = tmp_path / "caffeinate"
-    tool.write_text(f'#!/bin/sh\necho "$@" > {log}; exec sleep 60\n')
-    tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
-    with awake({"PATH": f"{tmp_path}:{os.environ['PATH']}"}):
-        eventually(lambda: log.exists() and log.read_text().endswith("\n"))
-        assert log.read_text().split() == ["-i", "-w", str(os.getpid())]
-    with awake({"PATH": str(tmp_path / "none")}):
-        pass

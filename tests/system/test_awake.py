@@ -1,0 +1,49 @@
+"""A Mac stays awake while qvq works: `caffeinate` runs beside it, where there is one."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from qvq_mlx.run import ask
+from qvq_mlx.system.awake import awake
+from tests.conftest import World
+from tests.support.waiting import eventually
+
+Build = Callable[..., World]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """A PATH with a `caffeinate` that notes how it was called. `man caffeinate`: -i no idle sleep,
+    -w until this process ends.
+    """
+    tool = tmp_path / "caffeinate"
+    tool.write_text(f'#!/bin/sh\necho "$@" > {tmp_path / "log"}; exec sleep 60\n')
+    tool.chmod(tool.stat().st_mode | stat.S_IXUSR)
+    return f"{tmp_path}:{os.environ['PATH']}"
+
+
+def is_called(tmp_path: Path) -> bool:
+    log = tmp_path / "log"
+    return log.exists() and log.read_text().split() == ["-i", "-w", str(os.getpid())]
+
+
+def test_the_machine_is_kept_awake(path: str, tmp_path: Path) -> None:
+    with awake({"PATH": path}):
+        eventually(lambda: is_called(tmp_path))
+    with awake({"PATH": str(tmp_path / "none")}):
+        pass
+
+
+def test_a_question_keeps_it_awake(world: Build, path: str, tmp_path: Path) -> None:
+    env = world(environ={"PATH": path}).env
+    with ask._awake(env, wanted=True):
+        eventually(lambda: is_called(tmp_path))
+    (tmp_path / "log").unlink()
+    with ask._awake(env, wanted=False):  # a small model that stays loaded: whoever holds it decides
+        assert not (tmp_path / "log").exists()
