@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
 def import_(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE.tar", help="What qvq export wrote.")],
+    name: Annotated[
+        str, typer.Option("--as", metavar="NAME", help="Call it so, not as the archive does.")
+    ] = "",
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Change a model that is here, and ask nothing.")
+    ] = False,
 ) -> None:
     """Put an exported model into the cache, after every hash was checked."""
     from qvq_mlx.cli.spelling import typed
@@ -21,6 +28,7 @@ def import_(
     from qvq_mlx.core.sizes import size
     from qvq_mlx.render.clean import clean_line
     from qvq_mlx.render.transfers import Transfers
+    from qvq_mlx.run.delete import allow
     from qvq_mlx.run.signals import stoppable
     from qvq_mlx.store import archive
     from qvq_mlx.store.layout import size_of
@@ -31,8 +39,11 @@ def import_(
     source = file.expanduser()
     screen = Transfers(env, size_of(source) or 0)
     with stoppable("nothing was imported", typed("qvq", "import", str(source))):
-        found = screen.watch(archive.import_(source, world.settings.hub_cache, free_bytes))
+        again = typed("qvq", "import", str(source), "--yes")
+        ask = partial(allow, env=env, yes=yes, remedy=again)
+        events = archive.import_(source, world.settings.hub_cache, free_bytes, ask, name)
+        found = screen.watch(events)
     assert found is not None, "the listing comes last"
     env.stdout.write(f"{clean_line(found.repo)} · {size(found.size_bytes)} · every hash is right\n")
-    ask = Ask(settings=((Field.MODEL, found.repo),))
-    env.stdout.write(f"  try: {clean_line(env.spelling.remedy(ask))}\n")
+    asked = Ask(settings=((Field.MODEL, found.repo),))
+    env.stdout.write(f"  try: {clean_line(env.spelling.remedy(asked))}\n")

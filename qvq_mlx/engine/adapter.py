@@ -52,6 +52,7 @@ class Model:
             model.language_model, architecture.family.call, architecture.caches
         )
         self.family: Family = architecture.family
+        self.vocab_size = int(str(architecture.text["vocab_size"]))
         self.eos_ids: frozenset[int] = architecture.eos_ids
         self.image_token_id: int | None = vision.token_ids.image if vision else None
         self.video_token_id: int | None = vision.token_ids.video if vision else None

@@ -185,7 +185,7 @@ def _load_reader(
     model = yield from load_model(folder, control)
     if model is None:
         return None
-    vocabulary = Vocabulary(folder / "tokenizer.json")
+    vocabulary = Vocabulary(folder / "tokenizer.json", model.vocab_size)
     parts = Parts(
         name=card.name,
         model=model,

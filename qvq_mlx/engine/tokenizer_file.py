@@ -13,7 +13,8 @@ from qvq_mlx.system.reading import parse_json
 
 MAX_BYTES = 2**26
 """The largest published one, of 262,000 tokens, has 33 MB."""
-_MOST_IDS = 2**20
+MOST_IDS = 2**20
+"""Of any tokenizer, where the model that it belongs to is not known."""
 _LONGEST_TOKEN_CHARS = 4096
 _LONGEST_PATTERN_CHARS = 4096
 _PARTS = {
@@ -25,10 +26,11 @@ _PARTS = {
 _WITHIN = ("normalizers", "pretokenizers", "processors", "decoders")
 
 
-def check(content: bytes, characters: Container[str]) -> None:
+def check(content: bytes, characters: Container[str], rows: int = MOST_IDS) -> None:
     """Raise ValueError where the file is none that this version reads.
 
-    `characters` are the ones that a token's text may have.
+    `characters` are the ones that a token's text may have; `rows` are those of the model's
+    embedding, and every id is below them.
     """
     file = parse_json(content)
     if not isinstance(file, dict):
@@ -48,8 +50,11 @@ def check(content: bytes, characters: Container[str]) -> None:
     for token, token_id in (*vocabulary.items(), *added.items()):
         if len(token) > _LONGEST_TOKEN_CHARS or not token:
             raise ValueError(f"it has a token of {len(token):,} characters")
-        if type(token_id) is not int or not 0 <= token_id < _MOST_IDS:
-            raise ValueError(f"its token {token[:40]!r} has the id {str(token_id)[:40]}")
+        if type(token_id) is not int or not 0 <= token_id < min(rows, MOST_IDS):
+            raise ValueError(
+                f"its token {token[:40]!r} has the id {str(token_id)[:40]}, and the model has"
+                f" {rows:,} ids"
+            )
     for token in vocabulary:
         if token not in added and not all(character in characters for character in token):
             raise ValueError(f"its token {token[:40]!r} is not written in bytes")
@@ -88,7 +93,7 @@ def _check_part(name: str, part: object, known: tuple[str, ...]) -> None:
 
 def _check_merges(merges: object, vocabulary: Mapping[str, object]) -> None:
     """Each merge is two tokens, as a list or as text with a space, and what they make is one."""
-    if not isinstance(merges, list) or len(merges) > _MOST_IDS:
+    if not isinstance(merges, list) or len(merges) > MOST_IDS:
         raise ValueError("it has no list of merges")
     for merge in merges:
         pair = merge.split(" ") if isinstance(merge, str) else merge

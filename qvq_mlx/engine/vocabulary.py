@@ -28,10 +28,11 @@ from qvq_mlx.system.reading import read_bytes
 class Vocabulary:
     """Ids and bytes. `size` is one more than the largest id that has a token."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, rows: int = tokenizer_file.MOST_IDS) -> None:
+        """`rows` of the model's embedding: no id may be larger. Raises BrokenModelError."""
         try:
             content = read_bytes(path, tokenizer_file.MAX_BYTES)
-            tokenizer_file.check(content, _BYTE_OF)
+            tokenizer_file.check(content, _BYTE_OF, rows)
             tokenizer = Tokenizer.from_buffer(content)
         except (KeyboardInterrupt, SystemExit, GeneratorExit):
             raise

@@ -130,8 +130,13 @@ def _files(folder: Path) -> list[Path]:
             if not path.name.startswith("consolidated")
         )
     try:
-        named = read_json(index)["weight_map"].values()
-        return sorted({folder / str(name) for name in named})
+        named = {str(name) for name in read_json(index)["weight_map"].values()}
+        if outside := [name for name in named if Path(name).name != name]:
+            raise BrokenModelError(
+                f"{index} names {outside[0][:60]!r}, which does not lie beside it",
+                RunProgram(("ls", "-l", str(folder))),
+            )
+        return sorted(folder / name for name in named)
     except (KeyError, TypeError, AttributeError) as error:
         raise BrokenModelError(
             f"{index} is no list of weight files",

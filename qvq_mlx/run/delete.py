@@ -1,4 +1,4 @@
-"""Deletes files of models after a person said yes, and says how much room that gave."""
+"""Changes or deletes files of models after a person said yes."""
 
 from __future__ import annotations
 
@@ -18,6 +18,19 @@ def list_garbage(found: Sequence[Garbage], env: Env) -> None:
     """Print what would go, and how many bytes that frees."""
     for one in found:
         env.stdout.write(f"{clean_line(one.what)} · {size(one.freed_bytes)}\n")
+
+
+def allow(change: str, *, env: Env, yes: bool, remedy: Remedy) -> None:
+    """Ask whether something that is here may change. `remedy`: how to say yes beforehand.
+
+    Raises UsageError where nobody can be asked, StoppedError after a no.
+    """
+    if yes:
+        return
+    if not watched(env):
+        raise UsageError(f"{change}: that needs a yes, and nobody is here to say it", remedy)
+    if not confirmed(f"{change}. Change what is here?", env):
+        raise StoppedError("nothing was changed")
 
 
 def delete(found: Sequence[Garbage], env: Env, *, yes: bool, again: Remedy) -> None:

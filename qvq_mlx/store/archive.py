@@ -6,7 +6,9 @@
 Law: the archive holds the sha256 of every file, and appears under its name only when all of it was
 written and every byte hashed right. An import believes nothing: the manifest comes first and is
 checked; then exactly its blobs, as plain files of the stated size and hash. Nothing appears in the
-cache before the last hash; memory is one block. A link, another name or a path is refused.
+cache before the last hash; memory is one block. A link, another name or a path is refused, and so
+is a file that a pull would not fetch. What an archive is called is its own word: it changes
+nothing that is here without a question.
 """
 
 from __future__ import annotations
@@ -18,21 +20,21 @@ import shutil
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from dataclasses import replace
+from pathlib import Path
+from typing import IO
 
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.errors import (
     ArchiveError,
-    BrokenModelError,
     BusyError,
     DamagedError,
     DiskFullError,
     UsageError,
 )
 from qvq_mlx.core.remedies import RunProgram, VerifyModel
-from qvq_mlx.store import layout, local, snapshots
+from qvq_mlx.store import archive_manifest, layout, local, snapshots
+from qvq_mlx.store.archive_manifest import Manifest
 from qvq_mlx.store.digests import BLOCK_BYTES, blocks, digest_for
 from qvq_mlx.store.download import (
     BytesReceived,
@@ -41,29 +43,11 @@ from qvq_mlx.store.download import (
     RemoteFile,
     Verified,
 )
-from qvq_mlx.store.verify import links
+from qvq_mlx.store.tar_members import Member, members
 from qvq_mlx.system.files import PendingFile, move
 from qvq_mlx.system.outputs import output_place
-from qvq_mlx.system.reading import parse_json
-
-_MANIFEST = "qvq-model.json"
-_MANIFEST_BYTES = 16 << 20
-_FORMAT = 1
 
 ArchiveEvent = FileStarted | BytesReceived | Verified
-
-
-@dataclass(frozen=True, slots=True)
-class _Manifest:
-    listing: Listing
-    references: tuple[str, ...]
-    sha256s: dict[str, str]
-    """Of each blob."""
-
-    @property
-    def blobs(self) -> dict[str, RemoteFile]:
-        """Each once, in the order of the archive."""
-        return {file.blob: file for file in reversed(self.listing.files)}
 
 
 def export(folder: layout.RepoFolder, commit: str, target: Path) -> Iterator[ArchiveEvent]:
@@ -75,12 +59,12 @@ def export(folder: layout.RepoFolder, commit: str, target: Path) -> Iterator[Arc
             f"there is no folder {target.parent}", RunProgram(("mkdir", "-p", str(target.parent)))
         )
     local.check(folder.snapshot(commit), ModelCard(folder.repo, "", "", "", repo=folder.repo))
-    manifest = _manifest(folder, commit)
+    manifest = archive_manifest.of_snapshot(folder, commit)
     try:
         with PendingFile(output_place(target), sync=True) as pending:
             with pending.path.open("wb") as out:
-                text = json.dumps(_to_json(manifest), indent=1).encode()
-                out.write(_header(_MANIFEST, len(text)) + text + _padding(len(text)))
+                text = json.dumps(archive_manifest.to_json(manifest), indent=1).encode()
+                out.write(_header(archive_manifest.NAME, len(text)) + text + _padding(len(text)))
                 for blob, file in manifest.blobs.items():
                     sha256 = manifest.sha256s[blob]
                     yield from _add(out, layout.bytes_of(folder, blob), file, sha256, folder.repo)
@@ -92,15 +76,23 @@ def export(folder: layout.RepoFolder, commit: str, target: Path) -> Iterator[Arc
 
 
 def import_(
-    source: Path, hub_cache: Path, free_bytes: Callable[[Path], int]
+    source: Path,
+    hub_cache: Path,
+    free_bytes: Callable[[Path], int],
+    ask: Callable[[str], None],
+    repo: str = "",
 ) -> Iterator[ArchiveEvent | Listing]:
     """Put the model of an archive into the cache; the listing comes last.
 
-    Raises ArchiveError where anything is not as the manifest says, DiskFullError, BusyError.
+    `repo`: the name that it gets, instead of the one that the archive says. Before anything that is
+    here is changed, `ask` is told what, and raises where it must not be. Raises ArchiveError where
+    anything is not as the manifest says, DiskFullError, BusyError, UsageError for a bad name.
     """
+    if repo and not layout.is_repo(repo):
+        raise UsageError(f"{repo} is no name of a model: ORG/NAME, or NAME")
     try:
-        with source.open("rb") as file, tarfile.open(fileobj=file, mode="r|") as tar:
-            yield from _import(tar, source, hub_cache, free_bytes)
+        with source.open("rb") as file:
+            yield from _import(members(file), source, hub_cache, free_bytes, ask, repo)
     except (tarfile.TarError, EOFError, UnicodeError) as error:
         raise ArchiveError(f"{source} is no whole archive of qvq export: {error}") from error
     except FileNotFoundError as error:
@@ -111,9 +103,19 @@ def import_(
 
 
 def _import(
-    tar: tarfile.TarFile, source: Path, hub_cache: Path, free_bytes: Callable[[Path], int]
+    tar: Iterator[Member],
+    source: Path,
+    hub_cache: Path,
+    free_bytes: Callable[[Path], int],
+    ask: Callable[[str], None],
+    repo: str,
 ) -> Iterator[ArchiveEvent | Listing]:
-    manifest = _read_manifest(tar, source)
+    manifest = archive_manifest.read(next(tar, None), source)
+    if repo:
+        manifest = replace(manifest, listing=replace(manifest.listing, repo=repo))
+    folder = layout.RepoFolder(hub_cache, manifest.listing.repo)
+    if change := archive_manifest.replaced(folder, manifest):
+        ask(change)
     needed = sum(file.size_bytes for file in manifest.blobs.values())
     if free_bytes(hub_cache) < needed:
         raise DiskFullError(
@@ -123,22 +125,20 @@ def _import(
         )
     with _staging(hub_cache) as staging:
         waiting = manifest.blobs
-        while (member := tar.next()) is not None:
+        for member in tar:
             file = waiting.pop(member.name.removeprefix("blobs/"), None)
-            plain = member.isreg() and member.name == f"blobs/{file.blob}" if file else False
+            plain = file is not None and member.name == f"blobs/{file.blob}"
             if file is None or not plain or member.size != file.size_bytes:
                 raise ArchiveError(f"{source} holds {member.name!r}, which its manifest does not")
-            content = tar.extractfile(member)
-            assert content is not None, "a regular file has content"
-            yield from _take(content, staging / file.blob, file, manifest.sha256s[file.blob])
+            yield from _take(member, staging / file.blob, file, manifest.sha256s[file.blob])
         if waiting:
             missing = next(iter(waiting.values())).path
             raise ArchiveError(f"{source} ends early: {missing} is not in it")
-        _settle(staging, layout.RepoFolder(hub_cache, manifest.listing.repo), manifest)
+        _settle(staging, folder, manifest)
     yield manifest.listing
 
 
-def _settle(staging: Path, folder: layout.RepoFolder, manifest: _Manifest) -> None:
+def _settle(staging: Path, folder: layout.RepoFolder, manifest: Manifest) -> None:
     """From the staging folder into the cache: every hash was right."""
     with layout.locked(folder) as mine:
         if not mine:
@@ -151,84 +151,6 @@ def _settle(staging: Path, folder: layout.RepoFolder, manifest: _Manifest) -> No
             snapshots.publish(
                 folder, Listing(listing.repo, reference, listing.commit, listing.files)
             )
-
-
-def _manifest(folder: layout.RepoFolder, commit: str) -> _Manifest:
-    """Return the manifest of this snapshot's archive."""
-    files, sha256s = [], {}
-    for path, blob in links(folder, commit):
-        size = layout.size_of(layout.bytes_of(folder, blob)) if layout.is_blob(blob) else None
-        if size is None or not layout.is_path(path):
-            raise BrokenModelError(
-                f"{path} of {folder.repo} has no hash to go by", VerifyModel(folder.repo)
-            )
-        files.append(RemoteFile(path, blob, size))
-        if len(blob) == 64:
-            sha256s[blob] = blob
-        elif blob not in sha256s:
-            digest = hashlib.sha256()
-            for block in blocks(layout.bytes_of(folder, blob)):
-                digest.update(block)
-            sha256s[blob] = digest.hexdigest()
-    names = tuple(name for name, of in folder.references().items() if of == commit)
-    return _Manifest(Listing(folder.repo, commit, commit, tuple(files)), names, sha256s)
-
-
-def _to_json(manifest: _Manifest) -> dict[str, Any]:
-    return {
-        "format": _FORMAT,
-        "repo": manifest.listing.repo,
-        "commit": manifest.listing.commit,
-        "references": list(manifest.references),
-        "files": [
-            {
-                "path": file.path,
-                "blob": file.blob,
-                "size_bytes": file.size_bytes,
-                "sha256": manifest.sha256s[file.blob],
-            }
-            for file in manifest.listing.files
-        ],
-    }
-
-
-def _read_manifest(tar: tarfile.TarFile, source: Path) -> _Manifest:
-    """The first member, believed only where every name in it is harmless."""
-    first = tar.next()
-    named = first is not None and first.name == _MANIFEST and first.isreg()
-    if first is None or not named or first.size > _MANIFEST_BYTES:
-        raise ArchiveError(f"{source} is no archive of qvq export: {_MANIFEST} does not come first")
-    content = tar.extractfile(first)
-    assert content is not None, "a regular file has content"
-    try:
-        document: Any = parse_json(content.read())
-        if document["format"] != _FORMAT:
-            raise ArchiveError(f"{source} has format {document['format']!r}, not {_FORMAT}")
-        files = tuple(
-            RemoteFile(str(entry["path"]), str(entry["blob"]), int(entry["size_bytes"]))
-            for entry in document["files"]
-        )
-        sha256s = {str(entry["blob"]): str(entry["sha256"]) for entry in document["files"]}
-        listing = Listing(
-            str(document["repo"]), str(document["commit"]), str(document["commit"]), files
-        )
-        names = tuple(str(name) for name in document["references"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ArchiveError(f"{source}: {_MANIFEST} cannot be read: {error!r}") from error
-    paths = {file.path for file in files}
-    harmless = (
-        layout.is_repo(listing.repo)
-        and layout.is_commit(listing.commit)
-        and all(layout.is_path(file.path) and layout.is_blob(file.blob) for file in files)
-        and all(file.size_bytes >= 0 for file in files)
-        and len(paths) == len(files) > 0
-        and not any(str(up) in paths for path in paths for up in PurePosixPath(path).parents)
-        and len({(file.blob, file.size_bytes) for file in files}) == len(sha256s)
-        and all(layout.is_revision(name) for name in names)
-    )
-    if not harmless:
-        raise ArchiveError(f"{source}: {_MANIFEST} names what no model of qvq can have")
-    return _Manifest(listing, names, sha256s)
 
 
 def _add(
@@ -253,9 +175,7 @@ def _add(
     yield Verified(file.path, file.blob)
 
 
-def _take(
-    content: IO[bytes], target: Path, file: RemoteFile, sha256: str
-) -> Iterator[ArchiveEvent]:
+def _take(content: Member, target: Path, file: RemoteFile, sha256: str) -> Iterator[ArchiveEvent]:
     """One blob out of the archive; both of its hashes have to be right."""
     yield FileStarted(file.path, file.size_bytes, 0)
     checks = [(hashlib.sha256(), sha256), (digest_for(file.blob, file.size_bytes), file.blob)]

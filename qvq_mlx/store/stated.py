@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 MAX_IMAGE_TOKENS = 1280
 """Per picture, where no card says otherwise: checkpoints allow 16,384, minutes of prefill."""
 
+_MOST_FACTOR_PX = 1024
+"""Pixels along the side of an image token; published checkpoints have 28 or 32."""
+
 
 def stated(card: ModelCard, folder: Path) -> ModelCard:
     """`card`, which knows a name and what that suggests, with what the checkpoint in `folder` says.
@@ -94,6 +97,11 @@ def _limits(config: Fields, vision: Vision, folder: Path) -> VisionLimits:
     patch_px = processor.whole("patch_size", eyes.whole("patch_size", layout.patch_px))
     merge = processor.whole("merge_size", eyes.whole("spatial_merge_size", layout.merge))
     factor_px = patch_px * merge
+    if factor_px > _MOST_FACTOR_PX:
+        raise processor.broken(
+            f"says patches of {patch_px:,} px, {merge:,} in a row to an image token; a token of more"
+            f" than {_MOST_FACTOR_PX:,} px shows nothing"
+        )
     cap = MAX_IMAGE_TOKENS * factor_px**2
     lower = processor.whole(
         "min_pixels", size.whole("shortest_edge", vision.min_pixels, least=0), least=0

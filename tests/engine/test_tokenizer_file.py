@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from qvq_mlx.core.errors import BrokenModelError
+from qvq_mlx.engine.vocabulary import Vocabulary
 from tests.conftest import ROOT
 
 SHIPPED = ROOT / "models" / "qvq-tiny" / "tokenizer.json"
@@ -80,6 +82,16 @@ def test_a_sound_one_is_read(spelled: str, tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
     path.write_text(json.dumps(file))
     assert opened(path).stdout == ""
+
+
+@pytest.mark.parametrize(("rows", "fits"), [(1024, True), (1023, False), (7, False)])
+def test_every_id_is_one_of_the_model(rows: int, fits: bool) -> None:
+    """The largest id of the shipped one is 1,023."""
+    if fits:
+        Vocabulary(SHIPPED, rows)
+        return
+    with pytest.raises(BrokenModelError, match=f"and the model has {rows:,} ids"):
+        Vocabulary(SHIPPED, rows)
 
 
 def opened(path: Path) -> subprocess.CompletedProcess[str]:

@@ -19,6 +19,8 @@ from qvq_mlx.core.errors import (
     DiskFullError,
     ModelNotOnDiskError,
     NetworkError,
+    StoppedError,
+    UsageError,
 )
 from qvq_mlx.store import archive, garbage, layout, local, registry
 from qvq_mlx.store.download import Damaged, Listing, RemoteFile, Verified
@@ -254,8 +256,12 @@ def exported(folder: layout.RepoFolder, target: Path) -> Path:
     return target
 
 
-def take(source: Path, cache: Path) -> Listing:
-    *_, last = archive.import_(source, cache, free_bytes)
+def never(change: str) -> None:
+    raise StoppedError(change)
+
+
+def take(source: Path, cache: Path, ask: Callable[[str], None] = never, repo: str = "") -> Listing:
+    *_, last = archive.import_(source, cache, free_bytes, ask, repo)
     assert isinstance(last, Listing)
     return last
 
@@ -376,6 +382,22 @@ def elsewhere(member: tarfile.TarInfo) -> None:
     member.name = "../../evil"
 
 
+def commented(member: tarfile.TarInfo) -> None:
+    member.pax_headers = {"comment": "x" * 5000}
+
+
+def sparse(member: tarfile.TarInfo) -> None:
+    member.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}
+
+
+def resized(member: tarfile.TarInfo) -> None:
+    member.pax_headers = {"size": "9" * 12}
+
+
+def old_sparse(member: tarfile.TarInfo) -> None:
+    member.type = tarfile.GNUTYPE_SPARSE
+
+
 def outside() -> tarfile.TarInfo:
     return tarfile.TarInfo("../evil")
 
@@ -405,6 +427,13 @@ def outside() -> tarfile.TarInfo:
         {"member": link},
         {"member": hard_link},
         {"member": elsewhere},
+        {"member": commented},
+        {"member": sparse},
+        {"member": old_sparse},
+        {"member": resized},
+        {"path": "modeling_evil.py"},
+        {"path": "pytorch_model.bin"},
+        {"path": ".git/hooks/post-checkout"},
         {"extra": outside()},
     ],
     ids="-".join,
@@ -421,9 +450,45 @@ def test_the_forger_can_also_be_honest(tmp_path: Path) -> None:
     assert take(forged(tmp_path / "f.tar"), tmp_path / "c").repo == "o/m"
 
 
+def test_a_long_header_costs_no_memory(tmp_path: Path) -> None:
+    """It says that it has 8 GB, and is refused before they are read."""
+    source = forged(tmp_path / "f.tar")
+    header = tarfile.TarInfo("x")
+    header.type, header.size = tarfile.XHDTYPE, 8**11 - 1
+    source.write_bytes(header.tobuf(tarfile.USTAR_FORMAT) + source.read_bytes())
+    with pytest.raises(ArchiveError, match="extended header of 8,589,934,591 bytes"):
+        take(source, tmp_path / "c")
+
+
+def test_an_archive_changes_nothing_that_is_here_without_a_question(
+    folder: layout.RepoFolder, tmp_path: Path
+) -> None:
+    """It calls itself by the name of a model that was pulled, with another commit or file."""
+    (commit,) = folder.commits()
+    for changes in ({"repo": REPO}, {"repo": REPO, "commit": commit, "path": "config.json"}):
+        source = forged(tmp_path / "f.tar", **changes)
+        before = set(_files(folder.root))
+        with pytest.raises(StoppedError, match=" here"):
+            take(source, folder.hub_cache)
+        assert set(_files(folder.root)) == before
+        assert folder.references() == {"main": commit}
+    told: list[str] = []
+    take(forged(tmp_path / "f.tar", repo=REPO), folder.hub_cache, told.append)
+    assert told == [f"main of {REPO} is {commit[:12]} here, and {'0' * 12} in the archive"]
+    assert folder.references() == {"main": "0" * 40}
+
+
+def test_an_archive_gets_another_name(folder: layout.RepoFolder, tmp_path: Path) -> None:
+    source = forged(tmp_path / "f.tar", repo=REPO)
+    assert take(source, folder.hub_cache, repo="mine/m").repo == "mine/m"
+    assert "0" * 40 not in folder.references().values()
+    with pytest.raises(UsageError, match="no name of a model"):
+        take(source, folder.hub_cache, repo="../m")
+
+
 def test_an_archive_that_does_not_fit_is_refused_first(tmp_path: Path) -> None:
     with pytest.raises(DiskFullError, match="free"):
-        list(archive.import_(forged(tmp_path / "f.tar"), tmp_path / "c", lambda _path: 4))
+        list(archive.import_(forged(tmp_path / "f.tar"), tmp_path / "c", lambda _path: 4, never))
     assert nothing_appeared(tmp_path / "c")
 
 

@@ -136,6 +136,16 @@ def test_an_unknown_checkpoint_states_its_own_limits(tmp_path: Path) -> None:
     assert (card.vision.max_tokens, card.vision.own_max_tokens) == (1280, 2000)
 
 
+@pytest.mark.parametrize("changed", [{"merge_size": 2**31}, {"patch_size": 2**20}])
+def test_image_tokens_that_no_picture_fills_are_refused(
+    tmp_path: Path, changed: dict[str, int]
+) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "qwen2_vl"}')
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(changed))
+    with pytest.raises(BrokenModelError, match="shows nothing"):
+        registry.resolve(str(tmp_path), tmp_path)
+
+
 def test_a_shipped_card_says_more_than_the_checkpoint() -> None:
     card, _ = registry.resolve("tiny", Path("no hub"))
     stated = registry.find("tiny")

@@ -71,7 +71,7 @@ def test_files_without_links_are_verified_and_travel(served: Hub, tmp_path: Path
     folder = layout.RepoFolder(tmp_path / "hub", REPO)
     assert sum(isinstance(event, Verified) for event in verify(folder)) == len(WANTED)
     list(archive.export(folder, snapshot.name, tmp_path / "m.tar"))
-    list(archive.import_(tmp_path / "m.tar", tmp_path / "other", free_bytes))
+    list(archive.import_(tmp_path / "m.tar", tmp_path / "other", free_bytes, print))
     assert content(local.snapshot(CARD, tmp_path / "other")) == content(snapshot)
     flip(snapshot / "model.safetensors", -1)
     assert [event.path for event in verify(folder) if isinstance(event, Damaged)] == [

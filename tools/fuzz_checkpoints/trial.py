@@ -81,6 +81,7 @@ def harm(place: Place, argv: list[str]) -> str:
 def _child(place: Place, argv: list[str]) -> None:
     """The command, as the console script runs it; never returns."""
     code = 99
+    sys.dont_write_bytecode = True  # it would count as a file outside
     try:
         os.setsid()
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))

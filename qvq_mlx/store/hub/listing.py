@@ -1,7 +1,6 @@
-"""List a repository: its commit, and the files of it that a model needs.
+"""List a repository: its commit, and the files of it that a model needs (`store/wanted.py`).
 
-Law: weights as safetensors, and text that says how to use them; never code, never a format that
-can hold code. Every name, hash and size of the server's is checked before it is used.
+Law: every name, hash and size of the server's is checked before it is used.
 """
 
 from __future__ import annotations
@@ -25,11 +24,9 @@ from qvq_mlx.store.download import HubAccess, Listing, RemoteFile
 from qvq_mlx.store.hub.transfer import Pace
 from qvq_mlx.store.hub.wire import Head, Hitch, Wire
 from qvq_mlx.store.layout import RepoKind
+from qvq_mlx.store.wanted import is_wanted
 from qvq_mlx.system.reading import parse_json
 
-_SUFFIXES = (".safetensors", ".json", ".txt", ".jinja", ".model", ".tiktoken", ".md")
-_NAMES = ("LICENSE", "LICENCE", "NOTICE")
-_FOLDERS = ("additional_chat_templates",)
 _TRIES = 4
 _PATIENCE_S = 120.0
 
@@ -57,7 +54,7 @@ def listing(
         raise NetworkError(f"{_host(access)} is no Hub: it names no commit of {repo}")
     entries = _tree(wire, f"{base}/tree/{commit}?recursive=true", repo, pace)
     files = tuple(
-        sorted(_files(entries, _host(access), data or _wanted), key=lambda file: file.path)
+        sorted(_files(entries, _host(access), data or is_wanted), key=lambda file: file.path)
     )
     if data is not None and not files:
         raise InputError(f"{repo} has no file of this data set; its makers may have moved it")
@@ -107,13 +104,6 @@ def _files(
         ):
             raise NetworkError(f"{host} lists a file that cannot be: {path!r}, {blob!r}, {size!r}")
         yield RemoteFile(path, blob, size)
-
-
-def _wanted(path: str) -> bool:
-    folder, _, name = path.rpartition("/")
-    return (not folder or folder in _FOLDERS) and (
-        name.endswith(_SUFFIXES) or (name.upper().startswith(_NAMES) and "." not in name)
-    )
 
 
 def _licence(found: Mapping[str, Any]) -> str:
