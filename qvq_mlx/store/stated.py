@@ -99,8 +99,8 @@ def _limits(config: Fields, vision: Vision, folder: Path) -> VisionLimits:
     factor_px = patch_px * merge
     if factor_px > _MOST_FACTOR_PX:
         raise processor.broken(
-            f"says patches of {patch_px:,} px, {merge:,} in a row to an image token; one of more than"
-            f" {_MOST_FACTOR_PX:,} px shows nothing"
+            f"says patches of {patch_px:,} px, {merge:,} in a row to an image token; one of more"
+            f" than {_MOST_FACTOR_PX:,} px shows nothing"
         )
     cap = MAX_IMAGE_TOKENS * factor_px**2
     lower = processor.whole(

@@ -140,10 +140,11 @@ def test_an_unknown_checkpoint_states_its_own_limits(tmp_path: Path) -> None:
 def test_image_tokens_that_no_picture_fills_are_refused(
     tmp_path: Path, changed: dict[str, int]
 ) -> None:
-    (tmp_path / "config.json").write_text('{"model_type": "qwen2_vl"}')
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps(changed))
+    folder = make_snapshot(tmp_path, "someone/something")
+    (folder / "config.json").write_text('{"model_type": "qwen2_vl"}')
+    (folder / "preprocessor_config.json").write_text(json.dumps(changed))
     with pytest.raises(BrokenModelError, match="shows nothing"):
-        registry.resolve(str(tmp_path), tmp_path)
+        registry.resolve(str(folder), tmp_path)
 
 
 def test_a_shipped_card_says_more_than_the_checkpoint() -> None:
