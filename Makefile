@@ -60,6 +60,9 @@ fix: .venv/developing ## Format, fix what can be fixed, regenerate the docs
 evaluate: .venv/installed ## Print the embedded model's accuracy over 400 fresh pictures
 	$(BIN)/python -m tools.tiny.evaluate --seed 7 --count 400
 
+test-metal: .venv/developing ## Check what only a Mac's GPU can show: one report to paste
+	$(BIN)/python -m tools.metal
+
 lowest: ## Run some of the tests with the lowest versions that pyproject.toml allows
 	$(or $(PYTHON),python3) -m venv --clear build/lowest
 	build/lowest/bin/pip install --quiet --disable-pip-version-check uv

@@ -1,0 +1,212 @@
+"""The checks of `make test-metal`, by the names under which docs/metal.md lists them.
+
+A check returns its fact on one line. It raises NotHereError where this machine has not what it
+needs, and AssertionError, with numbers, where something is not as it should be.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from qvq_mlx.core.setup import Setup
+from qvq_mlx.core.tokens import Control, Generation, Token
+
+ROOT = Path(__file__).parents[2]
+DATA = ROOT / "tests" / "data" / "tiny"
+TOOLS = (
+    *("/usr/sbin/sysctl", "/usr/sbin/ioreg", "/usr/sbin/screencapture", "/usr/bin/vm_stat"),
+    *("/usr/bin/pmset", "/usr/bin/osascript", "/usr/bin/sips", "/usr/bin/caffeinate"),
+)
+
+
+class NotHereError(Exception):
+    """A check needs what this machine has not."""
+
+
+def system() -> str:
+    """Name the system, Python and MLX."""
+    from importlib import metadata
+
+    name = platform.mac_ver()[0] or platform.release()
+    mlx, mlx_vlm = metadata.version("mlx"), metadata.version("mlx-vlm")
+    return (
+        f"{platform.system()} {name}, {platform.machine()}, Python {platform.python_version()},"
+        f" mlx {mlx}, mlx-vlm {mlx_vlm}"
+    )
+
+
+def working_set() -> str:
+    """Compare what Metal recommends with the table for a Mac of this size."""
+    import mlx.core as mx
+
+    from qvq_mlx.engine.out_of_memory import recommended_bytes
+    from qvq_mlx.memory.machine import read_machine
+    from qvq_mlx.memory.working_set import working_set_of
+
+    _needs_metal()
+    said, memory = recommended_bytes(mx.device_info()), read_machine(Path.home()).memory_bytes
+    assert said, f"device_info() is {mx.device_info()}"
+    assert memory, "sysctl names no memory"
+    table = working_set_of(memory)
+    return f"{said / 2**30:.2f} GiB of {memory / 2**30:g}, table {table / 2**30:.2f}"
+
+
+def wired_limit() -> str:
+    """Wire as much as Metal recommends, and see more refused."""
+    import mlx.core as mx
+
+    from qvq_mlx.engine.out_of_memory import recommended_bytes
+
+    _needs_metal()
+    limit = recommended_bytes(mx.device_info())
+    assert limit, "Metal recommends nothing"
+    before = mx.set_wired_limit(limit)
+    try:
+        mx.set_wired_limit(limit + 2**30)
+    except (RuntimeError, ValueError) as error:
+        return f"{limit} bytes taken, {error}"
+    finally:
+        mx.set_wired_limit(before)
+    raise AssertionError("more than the working set was taken")
+
+
+def goldens() -> str:
+    """Have the embedded model write what transformers wrote, token by token."""
+    entries = json.loads((DATA / "goldens.json").read_text("utf-8"))[:4]
+    wrong = [
+        f"{entry['image']}: token {_first_difference(found, entry['token_ids'])}"
+        for entry in entries
+        if (found := _written(DATA / entry["image"], entry["question"], entry["system"]))
+        != entry["token_ids"]
+    ]
+    assert not wrong, "; ".join(wrong)
+    return f"{len(entries)} of {len(entries)} texts equal on {_backend()}"
+
+
+def cached() -> str:
+    """Compare the text of a cached prefix with that of a cold one."""
+    with tempfile.TemporaryDirectory() as folder:
+        setup = Setup(cache_folder=Path(folder), cache_max_bytes=2**28)
+        picture, question = DATA / "count-1.png", "What shapes do you see?"
+        cold = _written(picture, question, None)
+        first, again = (_written(picture, question, None, setup) for _ in range(2))
+    assert cold == first == again, f"{len(cold)}, {len(first)} and {len(again)} tokens"
+    return f"{len(cold)} tokens equal on {_backend()}"
+
+
+def drafted() -> str:
+    """Compare the text of prompt lookup with that of plain decoding."""
+    from qvq_mlx.core.setup import Drafting
+
+    picture, question = DATA / "count-1.png", "What shapes do you see?"
+    plain = _written(picture, question, None, Setup(drafting=Drafting.NONE))
+    lookup = _written(picture, question, None, Setup(drafting=Drafting.LOOKUP))
+    assert plain == lookup, f"they part at token {_first_difference(plain, lookup)}"
+    return f"{len(plain)} tokens equal on {_backend()}"
+
+
+def tools_of_macos() -> str:
+    """Find macOS's tools at the paths at which qvq calls them."""
+    _needs_macos()
+    missing = [path for path in TOOLS if not Path(path).is_file()]
+    assert not missing, ", ".join(missing)
+    return f"{len(TOOLS)} of {len(TOOLS)}"
+
+
+def facts_of_the_machine() -> str:
+    """Show what was read of chip, memory, power and bandwidth."""
+    from qvq_mlx.memory.machine import read_machine
+
+    found = read_machine(Path.home())
+    assert found.memory_bytes, "no memory was read"
+    if sys.platform == "darwin":
+        assert found.chip, "no chip was read"
+        assert found.bandwidth_bytes_per_s, f"{found.chip} is in no table"
+    rate = found.bandwidth_bytes_per_s
+    speed = f"{rate / 1e9:g} GB/s" if rate else "bandwidth unknown"
+    return f"{found.chip}, {found.memory_bytes / 2**30:.1f} GiB, {speed}, {found.power or '-'}"
+
+
+def screen_access() -> str:
+    """Ask whether this terminal may record the screen."""
+    from qvq_mlx.images import mac
+
+    _needs_macos()
+    found = mac.screen_access()
+    assert found is not None, "CoreGraphics has no such question"
+    return "allowed" if found else "not allowed"
+
+
+def links_and_locks() -> str:
+    """Make a link and take a lock in a folder of the disk."""
+    from qvq_mlx.system.locks import LockFile
+
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        (place / "link").symlink_to("target")
+        first = LockFile(place / "lock")
+        assert first.try_take().may_go_on, "a free lock is refused"
+        first.release()
+    return "both work"
+
+
+def _first_difference(one: list[int], other: list[int]) -> int:
+    pairs = zip(one, other, strict=False)
+    return next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+
+
+def _written(
+    picture: Path, question: str, system_text: str | None, setup: Setup | None = None
+) -> list[int]:
+    """The ids that the embedded model writes, at most 200."""
+    import io
+
+    from qvq_mlx import images
+    from qvq_mlx.core.request import Sampling
+    from qvq_mlx.engine import loaded
+    from qvq_mlx.store import registry
+
+    card = registry.find("tiny")
+    engine = loaded(card, registry.folder_of(card, Path("nowhere")), setup)
+    (shown,) = images.read(str(picture), card.vision, images.ImageSources(io.BytesIO()))
+    asked = card.system if system_text is None else system_text or None
+    prompt = engine.prompt(question, [shown], asked)
+    steps = engine.generate(prompt, Generation(Sampling(), 200, card.thinking.closing), Control())
+    return [step.id for step in steps if isinstance(step, Token)]
+
+
+def _backend() -> str:
+    import mlx.core as mx
+
+    return "the GPU" if mx.metal.is_available() else "the CPU"
+
+
+def _needs_metal() -> None:
+    import mlx.core as mx
+
+    if not mx.metal.is_available():
+        raise NotHereError("no Metal here")
+
+
+def _needs_macos() -> None:
+    if sys.platform != "darwin":
+        raise NotHereError("no macOS here")
+
+
+CHECKS: dict[str, Callable[[], str]] = {
+    "system and versions": system,
+    "working set": working_set,
+    "wired limit, at and above": wired_limit,
+    "goldens of the embedded model": goldens,
+    "cached against cold": cached,
+    "drafted against plain": drafted,
+    "macOS's tools at their paths": tools_of_macos,
+    "facts of the machine": facts_of_the_machine,
+    "permission to record the screen": screen_access,
+    "links and locks": links_and_locks,
+}
