@@ -1,4 +1,7 @@
-"""The properties of the main picture of an AVIF, from its boxes; ISO/IEC 23008-12 and 14496-12."""
+"""Read the properties of the main picture of an AVIF or HEIC from its boxes.
+
+Sources: ISO/IEC 23008-12 and 14496-12.
+"""
 
 from __future__ import annotations
 
@@ -36,6 +39,14 @@ def clean_aperture(data: bytes, width: int, height: int) -> tuple[int, int, int,
     box = left, top, left + round(wide), top + round(high)
     inside = 0 <= left < box[2] <= width and 0 <= top < box[3] <= height
     return box if inside and box != (0, 0, width, height) else None
+
+
+def colours(data: bytes) -> tuple[int, int] | None:
+    """The numbers (ITU-T H.273) of primaries and transfer; None where the boxes state none."""
+    content = properties(data).get(b"colr", b"")
+    if content[:4] != b"nclx" or len(content) < 8:
+        return None
+    return int.from_bytes(content[4:6], "big"), int.from_bytes(content[6:8], "big")
 
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -9,9 +9,8 @@ scaled and rounded, never clipped. Work is done in strips: a picture is held twi
 
 Without a profile: RGB and gray are sRGB, CMYK is what PIL makes of it (255 - ink, less the black).
 
-Not covered: PIL keeps the high byte only of 16-bit colour (a level of error at most); the one
-transparent value of a 16-bit gray PNG; colour that is stated without a profile (PNG's gAMA and
-cHRM, EXIF's "Adobe RGB").
+Not covered: colour that EXIF calls "Adobe RGB" without a profile; more than 8 bits of AVIF and
+HEIC, which their decoders round.
 """
 
 from __future__ import annotations
@@ -75,15 +74,27 @@ def flattened(image: Image, background: Colour) -> Upright:
     match image.mode:
         case "CMYK":
             transform = _transform(image, "CMYK")
-            return Upright(_in_strips(image, "RGB", _through(transform)))
+            return Upright(in_strips(image, "RGB", _through(transform)))
         case "LAB":
-            return Upright(_in_strips(image, "RGB", _through(_from_lab())))
+            return Upright(in_strips(image, "RGB", _through(_from_lab())))
         case "1" | "L" | "LA":
             gray = image if image.mode == "L" else image.convert("L")
             return Upright(gray, _transform(image, "L"))
         case _:
-            colour = image if image.mode == "RGB" else _in_strips(image, "RGB", _as_rgb)
+            colour = image if image.mode == "RGB" else in_strips(image, "RGB", _as_rgb)
             return Upright(colour, _transform(image, "RGB"))
+
+
+def in_strips(image: Image, mode: str, change: Callable[[Image], Image]) -> Image:
+    """`change` applied to every pixel, some rows at a time."""
+    from PIL import Image as Pil
+
+    out = Pil.new(mode, image.size)
+    rows = max(1, _STRIP_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        bottom = min(top + rows, image.height)
+        out.paste(change(image.crop((0, top, image.width, bottom))), (0, top))
+    return out
 
 
 def applied(image: Image, transform: ImageCmsTransform | None) -> Image:
@@ -95,18 +106,6 @@ def applied(image: Image, transform: ImageCmsTransform | None) -> Image:
     converted = ImageCms.applyTransform(image, transform)
     assert converted is not None, "applyTransform answers None in place only"
     return converted
-
-
-def _in_strips(image: Image, mode: str, change: Callable[[Image], Image]) -> Image:
-    """`change` applied to every pixel, some rows at a time."""
-    from PIL import Image as Pil
-
-    out = Pil.new(mode, image.size)
-    rows = max(1, _STRIP_PIXELS // image.width)
-    for top in range(0, image.height, rows):
-        bottom = min(top + rows, image.height)
-        out.paste(change(image.crop((0, top, image.width, bottom))), (0, top))
-    return out
 
 
 def _as_rgb(strip: Image) -> Image:
@@ -134,7 +133,7 @@ def _opaque(image: Image, background: Colour) -> Image:
         under = Pil.new("RGBA", layer.size, background)
         return Pil.alpha_composite(under, layer).convert("RGB")
 
-    return _in_strips(image, "RGB", laid)
+    return in_strips(image, "RGB", laid)
 
 
 def _eight_bit(image: Image) -> Image:
@@ -144,7 +143,7 @@ def _eight_bit(image: Image) -> Image:
     if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
         scale, offset = -scale, 256 - offset
     line = _line(scale, offset)
-    return _in_strips(image, "L", lambda strip: _wide(strip).point(line).convert("L"))
+    return in_strips(image, "L", lambda strip: _wide(strip).point(line).convert("L"))
 
 
 def _line(scale: float, offset: float) -> Callable[[float], float]:

@@ -138,10 +138,34 @@ def _completed(image: Image, data: bytes) -> Image:
             if box := boxes.clean_aperture(data, *image.size):
                 cut = image.crop(box)
                 cut.getexif().update(image.getexif())
-                return cut
+                return _in_srgb(cut, data)
+            return _in_srgb(image, data)
+        case "HEIF":
+            return _in_srgb(image, data)
         case _:
             pass
     return image
+
+
+def _in_srgb(image: Image, data: bytes) -> Image:
+    """A picture of AVIF or HEIC whose container states its colours by numbers, not by a profile."""
+    from qvq_mlx.images import boxes
+
+    stated = boxes.colours(data)
+    if stated is None or image.info.get("icc_profile") or image.mode not in ("RGB", "RGBA"):
+        return image
+    from qvq_mlx.images.light import of_cicp, to_srgb_of
+
+    light = of_cicp(*stated)
+    if light is None:
+        return image
+    from qvq_mlx.images.colour import in_strips
+    from qvq_mlx.images.samples import restated
+
+    change = to_srgb_of(light)
+    made = in_strips(image, image.mode, lambda strip: restated(strip, change))
+    made.getexif().update(image.getexif())
+    return made
 
 
 def _check_cost(source: str, image: Image, data: bytes) -> None:

@@ -85,6 +85,14 @@ def eight_bits(
     return out
 
 
+def restated(image: Image, change: ToSrgb) -> Image:
+    """A picture of mode RGB or RGBA with its colours changed, its alpha kept."""
+    import numpy as np
+
+    alpha = 3 if image.mode == "RGBA" else None
+    return eight_bits(np.asarray(image), 8, Meaning("RGB", alpha=alpha), change)
+
+
 def _range(values: NDArray[np.generic], bits: int) -> tuple[float, float]:
     """The numbers that become black and white."""
     import math

@@ -40,6 +40,27 @@ CROPPED_AND_TURNED = (
 )
 
 
+# made by `avifenc -l --cicp 9/16/0` (PQ) and `9/18/0` (HLG) of patches of 8 x 8 in these levels;
+# avifdec gives the levels back
+LEVELS = (0, 64, 110, 148, 180)
+PQ, HLG = (
+    "AAAAIGZ0eXBhdmlmAAAAAGF2aWZtaWYxbWlhZk1BMUEAAADybWV0YQAAAAAAAAAoaGRscgAAAAAAAAAAcGljdAAAAA"
+    "AAAAAAAAAAAGxpYmF2aWYAAAAADnBpdG0AAAAAAAEAAAAeaWxvYwAAAABEAAABAAEAAAABAAABGgAAAFYAAAAoaWlu"
+    "ZgAAAAAAAQAAABppbmZlAgAAAAABAABhdjAxQ29sb3IAAAAAamlwcnAAAABLaXBjbwAAABRpc3BlAAAAAAAAADAAAA"
+    "AIAAAAEHBpeGkAAAAAAwgICAAAAAxhdjFDgSAAAAAAABNjb2xybmNseAAJAB" + numbers
+    for numbers in (
+        (
+            "AAAIAAAAAXaXBtYQAAAAAAAAABAAEEAQKDBAAAAF5tZGF0EgAKCDgUr+whIgASMkgQAADlsuy5ISQsCJp+6+V5T7"
+            "VM/62uCbOuXr/9PrpGrLswOFAxkwSQ07xMXJ0jS/51zwpGeFY0CDEERhwMpb4blD2+rJHTe7Q="
+        ),
+        (
+            "IAAIAAAAAXaXBtYQAAAAAAAAABAAEEAQKDBAAAAF5tZGF0EgAKCDgUr+whIkASMkgQAADlsuy5ISQsCJp+6+V5T7"
+            "VM/62uCbOuXr/9PrpGrLswOFAxkwSQ07xMXJ0jS/51zwpGeFY0CDEERhwMpb4blD2+rJHTe7Q="
+        ),
+    )
+)
+
+
 def read(data: bytes) -> np.ndarray:
     picture = images.read("-", EXACT, images.ImageSources(io.BytesIO(data), ""))[0]
     assert isinstance(picture, Picture)
@@ -129,3 +150,48 @@ def test_the_xmp_of_an_avif_turns_nothing() -> None:
         b' tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
     )
     assert read(encoded(of(scene(64, 40)), "AVIF", xmp=xmp)).shape == (40, 64, 3)
+
+
+def pq_nits(level: int) -> float:
+    """SMPTE ST 2084: the light of a level of 255."""
+    root = (level / 255) ** (1 / 78.84375)
+    return 10000 * (max(root - 0.8359375, 0) / (18.8515625 - 18.6875 * root)) ** (1 / 0.1593017578)
+
+
+def srgb(linear: float) -> float:
+    return 255 * (12.92 * linear if linear <= 0.0031308 else 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+def test_an_avif_of_pq_is_toned_down_to_srgb() -> None:
+    """Up to three quarters of diffuse white, 203 cd/m², it is that light; above it rises."""
+    found = read(base64.b64decode(PQ))[4, 4::8].astype(int)
+    gray = found[: len(LEVELS), 0]
+    dark = [at for at, level in enumerate(LEVELS) if pq_nits(level) < 0.75 * 203]
+    assert len(dark) >= 3
+    assert all(abs(gray[at] - srgb(pq_nits(LEVELS[at]) / 203)) <= 1 for at in dark)
+    assert (np.diff(gray) > 0).all()
+    assert np.ptp(found[: len(LEVELS)], axis=1).max() <= 1  # what was gray is gray
+
+
+def test_an_avif_of_hlg_is_toned_down_to_srgb() -> None:
+    """BT.2100: the scene's light to a display of 1,000 cd/m² with a gamma of 1.2."""
+    gray = read(base64.b64decode(HLG))[4, 4 : 8 * len(LEVELS) : 8, 0].astype(int)
+    shown = [1000 * ((level / 255) ** 2 / 3) ** 1.2 / 203 for level in LEVELS[:3]]
+    assert all(abs(one - srgb(light)) <= 1 for one, light in zip(gray, shown, strict=False))
+    assert (np.diff(gray) > 0).all()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_a_heic_of_pq_is_as_the_avif(mode: str) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    patches = np.repeat(np.repeat(np.array(LEVELS, np.uint8)[None, :, None], 3, axis=2), 64, axis=1)
+    values = np.repeat(patches, 64, axis=0)
+    if mode == "RGBA":
+        values = np.concatenate([values, np.full((*values.shape[:2], 1), 255, np.uint8)], axis=2)
+    heif = pillow_heif.from_pillow(of(np.ascontiguousarray(values), mode))
+    out = io.BytesIO()
+    heif.save(out, quality=100, color_primaries=9, transfer_characteristics=16, full_range_flag=1)
+    gray = read(out.getvalue())[32, 32::64, 0].astype(int)
+    assert abs(gray[1] - srgb(pq_nits(LEVELS[1]) / 203)) <= 3
+    assert abs(gray[2] - srgb(pq_nits(LEVELS[2]) / 203)) <= 3
+    assert (np.diff(gray) > 0).all()
