@@ -8,42 +8,21 @@ from typing import Annotated
 
 import typer
 
-from qvq_mlx.cli.help import GroupedCommands, GroupedOptions
+from qvq_mlx.cli.help import COMMAND_GROUPS, GroupedCommands, GroupedOptions
 from qvq_mlx.cli.slips import WITHOUT_COMMAND
 from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.image_names import is_image
 from qvq_mlx.core.remedies import Ask, Typed
 
-_FUNCTIONS = {
-    "ask": "ask.ask",
-    "chat": "chat.chat",
-    "batch": "batch.batch",
-    "serve": "serve.serve",
-    "last": "last.last",
-    "log": "log.log",
-    "erase": "erase.erase",
-    "models": "models.models",
+_PLACES = {
     "list": "list.list_models",
-    "show": "show.show",
-    "licence": "licence.licence",
-    "fit": "fit.fit",
-    "pull": "pull.pull",
-    "verify": "verify.verify",
-    "rm": "rm.rm",
     "prune": "rm.prune",
-    "export": "export.export",
-    "import": "import_.import_",
-    "convert": "convert.convert",
-    "split": "split.split",
+    "import": "import_",
     "eval": "eval.evaluate",
-    "cache": "cache.cache",
-    "config": "config.config",
-    "mcp": "mcp.mcp",
-    "doctor": "doctor.doctor",
-    "completion": "completion.completion",
     "schema": "json_schema.schema",
 }
-COMMANDS = tuple(_FUNCTIONS)
+"""The module and function of a command, where they have not its name."""
+COMMANDS = tuple(name for group in COMMAND_GROUPS.values() for name in group)
 
 
 def app_with(commands: Sequence[str] = COMMANDS) -> typer.Typer:
@@ -58,9 +37,9 @@ def app_with(commands: Sequence[str] = COMMANDS) -> typer.Typer:
     )
     app.callback(invoke_without_command=True)(root)
     for command in commands:
-        name, _, function_name = _FUNCTIONS[command].partition(".")
+        name, _, function_name = _PLACES.get(command, command).partition(".")
         module = import_module(f"qvq_mlx.cli.{name}")
-        function = getattr(module, function_name)
+        function = getattr(module, function_name or name)
         if isinstance(function, typer.Typer):
             app.add_typer(function, name=command)
         else:

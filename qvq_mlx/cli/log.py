@@ -144,34 +144,18 @@ def prune(
     from qvq_mlx.cli.spelling import typed
     from qvq_mlx.core.errors import UsageError
     from qvq_mlx.core.remedies import Typed
-    from qvq_mlx.core.sizes import size
-    from qvq_mlx.history import erasing, files
-    from qvq_mlx.run.erase import described
     from qvq_mlx.run.erase import prune as run
 
     world: World = context.obj
-    env = world.env
     if (older_than is None) == (keep is None):
         raise UsageError(
             "prune takes either --older-than or --keep",
             Typed("qvq log prune --older-than 30d --dry-run"),
         )
-    folder = world.settings.history_folder
-    known = files(folder)
     which = ("--keep", str(keep)) if older_than is None else ("--older-than", older_than)
-    if older_than is not None:
-        found = erasing.older_than(known, env.now() - age_of(older_than, "--older-than"))
-    else:
-        found = erasing.all_but(known, keep or 0)
-    if not found:
-        freed_bytes = 0 if dry_run else erasing.drop_pictures(folder).freed_bytes
-        of_pictures = f"; pictures that no run needs: {size(freed_bytes)}" if freed_bytes else ""
-        env.stdout.write(f"nothing to prune{of_pictures}\n")
-    elif dry_run:
-        env.stdout.write(f"would erase {described(found)}\n")
-    else:
-        remedy = typed("qvq", "log", "prune", *which, "--yes")
-        run(found, world.settings, env, yes=yes, remedy=remedy)
+    bound = (keep or 0) if older_than is None else age_of(older_than, "--older-than")
+    remedy = typed("qvq", "log", "prune", *which, "--yes")
+    run(bound, world.settings, world.env, dry_run=dry_run, yes=yes, remedy=remedy)
 
 
 @log.command("export")

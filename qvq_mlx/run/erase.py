@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 from qvq_mlx.core.env import Env
@@ -42,14 +43,34 @@ def erase(found: Sequence[File], settings: Settings, env: Env) -> None:
 
 
 def prune(
-    found: Sequence[File], settings: Settings, env: Env, *, yes: bool, remedy: Remedy
+    bound: int | timedelta,
+    settings: Settings,
+    env: Env,
+    *,
+    dry_run: bool,
+    yes: bool,
+    remedy: Remedy,
 ) -> None:
-    """Erase old runs after a yes. `remedy`: how to say it beforehand.
+    """Erase after a yes all but the newest `bound` runs, or those that are older than `bound`.
 
-    Raises UsageError where nobody can be asked, StoppedError after a no, and what `erase` raises.
+    `dry_run` says what would go; `remedy`: how to say yes beforehand. Raises UsageError where
+    nobody can be asked, StoppedError after a no, and what `erase` raises.
     """
-    _ask(described(found), env, yes=yes, remedy=remedy)
-    erase(found, settings, env)
+    folder = settings.history_folder
+    known = files(folder)
+    if isinstance(bound, int):
+        found = erasing.all_but(known, bound)
+    else:
+        found = erasing.older_than(known, env.now() - bound)
+    if not found:
+        freed_bytes = 0 if dry_run else erasing.drop_pictures(folder).freed_bytes
+        of_pictures = f"; pictures that no run needs: {size(freed_bytes)}" if freed_bytes else ""
+        env.stdout.write(f"nothing to prune{of_pictures}\n")
+    elif dry_run:
+        env.stdout.write(f"would erase {described(found)}\n")
+    else:
+        _ask(described(found), env, yes=yes, remedy=remedy)
+        erase(found, settings, env)
 
 
 def erase_everything(settings: Settings, env: Env, *, yes: bool, remedy: Remedy) -> None:
