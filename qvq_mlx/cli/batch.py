@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,8 +16,6 @@ from qvq_mlx.run.groups import image_options_of, limits_of, method_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qvq_mlx.batch import Batch
-    from qvq_mlx.batch.items import Work
     from qvq_mlx.batch.run import Target
     from qvq_mlx.run.world import World
 
@@ -87,9 +84,9 @@ def batch(
     on where it was ended, by whatever. Exit code 0 where every item has an answer.
     """
     from qvq_mlx.batch import Batch
+    from qvq_mlx.batch.command import Shown, carry_out
     from qvq_mlx.batch.items import read_items
     from qvq_mlx.run.choose import model_for
-    from qvq_mlx.run.left_out import warn_of_left_out
 
     world: World = context.obj
     options.exclude("qvq batch", {"-q": quiet, "-v": verbose})
@@ -107,10 +104,7 @@ def batch(
     )
     work = Batch(request, world.env, world.settings)
     found = read_items(world.env, paths or [], questions or [], items, videos=work.takes_video)
-    if found.left_out and not quiet:
-        warn_of_left_out(world.env, found.left_out)
-    shown = _Shown(quiet, verbose, as_json)
-    return _batch(world, work, found, target, shown)
+    return carry_out(world, work, found, target, Shown(quiet, verbose, as_json))
 
 
 def _target(
@@ -128,32 +122,3 @@ def _target(
     outputs = outputs_of(((Field.OUTPUT, file), (Field.CSV, table)))
     check_outputs(outputs, (), world.env, read)
     return Target(file, table, retry)
-
-
-@dataclass(frozen=True, slots=True)
-class _Shown:
-    """The output beside the records."""
-
-    quiet: bool
-    verbose: bool
-    as_json: bool
-
-
-def _batch(world: World, batch: Batch, work: Work, target: Target, shown: _Shown) -> int:
-    """Ask all, and show how far it is. Raises a QvqError where an item has no answer."""
-    from qvq_mlx.batch.record import line
-    from qvq_mlx.batch.run import end_of, failure, outcomes, run
-    from qvq_mlx.render.batched import BatchProgress
-    from qvq_mlx.run.ending import notifying
-
-    env, file = world.env, target.file
-    lines = shown.verbose or (file is None and env.stdout.isatty())
-    screen = BatchProgress(env, len(work.items), quiet=shown.quiet, lines=lines)
-    with notifying(env, world.settings, "the batch"):
-        counts = run(batch, work.items, target, env, screen)
-        screen.summed_up("batch" if file is None else str(file), outcomes(counts))
-        if shown.as_json:
-            env.stdout.write(line(end_of(counts, work.left_out)))
-        if (error := failure(counts, file)) is not None:
-            raise error
-    return 0

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from typer.core import TyperCommand, TyperGroup
 
-from qvq_mlx.render.accent import accented
-
 if TYPE_CHECKING:
     from typer._click.core import Context
     from typer._click.formatting import HelpFormatter
@@ -114,8 +112,11 @@ class GroupedOptions(TyperCommand):
 
 
 def _head(name: str, ctx: Context) -> str:
-    """The head of a group; the documents are made without a world."""
-    return accented(name, ctx.obj.env) if ctx.obj is not None else name
+    """The head of a group; the documents are made without a world, the program's own help too."""
+    from qvq_mlx.render.accent import accented
+
+    env = getattr(ctx.obj, "env", ctx.obj)
+    return accented(name, env) if env is not None else name
 
 
 def _taken(left: dict[str, _Entry], names: Iterable[str]) -> list[tuple[str, _Entry]]:

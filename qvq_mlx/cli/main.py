@@ -82,7 +82,7 @@ def _by_typer(words: Sequence[str], commands: Sequence[str], env: Env, world: Wo
                 list(words),
                 prog_name="qvq",
                 standalone_mode=False,
-                obj=world,
+                obj=world or env,
             )
     except SystemExit as exit_:
         if isinstance(exit_.__context__, BrokenPipeError):  # typer makes an exit code of its own

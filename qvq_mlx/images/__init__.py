@@ -22,7 +22,6 @@ from qvq_mlx.core.errors import ImageUnreadableError
 from qvq_mlx.core.image_options import ImageOptions
 from qvq_mlx.images.colour import Upright, background_of
 from qvq_mlx.images.containers import HEAD_BYTES, is_video, readable
-from qvq_mlx.images.globs import expanded
 from qvq_mlx.images.image_sources import WORDS, ImageSources, Web
 from qvq_mlx.images.pages import Frame, Sheet, pages_of
 from qvq_mlx.images.paths import called, path_of
@@ -44,6 +43,19 @@ __all__ = [
 ]
 
 _PLAIN = ImageOptions()
+_OF_PATTERNS = frozenset("*?[")
+
+
+def expanded(source: str) -> tuple[str, ...]:
+    """The files that a pattern names; `source` itself where it is none.
+
+    Raises ImageNotFoundError where nothing matches, ImageSizeError where too many do.
+    """
+    if not _OF_PATTERNS.intersection(source):
+        return (source,)
+    from qvq_mlx.images import globs
+
+    return globs.expanded(source)
 
 
 def read(

@@ -481,7 +481,7 @@ def test_what_cannot_be_taken_twice_is_kept(
     tools: Callable[[str, str], str], tmp_path: Path
 ) -> None:
     script = 'echo once >> $LOG; for last; do :; done; cp $PICTURE "$last"'
-    image_sources = images.ImageSources(io.io.BytesIO(PNG), tools("screencapture", script))
+    image_sources = images.ImageSources(io.BytesIO(PNG), tools("screencapture", script))
     for source in ("screen", "screen", "-", "-"):
         assert colour(images.read(source, EXACT, image_sources)[0]) == "red"
     assert (tmp_path / "log").read_text() == "once\n"
