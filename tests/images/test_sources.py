@@ -480,7 +480,7 @@ def is_alive(pid: int) -> bool:
 def test_what_cannot_be_taken_twice_is_kept(
     tools: Callable[[str, str], str], tmp_path: Path
 ) -> None:
-    script = 'echo once >> $LOG; for last; do :; done; cp $PICTURE "$last"'
+    script = 'echo once >> $LOG; for last; do :; done; cp $SCREEN "$last"'
     image_sources = images.ImageSources(io.BytesIO(PNG), tools("screencapture", script))
     for source in ("screen", "screen", "-", "-"):
         assert colour(images.read(source, EXACT, image_sources)[0]) == "red"
