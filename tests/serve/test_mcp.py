@@ -70,11 +70,12 @@ def session(
     roots: Roots_ | None = FROM_EXAMPLES,
     shared: Shared = NOTHING,
     limits: Limits = UNBOUND,
+    model: str = "tiny",
 ) -> None:
     """Run `talk` with a client of a server in this process."""
 
     async def main() -> None:
-        base = Request("", (), "tiny", limits=limits)
+        base = Request("", (), model, limits=limits)
         server = server_for(engine, base, world.env, config.read(world.env), shared)
         async with Client(server, mode=mode, list_roots_callback=roots) as client:
             await talk(client)
@@ -182,6 +183,7 @@ def test_zoom_returns_the_part_pixel_by_pixel_or_asks_about_it(world: Build) -> 
         ("zoom", {"image": SHAPES, "box": {"x1": 5, "y1": 0, "x2": 5, "y2": 9}}, "x1 < x2"),
         ("read_pages", {"document": SHAPES, "pages": "two"}, "page is 'two'"),
         ("look", {"images": [str(EXAMPLES / "none.png")], "question": "x"}, "no such file"),
+        ("look", {"images": ["data:image/png;base64,AAAA"], "question": "x"}, "is no picture"),
         ("paint", {}, "look, locate, read_pages, zoom"),
     ],
 )
@@ -194,8 +196,18 @@ def test_what_cannot_be_asked_is_one_sentence(
         assert result.is_error
         assert said in text_of(result)
         assert text_of(result).startswith("error[")
+        assert "The user can run" not in text_of(result)
 
     session(world(WORDS), talk)
+
+
+def test_a_model_that_is_not_here_is_an_error_with_the_command_for_the_user(world: Build) -> None:
+    async def talk(client: Client) -> None:
+        result = await client.call_tool("look", {"images": [SHAPES], "question": "How many?"})
+        assert result.is_error
+        assert "The user can run: qvq pull mlx-community/QVQ-72B" in text_of(result)
+
+    session(world(WORDS), talk, model="qvq-72b-preview")
 
 
 def test_no_whole_answer_is_an_error_with_what_there_is(world: Build) -> None:

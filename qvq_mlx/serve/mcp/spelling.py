@@ -45,9 +45,10 @@ class ToolSpelling:
         match remedy:
             case None | Ask() | AskAgain() | AskFor() | AskMany() | BatchAgain() | Typed():
                 return ""
+            case RunProgram():  # it looks at the file, as the agent can by itself
+                return ""
             case (
-                RunProgram()
-                | PullModel()
+                PullModel()
                 | PullDataSet()
                 | EvaluateModel()
                 | ForgetSetting()
