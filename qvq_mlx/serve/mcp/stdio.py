@@ -20,26 +20,35 @@ import anyio
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 
-from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ExitCode
-from qvq_mlx.core.request import Request
+from qvq_mlx.core.request import Policy, Request
+from qvq_mlx.run.choose import model_for
+from qvq_mlx.run.groups import limits_of
 from qvq_mlx.run.signals import ending
+from qvq_mlx.run.world import World
 from qvq_mlx.serve.engine_thread import EngineThread
 from qvq_mlx.serve.mcp.server import Shared, server_for
-from qvq_mlx.settings.config import Settings
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def serve(
-    base: Request, env: Env, settings: Settings, named: tuple[Path, ...], keep_s: float | None
-) -> ExitCode:
-    """Serve the client that started this process. Raises a QvqError where a signal ended it.
+KEEP_S = 600.0
+"""An idle model is let go of after so long: an agent's session may be open for days."""
 
-    `named` places may be read besides the client's roots; `keep_s`: an idle model is let go of
-    after so many seconds, None: never.
+
+def serve(
+    world: World, model: str | None, budget: str | None, named: tuple[Path, ...], *, save: bool
+) -> ExitCode:
+    """Serve the client that started this process; connections are refused from now on.
+
+    `model`, `budget` and `save` hold for every question; `named` places may be read besides the
+    client's roots. Raises a QvqError where a signal ended it, or no model can be asked.
     """
-    engine = EngineThread(env, settings, keep_s)
+    env, settings = world.env, world.settings
+    policy = Policy(offline=True, save=save)
+    base = Request("", (), model_for(env, settings, model), limits=limits_of(budget), policy=policy)
+    world.forbid_network()
+    engine = EngineThread(env, settings, KEEP_S)
     try:
         server = server_for(engine, base, env, settings, Shared(named, Path.cwd()))
         number = anyio.run(_serve, server, env.stdin)
