@@ -112,6 +112,7 @@ def measured(
 def _one_pass(sequence: KVSequence, position: int, tokens: int) -> None:
     """One pass over `tokens` tokens, waited for and taken back."""
     ids = mx.zeros((1, tokens), dtype=mx.int32)
+    sequence.mark()
     mx.eval(mx.argmax(sequence.forward(ids, position), axis=-1))
     sequence.trim(tokens)
 
@@ -119,6 +120,7 @@ def _one_pass(sequence: KVSequence, position: int, tokens: int) -> None:
 def _plain(sequence: KVSequence, position: int) -> None:
     """Single steps as the decode loop makes them: each dispatched before the last one is read."""
     drawn = mx.zeros((1, 1), dtype=mx.int32)
+    sequence.mark()
     for step in range(_PLAIN_STEPS):
         upcoming = mx.argmax(sequence.forward(drawn, position + step), axis=-1)
         mx.async_eval(upcoming)  # type: ignore[no-untyped-call]

@@ -3,8 +3,9 @@
 Law: a block is the next token, or the tokens that are forced next, and behind the next token
 whatever a drafter proposes. It is run in one forward pass and committed token by token; `Control`
 is read between two commits, and what it asks for rejects the rest of the block. What was not
-committed is taken back from the cache. So drafting, steering and rows never change the text: a
-drafted token is committed only where it is the token that the model itself draws there.
+committed is taken back from the cache, which is marked before each pass. So drafting, steering and
+rows never change the text: a drafted token is committed only where it is the token that the model
+itself draws there.
 
 The pass of a block is dispatched before its first token is handed out: the device works while the
 screen draws. Several rows march in step, one token a pass, and leave one by one.
@@ -24,7 +25,7 @@ from qvq_mlx.engine.constraint import AnswerMask
 from qvq_mlx.engine.sample import Sampler
 from qvq_mlx.engine.sequence import KVSequence
 from qvq_mlx.engine.soundness import UnsoundLogitsError, finite_at, told_apart
-from qvq_mlx.engine.speculation import Speculation
+from qvq_mlx.engine.speculation import MOST_TOKENS, Speculation
 from qvq_mlx.engine.vocabulary import Detokenizer, Vocabulary
 
 
@@ -63,6 +64,7 @@ def decode(
         `taken`: its tokens are committed already.
         """
         first = sequence.length
+        sequence.mark()
         logits = sequence.forward(block, first + offset)  # (rows, tokens, vocab)
         drawn = [
             row.sampler(logits[place], first + 1, row.allowed(block, place, taken=taken))
@@ -88,7 +90,8 @@ def decode(
             drawn_next = cast("list[list[int]]", pending.tolist())
             for row, [token_id] in zip(live, drawn_next, strict=True):
                 row.foresee(token_id)
-        forced = [row.forced(1 if len(live) > 1 else row.room) for row in live]
+        most = 1 if len(live) > 1 else MOST_TOKENS
+        forced = [row.forced(min(most, row.room)) for row in live]
         drafted = 0
         if any(forced):
             block = _with_forced(forced, pending)

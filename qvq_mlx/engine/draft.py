@@ -101,6 +101,7 @@ class DraftModel:
         self._forget_rejected(sequence)
         unseen = mx.array(list(sequence[len(self._ids) :]), dtype=pending.dtype)
         self._ids = list(sequence)
+        self._sequence.mark()
         drafts = [self._draw_after(mx.concatenate([unseen, pending]))]
         while len(drafts) < most:
             drafts.append(self._draw_after(drafts[-1]))

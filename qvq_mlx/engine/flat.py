@@ -42,9 +42,10 @@ def flat(config: Mapping[str, object], family: Family, *, tied: bool) -> Values:
 
 
 def _without_rope_parameters(values: Values) -> Values:
-    rope = values.pop("rope_parameters", None)
-    if not isinstance(rope, dict):
-        return values
+    rope = values.get("rope_parameters")
+    if not isinstance(rope, dict) or "partial_rotary_factor" in rope:
+        return values  # models whose heads turn in part have no older layout
+    del values["rope_parameters"]
     scaling = {name: value for name, value in rope.items() if name != "rope_theta"}
     if "rope_theta" in rope:
         values.setdefault("rope_theta", rope["rope_theta"])

@@ -27,11 +27,11 @@ class Language:
     def __init__(self, model: Any, names: CallNames, caches: Sequence[LayerCache]) -> None:
         self._model = model
         self._names = names
-        self._caches = caches
+        self.caches = caches
 
     def new_cache(self) -> list[Any]:
         """An empty cache, layer by layer."""
-        return new_cache(self._caches)
+        return new_cache(self.caches)
 
     def embed(self, ids: Sequence[int]) -> mx.array:
         """Embeddings (1, tokens, hidden) of text."""

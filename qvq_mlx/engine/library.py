@@ -53,6 +53,10 @@ def _layer_cache(layer: LayerCache) -> Any:
     match layer:
         case LayerCache.KEYS_VALUES:
             return _part(f"{_PACKAGE}.models.cache").KVCache()
+        case LayerCache.RECURRENT:
+            from qvq_mlx.engine.recurrent import RecurrentCache
+
+            return RecurrentCache()
         case _:
             assert_never(layer)
 

@@ -10,6 +10,9 @@ each image is a file of `KeptFiles` with what it adds to those before it, so tha
 as far as its images are the same. A file that does not load, or has other shapes or types than the
 model's, is removed. A file names the pictures it is about, so that it goes with their last run.
 
+Keys and values of a prefix are the first of a longer one's. The state of a recurrent layer is not:
+it is kept as it was at the end of each image, in memory and in that image's file.
+
 A 72B model has 320 KiB per token: some 0.4 GB for an image of 1,300 tokens.
 """
 
@@ -29,7 +32,7 @@ from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.tokens import Prompt
 from qvq_mlx.engine.cache_files import KeptFiles, noted
 from qvq_mlx.engine.library import versions
-from qvq_mlx.engine.sequence import KeyValues, Layout
+from qvq_mlx.engine.sequence import KeyValues, Layout, Saved, State
 
 FORMAT = 2
 """Raised when the same key would mean other numbers."""
@@ -88,10 +91,10 @@ def _hash(digest: hashlib._Hash, visual: Visual) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A prefix that is kept: where it ends, and what a lane holds there."""
+    """A prefix that is kept: where it ends, and what a sequence holds there."""
 
     end: Boundary
-    saved: list[KeyValues]
+    saved: Saved
 
 
 class PrefixCache:
@@ -99,53 +102,52 @@ class PrefixCache:
 
     def __init__(self, files: KeptFiles | None) -> None:
         self._files = files
-        self._ends: tuple[Boundary, ...] = ()
-        self._saved: list[KeyValues] = []  # up to the last of these ends
+        self._attention: list[KeyValues] = []  # up to the last end in _states
+        self._states: dict[str, list[State]] = {}  # by the keys of a prompt's ends
 
-    def find(self, ends: Sequence[Boundary], layout: Callable[[], list[Layout]]) -> Hit | None:
-        """The longest prefix that is kept. `layout` is what a lane of the model holds."""
-        kept = {end.key for end in self._ends}
-        count = sum(end.key in kept for end in ends)  # a key holds those before it
-        saved: list[KeyValues] = []
-        if count:
-            saved = [
-                (keys[:, :, : ends[count - 1].index], values[:, :, : ends[count - 1].index])
-                for keys, values in self._saved
-            ]
+    def find(self, ends: Sequence[Boundary], layout: Callable[[], Layout]) -> Hit | None:
+        """The longest prefix that is kept. `layout` is what a sequence of the model holds."""
+        count = max(
+            (n for n, end in enumerate(ends, start=1) if end.key in self._states), default=0
+        )
+        attention = _first(self._attention, ends[count - 1].index) if count else []
+        states = self._of(ends[:count])
         for place in range(count, len(ends)):
             begin = ends[place - 1].index if place else 0
             part = self._read(ends[place], begin, layout)
             if part is None:
                 break
-            saved = _joined(saved, part) if saved else part
+            attention = _joined(attention, part.attention) if attention else part.attention
+            states[ends[place].key] = part.recurrent
             count = place + 1
         if not count:
             return None
-        self._ends, self._saved = tuple(ends[:count]), saved
-        return Hit(ends[count - 1], saved)
+        self._attention, self._states = attention, states
+        return Hit(ends[count - 1], Saved(attention, states[ends[count - 1].key]))
 
-    def keep(self, ends: Sequence[Boundary], saved: list[KeyValues]) -> None:
-        """Keep what a lane holds at the last of `ends`, the ends of all images up to there.
+    def keep(self, ends: Sequence[Boundary], saved: Saved) -> None:
+        """Keep what a sequence holds at the last of `ends`, the ends of all images up to there.
 
         A file holds what its image adds: so each image is written once, whatever follows it.
         """
-        self._ends, self._saved = tuple(ends), saved
         end, begin = ends[-1], ends[-2].index if len(ends) > 1 else 0
+        self._attention = saved.attention
+        self._states = self._of(ends) | {end.key: saved.recurrent}
         if self._files is None or self._files.has(end.key):
             return
-        arrays = {
-            f"{part}.{layer}": mx.contiguous(array[:, :, begin:])
-            for part, layer, array in _named(saved)
-        }
+        added = Saved([_since(begin, pair) for pair in saved.attention], saved.recurrent)
+        arrays = {name: mx.contiguous(array) for name, array in _named(added)}
         size_bytes = sum(array.nbytes for array in arrays.values())
         about = noted(end.sha256s)
         self._files.put(
             end.key, size_bytes, lambda path: mx.save_safetensors(str(path), arrays, about)
         )
 
-    def _read(
-        self, end: Boundary, begin: int, layout: Callable[[], list[Layout]]
-    ) -> list[KeyValues] | None:
+    def _of(self, ends: Sequence[Boundary]) -> dict[str, list[State]]:
+        """Return the states that are in memory at these ends."""
+        return {end.key: self._states[end.key] for end in ends if end.key in self._states}
+
+    def _read(self, end: Boundary, begin: int, layout: Callable[[], Layout]) -> Saved | None:
         """What an image adds, from `begin` to its `end`. A file of anything else is removed."""
         path = self._files.find(end.key) if self._files is not None else None
         if self._files is None or path is None:
@@ -154,33 +156,44 @@ class PrefixCache:
             arrays = mx.load(str(path))
             assert isinstance(arrays, dict)
             saved = _fitting(arrays, layout(), end.index - begin)
-            mx.eval(saved)
+            mx.eval(saved.arrays)
         except (RuntimeError, ValueError, KeyError, AssertionError):
             self._files.drop(path)
             return None
         return saved
 
 
-def _fitting(
-    arrays: Mapping[str, mx.array], layout: Sequence[Layout], tokens: int
-) -> list[KeyValues]:
-    """The keys and values of every layer. Raises ValueError where one is missing, too many, or of
+def _fitting(arrays: Mapping[str, mx.array], layout: Layout, tokens: int) -> Saved:
+    """The content of every layer. Raises ValueError where an array is missing, too many, or of
     another shape or type than the model's.
     """
-    if len(arrays) != 2 * len(layout):
-        raise ValueError(f"{len(arrays)} arrays for {len(layout)} layers")
-    saved = []
-    for layer, kinds in enumerate(layout):
-        pair = (arrays[f"keys.{layer}"], arrays[f"values.{layer}"])
-        for array, (heads, width, dtype) in zip(pair, kinds, strict=True):
-            if array.shape != (1, heads, tokens, width) or array.dtype != dtype:
-                raise ValueError(f"{array.shape} {array.dtype} in layer {layer}")
-        saved.append(pair)
+    saved = Saved(
+        [(arrays[f"keys.{n}"], arrays[f"values.{n}"]) for n in range(len(layout.attention))],
+        [(arrays[f"window.{n}"], arrays[f"state.{n}"]) for n in range(len(layout.recurrent))],
+    )
+    shapes = [
+        ((1, heads, tokens, width), dtype)
+        for pair in layout.attention
+        for heads, width, dtype in pair
+    ] + [kind for pair in layout.recurrent for kind in pair]
+    if len(arrays) != len(shapes):
+        raise ValueError(f"{len(arrays)} arrays for {len(shapes)}")
+    for array, (shape, dtype) in zip(saved.arrays, shapes, strict=True):
+        if array.shape != shape or array.dtype != dtype:
+            raise ValueError(f"{array.shape} {array.dtype}, not {shape} {dtype}")
     return saved
 
 
+def _first(layers: Sequence[KeyValues], tokens: int) -> list[KeyValues]:
+    return [(keys[:, :, :tokens], values[:, :, :tokens]) for keys, values in layers]
+
+
+def _since(begin: int, pair: KeyValues) -> KeyValues:
+    return pair[0][:, :, begin:], pair[1][:, :, begin:]
+
+
 def _joined(before: Sequence[KeyValues], after: Sequence[KeyValues]) -> list[KeyValues]:
-    """What a lane holds after both, layer by layer, along the tokens."""
+    """What the layers hold after both, along the tokens."""
     joined = [
         (mx.concatenate([keys, more_keys], axis=2), mx.concatenate([values, more_values], axis=2))
         for (keys, values), (more_keys, more_values) in zip(before, after, strict=True)
@@ -189,10 +202,13 @@ def _joined(before: Sequence[KeyValues], after: Sequence[KeyValues]) -> list[Key
     return joined
 
 
-def _named(saved: Sequence[KeyValues]) -> Iterator[tuple[str, int, mx.array]]:
-    for layer, (keys, values) in enumerate(saved):
-        yield "keys", layer, keys
-        yield "values", layer, values
+def _named(saved: Saved) -> Iterator[tuple[str, mx.array]]:
+    for layer, (keys, values) in enumerate(saved.attention):
+        yield f"keys.{layer}", keys
+        yield f"values.{layer}", values
+    for layer, (window, state) in enumerate(saved.recurrent):
+        yield f"window.{layer}", window
+        yield f"state.{layer}", state
 
 
 def fingerprint(folder: Path) -> str:

@@ -1,59 +1,100 @@
-"""One sequence in flight: its KV cache, and the forward pass that extends it.
+"""One sequence in flight: what its layers keep, and the forward pass that extends it.
 
-Law: the cache holds exactly `length` entries that count; what `trim` took back is never read
-again. Every forward pass is given its positions; see engine/language.py.
+Law: the caches hold exactly `length` tokens that count; what `trim` took back is never read again.
+Every forward pass is given its positions; see engine/language.py.
 
-Covers caches that are plain keys and values per layer (the Qwen families). A lane has one row, or
-after `repeat` several that march in step.
+A layer keeps the keys and values of every token, or a state of fixed size (`LayerCache`). The
+former lose their last tokens at any time, the latter as far back as the last `mark`. A sequence has
+one row, or after `repeat` several that march in step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import mlx.core as mx
 
 from qvq_mlx.engine.features import Embedded
 from qvq_mlx.engine.language import Language
 from qvq_mlx.engine.prompt import Positions
+from qvq_mlx.families.family import LayerCache
+
+if TYPE_CHECKING:
+    from qvq_mlx.engine.recurrent import RecurrentCache
 
 KeyValues = tuple[mx.array, mx.array]
 """One layer's keys and values, each (rows, kv heads, tokens, head width)."""
+
+State = tuple[mx.array, mx.array]
+"""One recurrent layer's last inputs of its convolution, and its state (engine/recurrent.py)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What a sequence holds: keys and values by layer, and the states of the recurrent layers."""
+
+    attention: list[KeyValues]
+    recurrent: list[State]
+
+    @property
+    def arrays(self) -> list[mx.array]:
+        """All that mx.eval has to evaluate."""
+        return [array for pair in (*self.attention, *self.recurrent) for array in pair]
 
 
 Kind = tuple[int, int, mx.Dtype]
 """Heads, the width of a head, and the float type."""
 
-Layout = tuple[Kind, Kind]
-"""What one layer's keys and values are, whatever the number of tokens."""
+StateKind = tuple[tuple[int, ...], mx.Dtype]
+"""Shape and float type of one array of a recurrent layer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What a model's layers write, whatever the number of tokens."""
+
+    attention: list[tuple[Kind, Kind]]
+    recurrent: list[tuple[StateKind, StateKind]]
 
 
 class KVSequence:
-    """A KV cache on a language model."""
+    """The caches of one sequence on a language model."""
 
     def __init__(self, language: Language) -> None:
         self._language = language
         self._cache: list[Any] = language.new_cache()
+        kinds = list(zip(self._cache, language.caches, strict=True))
+        self._attention = [layer for layer, kind in kinds if kind is LayerCache.KEYS_VALUES]
+        self._recurrent: list[RecurrentCache] = [
+            layer for layer, kind in kinds if kind is LayerCache.RECURRENT
+        ]
 
     @property
     def length(self) -> int:
-        """Tokens that the cache holds."""
-        return int(self._cache[0].offset)
+        """Tokens that the sequence holds."""
+        return int(self._attention[0].offset)
 
-    def layout(self) -> list[Layout]:
-        """The keys and values that the model's layers write. Nothing is computed: shapes and types
-        of a pass are known before it is run.
+    def layout(self) -> Layout:
+        """What the model's layers write. Nothing is computed: shapes and types of a pass are known
+        before it is run.
         """
         scratch = KVSequence(self._language)
         scratch.forward(mx.array([[0]]), 0)
-        return [(_kind(keys), _kind(values)) for keys, values in scratch._states()]
+        held = scratch._held()
+        return Layout(
+            [(_kind(keys), _kind(values)) for keys, values in held.attention],
+            [(_state_kind(window), _state_kind(state)) for window, state in held.recurrent],
+        )
 
     def prefill(self, tokens: Embedded, positions: Positions) -> None:
-        """Extend the cache by tokens at (3, tokens) positions, and wait for it."""
+        """Extend the caches by tokens at (3, tokens) positions, and wait for it. For good."""
+        for layer in self._recurrent:
+            layer.settle()
         # (3, batch, tokens)
         self._language.extend(tokens, mx.array(positions)[:, None], self._cache)
-        mx.eval([layer.state for layer in self._cache])
+        mx.eval(self._held().arrays)
 
     def forward(self, ids: mx.array, position: int) -> mx.array:
         """Logits (rows, tokens, vocab) after each of `ids` (rows, tokens): text from `position` on.
@@ -64,36 +105,59 @@ class KVSequence:
         where = mx.broadcast_to(position + mx.arange(tokens), (3, rows, tokens))
         return self._language.logits(ids, where, self._cache)
 
+    def mark(self) -> None:
+        """From here on, tokens can be taken back; what is before is for good.
+
+        A recurrent layer keeps its state after every token until the next mark.
+        """
+        for layer in self._recurrent:
+            layer.mark()
+
     def trim(self, tokens: int) -> None:
-        """Take back the last `tokens` entries of every layer."""
+        """Take back the last `tokens` of every layer, at most those since the mark."""
         for layer in self._cache:
             layer.trim(tokens)
 
-    def saved(self) -> list[KeyValues]:
-        """Return the cache's content, layer by layer. Later writes do not change it."""
+    def saved(self) -> Saved:
+        """Return what the layers hold. Later writes do not change it."""
         # sliced, also where nothing is cut off: mlx writes into the array object that it was given
-        return [(_whole(keys), _whole(values)) for keys, values in self._states()]
+        return self._mapped(_whole)
 
-    def restore(self, saved: Sequence[KeyValues]) -> None:
-        """Make the lane hold what was `saved`, and nothing else."""
-        for layer, state in zip(self._cache, saved, strict=True):
-            layer.state = tuple(_whole(array) for array in state)
+    def restore(self, saved: Saved) -> None:
+        """Make the sequence hold what was `saved`, and nothing else."""
+        for layer, pair in zip(self._attention, saved.attention, strict=True):
+            layer.state = (_whole(pair[0]), _whole(pair[1]))
+        for recurrent, state in zip(self._recurrent, saved.recurrent, strict=True):
+            recurrent.state = state
 
     def repeat(self, rows: int) -> None:
         """Turn one row into `rows` equal ones."""
-        self.restore([(mx.repeat(k, rows, 0), mx.repeat(v, rows, 0)) for k, v in self._states()])
+        self.restore(self._mapped(lambda array: mx.repeat(array, rows, 0)))
 
     def keep(self, rows: Sequence[int]) -> None:
         """Drop every row but these, in this order."""
         kept = mx.array(list(rows))
-        self.restore([(k[kept], v[kept]) for k, v in self._states()])
+        self.restore(self._mapped(lambda array: array[kept]))
 
-    def _states(self) -> list[KeyValues]:
-        return [layer.state for layer in self._cache]
+    def _mapped(self, of: Callable[[mx.array], mx.array]) -> Saved:
+        held = self._held()
+        return Saved(
+            [(of(keys), of(values)) for keys, values in held.attention],
+            [(of(window), of(state)) for window, state in held.recurrent],
+        )
+
+    def _held(self) -> Saved:
+        return Saved(
+            [layer.state for layer in self._attention], [layer.state for layer in self._recurrent]
+        )
 
 
 def _kind(array: mx.array) -> Kind:
     return array.shape[1], array.shape[3], array.dtype
+
+
+def _state_kind(array: mx.array) -> StateKind:
+    return array.shape, array.dtype
 
 
 def _whole(array: mx.array) -> mx.array:

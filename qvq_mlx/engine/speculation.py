@@ -17,8 +17,12 @@ import mlx.core as mx
 from qvq_mlx.core.tokens import Effort
 from qvq_mlx.engine.draft import Drafter
 
-MOST_DRAFTS = 7
-"""A pass verifies at most 8 tokens: the pending one and these."""
+MOST_TOKENS = 8
+"""A pass over more tokens than these is worth no draft, and recurrent layers keep a state for each
+of them."""
+
+MOST_DRAFTS = MOST_TOKENS - 1
+"""Beside the pending token."""
 
 HOPE = 0.9
 """The acceptance rate that is expected before any is measured. Hope is cheap: see the account."""

@@ -110,6 +110,8 @@ def _placed(stored: Sequence[mx.array], placement: Placement) -> mx.array:
     array = stored[0] if len(stored) == 1 else mx.stack(list(stored))
     if placement.axes:
         array = array.transpose(*placement.axes)
+    if placement.added:
+        array = array + placement.added
     number, parts = placement.part
     if parts == 1:
         return array

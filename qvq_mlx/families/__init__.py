@@ -43,6 +43,14 @@ def family_named(model_type: ModelType) -> Family:
             from qvq_mlx.families.qwen3_vl_moe import Qwen3VLMoe
 
             return Qwen3VLMoe()
+        case ModelType.QWEN3_5:
+            from qvq_mlx.families.qwen3_5 import Qwen35
+
+            return Qwen35()
+        case ModelType.QWEN3_5_MOE:
+            from qvq_mlx.families.qwen3_5_moe import Qwen35Moe
+
+            return Qwen35Moe()
         case _:
             assert_never(model_type)
 

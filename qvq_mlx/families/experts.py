@@ -27,17 +27,17 @@ _COLUMNS_FIRST = (0, 2, 1)
 
 def expert_values(text: Fields) -> Values:
     """How many experts there are, how many a token is sent to, and which layers have none."""
-    # transformers' attribute_map lets a config state either name
-    name = "num_local_experts" if "num_local_experts" in text else "num_experts"
-    experts, active = text.whole(name), text.whole("num_experts_per_tok")
-    if active > experts:
-        raise text.broken(f"sends a token to {active} of {experts} experts")
-    return {
-        "num_experts": experts,
-        "num_experts_per_tok": active,
-        "moe_intermediate_size": text.whole("moe_intermediate_size"),
+    return _counts(text) | {
         "decoder_sparse_step": text.whole("decoder_sparse_step", 1),
         "mlp_only_layers": list(text.wholes("mlp_only_layers", ())),
+    }
+
+
+def shared_expert_values(text: Fields) -> Values:
+    """The same of a model with experts in every layer, and one more that every token is sent to."""
+    return _counts(text) | {
+        "shared_expert_intermediate_size": text.whole("shared_expert_intermediate_size"),
+        "norm_topk_prob": text.flag("norm_topk_prob", default=True),
     }
 
 
@@ -65,7 +65,20 @@ def expert_path(path: str) -> str:
 
 def router_bits(path: str) -> int:
     """The bits that a router keeps in a conversion; 0 for every other module."""
-    return _ROUTER_BITS if path.endswith(".mlp.gate") else 0
+    return _ROUTER_BITS if path.endswith((".mlp.gate", ".mlp.shared_expert_gate")) else 0
+
+
+def _counts(text: Fields) -> Values:
+    # transformers' attribute_map lets a config state either name
+    name = "num_local_experts" if "num_local_experts" in text else "num_experts"
+    experts, active = text.whole(name), text.whole("num_experts_per_tok")
+    if active > experts:
+        raise text.broken(f"sends a token to {active} of {experts} experts")
+    return {
+        "num_experts": experts,
+        "num_experts_per_tok": active,
+        "moe_intermediate_size": text.whole("moe_intermediate_size"),
+    }
 
 
 def _stacks(

@@ -30,6 +30,10 @@ class ModelType(StrEnum):
     QWEN2 = "qwen2"
     """Text only: QwQ."""
     QWEN3_VL = "qwen3_vl"
+    QWEN3_5 = "qwen3_5"
+    """Qwen3.5, 3.6 and 3.8."""
+    QWEN3_5_MOE = "qwen3_5_moe"
+    """The same with sparse experts."""
     QWEN3_VL_MOE = "qwen3_vl_moe"
     """Qwen3-VL with sparse experts: 30B-A3B, 235B-A22B."""
 
@@ -39,6 +43,10 @@ class LayerCache(StrEnum):
 
     KEYS_VALUES = "keys-values"
     """Keys and values of every token; the last tokens can be taken back."""
+
+    RECURRENT = "recurrent"
+    """A state of fixed size that each token changes (linear attention): what it was before a token
+    is known only where it was kept (engine/recurrent.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +107,15 @@ class Placement:
 
     `axes` is the order of the stored axes; empty leaves them. `part` (n, of) is the n-th of so
     many equal parts of the rows, the axis before the last, in that order. Several `sources` are
-    stacked on a new first axis.
+    stacked on a new first axis. `added` is added to every number: norms that are stored about zero
+    scale by 1 more.
     """
 
     name: str
     sources: tuple[str, ...]
     axes: tuple[int, ...] = ()
     part: tuple[int, int] = (0, 1)
+    added: float = 0.0
 
 
 class Vision(ABC):

@@ -17,6 +17,11 @@ _SECTIONED = ("default", "mrope")
 
 def attention_values(text: Fields) -> Values:
     """Sizes and counts of a dense decoder, checked against each other."""
+    return decoder_values(text) | {"intermediate_size": text.whole("intermediate_size")}
+
+
+def decoder_values(text: Fields) -> Values:
+    """The same, less the width of its MLPs."""
     heads = text.whole("num_attention_heads")
     kv_heads = text.whole("num_key_value_heads", heads)
     hidden = text.whole("hidden_size")
@@ -33,7 +38,6 @@ def attention_values(text: Fields) -> Values:
     return {
         "hidden_size": hidden,
         "num_hidden_layers": layers,
-        "intermediate_size": text.whole("intermediate_size"),
         "num_attention_heads": heads,
         "num_key_value_heads": kv_heads,
         "rms_norm_eps": text.number("rms_norm_eps"),

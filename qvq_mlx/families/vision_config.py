@@ -42,18 +42,27 @@ def encoder_sizes(eyes: Fields, layout: PatchLayout, depth: int, width: int) -> 
 
 def stacked_encoder(eyes: Fields, layout: PatchLayout, hidden: int) -> Values:
     """Qwen3-VL's encoder: positions are learned; the deepstack layers are some of its own."""
-    width = eyes.whole("hidden_size", 1152)
-    sizes = encoder_sizes(eyes, layout, depth=27, width=width)
     depth = eyes.whole("depth", 27)
     stacked = eyes.wholes("deepstack_visual_indexes", (8, 16, 24))
     if any(index >= depth for index in stacked):
         raise eyes.broken(f"says deepstack layers {stacked} of {depth}")
-    return sizes | {
+    return _learned_positions(eyes, layout, hidden) | {"deepstack_visual_indexes": list(stacked)}
+
+
+def plain_encoder(eyes: Fields, layout: PatchLayout, hidden: int) -> Values:
+    """Qwen3-VL's encoder without deepstack, as Qwen3.5 has it."""
+    if stacked := eyes.wholes("deepstack_visual_indexes", ()):
+        raise eyes.broken(f"says deepstack layers {stacked}, which this family does not have")
+    return _learned_positions(eyes, layout, hidden) | {"deepstack_visual_indexes": []}
+
+
+def _learned_positions(eyes: Fields, layout: PatchLayout, hidden: int) -> Values:
+    width = eyes.whole("hidden_size", 1152)
+    return encoder_sizes(eyes, layout, depth=27, width=width) | {
         "hidden_size": width,
         "intermediate_size": eyes.whole("intermediate_size", 4304),
         "out_hidden_size": eyes.whole("out_hidden_size", hidden),
         "num_position_embeddings": eyes.whole("num_position_embeddings", 2304),
-        "deepstack_visual_indexes": list(stacked),
     }
 
 

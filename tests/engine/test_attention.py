@@ -29,6 +29,8 @@ def tower_of(family: ModelType) -> Any:
         ModelType.QWEN2_VL: {"embed_dim": 32, "hidden_size": 32},
         ModelType.QWEN2_5_VL: {**widths, "fullatt_block_indexes": [0]},
         ModelType.QWEN3_VL: {**widths, "deepstack_visual_indexes": [0]},
+        ModelType.QWEN3_5: {**widths, "deepstack_visual_indexes": []},
+        ModelType.QWEN3_5_MOE: {**widths, "deepstack_visual_indexes": []},
     }[ModelType(vision.package)]
     tower = package.VisionModel(package.VisionConfig(depth=1, num_heads=8, **own))
     mx.eval(tower.parameters())

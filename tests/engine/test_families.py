@@ -15,7 +15,6 @@ from qvq_mlx.engine.patches import patches, read_layout
 from qvq_mlx.engine.prompt import positions
 from qvq_mlx.families import ModelType
 from tests.engine.families import (
-    BOUND,
     CASES,
     CHUNKS,
     PICTURES,
@@ -24,6 +23,7 @@ from tests.engine.families import (
     SYSTEM,
     Checkpoint,
     all_logits,
+    bound_of,
     greedy,
     last_logits,
     opened,
@@ -55,7 +55,7 @@ def test_logits_equal_transformers(
     logits = all_logits(made, case)
     expected = made.golden[f"{case}.logits"]
     assert expected.std() > 0.5
-    assert np.abs(logits[made.golden[f"{case}.rows"]] - expected).max() <= BOUND
+    assert np.abs(logits[made.golden[f"{case}.rows"]] - expected).max() <= bound_of(family)
     assert np.array_equal(logits.argmax(-1), made.golden[f"{case}.argmax"])
 
 
@@ -66,7 +66,7 @@ def test_prefill_in_chunks_equals_transformers(
 ) -> None:
     made = checkpoint(family)
     start = started(made.session.in_chunks_of(chunk_tokens), made, case)
-    assert np.abs(last_logits(start) - made.golden[f"{case}.logits"][-1]).max() <= BOUND
+    assert np.abs(last_logits(start) - made.golden[f"{case}.logits"][-1]).max() <= bound_of(family)
 
 
 @pytest.mark.parametrize("family", list(ModelType))
@@ -131,6 +131,7 @@ def test_rows_of_a_lane_and_a_block_of_tokens_equal_one_by_one(
     golden = made.golden["greedy.ids"][:4].tolist()
     start = started(made.session, made, case)
     start.sequence.repeat(3)
+    start.sequence.mark()
     block = mx.array([[start.ids[-1], *golden]] * 3)
     drawn = np.array(mx.argmax(start.sequence.forward(block, start.position), axis=-1))
     assert drawn.tolist() == [made.golden["greedy.ids"][:5].tolist()] * 3
@@ -159,4 +160,6 @@ def test_the_caches_are_those_that_mlx_vlm_would_make(
 
     language = checkpoint(family).session.parts.model._language
     theirs = [type(layer).__name__ for layer in make_prompt_cache(language._model)]
-    assert [type(layer).__name__ for layer in language.new_cache()] == theirs
+    ours = {"ArraysCache": "RecurrentCache"}  # whose states can be taken back, see there
+    expected = [ours.get(name, name) for name in theirs]
+    assert [type(layer).__name__ for layer in language.new_cache()] == expected

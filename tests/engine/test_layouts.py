@@ -37,6 +37,8 @@ def flat(config: dict[str, Any]) -> dict[str, Any]:
     config["rope_theta"] = rope.pop("rope_theta")
     if "mrope_section" in rope:
         config["rope_scaling"] = {"type": "mrope", "mrope_section": rope["mrope_section"]}
+    if "partial_rotary_factor" in rope:
+        config["partial_rotary_factor"] = rope["partial_rotary_factor"]
     if "vision_config" in config:
         config["vision_config"].pop("rope_parameters")
         config["vision_config"] |= {

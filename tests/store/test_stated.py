@@ -58,6 +58,8 @@ def folder_with(folder: Path, config: object, **files: object) -> Path:
         (ModelType.QWEN2, False, 28, 3136, 1280 * 28 * 28),
         (ModelType.QWEN3_VL, True, 32, 65536, 1280 * 32 * 32),
         (ModelType.QWEN3_VL_MOE, True, 32, 65536, 1280 * 32 * 32),
+        (ModelType.QWEN3_5, True, 32, 65536, 1280 * 32 * 32),
+        (ModelType.QWEN3_5_MOE, True, 32, 65536, 1280 * 32 * 32),
     ],
 )
 @pytest.mark.parametrize("processor", [True, False])

@@ -113,6 +113,71 @@ SQUARE: dict[str, Any] = {
     "decoder_sparse_step": 2,
     "rope_parameters": INTERLEAVED,
 }
+# more value heads than key heads and wider heads than hidden / heads, as in Qwen3.5-4B
+HYBRID: dict[str, Any] = {
+    "num_hidden_layers": 4,
+    "head_dim": 32,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "linear_key_head_dim": 16,
+    "linear_value_head_dim": 28,
+    "linear_conv_kernel_dim": 4,
+    "rope_parameters": {
+        "rope_type": "default",
+        "rope_theta": 1e7,
+        "mrope_section": [3, 3, 2],
+        "mrope_interleaved": True,
+        "partial_rotary_factor": 0.5,
+    },
+}
+# attention in every third layer, and none in the last; a quarter of each head turns, as published
+LINEAR_LAST: dict[str, Any] = {
+    **HYBRID,
+    "hidden_size": 96,
+    "head_dim": 64,
+    "num_key_value_heads": 1,
+    "linear_num_key_heads": 4,
+    "linear_value_head_dim": 16,
+    "layer_types": ["linear_attention"] * 2 + ["full_attention", "linear_attention"],
+    "rope_parameters": {**HYBRID["rope_parameters"], "partial_rotary_factor": 0.25},
+}
+# attention in every second layer; a shorter convolution
+EVERY_OTHER: dict[str, Any] = {
+    **HYBRID,
+    "hidden_size": 64,
+    "linear_value_head_dim": 24,
+    "linear_conv_kernel_dim": 3,
+    "linear_num_value_heads": 6,
+    "layer_types": ["linear_attention", "full_attention"] * 2,
+}
+SOME_EXPERTS: dict[str, Any] = {
+    "num_experts": 8,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 40,
+    "shared_expert_intermediate_size": 56,
+}
+FEW_EXPERTS: dict[str, Any] = {**SOME_EXPERTS, "num_experts": 5, "num_experts_per_tok": 3}
+SPARSE_HYBRID: dict[str, Any] = {
+    **HYBRID,
+    "hidden_size": 96,
+    "linear_value_head_dim": 20,
+    **SOME_EXPERTS,
+}
+ALL_EXPERTS: dict[str, Any] = {
+    **EVERY_OTHER,
+    **SOME_EXPERTS,
+    "num_experts": 4,
+    "num_experts_per_tok": 4,
+    "moe_intermediate_size": 64,
+}
+# pictures, clips and opened thinking as Qwen3-VL has them
+AS_QWEN3_VL: dict[str, Any] = {
+    "patch_px": 16,
+    "preopened": True,
+    "timestamps": True,
+    "pace": 0.0,
+    "processor": PATCHES_OF_16,
+}
 
 
 def tiny_model(model_type: ModelType) -> TinyModel:
@@ -128,6 +193,10 @@ def tiny_model(model_type: ModelType) -> TinyModel:
             return _qwen3_vl()
         case ModelType.QWEN3_VL_MOE:
             return _qwen3_vl_moe("", SPARSE)
+        case ModelType.QWEN3_5:
+            return _qwen3_5("", HYBRID)
+        case ModelType.QWEN3_5_MOE:
+            return _qwen3_5_moe("", SPARSE_HYBRID)
         case _:
             assert_never(model_type)
 
@@ -137,6 +206,10 @@ def other_shapes() -> list[TinyModel]:
     return [
         _qwen3_vl_moe("dense-too", SOME_DENSE, tied=False, stacked=(0, 2, 4)),
         _qwen3_vl_moe("square", SQUARE, tied=True, stacked=()),
+        _qwen3_5("linear-last", {**LINEAR_LAST, "linear_value_head_dim": 18}, tied=True),
+        _qwen3_5("every-other", EVERY_OTHER),
+        _qwen3_5_moe("all-experts", ALL_EXPERTS, tied=True),
+        _qwen3_5_moe("linear-last", {**LINEAR_LAST, **FEW_EXPERTS}),
     ]
 
 
@@ -239,3 +312,34 @@ def _qwen3_vl_moe(
         pace=0.0,
         processor=PATCHES_OF_16,
     )
+
+
+def _qwen3_5(variant: str, text: dict[str, Any], *, tied: bool = False) -> TinyModel:
+    return TinyModel(
+        ModelType.QWEN3_5,
+        transformers.Qwen3_5ForConditionalGeneration,
+        transformers.Qwen3_5Config(**_hybrid(text, tied=tied)),
+        variant=variant,
+        **AS_QWEN3_VL,
+    )
+
+
+def _qwen3_5_moe(variant: str, text: dict[str, Any], *, tied: bool = False) -> TinyModel:
+    return TinyModel(
+        ModelType.QWEN3_5_MOE,
+        transformers.Qwen3_5MoeForConditionalGeneration,
+        transformers.Qwen3_5MoeConfig(**_hybrid(text, tied=tied)),
+        variant=variant,
+        **AS_QWEN3_VL,
+    )
+
+
+def _hybrid(text: dict[str, Any], *, tied: bool) -> dict[str, Any]:
+    text = {**TEXT, **text, "tie_word_embeddings": tied}
+    eyes = {"depth": 3, "num_position_embeddings": 64, "patch_size": 16}
+    return {
+        "text_config": text,
+        "vision_config": {**WIDE, **eyes, "out_hidden_size": text["hidden_size"]},
+        "tie_word_embeddings": tied,
+        **SPECIAL,
+    }

@@ -1,0 +1,103 @@
+"""States of linear-attention layers are taken back to what they were, to the bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qvq_mlx.engine.sequence import KVSequence, Saved
+from qvq_mlx.families import ModelType
+from tests.engine.families import (
+    BOUND,
+    DATA,
+    QUESTION,
+    SYSTEM,
+    Checkpoint,
+    all_logits,
+    made,
+    started,
+)
+
+HYBRID = [ModelType.QWEN3_5, ModelType.QWEN3_5_MOE]
+SHAPES = [
+    (ModelType.QWEN3_5, "-linear-last"),
+    (ModelType.QWEN3_5, "-every-other"),
+    (ModelType.QWEN3_5_MOE, "-linear-last"),
+    (ModelType.QWEN3_5_MOE, "-all-experts"),
+]
+IDS = [5, 250, 77, 300, 12, 9, 411, 8]
+
+
+def equal(one: Saved, other: Saved) -> bool:
+    pairs = zip(one.arrays, other.arrays, strict=True)
+    return all(np.array_equal(np.array(a), np.array(b)) for a, b in pairs)
+
+
+def states_after(start: Saved, sequence: KVSequence, passes: list[list[int]]) -> Saved:
+    """What `sequence` holds after these passes behind `start`."""
+    import mlx.core as mx
+
+    sequence.restore(start)
+    for ids in passes:
+        sequence.mark()
+        sequence.forward(mx.array([ids]), sequence.length)
+    return sequence.saved()
+
+
+@pytest.mark.parametrize("family", HYBRID)
+def test_what_is_taken_back_was_never_there(
+    checkpoint: Callable[[ModelType], Checkpoint], family: ModelType
+) -> None:
+    """At every place of a block, over several passes since one mark, and twice in a row."""
+    import mlx.core as mx
+
+    there = checkpoint(family)
+    sequence = started(there.session, there, "text").sequence
+    start, length = sequence.saved(), sequence.length
+    alone = states_after(start, sequence, [[token] for token in IDS])
+    for kept in (0, 1, 3, 7, 8):
+        expected = states_after(start, sequence, [IDS[:kept]] if kept else [])
+        for passes in ([IDS], [IDS[:2], IDS[2:3], IDS[3:]]):
+            sequence.restore(start)
+            sequence.mark()
+            for ids in passes:
+                sequence.forward(mx.array([ids]), sequence.length)
+            sequence.trim((len(IDS) - kept) // 2)
+            sequence.trim(len(IDS) - kept - (len(IDS) - kept) // 2)
+            assert sequence.length == length + kept
+            if len(passes) == 1:
+                assert equal(Saved([], sequence.saved().recurrent), Saved([], expected.recurrent))
+            sequence.forward(mx.array([IDS[kept:] or [1]]), sequence.length)
+            if kept < len(IDS):
+                pairs = zip(sequence.saved().arrays, alone.arrays, strict=True)
+                assert all(np.allclose(np.array(a), np.array(b), atol=1e-4) for a, b in pairs)
+
+
+def test_nothing_is_taken_back_behind_the_mark(
+    checkpoint: Callable[[ModelType], Checkpoint],
+) -> None:
+    import mlx.core as mx
+
+    there = checkpoint(ModelType.QWEN3_5)
+    sequence = started(there.session, there, "text").sequence
+    with pytest.raises(AssertionError):
+        sequence.trim(1)
+    sequence.mark()
+    sequence.forward(mx.array([IDS[:2]]), sequence.length)
+    with pytest.raises(AssertionError):
+        sequence.trim(3)
+
+
+@pytest.mark.parametrize(("family", "shape"), SHAPES)
+def test_other_shapes_equal_transformers(tmp_path: Path, family: ModelType, shape: str) -> None:
+    there = made(family, tmp_path / "made", shape)
+    for case in ("text", "three"):
+        logits = all_logits(there, case)
+        expected = there.golden[f"{case}.logits"]
+        assert np.abs(logits[there.golden[f"{case}.rows"]] - expected).max() <= BOUND
+        assert np.array_equal(logits.argmax(-1), there.golden[f"{case}.argmax"])
+    assert (DATA / f"{family}{shape}").is_dir()
+    assert there.session.prompt(QUESTION, [], SYSTEM).ids
