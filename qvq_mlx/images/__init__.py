@@ -22,9 +22,9 @@ from qvq_mlx.core.errors import ImageUnreadableError
 from qvq_mlx.core.image_options import ImageOptions
 from qvq_mlx.images.colour import Upright, background_of
 from qvq_mlx.images.containers import HEAD_BYTES, is_video, readable
-from qvq_mlx.images.image_sources import WORDS, ImageSources, Web
+from qvq_mlx.images.image_sources import ImageSources, Web
 from qvq_mlx.images.pages import Frame, Sheet, pages_of
-from qvq_mlx.images.paths import called, path_of
+from qvq_mlx.images.paths import called, is_file, path_of
 from qvq_mlx.images.pixels import decoded
 from qvq_mlx.images.resize import smart_resize
 from qvq_mlx.images.shown import shown
@@ -103,7 +103,7 @@ def is_on_disk(source: str) -> bool:
 
     A path where nothing lies counts as one: reading it says so.
     """
-    if source == "-" or source in WORDS:
+    if not is_file(source):
         return False
     try:
         path = path_of(source)

@@ -254,6 +254,15 @@ def test_stop_choices_and_a_run_that_is_not_kept(world: Build) -> None:
     assert not folder.exists() or not list(folder.glob("*.jsonl"))
 
 
+def test_a_picture_that_was_sent_is_kept_for_a_follow_up(world: Build) -> None:
+    w = world(WORDS)
+    with serving(w) as served:
+        assert served.post(CHAT, chat()).status_code == 200
+    (source,) = history.last(config.read(w.env).history_folder).request.sources
+    assert source.path is None
+    assert w.run("ask", "-c", "And how many blue ones?") == 0
+
+
 def test_earlier_messages_become_rounds_and_a_system_message(world: Build) -> None:
     engine = ScriptedEngine(WORDS)
     body = chat()
