@@ -1,4 +1,4 @@
-"""Bytes as people read and write them. GiB = 2**30, GB = 10**9."""
+"""Bytes and numbers of things as people read and write them. GiB = 2**30, GB = 10**9."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ def size(count_bytes: int) -> str:
         return f"{count_bytes} bytes"
     unit, name = unit_of(count_bytes)
     return f"{count_bytes / unit:.{0 if name == 'KiB' else 1}f} {name}"
+
+
+def counted(count: int, one: str) -> str:
+    """`1 token`, `2,000 tokens`."""
+    return f"{count:,} {one}" if count == 1 else f"{count:,} {one}s"
 
 
 def unit_of(count_bytes: int) -> tuple[int, str]:

@@ -45,6 +45,7 @@ from qvq_mlx.core.events import (
     StopReason,
     ThinkingDelta,
 )
+from qvq_mlx.core.sizes import counted
 from qvq_mlx.core.tokens import Control, Step, Token
 from qvq_mlx.guards.language import Script, leaves, strays
 from qvq_mlx.guards.loop import BlankRun, LoopDetector, Repetition, Severity
@@ -142,13 +143,14 @@ class Watch:
             return
         if self._thinking_tokens >= budget:
             self._control.conclude(StopReason.BUDGET)
-            self._say("budget", f"{budget:,} tokens of thinking are spent: asked for the answer")
+            spent = f"{counted(budget, 'token')} of thinking {'is' if budget == 1 else 'are'} spent"
+            self._say("budget", f"{spent}: asked for the answer")
 
     def _stop_answer(self) -> None:
         if not self._control.stopping:
             self._control.stop(self._control.conclusion or StopReason.BUDGET)
             tokens = self._limits.answer_tokens
-            self._say("answer-tokens", f"the answer did not end within {tokens:,} tokens")
+            self._say("answer-tokens", f"the answer did not end within {counted(tokens, 'token')}")
 
     def _found(self, findings: list[Repetition]) -> None:
         """Act on what was found in the thinking."""
@@ -263,7 +265,7 @@ class Watch:
         done = replace(done, concluded_by=ConcludedBy.of(conclusion))
         if conclusion is None:
             tokens = self._thinking_tokens
-            text = f"the answer was asked for after {tokens:,} tokens of thinking"
+            text = f"the answer was asked for after {counted(tokens, 'token')} of thinking"
             self._say(ASKED, text if tokens != 1 else text.replace("tokens", "token"))
         elif done.stop_reason is StopReason.END:
             done = replace(done, stop_reason=conclusion)

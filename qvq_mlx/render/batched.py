@@ -26,6 +26,7 @@ from qvq_mlx.core.events import (
     Progress,
     ThinkingDelta,
 )
+from qvq_mlx.core.sizes import counted
 from qvq_mlx.render.accent import accented
 from qvq_mlx.render.clean import clean_line, writable
 from qvq_mlx.render.live import LiveArea
@@ -179,11 +180,6 @@ class BatchProgress:
 
 def _shortened(line: str, width: int) -> str:
     return line if cells(line) <= width else cut(line, width - 1) + "…"
-
-
-def counted(count: int, one: str) -> str:
-    """`1 item`, `2,000 items`."""
-    return f"{count:,} {one}" if count == 1 else f"{count:,} {one}s"
 
 
 def rate(mean_s: float) -> str:

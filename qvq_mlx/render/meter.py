@@ -20,7 +20,7 @@ from qvq_mlx.core.events import (
     Stats,
     ThinkingDelta,
 )
-from qvq_mlx.core.sizes import size, unit_of
+from qvq_mlx.core.sizes import counted, size, unit_of
 
 
 @dataclass(slots=True)
@@ -135,7 +135,7 @@ def thought(meter: Meter) -> list[str]:
     count = meter.thinking_tokens
     return [
         f"Thought for {spelled(meter.thought_s)}",
-        f"{count:,} token" if count == 1 else f"{count:,} tokens",
+        counted(count, "token"),
     ]
 
 

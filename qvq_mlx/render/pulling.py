@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.remedies import Remedy
-from qvq_mlx.core.sizes import size
+from qvq_mlx.core.sizes import counted, size
 from qvq_mlx.render.clean import writable
 from qvq_mlx.render.prompt import confirmed
 from qvq_mlx.render.transfers import Transfers
@@ -39,7 +39,9 @@ class PullScreen:
         )
         if self._document:
             return
-        parts = [f"{listing.repo}: {size(listing.size_bytes)} in {len(listing.files)} files"]
+        parts = [
+            f"{listing.repo}: {size(listing.size_bytes)} in {counted(len(listing.files), 'file')}"
+        ]
         if not plan.fetches:
             parts.append("all of it is here")
         elif plan.have_bytes:

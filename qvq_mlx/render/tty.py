@@ -30,6 +30,7 @@ from qvq_mlx.core.events import (
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.rates import STAGES, Rates
 from qvq_mlx.core.request import ThinkingView
+from qvq_mlx.core.sizes import counted
 from qvq_mlx.render import Wishes
 from qvq_mlx.render.accent import accented
 from qvq_mlx.render.answer import Answer
@@ -361,7 +362,7 @@ class Screen:
         """Copy the answer, and return a line about it."""
         text = self._answer.text.strip()
         try:
-            return f"copied: {len(text):,} characters, by {copy(text, self._env)}"
+            return f"copied: {counted(len(text), 'character')}, by {copy(text, self._env)}"
         except OutputError as error:
             return f"not copied: {error}"
 

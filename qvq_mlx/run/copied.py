@@ -5,6 +5,7 @@ from __future__ import annotations
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.remedies import Show
+from qvq_mlx.core.sizes import counted
 
 
 def copy_answer(answer: str, code: int | None, env: Env) -> None:
@@ -24,4 +25,6 @@ def copy_answer(answer: str, code: int | None, env: Env) -> None:
             raise UsageError(f"the answer has {held} of code, and no number {code}", Show.RUNS)
         text, what = found[code - 1], f"block {code} of its code"
     taken_by = copy(text, env)
-    env.stderr.write(f"{what} is on the clipboard ({len(text):,} characters, by {taken_by})\n")
+    env.stderr.write(
+        f"{what} is on the clipboard ({counted(len(text), 'character')}, by {taken_by})\n"
+    )

@@ -19,6 +19,7 @@ from qvq_mlx.core.remedies import Ask, AskAgain, Field, Message, PullModel, Reme
 from qvq_mlx.core.request import Request, Sampling
 from qvq_mlx.core.rounds import RETOLD_BYTES, kept
 from qvq_mlx.core.setup import Checkpoint, Drafting, Setup
+from qvq_mlx.core.sizes import counted
 from qvq_mlx.core.tokens import AnswerConstraint
 from qvq_mlx.guards.language import held_scripts
 from qvq_mlx.memory import admission
@@ -161,7 +162,7 @@ def _piped(request: Request) -> tuple[Notice, ...]:
     if not count:
         return ()
     role = "are the question" if count == len(request.question) else "follow the question"
-    return (Notice(PIPED, f"{count:,} characters from stdin {role}"),)
+    return (Notice(PIPED, f"{counted(count, 'character')} from stdin {role}"),)
 
 
 def _check_images(request: Request, card: ModelCard) -> None:

@@ -8,6 +8,7 @@ from qvq_mlx.core.errors import NoAnswerError, QvqError, SchemaError
 from qvq_mlx.core.events import Done, StopReason
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.remedies import Field, Message, Show
+from qvq_mlx.core.sizes import counted
 from qvq_mlx.run.signals import ending
 
 
@@ -19,16 +20,17 @@ def failure(done: Done, plan: Plan, ended_by: int, *, saved: bool) -> QvqError |
     if done.complete:
         return None
     generated = done.stats.generated_tokens
+    after = counted(generated, "token")
     kept = Show.LAST_THINKING if saved and generated else None
     if done.schema_met is False and done.stop_reason is not StopReason.INTERRUPT:
         return SchemaError(_unmet(done.stop_reason, plan, generated), kept)
     match done.stop_reason:
         case StopReason.INTERRUPT:
-            return ending(ended_by, f"stopped after {generated:,} tokens", kept)
+            return ending(ended_by, f"stopped after {after}", kept)
         case StopReason.LENGTH:
             return NoAnswerError(
                 (
-                    f"no final answer within {plan.resolved.max_tokens:,} tokens (",
+                    f"no final answer within {counted(plan.resolved.max_tokens, 'token')} (",
                     Field.MAX_TOKENS,
                     ")",
                 ),
@@ -38,7 +40,7 @@ def failure(done: Done, plan: Plan, ended_by: int, *, saved: bool) -> QvqError |
             answer_tokens = plan.request.limits.answer_tokens
             return NoAnswerError(
                 (
-                    f"no whole answer within {answer_tokens:,} tokens (",
+                    f"no whole answer within {counted(answer_tokens, 'token')} (",
                     Field.ANSWER_TOKENS,
                     f") after {plan.resolved.budget_tokens or 0:,} of thinking (",
                     Field.BUDGET,
@@ -48,10 +50,11 @@ def failure(done: Done, plan: Plan, ended_by: int, *, saved: bool) -> QvqError |
             )
         case StopReason.LOOP:
             return NoAnswerError(
-                f"the model repeated itself and was stopped after {generated:,} tokens", kept
+                f"the model repeated itself and was stopped after {after}",
+                kept,
             )
         case StopReason.END:
-            return NoAnswerError(f"the model ended after {generated:,} tokens with no answer", kept)
+            return NoAnswerError(f"the model ended after {after} with no answer", kept)
         case _:
             assert_never(done.stop_reason)
 
@@ -61,6 +64,7 @@ def _unmet(stop_reason: StopReason, plan: Plan, generated: int) -> Message:
     none = ("there is no answer that satisfies the schema (", Field.SCHEMA, "): ")
     held = plan.constraint.scripts if plan.constraint else None
     language = ("; it was also held to ", Field.LANG, f" {plan.request.method.lang}")
+    after = counted(generated, "token")
     cause: tuple[str, ...]
     match stop_reason:
         case StopReason.LENGTH:
@@ -70,9 +74,9 @@ def _unmet(stop_reason: StopReason, plan: Plan, generated: int) -> Message:
             most = f"{plan.request.limits.answer_tokens:,}"
             cause = (f"it was not complete after {most} tokens (", Field.ANSWER_TOKENS, ")")
         case StopReason.LOOP:
-            cause = (f"the text repeated itself and was stopped after {generated:,} tokens",)
+            cause = (f"the text repeated itself and was stopped after {after}",)
         case StopReason.END | StopReason.INTERRUPT:
-            cause = (f"the model ended after {generated:,} tokens",)
+            cause = (f"the model ended after {after}",)
         case _:
             assert_never(stop_reason)
     return (*none, *cause, *(language if held is not None else ()))

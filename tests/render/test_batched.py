@@ -7,6 +7,7 @@ import re
 import pytest
 
 from qvq_mlx.core.events import Progress, Stage, ThinkingDelta
+from qvq_mlx.core.sizes import counted
 from qvq_mlx.render.batched import BatchProgress, rate
 
 
@@ -82,3 +83,13 @@ def test_a_rate_is_a_number_that_is_at_least_one_if_it_can_be() -> None:
     assert [rate(mean_s) for mean_s in (0.25, 1, 5, 90, 7200)] == [
         "4.0 items/s", "1.0 items/s", "12.0 items/min", "40.0 items/h", "0.5 items/h",
     ]  # fmt: skip
+
+
+def test_one_thing_is_no_plural(world) -> None:
+    assert [counted(n, "token") for n in (0, 1, 2, 2000)] == [
+        "0 tokens", "1 token", "2 tokens", "2,000 tokens",
+    ]  # fmt: skip
+    w = world()
+    progress = BatchProgress(w.env, 1, quiet=False, lines=False)
+    progress.summed_up("out.jsonl", [("answered", 1)])
+    assert "out.jsonl: 1 item in 0.0 s" in w.stderr.getvalue()
