@@ -38,13 +38,15 @@ _UNITS = {
 class Erased:
     """Runs that were deleted, and runs skipped because another process is writing them.
 
-    `sha256s` are the hashes of the pictures that the deleted ones were about.
+    `sha256s` are the hashes of the pictures that the deleted ones were about. `folders` are called
+    like runs and stay: no run is a folder.
     """
 
     runs: int
     freed_bytes: int
     busy: tuple[File, ...]
     sha256s: frozenset[str]
+    folders: tuple[Path, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +60,13 @@ class Dropped:
 def erase(found: Iterable[File]) -> Erased:
     """Remove runs. Raises OSError."""
     runs = freed_bytes = 0
-    busy, sha256s = [], set[str]()
-    folders = set()
+    busy, sha256s, folders = [], set[str](), []
+    places = set()
     for file in found:
-        folders.add(file.folder)
+        places.add(file.folder)
+        if file.path.is_dir() and not file.path.is_symlink():
+            folders.append(file.path)
+            continue
         named = _named_by(file)
         size_bytes = _remove(file)
         if size_bytes is None:
@@ -70,9 +75,9 @@ def erase(found: Iterable[File]) -> Erased:
             runs += 1
             freed_bytes += size_bytes
             sha256s |= named
-    for folder in folders:
-        forget_erased(folder)
-    return Erased(runs, freed_bytes, tuple(busy), frozenset(sha256s))
+    for place in places:
+        forget_erased(place)
+    return Erased(runs, freed_bytes, tuple(busy), frozenset(sha256s), tuple(folders))
 
 
 def older_than(known: Sequence[File], before: datetime) -> list[File]:

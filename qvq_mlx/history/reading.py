@@ -25,7 +25,16 @@ from qvq_mlx.core.events import (
     fold,
 )
 from qvq_mlx.core.remedies import RunProgram
-from qvq_mlx.history.files import MAX_BYTES, File, being_written, files, find_file, no_run
+from qvq_mlx.history.files import (
+    MAX_BYTES,
+    PART,
+    WHOLE,
+    File,
+    being_written,
+    files,
+    find_file,
+    no_run,
+)
 from qvq_mlx.records.history import Ending
 from qvq_mlx.records.runs import VERSION, Json, RequestRecord, event_from_json
 from qvq_mlx.records.typed import typed
@@ -89,7 +98,9 @@ def find(folder: Path, prefix: str) -> Run:
 
 def load(path: Path) -> Run:
     """A saved run. Raises InputError."""
-    file = File(path.stem, path.parent, path.suffix != ".part")
+    if path.suffix == PART and not path.exists():
+        path = path.with_suffix(WHOLE)  # it was settled since it was listed
+    file = File(path.stem, path.parent, path.suffix != PART)
     try:
         lines = whole_records(read_bytes(path, MAX_BYTES))
         if not lines:

@@ -15,6 +15,7 @@ from qvq_mlx.core.sizes import size
 from qvq_mlx.engine.cache_files import KeptFiles, prefixes_in
 from qvq_mlx.history import File, erasing, files
 from qvq_mlx.memory.lock import remove_lock_file
+from qvq_mlx.render.clean import clean_line
 from qvq_mlx.render.prompt import confirmed, watched
 from qvq_mlx.settings.config import Settings
 from qvq_mlx.system.scratch import sweep_scratch
@@ -39,6 +40,8 @@ def erase(found: Sequence[File], settings: Settings, env: Env) -> None:
     freed_bytes = gone.freed_bytes + dropped.freed_bytes
     freed_bytes += _prefixes(settings).drop_about(dropped.sha256s)
     env.stdout.write(f"erased {counted(gone.runs)}, {size(freed_bytes)}\n")
+    for folder in gone.folders:
+        env.stderr.write(clean_line(f"warning: {folder} is a folder and no run; it stays") + "\n")
     _refuse_busy(gone)
 
 

@@ -206,6 +206,11 @@ def test_a_value_of_the_wrong_kind_is_a_value_error(change: dict[str, object]) -
         typed(RequestRecord, head | change)
 
 
+def test_a_run_that_settles_after_it_was_listed_is_read(folder: Path) -> None:
+    whole = save(folder).path
+    assert history.load(whole.with_suffix(".part")).path == whole
+
+
 def test_a_run_that_an_error_ended_says_which(folder: Path) -> None:
     def events() -> object:
         yield ThinkingDelta("so", 1)
@@ -524,6 +529,17 @@ def test_prune_asks_says_and_keeps(world: Build, folder: Path) -> None:
     assert w.out.endswith("nothing to prune\n")
     left = [history.load(file.path).request.question for file in history.files(folder)]
     assert left == ["1", "0"]
+
+
+def test_a_folder_called_like_a_run_stops_no_prune(world: Build, folder: Path) -> None:
+    save(folder)
+    stray = folder / "20200101-000000-000000-abcdef01.jsonl"
+    stray.mkdir()
+    w = world()
+    assert w.run("log", "prune", "--keep", "0", "-y") == 0, w.err
+    assert w.out.startswith("erased 1 run,")
+    assert w.err == f"warning: {stray} is a folder and no run; it stays\n"
+    assert [file.path for file in history.files(folder)] == [stray]
 
 
 def test_a_picture_goes_with_the_last_run_that_names_it(folder: Path) -> None:
