@@ -120,6 +120,7 @@ it before it loads anything.
     patches    = image tokens x merge^2
     workspace  = 512 x (8 x hidden + 3 x intermediate) x 2 B + vocabulary x 4 B
                  + (prompt + image) x hidden x 2 B
+                 + 512 x 2 x experts of a token x hidden x 2 B
 
 - (bits + 0.5): MLX stores a 16-bit scale and bias for every group of 64 weights.
 - The KV cache holds keys (K) and values (V) in 16 bit and grows by 256 tokens at a time.
@@ -127,8 +128,11 @@ it before it loads anything.
   their square: 8 arrays of its width and two of four times that, in 16 bit, and the pixels of two
   frames in 32 bit. Several pictures count as one of their size together, an upper bound.
 - 512 tokens are prefilled at a time; one layer's arrays are live.
-- On a backend without fused attention (Linux, CPU) scores are added: heads x patches^2 x 6 B, and
-  heads x 512 x tokens x 6 B.
+- On a backend without fused attention (Linux, CPU) scores are added: heads x 256 x patches x 6 B, since
+  the encoder's attention is cut by queries there, and heads x 512 x tokens x 6 B.
+- Sparse experts are all in memory, whichever a token is sent to; `intermediate` is then the width of those
+  that one token goes through.
+- A vision encoder that a conversion leaves in 16 bit counts 2 B for each of its parameters.
 
 Not in it: Python itself, the allocator's cache of freed buffers, a drafting model, other programs.
 
@@ -182,8 +186,9 @@ A typical run: the largest picture, a short question, all the tokens that the ca
 
 ## Speed
 
-Every token reads all weights once: tokens/s = bandwidth / size x {ACHIEVED_SHARE:g}, or
-x {ULTRA_SHARE:g} on an Ultra. The share is what others measured with 70B models: 79 to 86 % on Max chips,
+Every token reads its weights once: tokens/s = bandwidth / size x {ACHIEVED_SHARE:g}, or
+x {ULTRA_SHARE:g} on an Ultra. Of a sparse model that is the active share of the size, which
+`qvq show MODEL` prints. The share is what others measured with 70B models: 79 to 86 % on Max chips,
 63 to 64 % on Ultra chips. A chip that is not in the table gets no figure. `qvq models --memory 36GB --chip "M3 Max"`
 computes it for any of them. Bandwidths are the maker's; `qvq_mlx/memory/chips.py` names the sources.
 

@@ -87,18 +87,39 @@ class VisionLimits:
 
 @dataclass(frozen=True, slots=True)
 class VisionShape:
-    """The vision encoder. `patch` is in pixels; `merge` x `merge` patches are one image token."""
+    """The vision encoder. `patch` is in pixels; `merge` x `merge` patches are one image token.
+
+    `parameters` are those that a quantization leaves in 16 bit; 0: none, or nobody said.
+    """
 
     depth: int
     hidden: int
     heads: int
     patch: int = 14
     merge: int = 2
+    parameters: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Experts:
+    """Sparse experts: `count` in a layer, `active` of them for each token, `intermediate` wide.
+
+    All of them are in memory. `layers` have experts, the others of the model are dense.
+    `shared_intermediate` is the width of the expert that every token goes through; 0: none.
+    """
+
+    count: int
+    active: int
+    intermediate: int
+    layers: int
+    shared_intermediate: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
     """The numbers that memory and speed follow from. `vision` None: it reads text only.
+
+    `experts` None: every token is computed with all weights.
 
     `tied`: input and output embeddings are one matrix. `parameters` counts the vision encoder;
     0 where nobody said. Source: the checkpoint's config.json.
@@ -115,6 +136,31 @@ class Shape:
     parameters: int = 0
     context_tokens: int = 0
     vision: VisionShape | None = None
+    experts: Experts | None = None
+
+    @property
+    def active_share(self) -> float:
+        """The share of the weights that one token is computed with, were all of equal bits."""
+        if self.experts is None or not self.parameters:
+            return 1.0
+        one = 3 * self.hidden * self.experts.intermediate * self.experts.layers
+        idle = one * (self.experts.count - self.experts.active)
+        return max(1 - idle / self.parameters, self.experts.active / self.experts.count)
+
+    @property
+    def dense_width(self) -> int:
+        """The width of the dense layers; 0 where all have experts."""
+        sparse = self.experts is not None and self.experts.layers == self.layers
+        return 0 if sparse else self.intermediate
+
+    @property
+    def ffn_width(self) -> float:
+        """The width of what a token goes through behind attention, on average over the layers."""
+        if self.experts is None:
+            return self.intermediate
+        sparse = self.experts.active * self.experts.intermediate + self.experts.shared_intermediate
+        dense = self.layers - self.experts.layers
+        return (sparse * self.experts.layers + self.intermediate * dense) / self.layers
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import Any
 import mlx.core as mx
 import mlx.nn as nn
 
-QUERY_ROWS = 256
+from qvq_mlx.memory.estimate import VISION_QUERY_ROWS as QUERY_ROWS
 
 
 class BoundedAttention(nn.Module):  # type: ignore[name-defined, misc]  # untyped in mlx

@@ -14,10 +14,22 @@ from typing import assert_never
 
 from qvq_mlx.core.errors import UnsupportedModelError
 from qvq_mlx.core.places import Coordinates
-from qvq_mlx.core.remedies import Show
+from qvq_mlx.core.remedies import PullModel, Show
 from qvq_mlx.families.family import Family, ModelType
 
 __all__ = ["Family", "ModelType", "coordinates_of", "family_named", "family_of"]
+
+_NEAREST = (  # the first that fits; by size, and by whether they think
+    ("glm4v_moe", "qwen3-vl-30b-a3b-thinking"),
+    ("glm4v", "qwen3-vl-8b-thinking"),
+    ("glm", "qwen3-vl-30b-a3b-thinking"),
+    ("gemma3n", "qwen2.5-vl-3b"),
+    ("gemma", "qwen2.5-vl-7b"),
+    ("paligemma", "qwen2.5-vl-3b"),
+    ("kimi", "qwen3-vl-30b-a3b-thinking"),
+    ("internvl", "qwen2.5-vl-7b"),
+)
+"""The card of the nearest model that runs, for architectures that do not, by how they begin."""
 
 
 def family_named(model_type: ModelType) -> Family:
@@ -63,11 +75,14 @@ def family_of(model_type: object, folder: Path) -> Family:
     for known in ModelType:
         if known == model_type:
             return family_named(known)
-    raise UnsupportedModelError(
-        f"{folder} is of the architecture {str(model_type)[:40]!r}; this version runs"
-        f" {', '.join(ModelType)}",
-        Show.MODELS,
-    )
+    told = f"{folder} is of the architecture {str(model_type)[:40]!r}"
+    for beginning, nearest in _NEAREST:
+        if str(model_type).startswith(beginning):
+            raise UnsupportedModelError(
+                f"{told}, which this version does not run; the nearest that it runs is {nearest}",
+                PullModel(nearest),
+            )
+    raise UnsupportedModelError(f"{told}; this version runs {', '.join(ModelType)}", Show.MODELS)
 
 
 def coordinates_of(model_type: object) -> Coordinates:

@@ -13,10 +13,12 @@
 The KV cache grows by steps of 256 tokens (mlx-vlm's KVCache). The vision term counts what is live
 in one block: 8 arrays as wide as the encoder and two of four times that, in 16 bit, next to the
 pixels in 32 bit. Metal's fused attention (head sizes 64, 72, 80, 128) keeps no scores. A backend
-without it adds heads x P^2 x 6 B for the encoder and heads x 512 x tokens x 6 B for the prefill:
-4 B for a score and 2 B for its weight; that is within 15 % of the peaks of two blocks of width 1280
-on mlx's CPU backend (1646 MB at 4096 patches, 662 MB at 2304). 512 is the prefill chunk. All
-pictures count as one, which is an upper bound.
+without it adds heads x 256 x P x 6 B for the encoder, whose attention is cut there by queries
+(engine/attention.py), and heads x 512 x tokens x 6 B for the prefill: 4 B for a score and 2 B for
+its weight. 512 is the prefill chunk. All pictures count as one, which is an upper bound.
+
+Sparse experts are all in the weights. A token goes through some of them alone: speed follows from
+`Shape.active_share` of the weights, prefill and workspace from `Shape.ffn_width`.
 
     prefill    (2 x weights of the layers x T + 2 x layers x heads x head_dim x T^2
                + depth x (24 x width^2 x P + 4 x width x P^2)) / (flop/s x PREFILL_SHARE)   [s]
@@ -57,6 +59,8 @@ ULTRA_SHARE = 0.63
 PREFILL_SHARE = 0.60
 """Of the chip's 32-bit flop/s. Others measured 77 % with an 8B model on an M1 Max, 512 tokens."""
 _SCORE_BYTES = 6
+VISION_QUERY_ROWS = 256
+"""Queries of the encoder whose scores are there at a time, without fused attention."""
 
 
 class Verdict(StrEnum):
@@ -230,7 +234,7 @@ def prefill_s(
     tokens = prompt_tokens + image_tokens
     head_width = shape.heads * shape.head_dim
     a_layer = shape.hidden * (2 * head_width + 2 * shape.kv_heads * shape.head_dim)
-    a_layer += 3 * shape.hidden * shape.intermediate
+    a_layer += round(3 * shape.hidden * shape.ffn_width)
     work = shape.layers * (2 * a_layer * tokens + 2 * head_width * tokens**2)
     if shape.vision is not None:
         eyes = shape.vision
@@ -245,13 +249,16 @@ def kv_bytes_per_token(shape: Shape) -> int:
 
 
 def tokens_per_s(card: ModelCard, machine: Machine) -> float | None:
-    """Expected decode speed: every token reads all weights once, at a share of the limit.
+    """Expected decode speed: every token reads its weights once, at a share of the limit.
+
+    Of sparse experts those that it is sent to.
 
     None where the chip or the size is unknown.
     """
     if not machine.bandwidth_bytes_per_s or not card.download_bytes:
         return None
-    return machine.bandwidth_bytes_per_s / card.download_bytes * achieved_share(machine.chip)
+    read_bytes = card.download_bytes * (card.shape.active_share if card.shape else 1.0)
+    return machine.bandwidth_bytes_per_s / read_bytes * achieved_share(machine.chip)
 
 
 def achieved_share(chip: str | None) -> float:
@@ -273,12 +280,16 @@ def _vision_bytes(shape: Shape, image_tokens: int, fused: bool) -> int:
         return 0
     patches = image_tokens * eyes.merge**2
     linear = patches * (16 * eyes.hidden * 2 + 6 * eyes.patch**2 * 4)
-    scores = 0 if fused else eyes.heads * patches**2 * _SCORE_BYTES
+    rows = min(patches, VISION_QUERY_ROWS)
+    scores = 0 if fused else eyes.heads * rows * patches * _SCORE_BYTES
     return linear + scores + image_tokens * shape.hidden * 2
 
 
 def _workspace_bytes(shape: Shape, prompt_tokens: int, tokens: int, fused: bool) -> int:
-    block = CHUNK_TOKENS * (8 * shape.hidden + 3 * shape.intermediate) * 2
+    width = 8 * shape.hidden + round(3 * max(shape.ffn_width, shape.dense_width))
+    if shape.experts is not None:  # what each expert reads and writes, side by side
+        width += 2 * shape.experts.active * shape.hidden
+    block = CHUNK_TOKENS * width * 2
     scores = 0 if fused else shape.heads * CHUNK_TOKENS * tokens * _SCORE_BYTES
     return block + scores + shape.vocab * 4 + prompt_tokens * shape.hidden * 2
 

@@ -166,6 +166,23 @@ def _sampling(card: ModelCard) -> str:
     return parts + (" (unconfirmed)" if "sampling.temperature" in card.unconfirmed else "")
 
 
+def _experts(shape: Shape) -> list[tuple[str, str, str]]:
+    """All experts are in memory; a token is computed with the active ones."""
+    found = shape.experts
+    if found is None:
+        return []
+    shared = f" and one shared of {found.shared_intermediate}" if found.shared_intermediate else ""
+    text = (
+        f"{found.count} of {found.intermediate}{shared} in {found.layers} layers, all in memory;"
+        f" {found.active} active for a token"
+    )
+    share = shape.active_share
+    rate = f"{share * 100:.0f} % of the weights" if share < 1 else ""
+    if rate and shape.parameters:
+        rate += f", {shape.parameters * share / 1e9:.3g} B"
+    return [("experts", "shape.experts", text), ("active", "shape.experts", rate)]
+
+
 def _shape_facts(shape: Shape | None) -> list[tuple[str, str, str]]:
     if shape is None:
         return [("shape", "shape", "not known")]
@@ -174,6 +191,7 @@ def _shape_facts(shape: Shape | None) -> list[tuple[str, str, str]]:
         ("parameters", "shape.parameters", f"{shape.parameters / 1e9:.4g} B"),
         ("layers", "shape.layers", f"{shape.layers} x {shape.hidden}, {heads}"),
         ("intermediate", "shape.intermediate", str(shape.intermediate)),
+        *_experts(shape),
         ("vocabulary", "shape.vocab", f"{shape.vocab:,}" + (", tied" if shape.tied else "")),
         ("context", "shape.context_tokens", f"{shape.context_tokens:,} tokens"),
         ("KV cache", "shape.layers", f"{kv_bytes_per_token(shape) / 1024:g} KiB per token"),

@@ -6,8 +6,8 @@
     repo = "..."            the others are called `name-8bit` and so on, and their aliases likewise
 
 Law: a key or a type that a card does not have is an error that names the file. Bytes that are not
-given are computed, parameters x (bits + 0.5) / 8 (groups of 64 with a 16-bit scale and bias), and
-`download_bytes` is then in `unconfirmed`.
+given are computed, parameters x (bits + 0.5) / 8 (groups of 64 with a 16-bit scale and bias) and
+2 for each of a vision encoder that stays in 16 bit; `download_bytes` is then in `unconfirmed`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from qvq_mlx.core.card import (
+    Experts,
     ModelCard,
     Shape,
     Thinking,
@@ -66,6 +67,8 @@ def _model(values: dict[str, Any]) -> ModelCard:
     shape = _table(values, "shape")
     if eyes := _table(shape, "vision"):
         shape["vision"] = _build(VisionShape, eyes)
+    if experts := _table(shape, "experts"):
+        shape["experts"] = _build(Experts, experts)
     parts: dict[str, Any] = {
         "thinking": _build(Thinking, thinking),
         "sampling": _build(Sampling, _table(values, "sampling")),
@@ -104,7 +107,8 @@ def _variant(model: ModelCard, values: dict[str, Any], first: bool) -> ModelCard
     size = values.get("download_bytes", model.download_bytes)
     unconfirmed = (*model.unconfirmed, *values.get("unconfirmed", ()))
     if not size and bits and model.shape and model.shape.parameters:
-        size = quantized_bytes(model.shape.parameters, bits)
+        eyes = model.shape.vision.parameters if model.shape.vision else 0
+        size = quantized_bytes(model.shape.parameters - eyes, bits) + 2 * eyes
         unconfirmed = (*unconfirmed, "download_bytes")
     fields = {field.name: getattr(model, field.name) for field in dataclasses.fields(model)}
     return _build(

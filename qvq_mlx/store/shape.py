@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from qvq_mlx.core.card import Shape, VisionShape
+from qvq_mlx.core.card import Experts, Shape, VisionShape
 from qvq_mlx.store.checkpoint import read_json
 
 
@@ -26,14 +26,33 @@ def stated_shape(folder: Path) -> Shape | None:
             heads=heads,
             kv_heads=_whole(text, "num_key_value_heads", heads),
             head_dim=_whole(text, "head_dim", hidden // heads),
-            intermediate=_whole(text, "intermediate_size"),
+            intermediate=_whole(
+                text, "intermediate_size", _whole(text, "moe_intermediate_size", 1)
+            ),
             vocab=_whole(text, "vocab_size"),
             tied=text.get("tie_word_embeddings") is True,
             context_tokens=_whole(text, "max_position_embeddings", 1),
             vision=_vision(config.get("vision_config")),
+            experts=_experts(text),
         )
     except ValueError:
         return None
+
+
+def _experts(text: dict[str, Any]) -> Experts | None:
+    count = _whole(text, "num_experts", _whole(text, "num_local_experts", 1))
+    if count == 1:
+        return None
+    dense = text.get("mlp_only_layers") or ()
+    step = _whole(text, "decoder_sparse_step", 1)
+    layers = range(_whole(text, "num_hidden_layers"))
+    return Experts(
+        count=count,
+        active=_whole(text, "num_experts_per_tok"),
+        intermediate=_whole(text, "moe_intermediate_size"),
+        layers=sum(layer not in dense and (layer + 1) % step == 0 for layer in layers),
+        shared_intermediate=text.get("shared_expert_intermediate_size") or 0,
+    )
 
 
 def _vision(config: object) -> VisionShape | None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from qvq_mlx.core.card import VisionShape
 from qvq_mlx.core.errors import DoesNotFitError, ExitCode
 from qvq_mlx.core.machine import Machine
 from qvq_mlx.core.picture import Picture
@@ -37,6 +38,17 @@ from tools.memory import PHOTO_PX, photo_use
 Build = Callable[..., World]
 GIB = 2**30
 CARDS = registry.cards()
+DEFAULTS = {
+    8: "qwen3-vl-2b-thinking",
+    16: "qwen2.5-vl-7b",
+    24: "qwen3-vl-8b-thinking",
+    32: "qwen3-vl-8b-thinking",
+    36: "qwen3-vl-30b-a3b-thinking",
+    48: "qwen3-vl-32b-thinking",
+    64: "qwen3-vl-32b-thinking",
+    96: "qvq-72b-preview",
+    128: "qvq-72b-preview",
+}
 BY_NAME = {model.name: model for model in CARDS}
 BADNESS = {Verdict.YES: 0, Verdict.TIGHT: 1, Verdict.NO: 2}
 tokens = st.integers(0, 100_000)
@@ -147,16 +159,50 @@ def test_the_default_fits(memory: int) -> None:
         assert estimate_for(found, machine, typical(found)).verdict is not Verdict.NO
 
 
-def test_the_default_by_memory() -> None:
-    names = {
-        m: found.name for m in (8, 16, 64, 128) if (found := best(CARDS, hypothetical(m * GIB)))
-    }
-    assert names == {
-        8: "qwen2-vl-2b",
-        16: "qwen2.5-vl-7b",
-        64: "qvq-72b-preview",
-        128: "qvq-72b-preview",
-    }
+def test_the_default_by_memory_is_the_one_that_is_documented() -> None:
+    page = (ROOT / "docs" / "models.md").read_text()
+    for memory, name in DEFAULTS.items():
+        found = best(CARDS, hypothetical(memory * GIB))
+        assert found is not None
+        assert found.name == name
+        assert f"| {memory} GiB | `{name}` |" in page
+
+
+def test_sparse_experts_are_all_in_memory_and_some_of_them_in_the_speed() -> None:
+    sparse, dense = BY_NAME["qwen3-vl-30b-a3b-thinking"], BY_NAME["qwen3-vl-32b-thinking"]
+    machine = Machine(chip="Apple M4 Max", bandwidth_bytes_per_s=546_000_000_000)
+    assert sparse.shape is not None
+    # 3 x 2048 x 768 x 48 layers for each of the 120 experts that a token is not sent to
+    active = sparse.shape.parameters - 3 * 2048 * 768 * 48 * 120
+    assert sparse.shape.active_share == pytest.approx(active / sparse.shape.parameters)
+    found = estimate_for(sparse, hypothetical(64 * GIB), typical(sparse))
+    assert found.weights_bytes == sparse.download_bytes
+    fast, slow = tokens_per_s(sparse, machine), tokens_per_s(dense, machine)
+    assert fast == pytest.approx(0.8 * 546e9 / (sparse.download_bytes * sparse.shape.active_share))
+    assert slow is not None
+    assert fast > 6 * slow
+
+
+def test_a_vision_encoder_that_stays_in_16_bit_is_counted_so() -> None:
+    """Qwen3-VL-4B in 4 bit is 2.9 GiB, not 2.3."""
+    assert BY_NAME["qwen3-vl-4b-thinking"].download_bytes == pytest.approx(2.9 * GIB, rel=0.02)
+    eight = BY_NAME["qwen3-vl-30b-a3b-thinking"]
+    assert eight.shape is not None
+    assert eight.shape.vision is not None
+    computed = (eight.shape.parameters - eight.shape.vision.parameters) * 4.5 / 8
+    published = eight.download_bytes
+    assert computed + 2 * eight.shape.vision.parameters == pytest.approx(published, rel=0.01)
+
+
+def test_the_cut_attention_of_the_encoder_is_counted_cut() -> None:
+    """One layer of 4 heads over 4,096 patches took 47 MiB (docs/design.md), uncut 284 MiB."""
+    model = BY_NAME["qwen2-vl-2b"]
+    assert model.shape is not None
+    narrow = VisionShape(depth=1, hidden=64, heads=4)
+    cut = replace(model, shape=replace(model.shape, hidden=64, vision=narrow))
+    use = Use(1024, 0, 0, 256)
+    found = estimate_for(cut, replace(hypothetical(16 * GIB), fused_attention=False), use)
+    assert found.vision_bytes == pytest.approx(47 * 2**20, rel=0.1)
 
 
 @given(st.integers(8, 200), st.integers(0, 60_000))

@@ -9,7 +9,8 @@ import pytest
 
 from qvq_mlx.core.card import ModelCard, ThinkingStyle, VisionLimits
 from qvq_mlx.core.errors import BrokenModelError, QvqError, UnsupportedModelError
-from qvq_mlx.families import ModelType
+from qvq_mlx.core.remedies import PullModel
+from qvq_mlx.families import ModelType, family_of
 from qvq_mlx.store import registry
 from qvq_mlx.store.stated import stated
 from tests.conftest import ROOT
@@ -270,3 +271,26 @@ def test_a_processor_file_with_a_wrong_type_is_one_clear_error(
 def test_a_model_type_of_any_kind_is_refused(tmp_path: Path, model_type: object) -> None:
     with pytest.raises(QvqError):
         stated(BARE, folder_with(tmp_path, {"model_type": model_type}))
+
+
+@pytest.mark.parametrize(
+    ("model_type", "nearest"),
+    [
+        ("glm4v", "qwen3-vl-8b-thinking"),
+        ("glm4v_moe", "qwen3-vl-30b-a3b-thinking"),
+        ("gemma3", "qwen2.5-vl-7b"),
+        ("kimi_vl", "qwen3-vl-30b-a3b-thinking"),
+        ("internvl_chat", "qwen2.5-vl-7b"),
+    ],
+)
+def test_a_family_that_is_not_run_is_refused_with_the_nearest_one(
+    tmp_path: Path, model_type: str, nearest: str
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type}))
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(
+        UnsupportedModelError, match=f"nearest that it runs is {nearest}"
+    ) as refused:
+        family_of(model_type, tmp_path)
+    assert refused.value.remedy == PullModel(nearest)
+    assert registry.find(nearest).family in ModelType
