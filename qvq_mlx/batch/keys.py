@@ -26,6 +26,7 @@ from qvq_mlx.core.request import (
     Origin,
     Policy,
     Request,
+    Sampling,
     SamplingOverrides,
 )
 from qvq_mlx.guards.language import held_scripts
@@ -53,12 +54,23 @@ def key_of(request: Request, resolved: Resolved, model: str, contents: Sequence[
         model=model,
         prompt=replace(request.prompt, system=resolved.system or ""),
         limits=Limits(Budget(resolved.budget_tokens), limits.answer_tokens, resolved.max_tokens),
-        sampling=SamplingOverrides(**asdict(resolved.sampling)),
+        sampling=_given(resolved.sampling),
         method=replace(request.method, lang=",".join(sorted(scripts or ()))),
         policy=Policy(),
         origin=Origin(),
     )
     return _hash(_stated(stated))
+
+
+def _given(sampling: Sampling) -> SamplingOverrides:
+    """All values but the penalties that change nothing: older files know none."""
+    found = SamplingOverrides(**asdict(sampling))
+    off = Sampling()
+    if sampling.repetition_penalty == off.repetition_penalty:
+        found = replace(found, repetition_penalty=None)
+    if sampling.presence_penalty == off.presence_penalty:
+        found = replace(found, presence_penalty=None)
+    return found
 
 
 def legacy_keys(request: Request, card: ModelCard, contents: Sequence[str]) -> tuple[str, ...]:

@@ -27,7 +27,8 @@ class ThinkingView(StrEnum):
 class Sampling:
     """Sampling of the next token. temperature 0: always the likeliest; `seed` keys the noise.
 
-    top_p 1, top_k 0 and min_p 0 switch the respective filter off.
+    top_p 1, top_k 0 and min_p 0 switch the respective filter off, repetition_penalty 1 and
+    presence_penalty 0 the respective penalty.
     """
 
     temperature: float = 0.0
@@ -35,6 +36,13 @@ class Sampling:
     top_k: int = 0
     min_p: float = 0.0
     seed: int = 0
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+
+    @property
+    def penalises(self) -> bool:
+        """True if a token that was written costs something."""
+        return self.repetition_penalty != 1 or self.presence_penalty != 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,8 @@ class SamplingOverrides:
     top_k: int | None = None
     min_p: float | None = None
     seed: int | None = None
+    repetition_penalty: float | None = None
+    presence_penalty: float | None = None
 
     def applied_to(self, default: Sampling) -> Sampling:
         """The card's sampling with the user's values in place."""
@@ -55,6 +65,12 @@ class SamplingOverrides:
             top_k=default.top_k if self.top_k is None else self.top_k,
             min_p=default.min_p if self.min_p is None else self.min_p,
             seed=default.seed if self.seed is None else self.seed,
+            repetition_penalty=default.repetition_penalty
+            if self.repetition_penalty is None
+            else self.repetition_penalty,
+            presence_penalty=default.presence_penalty
+            if self.presence_penalty is None
+            else self.presence_penalty,
         )
 
 

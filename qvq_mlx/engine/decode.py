@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import mlx.core as mx
 
@@ -27,6 +27,9 @@ from qvq_mlx.engine.sequence import KVSequence
 from qvq_mlx.engine.soundness import UnsoundLogitsError, finite_at, told_apart
 from qvq_mlx.engine.speculation import MOST_TOKENS, Speculation
 from qvq_mlx.engine.vocabulary import Detokenizer, Vocabulary
+
+if TYPE_CHECKING:
+    from qvq_mlx.engine.penalties import Penalties
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,11 @@ def decode(
         sequence.mark()
         logits = sequence.forward(block, first + offset)  # (rows, tokens, vocab)
         drawn = [
-            row.sampler(logits[place], first + 1, row.allowed(block, place, taken=taken))
+            row.sampler(
+                row.penalised(logits[place], block[place], taken=taken),
+                first + 1,
+                row.allowed(block, place, taken=taken),
+            )
             for place, row in enumerate(live)
         ]
         together = mx.stack(drawn) if len(drawn) > 1 else drawn[0][None]  # (rows, tokens)
@@ -145,6 +152,11 @@ class Row:
         self.ending: Ending | None = None
         self.sequence = list(prompt)  # the prompt, and every token committed since
         self.sampler = Sampler(generation.sampling, vocabulary.size)
+        self._penalties: Penalties | None = None
+        if generation.sampling.penalises:
+            from qvq_mlx.engine.penalties import Penalties  # few models ask for any
+
+            self._penalties = Penalties(generation.sampling, prompt, vocabulary.size)
         self._number = number
         self._end = len(prompt) + generation.max_tokens
         self._control = control
@@ -167,6 +179,12 @@ class Row:
         elif self.ending is None and self.room <= 0:
             self._finish(StopReason.LENGTH)
         return self.ending is not None
+
+    def penalised(self, logits: mx.array, block: mx.array, *, taken: bool) -> mx.array:
+        """`logits` (tokens, vocab) behind a block (tokens,), less what its words cost."""
+        if self._penalties is None:
+            return logits
+        return self._penalties.applied(logits, self.sequence, block, taken=taken)
 
     def allowed(self, block: mx.array, place: int, *, taken: bool) -> mx.array | None:
         """Return the tokens allowed behind each of a block (rows, tokens), ours in row `place`."""

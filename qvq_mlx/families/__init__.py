@@ -20,13 +20,13 @@ from qvq_mlx.families.family import Family, ModelType
 __all__ = ["Family", "ModelType", "coordinates_of", "family_named", "family_of"]
 
 _NEAREST = (  # the first that fits; by size, and by whether they think
-    ("glm4v_moe", "qwen3-vl-30b-a3b-thinking"),
+    ("glm4v_moe", "qwen3-vl-30b-thinking"),
     ("glm4v", "qwen3-vl-8b-thinking"),
-    ("glm", "qwen3-vl-30b-a3b-thinking"),
+    ("glm", "qwen3-vl-30b-thinking"),
     ("gemma3n", "qwen2.5-vl-3b"),
     ("gemma", "qwen2.5-vl-7b"),
     ("paligemma", "qwen2.5-vl-3b"),
-    ("kimi", "qwen3-vl-30b-a3b-thinking"),
+    ("kimi", "qwen3-vl-30b-thinking"),
     ("internvl", "qwen2.5-vl-7b"),
 )
 """The card of the nearest model that runs, for architectures that do not, by how they begin."""

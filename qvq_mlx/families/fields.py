@@ -51,6 +51,13 @@ class Fields:
             raise self._wrong(name, value, "a number above 0")
         return float(value)
 
+    def any_number(self, name: str, default: float | None = None) -> float:
+        """A finite number."""
+        value = self._value(name, default)
+        if not _is_number(value) or not math.isfinite(value):
+            raise self._wrong(name, value, "a number")
+        return float(value)
+
     def flag(self, name: str, *, default: bool) -> bool:
         """True or false."""
         value = self._value(name, default)

@@ -17,8 +17,7 @@ without it adds heads x 256 x P x 6 B for the encoder, whose attention is cut th
 (engine/attention.py), and heads x 512 x tokens x 6 B for the prefill: 4 B for a score and 2 B for
 its weight. 512 is the prefill chunk. All pictures count as one, which is an upper bound.
 
-Sparse experts are all in the weights. A token goes through some of them alone: speed follows from
-`Shape.active_share` of the weights, prefill and workspace from `Shape.ffn_width`.
+Sparse experts are all in the weights; speed follows from `Shape.active_share`.
 
     prefill    (2 x weights of the layers x T + 2 x layers x heads x head_dim x T^2
                + depth x (24 x width^2 x P + 4 x width x P^2)) / (flop/s x PREFILL_SHARE)   [s]
@@ -249,9 +248,7 @@ def kv_bytes_per_token(shape: Shape) -> int:
 
 
 def tokens_per_s(card: ModelCard, machine: Machine) -> float | None:
-    """Expected decode speed: every token reads its weights once, at a share of the limit.
-
-    Of sparse experts those that it is sent to.
+    """Expected decode speed: every token reads its active weights once, at a share of the limit.
 
     None where the chip or the size is unknown.
     """

@@ -158,10 +158,20 @@ def _sees(card: ModelCard) -> str:
 
 def _sampling(card: ModelCard) -> str:
     sampling = card.sampling
+    penalties = "".join(
+        f", {name} {value:g}"
+        for name, value, off in (
+            ("min_p", sampling.min_p, 0),
+            ("repetition_penalty", sampling.repetition_penalty, 1),
+            ("presence_penalty", sampling.presence_penalty, 0),
+        )
+        if value != off
+    )
     if sampling.temperature == 0:
-        return "greedy"
+        return f"greedy{penalties}"
     parts = (
         f"temperature {sampling.temperature:g}, top_p {sampling.top_p:g}, top_k {sampling.top_k}"
+        f"{penalties}"
     )
     return parts + (" (unconfirmed)" if "sampling.temperature" in card.unconfirmed else "")
 

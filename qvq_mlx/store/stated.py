@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qvq_mlx.core.card import ModelCard, Thinking, ThinkingStyle, VisionLimits
+from qvq_mlx.core.request import Sampling
 from qvq_mlx.families import family_of
 from qvq_mlx.families.family import Vision
 from qvq_mlx.families.fields import Fields
@@ -62,6 +63,7 @@ def stated(card: ModelCard, folder: Path) -> ModelCard:
         sees=family.vision is not None,
         system=system,
         thinking=thinking,
+        sampling=_penalised(card.sampling, folder),
         shape=stated_shape(folder) or card.shape,
         remarks=tuple(remarks),
     )
@@ -72,6 +74,17 @@ def stated(card: ModelCard, folder: Path) -> ModelCard:
         card,
         vision=replace(limits, video=_takes_video(card.name, template)),
         boxes=family.vision.boxes,
+    )
+
+
+def _penalised(sampling: Sampling, folder: Path) -> Sampling:
+    """`sampling` with the penalties that generation_config.json states."""
+    path = folder / "generation_config.json"
+    generation = Fields(path, read_json(path, missing_ok=True))
+    return replace(
+        sampling,
+        repetition_penalty=generation.number("repetition_penalty", sampling.repetition_penalty),
+        presence_penalty=generation.any_number("presence_penalty", sampling.presence_penalty),
     )
 
 

@@ -69,8 +69,19 @@ RESOLVED_FIELDS = {
     "model": None,
     "prompt": {"system"},
     "limits": {"budget", "max_tokens"},
-    "sampling": {"temperature", "top_p", "top_k", "min_p", "seed"},
+    "sampling": {
+        "temperature",
+        "top_p",
+        "top_k",
+        "min_p",
+        "seed",
+        "repetition_penalty",
+        "presence_penalty",
+    },
 }
+
+
+HALVES = ("top_p", "repetition_penalty")
 
 
 def changed(request: Request, name: str, part: str, value: object) -> Request:
@@ -113,8 +124,8 @@ def test_what_bears_on_the_text_is_in_the_key(name: str, part: str) -> None:
         replace(RESOLVED, budget_tokens=None),
         replace(RESOLVED, budget_tokens=4095),
         *(
-            replace(RESOLVED, sampling=replace(Sampling(), **{name: 1 if name != "top_p" else 0.5}))
-            for name in ("temperature", "top_p", "top_k", "min_p", "seed")
+            replace(RESOLVED, sampling=replace(Sampling(), **{name: 0.5 if name in HALVES else 1}))
+            for name in sorted(RESOLVED_FIELDS["sampling"] or ())
         ),
     ],
 )

@@ -42,10 +42,10 @@ DEFAULTS = {
     8: "qwen3-vl-2b-thinking",
     16: "qwen2.5-vl-7b",
     24: "qwen3-vl-8b-thinking",
-    32: "qwen3-vl-8b-thinking",
-    36: "qwen3-vl-30b-a3b-thinking",
+    32: "qwen3-vl-30b-thinking",
+    36: "qwen3-vl-30b-thinking",
     48: "qwen3-vl-32b-thinking",
-    64: "qwen3-vl-32b-thinking",
+    64: "qvq-72b-preview",
     96: "qvq-72b-preview",
     128: "qvq-72b-preview",
 }
@@ -169,7 +169,7 @@ def test_the_default_by_memory_is_the_one_that_is_documented() -> None:
 
 
 def test_sparse_experts_are_all_in_memory_and_some_of_them_in_the_speed() -> None:
-    sparse, dense = BY_NAME["qwen3-vl-30b-a3b-thinking"], BY_NAME["qwen3-vl-32b-thinking"]
+    sparse, dense = BY_NAME["qwen3-vl-30b-thinking"], BY_NAME["qwen3-vl-32b-thinking"]
     machine = Machine(chip="Apple M4 Max", bandwidth_bytes_per_s=546_000_000_000)
     assert sparse.shape is not None
     # 3 x 2048 x 768 x 48 layers for each of the 120 experts that a token is not sent to
@@ -186,7 +186,7 @@ def test_sparse_experts_are_all_in_memory_and_some_of_them_in_the_speed() -> Non
 def test_a_vision_encoder_that_stays_in_16_bit_is_counted_so() -> None:
     """Qwen3-VL-4B in 4 bit is 2.9 GiB, not 2.3."""
     assert BY_NAME["qwen3-vl-4b-thinking"].download_bytes == pytest.approx(2.9 * GIB, rel=0.02)
-    eight = BY_NAME["qwen3-vl-30b-a3b-thinking"]
+    eight = BY_NAME["qwen3-vl-30b-thinking"]
     assert eight.shape is not None
     assert eight.shape.vision is not None
     computed = (eight.shape.parameters - eight.shape.vision.parameters) * 4.5 / 8

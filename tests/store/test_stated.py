@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -277,9 +278,9 @@ def test_a_model_type_of_any_kind_is_refused(tmp_path: Path, model_type: object)
     ("model_type", "nearest"),
     [
         ("glm4v", "qwen3-vl-8b-thinking"),
-        ("glm4v_moe", "qwen3-vl-30b-a3b-thinking"),
+        ("glm4v_moe", "qwen3-vl-30b-thinking"),
         ("gemma3", "qwen2.5-vl-7b"),
-        ("kimi_vl", "qwen3-vl-30b-a3b-thinking"),
+        ("kimi_vl", "qwen3-vl-30b-thinking"),
         ("internvl_chat", "qwen2.5-vl-7b"),
     ],
 )
@@ -293,4 +294,18 @@ def test_a_family_that_is_not_run_is_refused_with_the_nearest_one(
     ) as refused:
         family_of(model_type, tmp_path)
     assert refused.value.remedy == PullModel(nearest)
-    assert registry.find(nearest).family in ModelType
+    assert registry.find(nearest).family in list(ModelType)
+
+
+def test_penalties_are_those_of_the_generation_config(tmp_path: Path) -> None:
+    """Greedy or not, a penalty that the checkpoint states counts; Qwen2.5-VL states 1.05."""
+    folder = shutil.copytree(ROOT / "tests" / "data" / "families" / ModelType.QWEN2, tmp_path / "m")
+    config = {"repetition_penalty": 1.05, "presence_penalty": 1.5}
+    (folder / "generation_config.json").write_text(json.dumps(config))
+    card = ModelCard("m", "", "", "", folder=str(folder))
+    sampling = stated(card, folder).sampling
+    assert (sampling.repetition_penalty, sampling.presence_penalty) == (1.05, 1.5)
+    assert registry.find("qwen2.5-vl-7b").sampling.repetition_penalty == 1.05
+    (folder / "generation_config.json").write_text('{"repetition_penalty": 0}')
+    with pytest.raises(BrokenModelError, match="repetition_penalty is '0', not a number above 0"):
+        stated(card, folder)
