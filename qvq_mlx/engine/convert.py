@@ -102,7 +102,7 @@ class Conversion:
             }
             quantization = {**settings, "bits": self._recipe.bits, **own}
             config |= {"quantization": quantization, "quantization_config": quantization}
-        text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+        text = json.dumps(config, indent=2) + "\n"  # ASCII: a lone surrogate has no UTF-8
         (folder / "config.json").write_text(text, encoding="utf-8")
         groups, self._groups = self._groups, []
         done = 0

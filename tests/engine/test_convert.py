@@ -349,6 +349,16 @@ def test_what_cannot_be_converted_is_one_clear_error(
     assert (full / "notes.txt").read_text() == "mine"
 
 
+def test_a_config_with_half_a_character_is_written(tmp_path: Path, source: Path) -> None:
+    """JSON can spell a lone surrogate, and UTF-8 cannot."""
+    shutil.copytree(source, tmp_path / "odd")
+    config = json.loads((source / "config.json").read_text()) | {"name": "\ud800"}
+    (tmp_path / "odd" / "config.json").write_text(json.dumps(config))
+    (tmp_path / "new").mkdir()
+    list(Conversion(tmp_path / "odd", Recipe(0, 64, Dtype.FLOAT32)).write(tmp_path / "new"))
+    assert json.loads((tmp_path / "new" / "config.json").read_text())["name"] == "\ud800"
+
+
 def test_a_full_disk_is_seen_before_anything_is_written(
     tmp_path: Path, source: Path, world: Callable[..., World], monkeypatch: pytest.MonkeyPatch
 ) -> None:

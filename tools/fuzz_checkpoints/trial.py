@@ -113,8 +113,10 @@ def _watch(own: str) -> None:
             if isinstance(flags, int) and flags & _WRITES:
                 _told(own, event, path)
         elif event in ("os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink", "os.link"):
+            within = any(isinstance(one, int) and one >= 0 for one in arguments[1:])
             for path in arguments:
-                if isinstance(path, str | bytes):
+                # a name within an open folder says nothing here; the listing shows it
+                if isinstance(path, str | bytes) and not (within and event != "os.mkdir"):
                     _told(own, event, path)
         elif event in _EVENTS and _TEMPLATE not in str(arguments):
             os.write(2, f"AUDIT {event} {arguments!r:.200}\n".encode())
