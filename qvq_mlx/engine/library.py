@@ -30,6 +30,8 @@ from qvq_mlx.families.family import LayerCache
 _PACKAGE = "mlx_vlm"
 _LATE = "mlx_vlm_classes"
 """What a function of the copy that imports while it runs looks its neighbours up under."""
+_BARE = (_PACKAGE, f"{_PACKAGE}.speculative")
+"""Packages whose `__init__` imports all of mlx-vlm, and which the model classes lie in or use."""
 _LOCK = threading.Lock()
 _copy: dict[str, ModuleType] = {}  # what sys.modules holds of mlx_vlm while a part is imported
 
@@ -75,7 +77,7 @@ def _part(name: str) -> Any:
 def _own_copy() -> Iterator[None]:
     """Within, `mlx_vlm` means the copy; afterwards what it meant before."""
     theirs = _taken_out()
-    sys.modules.update(_copy or {_PACKAGE: _bare_package()})
+    sys.modules.update(_copy or {name: _bare_package(name) for name in _BARE})
     sys.meta_path.insert(0, _NoProcessors())
     try:
         yield
@@ -104,13 +106,14 @@ def _taken_out() -> dict[str, ModuleType]:
     return {name: sys.modules.pop(name) for name in names}
 
 
-def _bare_package() -> ModuleType:
-    """The package without what its `__init__` imports."""
+def _bare_package(name: str) -> ModuleType:
+    """A package of mlx-vlm, or all of it, without what its `__init__` imports."""
     spec = importlib.util.find_spec(_PACKAGE)
     if spec is None or spec.submodule_search_locations is None:
         raise ModuleNotFoundError("mlx-vlm is not installed")
-    package = ModuleType(_PACKAGE)
-    package.__path__ = list(spec.submodule_search_locations)
+    package = ModuleType(name)
+    inner = name.removeprefix(_PACKAGE).replace(".", "/")
+    package.__path__ = [f"{place}{inner}" for place in spec.submodule_search_locations]
     return package
 
 
@@ -125,7 +128,8 @@ class _NoProcessors(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     ) -> importlib.machinery.ModuleSpec | None:
         """A spec for a processor's module, else None."""
         del path, target
-        if not fullname.rpartition(".")[2].startswith("processing_"):
+        package, _, name = fullname.rpartition(".")
+        if not (package.startswith(_PACKAGE) and name.startswith("processing_")):
             return None
         return importlib.machinery.ModuleSpec(fullname, self)
 

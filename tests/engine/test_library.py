@@ -18,6 +18,8 @@ experts = vars(sys.modules[home])["SwitchGLU"](32, 32, 2)
 experts.eval()
 print(experts(mx.zeros((1, 3, 32)), mx.zeros((1, 3, 1), dtype=mx.int32)).shape)
 print([name for name in ("mlx_vlm", "transformers", "urllib3") if name in sys.modules])
+family_package("qwen3_5_moe")
+print([name for name in ("mlx_vlm", "transformers", "urllib3") if name in sys.modules])
 import mlx_vlm
 import mlx_vlm.models.qwen2_vl as whole
 print(hasattr(mlx_vlm, "load"), whole.Model is one.Model, hasattr(mlx_vlm, "__version__"))
@@ -34,6 +36,7 @@ def test_a_family_is_imported_alone_and_the_library_stays_whole() -> None:
         "mlx_vlm.models.qwen2_vl.qwen2_vl mlx_vlm.models.qwen3_vl.qwen3_vl True",
         "[]",
         "(1, 3, 1, 32)",
+        "[]",
         "[]",
         "True False True",
         "['mlx_vlm', 'transformers']",
