@@ -165,6 +165,8 @@ def test_zoom_returns_the_part_pixel_by_pixel_or_asks_about_it(world: Build) -> 
         assert cut.structured_content["look"] is None
         asked = await client.call_tool("zoom", {"image": SHAPES, "box": box, "question": "What?"})
         assert asked.structured_content["look"]["answer"] == "two red circles"
+        quoted = await client.call_tool("zoom", {"image": SHAPES, "box": json.dumps(box)})
+        assert quoted.structured_content == cut.structured_content
         outside = await client.call_tool("zoom", {"image": SHAPES, "box": {**box, "x2": 641}})
         assert outside.is_error
         assert "640×640" in text_of(outside)

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import ConfigDict, Field, with_config
+from pydantic import BeforeValidator, ConfigDict, Field, with_config
 
 from qvq_mlx.core.image_options import MAX_PICTURES, Detail
 
 _ONLY_THESE = ConfigDict(extra="forbid")
+
+
+def _parsed(value: object) -> object:
+    """Read an array or object that came as JSON in a string, as some clients send them."""
+    if isinstance(value, str):
+        with suppress(ValueError, RecursionError):
+            return json.loads(value)
+    return value
+
 
 Image = Annotated[
     str,
@@ -48,6 +59,7 @@ class Look:
 
     images: Annotated[
         tuple[Image, ...],
+        BeforeValidator(_parsed),
         Field(min_length=1, max_length=MAX_PICTURES, description="In the question's order."),
     ]
     question: Annotated[str, Field(min_length=1, description="About all of the images.")]
@@ -96,7 +108,7 @@ class Zoom:
     """Arguments of `zoom`."""
 
     image: Image
-    box: Edges
+    box: Annotated[Edges, BeforeValidator(_parsed)]
     question: Annotated[
         str | None,
         Field(min_length=1, description="About the part. Null: the part is returned as an image."),
