@@ -139,10 +139,10 @@ def test_force_overrides_it_with_one_line(big, tmp_path: Path) -> None:
 
 
 def test_a_tight_fit_is_said_only_where_a_person_watches(big, tmp_path: Path) -> None:
-    w = big(64)
+    w = big(60)
     assert ask(w, tmp_path) == ExitCode.OK
     assert (w.out, w.err) == ("two\n", "")
-    w = big(64, err_tty=True)
+    w = big(60, err_tty=True)
     assert ask(w, tmp_path) == ExitCode.OK
     assert "is a tight fit" in w.err
     w = big(128, err_tty=True)
