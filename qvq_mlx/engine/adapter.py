@@ -26,7 +26,6 @@ from qvq_mlx.engine.architecture import Architecture, read_architecture
 from qvq_mlx.engine.features import Embedded, Features, embedded
 from qvq_mlx.engine.language import Language
 from qvq_mlx.engine.library import family_package
-from qvq_mlx.engine.out_of_memory import does_not_fit, is_out_of_memory, wire
 from qvq_mlx.engine.patches import Patches
 from qvq_mlx.engine.sequence import KVSequence
 from qvq_mlx.engine.soundness import first_unsound
@@ -125,6 +124,8 @@ def _lazy_model(folder: Path, architecture: Architecture) -> Any:
     from qvq_mlx.engine.attention import bound_memory
 
     if mx.metal.is_available():
+        from qvq_mlx.engine.out_of_memory import wire
+
         wire(mx.device_info(), mx.set_wired_limit)
     weights = read_weights(folder, architecture.family)
     weights, tied = tie(weights, architecture.tied)
@@ -181,8 +182,9 @@ def _as_broken(folder: Path) -> Iterator[None]:
     except QvqError:
         raise
     except Exception as error:
-        if is_out_of_memory(error):
-            raise does_not_fit(str(folder), error) from error
+        from qvq_mlx.engine.out_of_memory import raise_for_memory
+
+        raise_for_memory(str(folder), error)
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BrokenModelError(
             f"the weights in {folder} do not load: {reason[:200]}",

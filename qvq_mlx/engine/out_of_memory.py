@@ -14,8 +14,7 @@ https://github.com/youssofal/MTPLX/issues/194.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 
 import mlx.core as mx
 
@@ -40,28 +39,13 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-@contextmanager
-def as_does_not_fit(name: str) -> Iterator[None]:
-    """Raise DoesNotFitError for a failure for want of memory in the block, with what was in use.
+def raise_for_memory(name: str, error: BaseException) -> None:
+    """Raise DoesNotFitError where `error` says that there was no memory; else do nothing.
 
     `name` is the model's, or its folder, for the estimate that the remedy makes.
     """
-    try:
-        yield
-    except (RuntimeError, ValueError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise does_not_fit(name, error) from error
-
-
-def does_not_fit(name: str, error: BaseException) -> DoesNotFitError:
-    """Return the error with the numbers of the moment: the peak, and what the GPU may hold."""
-    reason = " ".join(str(error).split())[:120] or "no memory is left"
-    limit = recommended_bytes(mx.device_info())
-    most = f" of the {size(limit)} that the GPU may use" if limit else ""
-    used = size(mx.get_peak_memory())
-    text = f"{name} does not fit: {used}{most} were in use when memory ended ({reason})"
-    return DoesNotFitError(text, EstimateModel(name))
+    if is_out_of_memory(error):
+        raise _does_not_fit(name, error) from error
 
 
 def recommended_bytes(info: Mapping[str, object]) -> int | None:
@@ -83,3 +67,13 @@ def wire(info: Mapping[str, object], set_limit: Callable[[int], object]) -> None
         set_limit(limit)
     except (RuntimeError, ValueError, TypeError):
         return
+
+
+def _does_not_fit(name: str, error: BaseException) -> DoesNotFitError:
+    """Return the error with the numbers of the moment: the peak, and what the GPU may hold."""
+    reason = " ".join(str(error).split())[:120] or "no memory is left"
+    limit = recommended_bytes(mx.device_info())
+    most = f" of the {size(limit)} that the GPU may use" if limit else ""
+    used = size(mx.get_peak_memory())
+    text = f"{name} does not fit: {used}{most} were in use when memory ended ({reason})"
+    return DoesNotFitError(text, EstimateModel(name))

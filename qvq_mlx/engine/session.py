@@ -25,7 +25,6 @@ from qvq_mlx.engine.cache_files import prefixes_in
 from qvq_mlx.engine.costs import CostBook
 from qvq_mlx.engine.decode import Ending, Row, Start, decode
 from qvq_mlx.engine.drafting import Drafts, worth_loading
-from qvq_mlx.engine.out_of_memory import as_does_not_fit
 from qvq_mlx.engine.patches import read_layout
 from qvq_mlx.engine.prefill import Parts, Reader
 from qvq_mlx.engine.prefix import PrefixCache, fingerprint
@@ -86,8 +85,13 @@ class Session:
         control also stops encode and prefill. Several rows are not drafted for. Raises
         DoesNotFitError where the memory ends.
         """
-        with as_does_not_fit(self.parts.name):
+        try:
             yield from self._generated(prompt, ways)
+        except (RuntimeError, ValueError, MemoryError) as error:
+            from qvq_mlx.engine.out_of_memory import raise_for_memory
+
+            raise_for_memory(self.parts.name, error)
+            raise
 
     def _generated(
         self, prompt: Prompt, ways: Sequence[tuple[Generation, Control]]
