@@ -9,7 +9,7 @@ of them, and what it gives is to the bit what running the tokens that stay would
 Without a mark nothing is kept: prefill passes hundreds of tokens.
 
 The pass itself yields the states: restoring the mark and running the accepted tokens again would
-read all weights a second time (docs/engine.md has both measured). It stands in for mlx-vlm's
+read all weights a second time (docs/engine.md weighs both). It stands in for mlx-vlm's
 `ArraysCache`, whose records end with the first take-back.
 """
 
