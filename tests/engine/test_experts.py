@@ -14,11 +14,16 @@ import pytest
 from mlx.utils import tree_flatten
 
 from qvq_mlx.core.errors import BrokenModelError
+from qvq_mlx.core.request import Sampling
+from qvq_mlx.core.tokens import Control, Generation, Token
 from qvq_mlx.engine.convert import Conversion
 from qvq_mlx.engine.recipe import Recipe
 from qvq_mlx.families import ModelType
+from tests.engine.conftest import ids_of
 from tests.engine.families import (
     BOUND,
+    QUESTION,
+    SYSTEM,
     Checkpoint,
     all_logits,
     greedy,
@@ -197,3 +202,17 @@ def test_a_conversion_keeps_routers_at_8_bits(checkpoint: Load, tmp_path: Path) 
     model: Any = opened(target, SPARSE).parts.model._model
     mlp = model.language_model.model.layers[0].mlp
     assert (mlp.gate.bits, mlp.switch_mlp.gate_proj.bits) == (8, 4)
+
+
+def test_many_rows_are_sorted_by_expert_and_equal_single_runs(shaped: Checkpoint) -> None:
+    """mlx-vlm sorts from 64 tokens times experts on, another path through its kernels."""
+    prompt = shaped.session.prompt(QUESTION, [], SYSTEM)
+    samplings = [Sampling(0.9, seed=seed) for seed in range(22)]
+    texts: list[list[int]] = [[] for _ in samplings]
+    ways = [(Generation(sampling, 6), Control()) for sampling in samplings]
+    for step in shaped.session.generate_rows(prompt, ways):
+        if isinstance(step, Token):
+            texts[step.row].append(step.id)
+    for sampling, text in zip(samplings[::7], texts[::7], strict=True):
+        alone = shaped.session.generate(prompt, Generation(sampling, 6), Control())
+        assert text == ids_of(list(alone))
