@@ -21,8 +21,6 @@ from typing import cast
 
 from benchmarks.results import machine
 from qvq_mlx import images
-from qvq_mlx.answer.box import boxed
-from qvq_mlx.answer.canonical import canonical
 from qvq_mlx.core.events import Done, Transcript
 from qvq_mlx.core.plan import Plan, Resolved
 from qvq_mlx.core.request import Method, Request
@@ -33,6 +31,8 @@ from qvq_mlx.engine.drafting import Drafts
 from qvq_mlx.engine.prefill import Reader
 from qvq_mlx.engine.prefix import PrefixCache
 from qvq_mlx.engine.session import Session
+from qvq_mlx.reply.box import boxed
+from qvq_mlx.reply.canonical import canonical
 from qvq_mlx.run import ask, vote
 from qvq_mlx.store import registry
 from tools.tiny.cases import Case, held_out

@@ -17,7 +17,6 @@ from enum import Enum
 from pathlib import Path
 from typing import TextIO, TypeVar
 
-from qvq_mlx.answer.box import boxed
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ExitCode, QvqError
@@ -45,6 +44,7 @@ from qvq_mlx.records.doctor import (
     Terminal,
     Trial,
 )
+from qvq_mlx.reply.box import boxed
 from qvq_mlx.settings import config
 from qvq_mlx.settings.config import Settings
 from qvq_mlx.store import registry

@@ -21,12 +21,12 @@ import mlx.core as mx
 import numpy as np
 import numpy.typing as npt
 
-from qvq_mlx.answer.gate import Gate
 from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.remedies import AskAgain, Field
 from qvq_mlx.core.tokens import AnswerConstraint
 from qvq_mlx.engine.vocabulary import Vocabulary
 from qvq_mlx.guards.language import RUNS, Script, begins_letter_outside, has_letter_outside
+from qvq_mlx.reply.gate import Gate
 
 if TYPE_CHECKING:
     from llguidance import LLTokenizer

@@ -5,7 +5,7 @@ stopped. A saved text does not say how it ended, so that is told from the text: 
 a box or a formula is left open, where it ends within a loop, where its last line is prose without
 an end, or where the text of a model with tags thinks aloud and never closed them. A cut text
 without a marker is thinking and no answer; a finished one is an answer as a whole, or by its
-concluding paragraph (answer/conclusion.py).
+concluding paragraph (reply/conclusion.py).
 """
 
 from __future__ import annotations
@@ -14,9 +14,6 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from qvq_mlx.answer.box import boxed
-from qvq_mlx.answer.conclusion import thinks_aloud
-from qvq_mlx.answer.thinking import split
 from qvq_mlx.core.card import Thinking, ThinkingStyle
 from qvq_mlx.core.events import (
     AnswerDelta,
@@ -34,6 +31,9 @@ from qvq_mlx.core.tokens import Control, Finished, Step, Token
 from qvq_mlx.guards.language import Script, scripts
 from qvq_mlx.guards.loop import LoopDetector, Repetition, Severity
 from qvq_mlx.guards.supervise import GuardLimits, Watch
+from qvq_mlx.reply.box import boxed
+from qvq_mlx.reply.conclusion import thinks_aloud
+from qvq_mlx.reply.thinking import split
 
 _OF_THE_TEXT = (
     "repetition",

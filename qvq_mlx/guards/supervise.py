@@ -29,8 +29,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from qvq_mlx.answer.box import boxed
-from qvq_mlx.answer.thinking import split
 from qvq_mlx.core.card import Thinking
 from qvq_mlx.core.events import (
     ASKED,
@@ -49,6 +47,8 @@ from qvq_mlx.core.sizes import counted
 from qvq_mlx.core.tokens import Control, Step, Token
 from qvq_mlx.guards.language import Script, leaves, strays
 from qvq_mlx.guards.loop import BlankRun, LoopDetector, Repetition, Severity
+from qvq_mlx.reply.box import boxed
+from qvq_mlx.reply.thinking import split
 
 LONGEST_REPETITION_CHARS = 12_000
 """More than a picture of 16,384 image tokens shows of one line that repeats."""

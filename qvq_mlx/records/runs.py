@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from qvq_mlx.answer.box import boxed
 from qvq_mlx.core.clip import Clip
 from qvq_mlx.core.events import (
     AnswerDelta,
@@ -34,6 +33,7 @@ from qvq_mlx.core.image_options import Region
 from qvq_mlx.core.places import Coordinates, PointedImage
 from qvq_mlx.core.request import Budget, Request, Sampling, SamplingOverrides
 from qvq_mlx.core.rounds import Round, Source
+from qvq_mlx.reply.box import boxed
 
 if TYPE_CHECKING:  # what reads a run needs no card and no setup
     from qvq_mlx.core.plan import Plan

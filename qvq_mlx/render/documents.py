@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from qvq_mlx.answer.box import boxed
 from qvq_mlx.core.events import Done, Event, Notice, Transcript
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.records.runs import (
@@ -21,6 +20,7 @@ from qvq_mlx.records.runs import (
 )
 from qvq_mlx.render.clean import json_text
 from qvq_mlx.render.sink import Sink
+from qvq_mlx.reply.box import boxed
 
 
 def boxed_or_whole(answer: str) -> str:

@@ -27,10 +27,10 @@ from rich.style import Style
 from rich.syntax import ANSISyntaxTheme
 from rich.theme import Theme
 
-from qvq_mlx.answer.box import boxed
 from qvq_mlx.render.clean import clean
 from qvq_mlx.render.formula import is_formula, readable
 from qvq_mlx.render.rows import BLANK, Row, cut, plain
+from qvq_mlx.reply.box import boxed
 
 _PAIRS = (("\\[", "\\]"), ("\\(", "\\)"), ("$$", "$$"))
 _DOLLAR = re.compile(r"\$(?=[^\s$])[^$\n]*?(?<=[^\s\\])\$(?!\d)")

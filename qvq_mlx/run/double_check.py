@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 
-from qvq_mlx.answer.box import boxed
-from qvq_mlx.answer.canonical import canonical
 from qvq_mlx.core.env import Engine
 from qvq_mlx.core.events import (
     AnswerDelta,
@@ -28,6 +26,8 @@ from qvq_mlx.core.events import (
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.tokens import Control, Generation
 from qvq_mlx.guards.supervise import GuardLimits, supervise
+from qvq_mlx.reply.box import boxed
+from qvq_mlx.reply.canonical import canonical
 from qvq_mlx.run.timing import Pace
 
 THINKING_TOKENS = 512

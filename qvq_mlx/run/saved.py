@@ -110,7 +110,7 @@ def _boxes(run: Run, settings: Settings) -> str:
 
 
 def _boxed(answer: str) -> str:
-    from qvq_mlx.answer.box import boxed
+    from qvq_mlx.reply.box import boxed
 
     content = boxed(answer)
     return answer if content is None else content

@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from qvq_mlx.answer.canonical import canonical
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.env import Engine
 from qvq_mlx.core.errors import UsageError
@@ -37,6 +36,7 @@ from qvq_mlx.core.setup import Drafting
 from qvq_mlx.core.tokens import Control, Finished, Generation, Prompt, Step, Token
 from qvq_mlx.guards.pushed import PushedRun
 from qvq_mlx.guards.supervise import GuardLimits
+from qvq_mlx.reply.canonical import canonical
 from qvq_mlx.run.timing import Pace
 
 TEMPERATURE = 0.7

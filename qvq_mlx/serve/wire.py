@@ -13,10 +13,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
-from qvq_mlx.answer.box import boxed
 from qvq_mlx.core.events import Stats
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.records.runs import pointed_at, request_record
+from qvq_mlx.reply.box import boxed
 from qvq_mlx.serve.asked import Asked
 from qvq_mlx.serve.fields import Fields
 from qvq_mlx.serve.reply import End, Piece

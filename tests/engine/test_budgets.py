@@ -15,7 +15,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qvq_mlx.answer.canonical import canonical
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.events import Done, Event, Notice, Stats, StopReason, checked, fold
 from qvq_mlx.core.picture import Picture
@@ -28,6 +27,7 @@ from qvq_mlx.engine.drafting import Drafts
 from qvq_mlx.engine.prefill import Reader
 from qvq_mlx.engine.prefix import PrefixCache
 from qvq_mlx.engine.session import Session
+from qvq_mlx.reply.canonical import canonical
 from qvq_mlx.run import ask
 from qvq_mlx.store import registry
 from tests.conftest import EXAMPLES, World

@@ -11,7 +11,6 @@ import jsonschema
 import numpy as np
 import pytest
 
-from qvq_mlx.answer.gate import Gate
 from qvq_mlx.core.card import ModelCard, Thinking, ThinkingStyle
 from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.picture import Picture
@@ -23,6 +22,7 @@ from qvq_mlx.engine.drafting import Drafts
 from qvq_mlx.engine.session import Session
 from qvq_mlx.engine.vocabulary import Vocabulary
 from qvq_mlx.guards.language import ALWAYS, Script, expected_scripts
+from qvq_mlx.reply.gate import Gate
 from tests.engine.conftest import goldens, ids_of, text_of
 from tests.support.spelling import telling
 

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qvq_mlx.answer.thinking import split
 from qvq_mlx.core.card import Thinking, ThinkingStyle
 from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.events import (
@@ -28,6 +27,7 @@ from qvq_mlx.guards.budget import parse_budget
 from qvq_mlx.guards.language import Script, expected_scripts, parse_lang, scripts, strays
 from qvq_mlx.guards.pushed import PushedRun
 from qvq_mlx.guards.supervise import LONGEST_REPETITION_CHARS, GuardLimits, supervise
+from qvq_mlx.reply.thinking import split
 from tests.support.spelling import telling
 
 MARKER = Thinking(

@@ -12,11 +12,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from qvq_mlx.answer.box import boxed, through_box
-from qvq_mlx.answer.canonical import canonical
-from qvq_mlx.answer.conclusion import concluding_paragraph
-from qvq_mlx.answer.gate import Gate
-from qvq_mlx.answer.splitters import splitter
 from qvq_mlx.core.card import Thinking
 from qvq_mlx.core.events import AnswerDelta, StopReason
 from qvq_mlx.guards.language import Script, leaves
@@ -29,6 +24,11 @@ from qvq_mlx.render.markdown import block_rows, blocks, markdown_rows, only_box
 from qvq_mlx.render.rows import wrap
 from qvq_mlx.render.thoughts import Thoughts
 from qvq_mlx.render.unmarked import Spelling
+from qvq_mlx.reply.box import boxed, through_box
+from qvq_mlx.reply.canonical import canonical
+from qvq_mlx.reply.conclusion import concluding_paragraph
+from qvq_mlx.reply.gate import Gate
+from qvq_mlx.reply.splitters import splitter
 from qvq_mlx.store.styles import voice
 
 PATTERNS = (

@@ -143,3 +143,11 @@ def test_an_image_of_any_mode_is_read(model: Model) -> None:
         pixels().convert(mode).convert("RGB").save(out, "PNG")
         same = model.answer(out.getvalue(), QUESTION)
         assert model.answer(pixels().convert(mode), QUESTION).answer == same.answer
+
+
+def test_no_room_takes_the_name_of_what_the_package_offers() -> None:
+    """A submodule that is imported becomes an attribute of its package."""
+    import qvq_mlx
+
+    rooms = {path.parent.name for path in Path(qvq_mlx.__file__).parent.glob("*/__init__.py")}
+    assert not rooms & set(qvq_mlx.__all__)

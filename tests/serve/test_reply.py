@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qvq_mlx.answer.thinking import split
 from qvq_mlx.core.card import Thinking, ThinkingStyle
 from qvq_mlx.core.events import StopReason
 from qvq_mlx.core.tokens import Finished, Token
+from qvq_mlx.reply.thinking import split
 from qvq_mlx.serve.reply import Answer, End, Finish, Piece, Reply
 from qvq_mlx.serve.reply import Thinking as Thought
 

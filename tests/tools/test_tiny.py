@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qvq_mlx.answer.box import boxed
+from qvq_mlx.reply.box import boxed
 from tests.conftest import ROOT
 from tools.tiny.asking import Asked
 from tools.tiny.cases import Case, held_out

@@ -13,7 +13,7 @@ import sys
 import time
 from collections import defaultdict
 
-from qvq_mlx.answer.box import boxed
+from qvq_mlx.reply.box import boxed
 from tools.tiny.asking import Asked
 from tools.tiny.cases import held_out
 from tools.tiny.replies import TASKS

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from fractions import Fraction
 
-from qvq_mlx.answer.box import boxed
+from qvq_mlx.reply.box import boxed
 
 _MARKER = re.compile(
     r"(?:\*\* ?(?:final answer|answer|最终答案|答案) ?[:：]? ?\*\*"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qvq_mlx.answer.canonical import canonical
+from qvq_mlx.reply.canonical import canonical
 
 SAME = [
     ("3", "3.0"),

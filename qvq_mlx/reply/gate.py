@@ -7,8 +7,8 @@ cannot wait for that. A marker with the answer on its own line opens no gate.
 
 from __future__ import annotations
 
-from qvq_mlx.answer.markers import Markers
 from qvq_mlx.core.card import Thinking, ThinkingStyle
+from qvq_mlx.reply.markers import Markers
 
 
 class Gate:

@@ -9,8 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qvq_mlx.answer.box import boxed
-from qvq_mlx.answer.thinking import split
 from qvq_mlx.core.card import Thinking, ThinkingStyle
 from qvq_mlx.core.events import (
     AnswerDelta,
@@ -24,6 +22,8 @@ from qvq_mlx.core.events import (
     fold,
 )
 from qvq_mlx.core.tokens import Finished, Token
+from qvq_mlx.reply.box import boxed
+from qvq_mlx.reply.thinking import split
 
 MARKER = Thinking(
     ThinkingStyle.MARKER,

@@ -21,9 +21,6 @@ import re
 from collections.abc import Iterator
 from typing import Protocol
 
-from qvq_mlx.answer.box import boxed, through_box
-from qvq_mlx.answer.conclusion import concluding_paragraph, thinks_aloud
-from qvq_mlx.answer.markers import Markers
 from qvq_mlx.core.card import Thinking, ThinkingStyle
 from qvq_mlx.core.events import (
     AnswerDelta,
@@ -33,6 +30,9 @@ from qvq_mlx.core.events import (
     StopReason,
     ThinkingDelta,
 )
+from qvq_mlx.reply.box import boxed, through_box
+from qvq_mlx.reply.conclusion import concluding_paragraph, thinks_aloud
+from qvq_mlx.reply.markers import Markers
 
 _STOPPED = (StopReason.LENGTH, StopReason.BUDGET, StopReason.LOOP)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 
-from qvq_mlx.answer.box import boxed
+from qvq_mlx.reply.box import boxed
 
 _AROUND = (
     re.compile(r"\$\$(.*)\$\$", re.DOTALL),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from qvq_mlx.answer.conclusion import concluding_paragraph, thinks_aloud
-from qvq_mlx.answer.thinking import split
 from qvq_mlx.core.card import Thinking, ThinkingStyle
 from qvq_mlx.core.events import AnswerSource, Done, StopReason, fold
 from qvq_mlx.core.tokens import Finished, Step, Token
 from qvq_mlx.guards.saved import examine, has_answer
+from qvq_mlx.reply.conclusion import concluding_paragraph, thinks_aloud
+from qvq_mlx.reply.thinking import split
 from qvq_mlx.store.styles import voice
 
 ALOUD = (

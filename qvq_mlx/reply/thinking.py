@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import assert_never
 
-from qvq_mlx.answer.splitters import Splitter, splitter
 from qvq_mlx.core.card import Thinking
 from qvq_mlx.core.events import (
     AnswerDelta,
@@ -23,6 +22,7 @@ from qvq_mlx.core.events import (
     ThinkingDelta,
 )
 from qvq_mlx.core.tokens import Finished, Step, Token
+from qvq_mlx.reply.splitters import Splitter, splitter
 
 
 def split(steps: Iterable[Step], thinking: Thinking) -> Iterator[Event]:
