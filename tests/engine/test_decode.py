@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.errors import DoesNotFitError
 from qvq_mlx.core.events import Progress, Stage, StopReason
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.request import Sampling
@@ -192,7 +193,7 @@ def test_a_run_that_is_left_alone_leaves_nothing_behind(
     if how == "closed":
         steps.close()
     else:
-        with pytest.raises(MemoryError):
+        with pytest.raises(DoesNotFitError):
             steps.throw(MemoryError())
     assert ids_of(run(prompt)) == cold
 
