@@ -48,8 +48,8 @@ EXAMPLES = ROOT / "examples"
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: many a test waits for a program that it started."""
-    return (os.cpu_count() or 1) + 1
+    """Twice as many as there are cores: many a test waits for a program that it started."""
+    return 2 * (os.cpu_count() or 1)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -24,7 +24,7 @@ def mcp(
     budget: options.BudgetText = None,
     no_save: options.NoSave = False,
 ) -> int:
-    """Let an agent look at pictures: a server of the Model Context Protocol on stdin and stdout.
+    """Let an agent look at pictures: an MCP server on stdin and stdout.
 
     An agent starts it: `claude mcp add qvq -- qvq mcp`. Its tools are look, locate, read_pages
     and zoom. They read what lies in the folders that the agent shares, and in FOLDER.

@@ -305,11 +305,12 @@ def test_without_a_terminal_it_is_a_usage_error(world: Callable[..., World]) -> 
 def test_what_is_typed_is_kept_for_its_owner_only(tmp_path: Path) -> None:
     from prompt_toolkit.history import InMemoryHistory
 
-    from qvq_mlx.chat.editor import FILE, _history
+    from qvq_mlx.chat.editor import _history
+    from qvq_mlx.history.files import TYPED
 
     _history(tmp_path / "new").append_string("hello")
-    assert stat.S_IMODE((tmp_path / "new" / FILE).stat().st_mode) == 0o600
-    assert "hello" in (tmp_path / "new" / FILE).read_text()
+    assert stat.S_IMODE((tmp_path / "new" / TYPED).stat().st_mode) == 0o600
+    assert "hello" in (tmp_path / "new" / TYPED).read_text()
     (tmp_path / "file").write_text("")
     assert isinstance(_history(tmp_path / "file"), InMemoryHistory)
     assert isinstance(_history(None), InMemoryHistory)

@@ -23,6 +23,7 @@ from qvq_mlx.core.errors import ExitCode
 from qvq_mlx.core.events import checked, fold
 from qvq_mlx.records.runs import event_from_json
 from tests.conftest import EXAMPLES, World
+from tests.support.styles import unstyled
 
 Build = Callable[..., World]
 SHAPES = str(EXAMPLES / "shapes.png")
@@ -41,7 +42,7 @@ class End:
 
     @property
     def text(self) -> str:
-        return self.data.decode().replace("\r\n", "\n")
+        return unstyled(self.data.decode().replace("\r\n", "\n"))
 
     @property
     def left(self) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import stat
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,6 +17,7 @@ from qvq_mlx.core.rounds import Attachment, Round
 from qvq_mlx.history import attachments
 from qvq_mlx.store import registry
 from tests.conftest import EXAMPLES, ROOT, ScriptedEngine, World
+from tests.support.styles import unstyled
 
 SHAPES, CHART = str(EXAMPLES / "shapes.png"), str(EXAMPLES / "chart.png")
 ANSWER = ("I look.", "\n\n**Final Answer**\n\n", "two")
@@ -47,11 +47,6 @@ class Asked:
 
     def ids(self) -> list[str]:
         return [path.stem.rpartition("-")[2] for path in sorted(self.folder.glob("*.jsonl"))]
-
-
-def unstyled(text: str) -> str:
-    """What a person reads of what a terminal gets."""
-    return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
 @pytest.fixture
