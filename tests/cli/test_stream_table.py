@@ -232,7 +232,7 @@ def test_every_combination_is_honoured_or_refused_by_name(
         clash = next((pair for pair in REFUSED if pair <= set(names)), None)
         if clash is not None:
             assert code == ExitCode.USAGE, names
-            first = w.err.splitlines()[0]
+            first = unstyled(w.err).splitlines()[0]
             named = {name for name in OPTIONS if f" {name} " in f" {first.partition(': ')[2]} "}
             assert named in REFUSED, first
             assert named <= set(names)
