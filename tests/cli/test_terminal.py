@@ -152,7 +152,7 @@ def test_a_question_from_receipt_to_answer(terminal: Open, columns: int, rows: i
 def test_a_key_expands_the_tail_and_folds_it_again(
     terminal: Open, thinking: str, key: bytes
 ) -> None:
-    t = terminal(30, 20)
+    t = terminal(30, 20, pace=8)  # both keys come while it thinks, on a busy machine too
     first = thinking[:20]
     t.read_until(lambda: t.shows(first))
     t.read_until(lambda: t.shows("Thinking") and not t.shows(first))  # more than six lines by now
