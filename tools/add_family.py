@@ -24,7 +24,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-READ_BY_MYPY = ("qvq_mlx", "tools", "benchmarks", "pyproject.toml", ".mypy_cache")
+READ_BY_MYPY = ("qvq_mlx", "tools", "benchmarks", "examples", "pyproject.toml", ".mypy_cache")
 HOME = Path("qvq_mlx") / "families"
 MEMBERS = '    BARE = "bare"\n    MADE_UP = "made_up"\n'
 ARM = """\
