@@ -47,13 +47,13 @@ def text_of(events: Iterable[Event]) -> str:
     return "".join(e.text for e in events if isinstance(e, ThinkingDelta | AnswerDelta))
 
 
-def check(folder: Path, seed: int, done: list[int]) -> None:
-    """The laws, for the runs of one process."""
+def check(folder: Path, seed: int, done: list[int], at_once: int = 1) -> None:
+    """The laws, for the runs of one process, of which `at_once` wrote: any of them may be last."""
     found = readable(folder)
     runs = [history.load(file.path) for file in found]
     assert all(run.ending is not history.Ending.RUNNING for run in runs)
     if found:
-        assert history.last(folder) == runs[-1]
+        assert history.last(folder) in runs[-at_once:]
     assert [entry.id for entry in entries(folder)] == [file.id for file in reversed(found)]
     for path in folder.glob("*.jsonl"):  # what is listed is whole, to the last byte
         text = path.read_text(encoding="utf-8")
@@ -118,7 +118,7 @@ def test_killed_at_any_time(tmp_path: Path, part: int) -> None:
         for each, process in enumerate(pair):
             saids[each] += process.communicate(timeout=60)[0]
         for each, said in enumerate(saids):
-            check(tmp_path, 1000 * part + 2 * number + each, committed(said))
+            check(tmp_path, 1000 * part + 2 * number + each, committed(said), at_once=2)
     after_the_next_run(tmp_path, len(readable(tmp_path)))
 
 
