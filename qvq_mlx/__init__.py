@@ -16,7 +16,7 @@ __all__ = ["Event", "Image", "Model", "Options", "QvqError", "Result", "answer",
 
 
 def __getattr__(name: str) -> object:
-    """What is named in `__all__`, imported when it is asked for (PEP 562)."""
+    """Import and return what `__all__` names, when it is asked for (PEP 562)."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

@@ -165,9 +165,9 @@ class Scripted:
     def generate_rows(
         self, prompt: Prompt, ways: Sequence[tuple[Generation, Control]]
     ) -> Iterator[Step]:
-        """No screen shows a vote."""
+        """Raise AssertionError: no screen shows a vote."""
         del prompt, ways
-        raise NotImplementedError
+        raise AssertionError("no screen shows a vote")
 
 
 @dataclass

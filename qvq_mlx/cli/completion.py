@@ -65,7 +65,7 @@ def _program() -> Command:
 
 
 def _command(command: TyperCommand | TyperGroup) -> Command:
-    """What completion needs to know of a command and of those below it, as a value."""
+    """Describe a command and those below it as a value, for completion."""
     from typer import Context
     from typer.core import TyperArgument, TyperOption
 

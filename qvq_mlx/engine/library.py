@@ -29,7 +29,7 @@ from qvq_mlx.families.family import LayerCache
 
 _PACKAGE = "mlx_vlm"
 _LATE = "mlx_vlm_classes"
-"""What a function of the copy that imports while it runs looks its neighbours up under."""
+"""Name of the copy for its own functions that import a neighbour while they run."""
 _BARE = (_PACKAGE, f"{_PACKAGE}.speculative")
 """Packages whose `__init__` imports all of mlx-vlm, and which the model classes lie in or use."""
 _LOCK = threading.Lock()
@@ -139,7 +139,7 @@ class _NoProcessors(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def _nothing(name: str) -> None:
-    """What a processor's module holds under every name but the import system's own."""
+    """Return None for every name of a processor's module but the import system's own."""
     if name.startswith("__"):
         raise AttributeError(name)
 

@@ -193,7 +193,7 @@ def _since(begin: int, pair: KeyValues) -> KeyValues:
 
 
 def _joined(before: Sequence[KeyValues], after: Sequence[KeyValues]) -> list[KeyValues]:
-    """What the layers hold after both, along the tokens."""
+    """Join what the layers hold, along the tokens."""
     joined = [
         (mx.concatenate([keys, more_keys], axis=2), mx.concatenate([values, more_values], axis=2))
         for (keys, values), (more_keys, more_values) in zip(before, after, strict=True)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class RecurrentCache:
-    """What mlx-vlm's gated delta net reads and writes, and marks.
+    """Cache that mlx-vlm's gated delta net reads and writes, with marks.
 
     `lengths` None: no row is padded.
     """

@@ -33,7 +33,7 @@ State = tuple[mx.array, mx.array]
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What a sequence holds: keys and values by layer, and the states of the recurrent layers."""
+    """Content of a sequence: keys and values by layer, and states of the recurrent layers."""
 
     attention: list[KeyValues]
     recurrent: list[State]
@@ -53,7 +53,7 @@ StateKind = tuple[tuple[int, ...], mx.Dtype]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What a model's layers write, whatever the number of tokens."""
+    """Shapes and types that a model's layers write, whatever the number of tokens."""
 
     attention: list[tuple[Kind, Kind]]
     recurrent: list[tuple[StateKind, StateKind]]
@@ -77,8 +77,8 @@ class KVSequence:
         return int(self._attention[0].offset)
 
     def layout(self) -> Layout:
-        """What the model's layers write. Nothing is computed: shapes and types of a pass are known
-        before it is run.
+        """Return what the model's layers write. Nothing is computed: shapes and types of a pass are
+        known before it is run.
         """
         scratch = KVSequence(self._language)
         scratch.forward(mx.array([[0]]), 0)

@@ -1,4 +1,4 @@
-"""What an evaluation does otherwise than VLMEvalKit's configuration for QVQ-72B-Preview.
+"""Deviations of an evaluation from VLMEvalKit's configuration for QVQ-72B-Preview.
 
 Law: what differs is listed, whether it was an option or the card's; nothing else is.
 

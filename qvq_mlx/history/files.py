@@ -23,7 +23,7 @@ WHOLE, PART = ".jsonl", ".part"
 NEW = ".new"
 """A file that an earlier version was killed on before it was whole."""
 TYPED = "chat-input"
-"""What was typed in chats, one line after the other."""
+"""Name of the file with the lines that were typed in chats."""
 SHORT = 4
 """Digits of an id that are shown at least."""
 MAX_BYTES = 2**26

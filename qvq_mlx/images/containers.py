@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes: signatures of pictures, brands of HEIC, AVIF and films.
+"""Tells files by their first bytes: signatures of pictures, brands of HEIC, AVIF and films.
 
 pillow-heif reads HEIC; AVIF is PIL's own since 11.3. Where either is missing, an error says so.
 

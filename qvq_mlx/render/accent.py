@@ -25,7 +25,7 @@ def accented(text: str, env: Env, stream: TextIO | None = None) -> str:
 
 
 def faint(text: str, env: Env) -> str:
-    """What explains something else."""
+    """Style text that explains something else."""
     return f"{_DIM}{text}{_END}" if text and _has_styles(env, None) else text
 
 

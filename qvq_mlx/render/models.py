@@ -44,7 +44,7 @@ def write_models(env: Env, known: Sequence[Candidate], machine: Machine) -> None
 
 
 def write_downloaded(env: Env, entries: Sequence[DiskEntry]) -> None:
-    """What is on this disk as a table."""
+    """Write what is on this disk as a table."""
     rows = [
         (
             entry.name + (" (data set)" if entry.kind is RepoKind.DATASET else ""),

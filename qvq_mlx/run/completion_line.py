@@ -1,4 +1,4 @@
-"""What may stand in the place of the last word of a command line."""
+"""Completes the last word of a command line."""
 
 from __future__ import annotations
 

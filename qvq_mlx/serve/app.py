@@ -160,7 +160,7 @@ def _error(path: str, refusal: Refusal) -> Json:
 
 
 async def _no_such(request: HttpRequest, error: Exception) -> Response:
-    """What Starlette refuses: a path, or a method."""
+    """Answer what Starlette refuses: a path, or a method."""
     assert isinstance(error, HTTPException)
     path = request.url.path
     text = f"{request.method} {path[:80]} is not there"

@@ -6,7 +6,6 @@ Source: https://platform.openai.com/docs/api-reference/chat. The thinking is in 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 
 from qvq_mlx.core.plan import Plan
@@ -17,11 +16,11 @@ from qvq_mlx.serve.asked import (
     Asked,
     Image,
     Message,
-    Role,
     image_of,
     sampling_of,
 )
 from qvq_mlx.serve.fields import Fields, RequestError, checked_text
+from qvq_mlx.serve.openai import ROLES, error_body, refuse_tools, schema_of, stop_of
 from qvq_mlx.serve.reply import Answer, End, Piece, Thinking
 from qvq_mlx.serve.wire import (
     EXTENSION,
@@ -36,12 +35,6 @@ from qvq_mlx.serve.wire import (
 )
 
 MAX_CHOICES = 16
-_ROLES = {
-    "system": Role.SYSTEM,
-    "developer": Role.SYSTEM,
-    "user": Role.USER,
-    "assistant": Role.ASSISTANT,
-}
 _LABELS = ("user", "metadata", "safety_identifier", "prompt_cache_key", "prompt_cache_retention")
 """Fields for the bills and caches of a provider."""
 
@@ -164,64 +157,6 @@ class _Chunks:
         return data_event({**self._head, "choices": [{**choice, **(more or {})}]})
 
 
-def error_body(refusal: Refusal) -> Json:
-    """An error as OpenAI's clients read it."""
-    kind = "invalid_request_error" if refusal.status < 500 else "server_error"
-    if refusal.status == 429:
-        kind = "rate_limit_error"
-    return {
-        "error": {
-            "message": refusal.message,
-            "type": kind,
-            "param": refusal.param,
-            "code": refusal.code,
-        }
-    }
-
-
-def refuse_tools(body: Fields) -> None:
-    """Raise RequestError where tools are to be called: no reply is read for calls of tools."""
-    body.only("tools", [])
-    body.only("functions", [])
-    body.only("tool_choice", "none", "auto")
-    body.only("function_call", "none", "auto")
-    body.ignore("parallel_tool_calls")
-
-
-def schema_of(body: Fields, name: str) -> str:
-    """The schema of `response_format`, or of the `format` of a response; '' for none."""
-    form = body.record(name)
-    if form is None:
-        return ""
-    kind = form.one_of("type", ("text", "json_object", "json_schema"))
-    if kind is None:
-        raise RequestError(f"{form.path('type')} is missing", form.path("type"))
-    schema: object = {"type": "object"} if kind == "json_object" else None
-    if kind == "json_schema":
-        inner = form.record("json_schema") or form
-        inner.text("name")
-        inner.text("description")
-        inner.flag("strict")
-        schema = inner.take("schema")
-        if not isinstance(schema, dict):
-            raise RequestError(f"{inner.path('schema')} has to be an object", inner.path("schema"))
-        inner.close()
-    form.close()
-    return json.dumps(schema) if schema is not None else ""
-
-
-def stop_of(body: Fields, name: str = "stop") -> tuple[str, ...]:
-    """Up to four texts at which the answer ends."""
-    value = body.take(name)
-    if value is None:
-        return ()
-    texts = value if isinstance(value, list) else [value]
-    found = tuple(checked_text(text, body.path(name)) for text in texts)
-    if len(found) > 4 or not all(found):
-        raise RequestError(f"{body.path(name)} has to be up to 4 texts, none empty", name)
-    return found
-
-
 def _max_tokens(body: Fields) -> int | None:
     old = body.whole("max_tokens", 1, MAX_TOKENS)
     new = body.whole("max_completion_tokens", 1, MAX_TOKENS)
@@ -253,8 +188,8 @@ def _include_usage(body: Fields) -> bool:
 
 def _message(place: str, value: object) -> Message:
     fields = Fields(value, place)
-    role = fields.one_of("role", (*_ROLES, "tool", "function"))
-    if role is None or role not in _ROLES:
+    role = fields.one_of("role", (*ROLES, "tool", "function"))
+    if role is None or role not in ROLES:
         what = "is missing" if role is None else f"{role} is not supported"
         raise RequestError(f"{fields.path('role')} {what}", fields.path("role"))
     fields.ignore("name", "reasoning_content", "reasoning", "refusal", "annotations", EXTENSION)
@@ -265,7 +200,7 @@ def _message(place: str, value: object) -> Message:
     fields.close()
     if images and role != "user":
         raise RequestError(f"{place}: only the user shows pictures", images[0].place)
-    return Message(_ROLES[role], text, images, place)
+    return Message(ROLES[role], text, images, place)
 
 
 def _content(fields: Fields) -> tuple[str, tuple[Image, ...]]:

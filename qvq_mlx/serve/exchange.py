@@ -52,7 +52,7 @@ PULSE_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What all requests share. `may_fetch`: pictures may be addresses."""
+    """State that all requests share. `may_fetch`: pictures may be addresses."""
 
     env: Env
     card: ModelCard
@@ -208,7 +208,7 @@ class _Sending:
 async def deliveries(
     engine: EngineThread, request: Request, client: str
 ) -> AsyncGenerator[tuple[Delivery | Pulse, Callable[[], None]], None]:
-    """What a request gets, on this loop, each with what stops the run. Closing it stops the run."""
+    """Yield what a request gets, on this loop, each with what stops the run. Closing stops it."""
     loop = asyncio.get_running_loop()
     inbox: asyncio.Queue[Delivery] = asyncio.Queue()
 

@@ -35,7 +35,7 @@ _CONNECTIONS = 256
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """How to listen. `port` 0: any that is free. `keep_s` None: the model stays loaded.
+    """Address and manner of listening. `port` 0: any that is free; `keep_s` None: it stays loaded.
 
     `hosts` are further names of this server, `origins` sites whose pages may ask.
     """
@@ -107,7 +107,7 @@ def listening(
     *,
     may_fetch: bool,
 ) -> Listening:
-    """How to listen, as a person says it; `names` are hosts and origins. Raises UsageError."""
+    """Read how a person says to listen; `names` are hosts and origins. Raises UsageError."""
     return Listening(host, port, parse_keep(keep), may_fetch, *names)
 
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.request import SamplingOverrides
 from qvq_mlx.serve.asked import MAX_TOKENS, Asked, Image, Message, Role, image_of
-from qvq_mlx.serve.chat_completions import schema_of, stop_of
 from qvq_mlx.serve.fields import Fields, RequestError, checked_text
+from qvq_mlx.serve.openai import schema_of, stop_of
 from qvq_mlx.serve.reply import Answer, End, Finish, Piece, Thinking
 from qvq_mlx.serve.wire import (
     EXTENSION,

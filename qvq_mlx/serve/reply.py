@@ -116,7 +116,7 @@ class Reply:
         return answer[:at]
 
     def _more(self, answer: str, *, whole: bool) -> Iterator[Answer]:
-        """What was not sent yet, but for an end that may be the beginning of a stop text."""
+        """Take what was not sent yet, but for an end that may begin a stop text."""
         end = len(answer) if whole else len(answer) - self._hold
         if end > self._sent:
             text, self._sent = answer[self._sent : end], end

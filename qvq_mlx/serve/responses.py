@@ -20,8 +20,8 @@ from qvq_mlx.serve.asked import (
     image_of,
     sampling_of,
 )
-from qvq_mlx.serve.chat_completions import error_body, refuse_tools, schema_of
 from qvq_mlx.serve.fields import Fields, RequestError, checked_text
+from qvq_mlx.serve.openai import ROLES, error_body, refuse_tools, schema_of
 from qvq_mlx.serve.reply import Answer, End, Finish, Piece, Thinking
 from qvq_mlx.serve.wire import (
     EXTENSION,
@@ -33,13 +33,6 @@ from qvq_mlx.serve.wire import (
     new_id,
     now_s,
 )
-
-_ROLES = {
-    "system": Role.SYSTEM,
-    "developer": Role.SYSTEM,
-    "user": Role.USER,
-    "assistant": Role.ASSISTANT,
-}
 
 
 class Responses:
@@ -221,7 +214,7 @@ def _item(place: str, value: object) -> Message | None:
     if kind != "message":
         where = item.path("type")
         raise RequestError(f"{where} {kind[:40]} is not supported", where)
-    role = item.one_of("role", _ROLES)
+    role = item.one_of("role", ROLES)
     if role is None:
         raise RequestError(f"{item.path('role')} is missing", item.path("role"))
     item.ignore("id", "status", "phase")
@@ -229,7 +222,7 @@ def _item(place: str, value: object) -> Message | None:
     item.close()
     if images and role != "user":
         raise RequestError(f"{place}: only the user shows pictures", images[0].place)
-    return Message(_ROLES[role], text, images, place)
+    return Message(ROLES[role], text, images, place)
 
 
 def _content(item: Fields) -> tuple[str, tuple[Image, ...]]:

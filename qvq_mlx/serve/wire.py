@@ -1,4 +1,4 @@
-"""What the three HTTP interfaces have in common: the shape of an interface, and of its stream.
+"""Shape that the three HTTP interfaces have in common, and that of their streams.
 
 Each interface reads a body into `Asked` and writes pieces of replies as JSON or as server-sent
 events. It knows nothing of queues, threads and sockets.
@@ -61,7 +61,7 @@ class Stream(Protocol):
         """After the last piece of the last choice."""
 
     def pulse(self) -> bytes:
-        """What keeps the connection alive while nothing happens."""
+        """Return bytes that keep the connection alive while nothing happens."""
 
 
 class Interface(Protocol):
@@ -106,7 +106,7 @@ def compact(record: Json) -> str:
 
 
 def extension(choice: Choice) -> Json:
-    """What the interfaces have no field for."""
+    """Return what the interfaces have no field for."""
     done, answer = choice.end.done, choice.end.answer
     pointing = pointed_at(request_record(choice.plan), answer, asked=False)
     return {

@@ -1,4 +1,4 @@
-"""How far a call is, as a number that only grows, and a line that says what is happening.
+"""Progress of a call: a number that only grows, and a line that says what is happening.
 
 Of a question, loading is the first fifth, the pictures and the prompt the second, writing the rest:
 shares are no forecast of time, which depends on the model and on what was cached.

@@ -160,7 +160,7 @@ class _Calls:
             return self._failed(error if isinstance(error, QvqError) else bug(error, self.env))
 
     def _roots(self, uris: Sequence[str] | None) -> Roots:
-        """What may be read. `uris` None: the client has no roots."""
+        """Return what may be read. `uris` None: the client has no roots."""
         places = [*self.shared.named]
         if uris is not None:
             places += folders_of(uris)
