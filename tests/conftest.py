@@ -97,6 +97,7 @@ class ScriptedEngine:
     generations: list[Generation] = field(default_factory=list)
     others: Sequence[Sequence[str]] = ()
     rounds: list[tuple[Round, ...]] = field(default_factory=list)
+    thinks: list[bool] = field(default_factory=list)
 
     def load(
         self, checkpoint: Checkpoint, setup: Setup, control: Control
@@ -116,9 +117,11 @@ class ScriptedEngine:
         *,
         labelled: bool = True,
         inline: bool = False,
+        thinks: bool = True,
     ) -> Prompt:
         self.asked.append((question, len(pictures), system))
         self.rounds.append(tuple(rounds))
+        self.thinks.append(thinks)
         return Prompt((1, 2, 3), tuple(pictures))
 
     def generate(self, prompt: Prompt, generation: Generation, control: Control) -> Iterator[Step]:

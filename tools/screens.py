@@ -146,9 +146,10 @@ class Scripted:
         *,
         labelled: bool = True,
         inline: bool = False,
+        thinks: bool = True,
     ) -> Prompt:
         """A prompt of three tokens."""
-        del question, system, rounds, labelled, inline
+        del question, system, rounds, labelled, inline, thinks
         return Prompt((1, 2, 3), tuple(pictures))
 
     def generate(self, prompt: Prompt, generation: Generation, control: Control) -> Iterator[Step]:

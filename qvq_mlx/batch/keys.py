@@ -28,6 +28,7 @@ from qvq_mlx.core.request import (
     Request,
     Sampling,
     SamplingOverrides,
+    Think,
 )
 from qvq_mlx.guards.language import held_scripts
 from qvq_mlx.records.runs import Json
@@ -48,12 +49,16 @@ def key_of(request: Request, resolved: Resolved, model: str, contents: Sequence[
     read; `model` is its identity.
     """
     limits, scripts = request.limits, held_scripts(request.method.lang)
+    by_itself = resolved.thinks is not resolved.card.thinking.on_request
+    think = None if by_itself else Think.ON if resolved.thinks else Think.OFF
     stated = replace(
         request,
         images=tuple(contents),
         model=model,
         prompt=replace(request.prompt, system=resolved.system or ""),
-        limits=Limits(Budget(resolved.budget_tokens), limits.answer_tokens, resolved.max_tokens),
+        limits=Limits(
+            Budget(resolved.budget_tokens), limits.answer_tokens, resolved.max_tokens, think
+        ),
         sampling=_given(resolved.sampling),
         method=replace(request.method, lang=",".join(sorted(scripts or ()))),
         policy=Policy(),

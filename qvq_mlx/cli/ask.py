@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,10 +12,9 @@ from qvq_mlx.cli.arguments import sort
 from qvq_mlx.cli.slips import WITHOUT_COMMAND, check_slip
 from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.image_names import on_disk
-from qvq_mlx.core.image_options import image_options_for
 from qvq_mlx.core.remedies import Ask
-from qvq_mlx.core.request import Output, OutputForm, Policy, SamplingOverrides, ThinkingView
-from qvq_mlx.run.groups import frames_of, image_options_of, limits_of, method_of
+from qvq_mlx.core.request import Output, OutputForm, Policy, ThinkingView
+from qvq_mlx.run.groups import frames_of, limits_of, method_of, reading_of, sampling_of
 from qvq_mlx.run.question import Given, Sources, ask_as_typed
 
 if TYPE_CHECKING:
@@ -55,6 +53,7 @@ def ask(
     system: options.System = None,
     max_tokens: options.MaxTokens = None,
     budget: options.BudgetText = None,
+    think: options.ThinkOrNot = None,
     answer_tokens: options.AnswerTokens = 1024,
     lang: options.Lang = "auto",
     schema: options.Schema = None,
@@ -62,10 +61,10 @@ def ask(
     top_p: options.TopP = None,
     top_k: options.TopK = None,
     min_p: options.MinP = None,
+    penalty: options.Penalty = None,
     seed: options.Seed = None,
     vote: options.Votes = None,
     double_check: options.DoubleCheck = False,
-    verify: options.Verify = False,
     draft: options.Draft = "auto",
     no_cache: options.NoCache = False,
     thinking: options.ViewOfThinking = None,
@@ -91,12 +90,11 @@ def ask(
     form = _form(as_json=as_json, as_jsonl=as_jsonl, boxed=boxed, boxes=boxes)
     output = Output(form, view, boxed, file, verbose, quiet, annotate, show)
     sources = Sources(arguments or [], image or [], question, follow, options.files(schema), short)
-    plain = image_options_of(page, background, frames=frames_of(fps, frames, span))
-    read = partial(image_options_for, details=detail or [], crops=crop or [], plain=plain)
-    sampling = SamplingOverrides(temperature, top_p, top_k, min_p, seed)
-    how = method_of(vote, schema, lang, double_check=double_check or verify)
+    read = reading_of(page, background, detail, crop, frames_of(fps, frames, span))
+    sampling = sampling_of(temperature, top_p, top_k, min_p, seed, penalty)
+    how = method_of(vote, schema, lang, double_check=double_check)
     policy = Policy(draft, not no_cache, force, not no_wait, offline, not no_save)
-    limits = limits_of(budget, answer_tokens, max_tokens)
+    limits = limits_of(budget, answer_tokens, max_tokens, think)
     given = Given(model, system, limits, sampling, how, policy)
     return ask_as_typed(context.obj, sources, given, read, output, _inputs, _pull)
 

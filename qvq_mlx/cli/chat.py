@@ -21,6 +21,7 @@ def chat(
     model: options.Model = None,
     system: options.System = None,
     budget: options.BudgetText = None,
+    think: options.ThinkOrNot = None,
     max_tokens: options.MaxTokens = None,
     detail: options.Detail = None,
     thinking: options.ViewOfThinking = None,
@@ -52,7 +53,7 @@ def chat(
         model=model_for(env, settings, model),
         image_options=(image_options_of(detail=detail),),
         prompt=PromptOptions(system),
-        limits=limits_of(budget, max_tokens=max_tokens),
+        limits=limits_of(budget, max_tokens=max_tokens, think=think),
         policy=Policy(
             draft=draft,
             use_cache=not no_cache,

@@ -58,6 +58,8 @@ COMMAND_GROUPS = {
     },
 }
 """The commands as the help of the program lists them, so that it need not import them."""
+FORMER_NAME = "--verify"
+"""The name that `--double-check` had, and that no help shows: `qvq verify` is about files."""
 _EXAMPLES = (
     'qvq -m tiny shapes.png "How many red circles are there?"',
     'qvq ask photo.jpg "What is this?"',
@@ -72,10 +74,13 @@ OPTION_GROUPS = {
         *("--image", "--page", "--crop", "--background", "--fps", "--frames", "--span"),
         *("--annotate", "--show", "--boxes"),
     ),
-    "Thinking": ("-R", "--max-tokens", "--vote", "--double-check"),
+    "Thinking": ("-R", "--think", "--max-tokens", "--vote", "--double-check"),
     "Answer": ("--question", "--answer-tokens", "--lang", "--schema"),
     "Output": ("--jsonl", "--verbose", "--no-save"),
-    "Model": ("--system", "--temp", "--top-p", "--top-k", "--min-p", "--seed", "--offline"),
+    "Model": (
+        *("--system", "--temp", "--top-p", "--top-k", "--min-p", "--penalty", "--seed"),
+        *("--offline",),
+    ),
     "Speed": ("--draft", "--no-cache", "--force", "--no-wait"),
 }
 
@@ -103,7 +108,8 @@ class GroupedOptions(TyperCommand):
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
             if record is not None:
-                left[max(parameter.opts, key=len)] = record
+                names, does = record
+                left[max(parameter.opts, key=len)] = names.replace(f", {FORMER_NAME}", ""), does
         groups = {name: _taken(left, names) for name, names in OPTION_GROUPS.items()}
         for name, found in {**groups, "More": [*left.items()]}.items():
             if found:

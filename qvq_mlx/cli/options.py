@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qvq_mlx.core.request import ThinkingView
+from qvq_mlx.cli.help import FORMER_NAME
+from qvq_mlx.core.request import Think, ThinkingView
 
 if TYPE_CHECKING:
     from qvq_mlx.run.world import World
@@ -41,6 +42,9 @@ BudgetText = Annotated[
         help="Tokens of thinking, then the answer is asked for.",
     ),
 ]
+ThinkOrNot = Annotated[
+    Think | None, typer.Option("--think", help="Of models with the choice: think first, or not.")
+]
 AnswerTokens = Annotated[
     int,
     typer.Option("--answer-tokens", min=1, metavar="N", help="Tokens for the answer after that."),
@@ -72,6 +76,14 @@ TopK = Annotated[int | None, typer.Option("--top-k", min=0, metavar="K", help="0
 MinP = Annotated[
     float | None, typer.Option("--min-p", min=0.0, max=1.0, metavar="P", help="0: off.")
 ]
+Penalty = Annotated[
+    str | None,
+    typer.Option(
+        "--penalty",
+        metavar="repetition=R,presence=P",
+        help="What is there already costs: its logit by a factor (1: off), by a sum (0: off).",
+    ),
+]
 Seed = Annotated[
     int | None, typer.Option("--seed", min=0, metavar="N", help="Same seed, same text.")
 ]
@@ -88,11 +100,10 @@ Votes = Annotated[
 DoubleCheck = Annotated[
     bool,
     typer.Option(
-        "--double-check", help="Experimental: look at the image again and check the answer."
+        *("--double-check", FORMER_NAME),
+        help="Experimental: look at the image again and check the answer.",
     ),
 ]
-Verify = Annotated[bool, typer.Option("--verify", hidden=True)]
-"""The name that `--double-check` had; `qvq verify` is about a model's files."""
 Draft = Annotated[
     str,
     typer.Option(

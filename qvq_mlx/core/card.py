@@ -34,7 +34,8 @@ class Thinking:
     from the thinking. Those of the markers that are `labels` also begin an answer where a colon
     and prose follow on their line. `answer_tags` wrap the answer and are dropped from it.
     `closing` is forced when the answer is wanted now; `budget_tokens` of thinking are the default
-    budget.
+    budget. `unasked` is what the chat template writes into a reply that is asked for without
+    thinking, '' where it cannot be asked so; `on_request`: that is the template's default.
     """
 
     style: ThinkingStyle = ThinkingStyle.NONE
@@ -45,6 +46,20 @@ class Thinking:
     answer_tags: tuple[str, ...] = ()
     closing: str = ""
     budget_tokens: int = 4096
+    unasked: str = ""
+    on_request: bool = False
+
+    @property
+    def opened(self) -> str:
+        """The text that the chat template writes at the start of a reply."""
+        if self.style is ThinkingStyle.NONE:
+            return self.unasked
+        return f"{self.open_tag}\n" if self.style is ThinkingStyle.PREOPENED else ""
+
+    @property
+    def switched_off(self) -> Thinking:
+        """The voice of the same model where it is asked not to think: it answers at once."""
+        return Thinking(unasked=self.unasked)
 
 
 OWN_MAX_TOKENS = 16_384

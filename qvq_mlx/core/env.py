@@ -34,12 +34,13 @@ class Engine(Protocol):
         *,
         labelled: bool = True,
         inline: bool = False,
+        thinks: bool = True,
     ) -> Prompt:
         """Token ids for one question about some pictures, in the family's reference order.
 
         The first `pictures` are those of the earlier `rounds`, as many as these say. `labelled`:
         several pictures of a message are numbered. `inline`: those of the question stand at its
-        `<image n>`, as `Placement.INLINE` says.
+        `<image n>`, as `Placement.INLINE` says. `thinks` False: the model is asked not to think.
         """
 
     def generate(self, prompt: Prompt, generation: Generation, control: Control) -> Iterator[Step]:

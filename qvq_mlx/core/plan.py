@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.card import ModelCard, Thinking
 from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.events import Notice
 from qvq_mlx.core.rates import Rates
@@ -26,7 +26,7 @@ class Resolved:
     `folder` is the absolute path of the checkpoint; `system` None sends no system message;
     `budget_tokens` None sets no bounds to the thinking. `max_tokens` bound thinking and answer
     together. `setup` says who drafts, and what may be kept. `sampling_note` says what a vote
-    changed of the sampling.
+    changed of the sampling. `thinks` False: the model is asked not to think, which it could.
     """
 
     card: ModelCard
@@ -37,6 +37,12 @@ class Resolved:
     budget_tokens: int | None = None
     setup: Setup = Setup()
     sampling_note: Message | None = None
+    thinks: bool = True
+
+    @property
+    def thinking(self) -> Thinking:
+        """The voice of this run."""
+        return self.card.thinking if self.thinks else self.card.thinking.switched_off
 
     def reply_tokens(self, answer_tokens: int) -> int:
         """The most tokens that the model writes: thinking, closing text and answer.

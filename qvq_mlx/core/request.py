@@ -81,6 +81,14 @@ class Budget:
     tokens: int | None
 
 
+class Think(StrEnum):
+    """Whether a model that can do both thinks before it answers."""
+
+    ON = "on"
+    OFF = "off"
+    """The chat template writes an empty thinking block, or none."""
+
+
 class Placement(StrEnum):
     """The place of the pictures in the prompt."""
 
@@ -109,12 +117,13 @@ class Limits:
     """Bounds on what the model writes. None leaves the card's default.
 
     `max_tokens` are thinking and answer together. `answer_tokens` may follow once the thinking
-    `budget` is spent.
+    `budget` is spent. `think` None: as the chat template does by itself.
     """
 
     budget: Budget | None = None
     answer_tokens: int = 1024
     max_tokens: int | None = None
+    think: Think | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from itertools import pairwise
 
 import mlx.core as mx
 
+from qvq_mlx.core.card import Thinking
 from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.events import Progress, Stage
 from qvq_mlx.core.picture import Picture
@@ -35,8 +36,8 @@ PREFILL_CHUNK_TOKENS = 512
 class Parts:
     """One checkpoint in memory. `fingerprint` tells it from every other one.
 
-    `opened` is what the chat template writes into the reply before the model does; `stop_ids` are
-    the tokens that end a reply.
+    `thinking` says what the chat template writes into the reply before the model does; `stop_ids`
+    are the tokens that end a reply.
     """
 
     name: str
@@ -45,7 +46,7 @@ class Parts:
     layout: PatchLayout
     fingerprint: str
     stop_ids: frozenset[int]
-    opened: str = ""
+    thinking: Thinking = Thinking()
     load_peak_bytes: int = 0
 
 

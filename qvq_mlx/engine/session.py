@@ -64,12 +64,14 @@ class Session:
         *,
         labelled: bool = True,
         inline: bool = False,
+        thinks: bool = True,
     ) -> Prompt:
         """Earlier rounds, then the images, then the question."""
         parts = self.parts
         vision = parts.model.family.vision
         timestamps = vision is not None and vision.timestamps
-        spelling = Spelling(parts.opened, timestamps, labelled, inline)
+        opened = (parts.thinking if thinks else parts.thinking.switched_off).opened
+        spelling = Spelling(opened, timestamps, labelled, inline)
         return build(parts.vocabulary, question, pictures, system, rounds, spelling)
 
     def generate(self, prompt: Prompt, generation: Generation, control: Control) -> Iterator[Step]:
@@ -197,7 +199,7 @@ def _load_reader(
         layout=_layout(model, vocabulary, card, folder),
         fingerprint=fingerprint(folder),
         stop_ids=_stop_ids(model, vocabulary),
-        opened=model.family.opening(card.thinking),
+        thinking=card.thinking,
         load_peak_bytes=mx.get_peak_memory(),
     )
     files = None

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from qvq_mlx.core.card import Thinking
 from qvq_mlx.core.clip import Clip, Visual
 from qvq_mlx.core.places import Coordinates
 from qvq_mlx.families.fields import Fields
@@ -214,10 +213,6 @@ class Family(ABC):
     @abstractmethod
     def call(self) -> CallNames:
         """The parameters of the language model."""
-
-    @abstractmethod
-    def opening(self, thinking: Thinking) -> str:
-        """The text that the chat template writes at the start of a reply."""
 
     @abstractmethod
     def text_values(self, text: Fields) -> Values:

@@ -1,16 +1,10 @@
-"""Prompt texts that several families share."""
+"""Times of a clip, as several families count them."""
 
 from __future__ import annotations
 
 import struct
 
-from qvq_mlx.core.card import Thinking, ThinkingStyle
 from qvq_mlx.core.clip import Clip
-
-
-def opened_tag(thinking: Thinking) -> str:
-    """The open tag and a newline where the template opens the thinking, else nothing."""
-    return f"{thinking.open_tag}\n" if thinking.style is ThinkingStyle.PREOPENED else ""
 
 
 def paced(clip: Clip, tokens_per_s: float) -> tuple[int, ...]:

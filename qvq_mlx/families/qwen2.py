@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from qvq_mlx.core.card import Thinking
 from qvq_mlx.families.family import CallNames, Family, LayerCache, ModelType, Placement, Values
 from qvq_mlx.families.fields import Fields
-from qvq_mlx.families.prompt import opened_tag
 from qvq_mlx.families.text_config import (
     attention_in_every_layer,
     attention_values,
@@ -26,10 +24,6 @@ class Qwen2(Family):
     system = None
     nested_config = True
     call = CallNames("input_embeddings", positions=None, image_mask=None, deepstack=None)
-
-    def opening(self, thinking: Thinking) -> str:
-        """The open tag, for a checkpoint whose template writes it."""
-        return opened_tag(thinking)
 
     def text_values(self, text: Fields) -> Values:
         """A dense decoder."""

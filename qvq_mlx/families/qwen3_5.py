@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from qvq_mlx.core.card import Thinking
 from qvq_mlx.core.clip import Clip
 from qvq_mlx.core.places import Coordinates
 from qvq_mlx.families.family import (
@@ -20,7 +19,6 @@ from qvq_mlx.families.family import (
 )
 from qvq_mlx.families.fields import Fields
 from qvq_mlx.families.hybrid import hybrid_caches, hybrid_placements, hybrid_values
-from qvq_mlx.families.prompt import opened_tag
 from qvq_mlx.families.text_config import attention_values
 from qvq_mlx.families.vision_config import plain_encoder
 from qvq_mlx.families.weight_names import mlx_name
@@ -61,10 +59,6 @@ class Qwen35(Family):
     system = None
     nested_config = True
     call = CallNames("inputs_embeds", "position_ids", image_mask=None, deepstack=None)
-
-    def opening(self, thinking: Thinking) -> str:
-        """The open tag, for a checkpoint whose template writes it."""
-        return opened_tag(thinking)
 
     def text_values(self, text: Fields) -> Values:
         """A dense decoder with hybrid attention."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from qvq_mlx.core.card import Thinking
 from qvq_mlx.core.clip import Clip
 from qvq_mlx.core.places import Coordinates
 from qvq_mlx.families.family import (
@@ -19,7 +18,6 @@ from qvq_mlx.families.family import (
     VisualTokens,
 )
 from qvq_mlx.families.fields import Fields
-from qvq_mlx.families.prompt import opened_tag
 from qvq_mlx.families.text_config import (
     attention_in_every_layer,
     attention_values,
@@ -69,10 +67,6 @@ class Qwen3VL(Family):
         image_mask="visual_pos_masks",
         deepstack="deepstack_visual_embeds",
     )
-
-    def opening(self, thinking: Thinking) -> str:
-        """The open tag, for a checkpoint whose template writes it."""
-        return opened_tag(thinking)
 
     def text_values(self, text: Fields) -> Values:
         """A dense decoder."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from qvq_mlx.core.card import Thinking
 from qvq_mlx.core.clip import Clip
 from qvq_mlx.core.places import Coordinates
 from qvq_mlx.families.experts import expert_path, expert_values, router_bits, stacked_experts
@@ -20,7 +19,6 @@ from qvq_mlx.families.family import (
     VisualTokens,
 )
 from qvq_mlx.families.fields import Fields
-from qvq_mlx.families.prompt import opened_tag
 from qvq_mlx.families.text_config import (
     attention_in_every_layer,
     attention_values,
@@ -70,10 +68,6 @@ class Qwen3VLMoe(Family):
         image_mask="visual_pos_masks",
         deepstack="deepstack_visual_embeds",
     )
-
-    def opening(self, thinking: Thinking) -> str:
-        """The open tag, for a checkpoint whose template writes it."""
-        return opened_tag(thinking)
 
     def text_values(self, text: Fields) -> Values:
         """A decoder whose layers have experts, but for those that the config names."""

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from qvq_mlx.core.request import Policy, PromptOptions, Request, SamplingOverrides
+from qvq_mlx.core.request import Policy, PromptOptions, Request, SamplingOverrides, Think
 from qvq_mlx.run.groups import image_options_of, limits_of, method_of
 
 Schema = Mapping[str, object]
@@ -19,16 +19,20 @@ class Options:
 
     `detail`, `crop` and `page` hold for every image, in the words of the command: `"high"`,
     `"10%,10%,50%,50%"`, `"1-3"`. `offline` fetches no image from the web. `save` keeps the run in
-    the history of `qvq log`; False leaves nothing there.
+    the history of `qvq log`; False leaves nothing there. `think` chooses for a model that can do
+    both; None leaves it to its chat template.
     """
 
     system: str | None = None
     max_tokens: int | None = None
     answer_tokens: int = 1024
+    think: bool | None = None
     temperature: float | None = None
     top_p: float | None = None
     top_k: int | None = None
     min_p: float | None = None
+    repetition_penalty: float | None = None
+    presence_penalty: float | None = None
     detail: str | None = None
     crop: str | None = None
     page: str | None = None
@@ -66,9 +70,16 @@ class Asked:
                 None if self.budget is None else str(self.budget),
                 given.answer_tokens,
                 given.max_tokens,
+                None if given.think is None else Think.ON if given.think else Think.OFF,
             ),
             sampling=SamplingOverrides(
-                given.temperature, given.top_p, given.top_k, given.min_p, self.seed
+                given.temperature,
+                given.top_p,
+                given.top_k,
+                given.min_p,
+                self.seed,
+                given.repetition_penalty,
+                given.presence_penalty,
             ),
             method=method_of(given.vote, schema, given.lang, double_check=given.double_check),
             policy=Policy(

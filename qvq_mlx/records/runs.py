@@ -31,7 +31,7 @@ from qvq_mlx.core.events import (
 )
 from qvq_mlx.core.image_options import Region
 from qvq_mlx.core.places import Coordinates, PointedImage
-from qvq_mlx.core.request import Budget, Request, Sampling, SamplingOverrides
+from qvq_mlx.core.request import Budget, Request, Sampling, SamplingOverrides, Think
 from qvq_mlx.core.rounds import Round, Source
 from qvq_mlx.reply.box import boxed
 
@@ -97,13 +97,14 @@ class ImageRecord:
 class Given:
     """Settings of the user, apart from the model's own defaults; null: they set nothing.
 
-    `budget` with null tokens sets no bounds.
+    `budget` with null tokens sets no bounds; `think` is on or off.
     """
 
     system: str | None = None
     max_tokens: int | None = None
     sampling: SamplingOverrides = SamplingOverrides()
     budget: Budget | None = None
+    think: Think | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ class RequestRecord:
     first, and `follows` the id of the run that this one goes on from, or null.
 
     `boxes` is what the numbers mean with which the model points at a place; null in a run that was
-    saved before it was kept.
+    saved before it was kept. `thinks` false: the model was asked not to think, which it could.
     """
 
     version: int
@@ -142,6 +143,7 @@ class RequestRecord:
     rounds: tuple[Round, ...] = ()
     follows: str | None = None
     boxes: Coordinates | None = None
+    thinks: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +297,7 @@ def request_record(plan: Plan) -> RequestRecord:
         rounds=request.rounds,
         follows=request.origin.follows,
         boxes=card.boxes,
+        thinks=resolved.thinks,
     )
 
 
@@ -313,7 +316,9 @@ def _video_record(clip: Clip) -> VideoRecord:
 
 def _given(request: Request) -> Given:
     limits = request.limits
-    return Given(request.prompt.system, limits.max_tokens, request.sampling, limits.budget)
+    return Given(
+        request.prompt.system, limits.max_tokens, request.sampling, limits.budget, limits.think
+    )
 
 
 def pointed_at(request: RequestRecord, answer: str, *, asked: bool) -> tuple[PointedImage, ...]:

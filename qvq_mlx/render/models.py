@@ -138,6 +138,7 @@ def _facts(known: Candidate, path: str) -> list[tuple[str, str]]:
         ("thinks", marked("thinking.style", str(card.thinking.style))),
         ("rounds", "several" if card.rounds else "one only: follow-ups are retold"),
         ("closing", marked("thinking.closing", repr(card.thinking.closing))),
+        *((("without", repr(card.thinking.unasked)),) if card.thinking.unasked else ()),
         ("system", marked("system", card.system or "none")),
         ("sampling", marked("sampling", _sampling(card))),
         ("max tokens", f"{card.max_tokens:,}"),

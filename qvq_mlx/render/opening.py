@@ -48,7 +48,7 @@ def opening_of(plan: Plan) -> Opening:
     characters = len(plan.request.question) + len(plan.resolved.system or "")
     return Opening(
         receipts=tuple(picture.receipt for picture in new),
-        can_conclude=bool(plan.resolved.card.thinking.closing),
+        can_conclude=bool(plan.resolved.thinking.closing),
         budget_tokens=plan.resolved.budget_tokens,
         image_tokens=image_tokens,
         prompt_tokens=image_tokens + characters // 4 + 20,

@@ -51,6 +51,7 @@ def answers(engine: Engine, plan: Plan, control: Control, pace: Pace = iter) -> 
         rounds,
         labelled=plan.labelled,
         inline=plan.inline,
+        thinks=resolved.thinks,
     )
     scripts = expected_scripts(request.question, request.method.lang, request.prompt.system or "")
     limits = GuardLimits(
@@ -65,7 +66,7 @@ def answers(engine: Engine, plan: Plan, control: Control, pace: Pace = iter) -> 
         events = vote.voted(engine, prompt, plan, limits, control, pace)
     else:
         own = Control(control)  # what a guard asks of this run is not asked of a double check
-        thinking = resolved.card.thinking
+        thinking = resolved.thinking
         generation = Generation(
             resolved.sampling, resolved.max_tokens, thinking.closing, plan.constraint
         )

@@ -85,7 +85,7 @@ def _checked(
 ) -> Generator[Progress, None, DoubleCheck]:
     """Run it; only its length is shown while it runs."""
     yield Progress(Stage.DOUBLE_CHECK, 0, 0)
-    thinking, budget = plan.resolved.card.thinking, THINKING_TOKENS
+    thinking, budget = plan.resolved.thinking, THINKING_TOKENS
     if plan.resolved.budget_tokens is not None:
         budget = min(budget, plan.resolved.budget_tokens)
     # a model that cannot be told to conclude is held by this alone
@@ -98,6 +98,7 @@ def _checked(
         rounds,
         labelled=plan.labelled,
         inline=plan.inline,
+        thinks=plan.resolved.thinks,
     )
     generation = Generation(plan.resolved.sampling, most, thinking.closing)
     limits = GuardLimits(budget, plan.request.limits.answer_tokens)

@@ -4,6 +4,8 @@ place, whichever front end it comes from.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from math import inf
 
 from qvq_mlx.core.image_options import (
@@ -11,11 +13,12 @@ from qvq_mlx.core.image_options import (
     Frames,
     ImageOptions,
     Pages,
+    image_options_for,
     parse_crop,
     parse_detail,
     parse_pages,
 )
-from qvq_mlx.core.request import Limits, Method, Request
+from qvq_mlx.core.request import Limits, Method, Request, SamplingOverrides, Think
 
 _ALL_FRAMES = Frames()
 MOST_VOTES = 16
@@ -23,12 +26,52 @@ MOST_VOTES = 16
 
 
 def limits_of(
-    budget: str | None, answer_tokens: int = Limits().answer_tokens, max_tokens: int | None = None
+    budget: str | None,
+    answer_tokens: int = Limits().answer_tokens,
+    max_tokens: int | None = None,
+    think: Think | None = None,
 ) -> Limits:
-    """Build the limits from texts. Raises UsageError."""
+    """Build the limits, the budget from a text. Raises UsageError."""
     from qvq_mlx.guards.budget import parse_budget
 
-    return Limits(None if budget is None else parse_budget(budget), answer_tokens, max_tokens)
+    bound = None if budget is None else parse_budget(budget)
+    return Limits(bound, answer_tokens, max_tokens, think)
+
+
+def sampling_of(
+    temperature: float | None,
+    top_p: float | None,
+    top_k: int | None,
+    min_p: float | None,
+    seed: int | None,
+    penalty: str | None,
+) -> SamplingOverrides:
+    """Build the sampling, the penalties from a text as `repetition=1.05,presence=1.5`.
+
+    Raises UsageError.
+    """
+    repetition = presence = None
+    for part in penalty.split(",") if penalty else ():
+        kind, _, text = part.strip().partition("=")
+        value = _number(text)
+        if value is None or kind not in ("repetition", "presence"):
+            from qvq_mlx.core.errors import UsageError
+            from qvq_mlx.core.remedies import Field, Show
+
+            said = f" is {penalty}; it is like repetition=1.05,presence=1.5"
+            raise UsageError((Field.PENALTY, said), Show.ASK_HELP)
+        if kind == "repetition":
+            repetition = value
+        else:
+            presence = value
+    return SamplingOverrides(temperature, top_p, top_k, min_p, seed, repetition, presence)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def method_of(
@@ -72,6 +115,18 @@ def image_options_of(
     )
 
 
+def reading_of(
+    page: str | None,
+    background: str,
+    details: Sequence[str] | None,
+    crops: Sequence[str] | None,
+    frames: Frames,
+) -> Callable[[Sequence[str]], tuple[ImageOptions, ...]]:
+    """Build how images are read, each with its own detail and crop. Raises UsageError."""
+    plain = image_options_of(page, background, frames=frames)
+    return partial(image_options_for, details=details or [], crops=crops or [], plain=plain)
+
+
 def check_numbers(request: Request) -> None:
     """Raise UsageError for a number that is out of its bounds, or is none."""
     from qvq_mlx.core.errors import UsageError
@@ -85,6 +140,8 @@ def check_numbers(request: Request) -> None:
         (Field.TOP_P, sampling.top_p, 0, 1),
         (Field.TOP_K, sampling.top_k, 0, inf),
         (Field.MIN_P, sampling.min_p, 0, 1),
+        (Field.PENALTY, sampling.repetition_penalty, 0.01, 100),
+        (Field.PENALTY, sampling.presence_penalty, -100, 100),
         (Field.SEED, sampling.seed, 0, inf),
         (Field.MAX_TOKENS, limits.max_tokens, 1, inf),
         (Field.ANSWER_TOKENS, limits.answer_tokens, 1, inf),

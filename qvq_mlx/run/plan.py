@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from qvq_mlx import images
-from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.card import ModelCard, Thinking
 from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ModelError, NoVideoError, UsageError
 from qvq_mlx.core.events import PIPED, Notice
 from qvq_mlx.core.plan import CLOSING_TOKENS, Plan, Resolved
 from qvq_mlx.core.remedies import Ask, AskAgain, Field, Message, PullModel, Remedy, Show, Spelling
-from qvq_mlx.core.request import Request, Sampling
+from qvq_mlx.core.request import Request, Sampling, Think
 from qvq_mlx.core.rounds import RETOLD_BYTES, kept
 from qvq_mlx.core.setup import Checkpoint, Drafting, Setup
 from qvq_mlx.core.sizes import counted
@@ -58,7 +58,7 @@ def make_plan(request: Request, env: Env, settings: Settings) -> Plan:
         request=request,
         resolved=resolved,
         pictures=pictures,
-        constraint=_constraint(request, card),
+        constraint=_constraint(request, resolved.thinking),
         notices=(
             *(Notice("card", f"{fault.message}; it is left out") for fault in broken),
             *(Notice("checkpoint", f"{card.name}: {remark}") for remark in card.remarks),
@@ -92,7 +92,9 @@ def resolve(request: Request, settings: Settings) -> Resolved:
         check_enforced(request.method.schema)
     sampling, note = _sampling(request, card)
     system = request.prompt.system
-    budget_tokens, max_tokens = _lengths(request, card)
+    thinks = _thinks(request, card)
+    voice = card.thinking if thinks else card.thinking.switched_off
+    budget_tokens, max_tokens = _lengths(request, replace(card, thinking=voice))
     return Resolved(
         card=card,
         folder=folder,
@@ -103,6 +105,7 @@ def resolve(request: Request, settings: Settings) -> Resolved:
         budget_tokens=budget_tokens,
         setup=_setup(request, card, settings),
         sampling_note=note,
+        thinks=thinks,
     )
 
 
@@ -182,13 +185,39 @@ def _check_images(request: Request, card: ModelCard) -> None:
         )
 
 
-def _constraint(request: Request, card: ModelCard) -> AnswerConstraint | None:
+def _constraint(request: Request, thinking: Thinking) -> AnswerConstraint | None:
     """Return the constraints on the answer; None for none."""
     schema = request.method.schema
     scripts = held_scripts(request.method.lang)
     if not schema and scripts is None:
         return None
-    return AnswerConstraint(card.thinking, schema, scripts)
+    return AnswerConstraint(thinking, schema, scripts)
+
+
+def _thinks(request: Request, card: ModelCard) -> bool:
+    """Return False where the model is asked not to think, which its template can do.
+
+    A budget of 0 asks so too, and any other budget asks it to think. Raises UsageError where the
+    two contradict each other, or the model has no such choice.
+    """
+    thinking, think, budget = card.thinking, request.limits.think, request.limits.budget
+    if think is not None and budget is not None and (budget.tokens == 0) is (think is Think.ON):
+        raise UsageError.excluding(Field.THINK, Field.BUDGET)
+    if think is Think.ON and not card.thinks:
+        raise UsageError(
+            (Field.THINK, f" on: {card.name} does not think before it answers"),
+            Ask(settings=((Field.MODEL, card.name),)),
+        )
+    if think is Think.OFF and card.thinks and not thinking.unasked:
+        raise UsageError(
+            (Field.THINK, f" off: {card.name} cannot be asked so, it always thinks"),
+            Ask(settings=((Field.MODEL, card.name), (Field.BUDGET, "0"))),
+        )
+    if not thinking.unasked:
+        return True
+    if think is not None:
+        return think is Think.ON
+    return not thinking.on_request if budget is None else budget.tokens != 0
 
 
 def _budget_tokens(request: Request, card: ModelCard) -> int | None:
@@ -196,6 +225,8 @@ def _budget_tokens(request: Request, card: ModelCard) -> int | None:
     budget = request.limits.budget
     if card.thinking.closing:
         return card.thinking.budget_tokens if budget is None else budget.tokens
+    if card.thinking.unasked:
+        return None  # it does not think now
     if budget is not None and budget.tokens is not None:
         raise UsageError(
             (Field.BUDGET, f" bounds the thinking, and {card.name} cannot be told to conclude"),

@@ -82,6 +82,7 @@ def request_again(run: Run, history_folder: Path, model: str | None, *, changed:
             budget=given.budget if given else None,
             answer_tokens=then.answer_tokens,
             max_tokens=given.max_tokens if given else then.max_tokens,
+            think=given.think if given else None,
         ),
         sampling=given.sampling if given else SamplingOverrides(**asdict(then.sampling)),
         method=Method(then.votes, then.double_check, then.schema or "", then.lang),

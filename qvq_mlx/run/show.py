@@ -60,7 +60,7 @@ def run(
     pointed.begin(plan)
     screens = [stream for stream in (env.stdout, env.stderr) if stream.isatty()]
     watched = env.stdout.isatty() and not env.in_script()
-    can_conclude = watched and bool(plan.resolved.card.thinking.closing)
+    can_conclude = watched and bool(plan.resolved.thinking.closing)
     interrupts = Interrupts(control, can_conclude=can_conclude)
     events = ask(plan, env, settings, control, loaded)
     done: Done | None = None

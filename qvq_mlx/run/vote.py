@@ -80,7 +80,7 @@ def voted(
     """The events of one run: progress while the samples are drawn, then what the chosen one wrote,
     the agreement as a notice, and `Done` with the vote.
     """
-    resolved, thinking = plan.resolved, plan.resolved.card.thinking
+    resolved, thinking = plan.resolved, plan.resolved.thinking
     samples = [
         PushedRun(thinking, limits, Control(control)) for _ in range(plan.request.method.votes)
     ]

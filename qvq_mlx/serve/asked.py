@@ -101,6 +101,8 @@ def sampling_of(body: Fields) -> SamplingOverrides:
         top_k=body.whole("top_k", 0, 2**31),
         min_p=body.number("min_p", 0, 1),
         seed=body.whole("seed", 0, 2**63 - 1),
+        repetition_penalty=body.number("repetition_penalty", 0.01, 100),
+        presence_penalty=body.number("presence_penalty", -2, 2),
     )
 
 

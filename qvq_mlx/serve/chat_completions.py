@@ -62,7 +62,7 @@ class ChatCompletions:
             save=body.flag("store", default=True),
         )
         refuse_tools(body)
-        for name in ("presence_penalty", "frequency_penalty", "top_logprobs"):
+        for name in ("frequency_penalty", "top_logprobs"):
             body.only(name, 0)
         for name in ("logprobs", "web_search_options"):
             body.only(name, False)

@@ -26,6 +26,8 @@ _WAIT_S = 20.0  # the process bounds its own work to a few seconds; starting it 
 _PROCESS = Path(__file__).with_name("template_process.py")
 
 _SYSTEM, _QUESTION, _REPLY, _NEXT = "SYSTEM-5Q", "QUESTION-7V", "REPLY-3A", "QUESTION-9W"
+_SWITCH = "enable_thinking"
+"""The variable with which the templates of Qwen3 and later are asked to think, or not to."""
 _PICTURE = "<|vision_start|><|image_pad|><|vision_end|>"
 _OPENS = re.compile(r"<(\w{1,40})>\n")
 _TURNS = re.compile(
@@ -45,7 +47,8 @@ class TemplateFacts:
     message, None where it has none. `tag` is the one that it opens
     at the start of a reply, '' for none. `splits` True: it names `</think>`, so that the model is
     one that writes it. `differs` says in one line where a prompt of qvq's is not what the template
-    writes; '' where they are equal.
+    writes; '' where they are equal. `unasked` is what it writes into a reply that is asked for
+    without thinking, '' where it has no such choice; `on_request`: it does so by default.
     """
 
     rendered: bool
@@ -53,6 +56,8 @@ class TemplateFacts:
     tag: str = ""
     splits: bool = False
     differs: str = ""
+    unasked: str = ""
+    on_request: bool = False
 
 
 def template_of(folder: Path) -> str:
@@ -81,8 +86,8 @@ def template_of(folder: Path) -> str:
 
 @functools.lru_cache(maxsize=8)
 def facts_of(template: str, *, sees: bool) -> TemplateFacts:
-    """Render `template` for a question, about a picture where the model `sees`, and for a second
-    round behind a system message.
+    """Render `template` for a question, about a picture where the model `sees`, for a second round
+    behind a system message, and where it knows `enable_thinking`, for both of its values.
     """
     asked = {"role": "user", "content": _content(_QUESTION, sees=sees)}
     rounds = [
@@ -92,7 +97,15 @@ def facts_of(template: str, *, sees: bool) -> TemplateFacts:
         {"role": "user", "content": _content(_NEXT, sees=False)},
     ]
     splits = "</think>" in template
-    [alone, together] = _rendered(template, [[asked], rounds])
+    has_switch = _SWITCH in template
+    asked_to = {_SWITCH: True} if has_switch else {}
+    conversations: list[dict[str, object]] = [
+        {"messages": [asked], **asked_to},
+        {"messages": rounds, **asked_to},
+    ]
+    if has_switch:
+        conversations += [{"messages": [asked], _SWITCH: False}, {"messages": [asked]}]
+    [alone, together, *switched] = _rendered(template, conversations)
     if "error" in alone:
         return TemplateFacts(
             rendered=False, splits=splits, differs=f"it cannot be rendered: {alone['error']}"
@@ -118,7 +131,15 @@ def facts_of(template: str, *, sees: bool) -> TemplateFacts:
         differs = f"it takes no second round behind a system message: {together['error']}"
     elif together["text"] != expected:
         differs = _apart(together["text"])
-    return TemplateFacts(True, system, tag, splits, differs)
+    unasked = ""
+    if has_switch and switched[0] != alone and (silent := _TURNS.fullmatch(_text(switched[0]))):
+        unasked = silent["opened"]
+    on_request = bool(unasked) and switched[1] == switched[0]
+    return TemplateFacts(True, system, tag, splits, differs, unasked, on_request)
+
+
+def _text(answer: dict[str, str]) -> str:
+    return answer.get("text", "")
 
 
 def _content(text: str, *, sees: bool) -> object:
@@ -129,7 +150,7 @@ def _apart(text: str) -> str:
     return f"it writes {' '.join(text.split())[:160]!r}"
 
 
-def _rendered(template: str, conversations: list[object]) -> list[dict[str, str]]:
+def _rendered(template: str, conversations: list[dict[str, object]]) -> list[dict[str, str]]:
     """What the template writes for each conversation, or why it writes nothing."""
     failed = [{"error": "it takes too long or too much"}] * len(conversations)
     if len(template) > _TEMPLATE_BYTES:

@@ -55,6 +55,8 @@ def stated(card: ModelCard, folder: Path) -> ModelCard:
                 f"its thinking style ({thinking.style}) is taken from its name, {card.name}:"
                 " the checkpoint states none"
             )
+    if facts is not None and facts.unasked:
+        thinking = replace(thinking, unasked=facts.unasked, on_request=facts.on_request)
     if not read and card.system and card.system != family.system:
         remarks.append(f"its system message is that of {card.named_after}, by its name alone")
     card = replace(
@@ -63,7 +65,7 @@ def stated(card: ModelCard, folder: Path) -> ModelCard:
         sees=family.vision is not None,
         system=system,
         thinking=thinking,
-        sampling=_penalised(card.sampling, folder),
+        sampling=_sampled(card.sampling, folder),
         shape=stated_shape(folder) or card.shape,
         remarks=tuple(remarks),
     )
@@ -77,12 +79,16 @@ def stated(card: ModelCard, folder: Path) -> ModelCard:
     )
 
 
-def _penalised(sampling: Sampling, folder: Path) -> Sampling:
-    """`sampling` with the penalties that generation_config.json states."""
+def _sampled(sampling: Sampling, folder: Path) -> Sampling:
+    """`sampling` with min_p and the penalties that generation_config.json states."""
     path = folder / "generation_config.json"
     generation = Fields(path, read_json(path, missing_ok=True))
+    least = generation.any_number("min_p", sampling.min_p)
+    if not 0 <= least <= 1:
+        raise generation.broken(f"says min_p {least:g}, which is a share of 1")
     return replace(
         sampling,
+        min_p=least,
         repetition_penalty=generation.number("repetition_penalty", sampling.repetition_penalty),
         presence_penalty=generation.any_number("presence_penalty", sampling.presence_penalty),
     )

@@ -3,7 +3,8 @@
 A template is a program of others. It runs in Jinja2's sandbox, within the seconds and bytes that
 are set here and by the parent, and with the filters and functions that transformers gives it.
 
-stdin: a line of JSON, {"template": text, "conversations": [[message, ...], ...]}
+stdin: a line of JSON, {"template": text, "conversations": [{"messages": [...], ...}, ...]};
+    what a conversation holds besides are the template's own variables
 stdout: JSON, a list with {"text": ...} or {"error": ...} for each conversation
 """
 
@@ -49,9 +50,9 @@ def _now(layout: str) -> str:
     return datetime.now().strftime(layout)
 
 
-def _rendered(template: jinja2.Template, messages: object) -> dict[str, str]:
+def _rendered(template: jinja2.Template, conversation: dict[str, object]) -> dict[str, str]:
     try:
-        text = template.render(messages=messages, add_generation_prompt=True)
+        text = template.render(conversation, add_generation_prompt=True)
     except Exception as error:  # it is a program: whatever it does wrong
         return {"error": " ".join(str(error).split())[:200] or type(error).__name__}
     if len(text) > _TEXT_CHARACTERS:
@@ -75,7 +76,7 @@ def main() -> None:
     except jinja2.TemplateError as error:
         answers = [{"error": " ".join(str(error).split())[:200]}] * len(order["conversations"])
     else:
-        answers = [_rendered(template, messages) for messages in order["conversations"]]
+        answers = [_rendered(template, one) for one in order["conversations"]]
     sys.stdout.write(json.dumps(answers))
 
 

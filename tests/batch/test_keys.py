@@ -68,7 +68,7 @@ RESOLVED_FIELDS = {
     "images": None,
     "model": None,
     "prompt": {"system"},
-    "limits": {"budget", "max_tokens"},
+    "limits": {"budget", "max_tokens", "think"},
     "sampling": {
         "temperature",
         "top_p",
@@ -123,6 +123,7 @@ def test_what_bears_on_the_text_is_in_the_key(name: str, part: str) -> None:
         replace(RESOLVED, max_tokens=8191),
         replace(RESOLVED, budget_tokens=None),
         replace(RESOLVED, budget_tokens=4095),
+        replace(RESOLVED, thinks=False),
         *(
             replace(RESOLVED, sampling=replace(Sampling(), **{name: 0.5 if name in HALVES else 1}))
             for name in sorted(RESOLVED_FIELDS["sampling"] or ())

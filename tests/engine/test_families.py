@@ -15,6 +15,7 @@ from qvq_mlx.engine.patches import patches, read_layout
 from qvq_mlx.engine.prompt import positions
 from qvq_mlx.families import ModelType
 from tests.engine.families import (
+    BOUND,
     CASES,
     CHUNKS,
     PICTURES,
@@ -23,7 +24,6 @@ from tests.engine.families import (
     SYSTEM,
     Checkpoint,
     all_logits,
-    bound_of,
     greedy,
     last_logits,
     opened,
@@ -55,7 +55,7 @@ def test_logits_equal_transformers(
     logits = all_logits(made, case)
     expected = made.golden[f"{case}.logits"]
     assert expected.std() > 0.5
-    assert np.abs(logits[made.golden[f"{case}.rows"]] - expected).max() <= bound_of(family)
+    assert np.abs(logits[made.golden[f"{case}.rows"]] - expected).max() <= BOUND
     assert np.array_equal(logits.argmax(-1), made.golden[f"{case}.argmax"])
 
 
@@ -66,7 +66,7 @@ def test_prefill_in_chunks_equals_transformers(
 ) -> None:
     made = checkpoint(family)
     start = started(made.session.in_chunks_of(chunk_tokens), made, case)
-    assert np.abs(last_logits(start) - made.golden[f"{case}.logits"][-1]).max() <= bound_of(family)
+    assert np.abs(last_logits(start) - made.golden[f"{case}.logits"][-1]).max() <= BOUND
 
 
 @pytest.mark.parametrize("family", list(ModelType))

@@ -29,11 +29,11 @@ from qvq_mlx.engine.session import Session, _layout
 from qvq_mlx.families import ModelType, family_named
 from tests.engine.conftest import ids_of, returned
 from tests.engine.families import (
+    BOUND,
     QUESTION,
     SEEING,
     SYSTEM,
     Checkpoint,
-    bound_of,
     card_of,
     greedy,
     layout_of,
@@ -135,7 +135,7 @@ def test_logits_equal_transformers(
     ours = np.array(start.sequence.forward(last, start.position)[0, -1])
     expected = made.golden[f"{case}.logits"][-1]
     assert expected.std() > 0.5
-    assert np.abs(ours - expected).max() <= bound_of(family)
+    assert np.abs(ours - expected).max() <= BOUND
 
 
 @pytest.mark.parametrize(("family", "case"), CASES)
@@ -163,7 +163,7 @@ def test_all_logits_equal_transformers(checkpoint: Load, family: ModelType, case
     )
     logits = np.array(output.logits[0])
     expected = made.golden[f"{case}.logits"]
-    assert np.abs(logits[made.golden[f"{case}.rows"]] - expected).max() <= bound_of(family)
+    assert np.abs(logits[made.golden[f"{case}.rows"]] - expected).max() <= BOUND
     assert np.array_equal(logits.argmax(-1), made.golden[f"{case}.argmax"])
 
 

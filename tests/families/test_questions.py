@@ -84,12 +84,11 @@ def test_buffers_are_left_out_and_the_patches_get_their_colours_last(
     assert placement.axes == ()
 
 
-@pytest.mark.parametrize("model_type", list(ModelType))
-def test_a_reply_is_opened_where_the_card_says_so(model_type: ModelType) -> None:
-    family = family_named(model_type)
-    opened = {style: family.opening(Thinking(style, open_tag="<t>")) for style in ThinkingStyle}
+def test_a_reply_is_opened_where_the_card_says_so() -> None:
+    opened = {style: Thinking(style, open_tag="<t>").opened for style in ThinkingStyle}
     assert opened.pop(ThinkingStyle.PREOPENED) == "<t>\n"
     assert set(opened.values()) == {""}
+    assert Thinking(ThinkingStyle.PREOPENED, unasked="<t></t>").switched_off.opened == "<t></t>"
 
 
 def clip(steps: int, fps: float) -> Clip:

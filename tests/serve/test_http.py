@@ -98,7 +98,7 @@ def test_streams_say_the_same_as_whole_replies(scripted: Served) -> None:
     [
         (CHAT, chat(tools=[{"type": "function"}]), "tools"),
         (CHAT, chat(logprobs=True), "logprobs"),
-        (CHAT, chat(presence_penalty=0.5), "presence_penalty"),
+        (CHAT, chat(frequency_penalty=0.5), "frequency_penalty"),
         (CHAT, chat(temperature="hot"), "temperature"),
         (CHAT, chat(max_tokens=0), "max_tokens"),
         (CHAT, chat(nonsense=1), "nonsense"),

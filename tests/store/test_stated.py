@@ -300,12 +300,54 @@ def test_a_family_that_is_not_run_is_refused_with_the_nearest_one(
 def test_penalties_are_those_of_the_generation_config(tmp_path: Path) -> None:
     """Greedy or not, a penalty that the checkpoint states counts; Qwen2.5-VL states 1.05."""
     folder = shutil.copytree(ROOT / "tests" / "data" / "families" / ModelType.QWEN2, tmp_path / "m")
-    config = {"repetition_penalty": 1.05, "presence_penalty": 1.5}
+    config = {"repetition_penalty": 1.05, "presence_penalty": 1.5, "min_p": 0.05}
     (folder / "generation_config.json").write_text(json.dumps(config))
     card = ModelCard("m", "", "", "", folder=str(folder))
     sampling = stated(card, folder).sampling
     assert (sampling.repetition_penalty, sampling.presence_penalty) == (1.05, 1.5)
+    assert sampling.min_p == 0.05
     assert registry.find("qwen2.5-vl-7b").sampling.repetition_penalty == 1.05
     (folder / "generation_config.json").write_text('{"repetition_penalty": 0}')
     with pytest.raises(BrokenModelError, match="repetition_penalty is '0', not a number above 0"):
         stated(card, folder)
+    (folder / "generation_config.json").write_text('{"min_p": 2}')
+    with pytest.raises(BrokenModelError, match="min_p 2"):
+        stated(card, folder)
+
+
+SWITCHES = OPENS.replace(
+    "assistant\n<think>\n",
+    "assistant\n{% if enable_thinking is defined and enable_thinking is false %}"
+    "{{ '<think>\\n\\n</think>\\n\\n' }}{% else %}{{ '<think>\\n' }}{% endif %}",
+)
+SILENT = SWITCHES.replace(
+    "enable_thinking is defined and enable_thinking is false",
+    "not (enable_thinking is defined and enable_thinking is true)",
+)
+MODEL_OPENS = SWITCHES.replace("{% else %}{{ '<think>\\n' }}", "{% else %}")
+
+
+@pytest.mark.parametrize(
+    ("template", "style", "on_request"),
+    [
+        (SWITCHES, ThinkingStyle.PREOPENED, False),
+        (SILENT, ThinkingStyle.PREOPENED, True),
+        (MODEL_OPENS, ThinkingStyle.TAG, False),
+    ],
+    ids=["thinks-by-default", "silent-by-default", "the-model-opens"],
+)
+def test_a_template_with_a_switch_says_what_both_sides_write(
+    tmp_path: Path, template: str, style: ThinkingStyle, on_request: bool
+) -> None:
+    """As in Qwen3.5 from 4B on, in its smaller ones, and in Qwen3."""
+    card = stated(BARE, templated(tmp_path, template))
+    assert card.thinking.style is style
+    assert (card.thinking.unasked, card.thinking.on_request) == (
+        "<think>\n\n</think>\n\n",
+        on_request,
+    )
+    assert not card.remarks
+
+
+def test_a_template_without_the_switch_has_no_choice(tmp_path: Path) -> None:
+    assert not stated(BARE, templated(tmp_path, OPENS)).thinking.unasked

@@ -64,6 +64,8 @@ def _weight(name: str, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
         drawn = 0.15 * noise
     elif ".mlp.experts." in name:  # (experts, outputs, inputs), or the other way round
         drawn = 1.5 * noise / np.sqrt(shape[1])
+    elif _LINEAR in name:  # its own norm brings back the size, and with it the rounding
+        drawn = noise / np.sqrt(np.prod(shape[1:]))
     else:
         drawn = 1.5 * noise / np.sqrt(np.prod(shape[1:]))
     return drawn.astype(np.float32)

@@ -1,9 +1,11 @@
 """Record what transformers computes with tiny random checkpoints (needs torch and transformers).
 
 Law: for every family a configuration is written by `save_pretrained`, the weights are drawn by
-name (tools/families/drawn.py), `from_pretrained` reads the folder, and the model runs in float32 on
-the CPU with eager attention; nothing of mlx takes part. Stored per family are the files that
-`save_pretrained` writes, the names and shapes of its weights, and the results:
+name (tools/families/drawn.py), `from_pretrained` reads the folder, and the model runs on the CPU
+with eager attention; nothing of mlx takes part. It runs in float64: in float32 transformers itself
+is up to 1.1e-4 away from that where random layers of linear attention and experts amplify rounding.
+Stored per family are the files that `save_pretrained` writes, the names and shapes of its weights,
+and the results:
 
     CASE.ids, CASE.positions (3, tokens), CASE.rows, CASE.logits (rows, vocab), CASE.argmax (tokens)
     greedy.ids: 120 tokens after the case "one" (after "text" where there is no vision)
@@ -32,6 +34,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from qvq_mlx.families import ModelType
 from tools.families import drawn
+from tools.families.precision import in_float64
 from tools.families.tiny_models import CLIP_FPS, SPECIAL, TinyModel, other_shapes, tiny_model
 
 ROOT = Path(__file__).parents[2]
@@ -91,7 +94,7 @@ class Recorder:
         """One forward pass over a prompt with the first `pictures` pictures."""
         inputs = self._inputs(pictures)
         with torch.no_grad():
-            logits = self.model(**inputs).logits[0].numpy()  # (tokens, vocab)
+            logits = self.model(**inputs).logits[0].numpy().astype(np.float32)  # (tokens, vocab)
         rows = np.linspace(0, len(logits) - 1, STORED_ROWS).astype(np.int32)
         self.results |= {
             f"{name}.ids": inputs["input_ids"][0].numpy().astype(np.int16),
@@ -131,14 +134,18 @@ class Recorder:
 
     def patches(self, number: int) -> None:
         """What the image processor makes of picture `number`."""
-        self.results[f"patches.{number}"] = self._pixels([number])["pixel_values"].numpy()
+        self.results[f"patches.{number}"] = (
+            self._pixels([number])["pixel_values"].numpy().astype(np.float32)
+        )
 
     def clips(self) -> None:
         """What a clip, one among pictures, and a long one come to."""
         self._store("clip", self._clip_inputs(CLIP_FRAMES))
         self.mixed_clip()
         self._store("long", self._clip_inputs(LONG_FRAMES, older_positions=True))
-        self.results["clip.patches"] = self._frames(CLIP_FRAMES)["pixel_values_videos"].numpy()
+        self.results["clip.patches"] = (
+            self._frames(CLIP_FRAMES)["pixel_values_videos"].numpy().astype(np.float32)
+        )
         self._greedy("clip.greedy", self._clip_inputs(CLIP_FRAMES))
 
     def mixed_clip(self) -> None:
@@ -154,7 +161,7 @@ class Recorder:
             }
             where, _ = self.model.model.get_rope_index(**named)
         with torch.no_grad():
-            logits = self.model(**inputs).logits[0].numpy()  # (tokens, vocab)
+            logits = self.model(**inputs).logits[0].numpy().astype(np.float32)  # (tokens, vocab)
         rows = np.linspace(0, len(logits) - 1, STORED_ROWS).astype(np.int32)
         self.results |= {
             f"{name}.ids": inputs["input_ids"][0].numpy().astype(np.int16),
@@ -236,6 +243,19 @@ class Recorder:
         grid = [len(steps), rows * 2, columns * 2]
         return {"pixel_values_videos": torch.cat(steps), "video_grid_thw": torch.tensor([grid])}
 
+    def record_all(self) -> None:
+        """Everything that is stored of the family; of a further shape, less."""
+        self.case("text", 0)
+        if self.family.variant:
+            self.case("three", 3)
+            self.mixed_clip()
+        elif self.family.patch_px:
+            for pictures, case in enumerate(("one", "two", "three"), start=1):
+                self.case(case, pictures)
+            self.patches(2)
+            self.clips()
+        self.greedy(1 if self.family.patch_px else 0)
+
     def save_processor(self, folder: Path) -> None:
         """Write preprocessor_config.json."""
         self._processor.save_pretrained(folder)
@@ -264,22 +284,15 @@ def record(family: TinyModel, data: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        recorder = Recorder(family, read(family, folder))
+        model = read(family, folder)
+        recorder = Recorder(family, model)
         if family.patch_px:
             recorder.save_processor(folder)
         kept = [path for path in folder.iterdir() if path.suffix == ".json"]
         for path in kept:
             (target / path.name).write_bytes(path.read_bytes())
-    recorder.case("text", 0)
-    if family.variant:
-        recorder.case("three", 3)
-        recorder.mixed_clip()
-    elif family.patch_px:
-        for pictures, case in enumerate(("one", "two", "three"), start=1):
-            recorder.case(case, pictures)
-        recorder.patches(2)
-        recorder.clips()
-    recorder.greedy(1 if family.patch_px else 0)
+    with in_float64(model):
+        recorder.record_all()
     np.savez_compressed(target / "goldens.npz", allow_pickle=False, **recorder.results)
     spread = float(recorder.results["text.logits"].std())
     print(f"{family.folder}: {len(recorder.results)} arrays, logits spread {spread:.1f}")

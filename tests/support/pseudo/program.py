@@ -43,6 +43,7 @@ class Engine:
         *,
         labelled: bool = True,
         inline: bool = False,
+        thinks: bool = True,
     ) -> Prompt:
         return Prompt((1, 2, 3), tuple(pictures))
 
