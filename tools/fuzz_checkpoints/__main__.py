@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import multiprocessing
 import os
 import random
@@ -12,9 +13,21 @@ import tempfile
 import time
 from pathlib import Path
 
+from qvq_mlx.core.errors import ExitCode
+from qvq_mlx.families import ModelType, family_named
 from tools.fuzz_checkpoints import bases, mutants
+from tools.fuzz_checkpoints.trial import Place, harm, run
 
-_PICTURE = Path(__file__).parents[2] / "examples" / "sum.png"
+_IMPORTED = (
+    "PIL.ImageCms",
+    "PIL.PngImagePlugin",
+    "importlib.metadata",
+    "pydantic.root_model",
+    "pydantic.type_adapter",
+    "qvq_mlx.cli.app",
+    "qvq_mlx.engine.convert",
+    "qvq_mlx.run.show",
+)
 _SHARE = {"ask": 78, "ask text": 4, "convert": 10, "show": 3, "fit": 3, "chat": 2}
 
 
@@ -48,20 +61,17 @@ def main() -> int:
 def _tried(folder: Path, sources: list[Path], numbers: range, seed: int) -> int:
     """Run them one after the other; returns how many did harm."""
     _preload(sources)
-    from tools.fuzz_checkpoints.trial import Place, harm
-
+    _check_sound(folder, sources)
     found = 0
     for number in numbers:
-        place = Place(folder / "trial")
-        shutil.rmtree(place.root, ignore_errors=True)
-        place.own.mkdir(parents=True)
+        place = _fresh(Place(folder / "trial"))
         outside = place.root / "outside.json"
         outside.write_text('{"a": 1}')
         draw = random.Random(f"{seed}/{number}")
         base = sources[number % len(sources)]
         what = mutants.make(base, place.mutant, draw, outside)
         command = draw.choices([*_SHARE], [*_SHARE.values()])[0]
-        if told := harm(place, _argv(command, place.mutant, place.own)):
+        if told := harm(run(place, _argv(command, base, place))):
             found += 1
             print(f"#{number} {base.name} {command} {what!a:.300}\n    {told!a:.400}", flush=True)
         if number % 1000 == 999:
@@ -69,37 +79,55 @@ def _tried(folder: Path, sources: list[Path], numbers: range, seed: int) -> int:
     return found
 
 
-def _argv(command: str, mutant: Path, own: Path) -> list[str]:
-    model, picture = str(mutant), str(_PICTURE)
+def _check_sound(folder: Path, sources: list[Path]) -> None:
+    """Ask every checkpoint as it is: a mutant says nothing where the sound one is refused."""
+    for base in sources:
+        place = _fresh(Place(folder / "trial"))
+        shutil.copytree(base, place.mutant)
+        ended = run(place, _argv("ask", base, place))
+        if harm(ended) or ended.code not in (ExitCode.OK, ExitCode.NO_ANSWER):
+            sys.exit(f"{base.name} is not answered as it is: {ended.said[-300:]}")
+
+
+def _fresh(place: Place) -> Place:
+    shutil.rmtree(place.root, ignore_errors=True)
+    place.own.mkdir(parents=True)
+    return place
+
+
+def _argv(command: str, base: Path, place: Place) -> list[str]:
+    model, picture = str(place.mutant), str(base.parent / bases.PICTURE)
     asked = ["-m", model, "--max-tokens", "4", "--force"]
+    seen = [picture] if bases.sees(base) else []
     match command:
         case "ask":
-            return ["ask", picture, "What is it?", *asked, "--detail", "16"]
+            return ["ask", *seen, "What is it?", *asked]
         case "ask text":
             return ["ask", "What is it?", *asked]
         case "convert":
-            return ["convert", model, str(own / "out"), "--group-size", "32"]
+            return ["convert", model, str(place.own / "out"), "--group-size", "32"]
         case "show":
             return ["show", model]
         case "fit":
             return ["fit", model]
         case _:
-            return ["ask", picture, "What?", *asked, "--json", "--choices", "yes,no"]
+            return ["ask", *seen, "What?", *asked, "--json", "--choices", "yes,no"]
 
 
 def _preload(sources: list[Path]) -> None:
     """Import what the runs import, and render the chat templates that most of them share."""
-    import qvq_mlx.cli.app
-    import qvq_mlx.engine
-    import qvq_mlx.engine.convert
-    import qvq_mlx.run.show  # noqa: F401
-    from qvq_mlx.families import ModelType, family_named
+    for name in _IMPORTED:
+        importlib.import_module(name)
+    from qvq_mlx.engine.library import family_package
     from qvq_mlx.store.chat_template import facts_of, template_of
 
     for model_type in ModelType:
-        sees = family_named(model_type).vision is not None
+        family = family_named(model_type)
+        family_package(family.package)
+        if family.vision is not None:
+            family_package(family.vision.package)
         for source in sources:
-            facts_of(template_of(source), sees=sees)
+            facts_of(template_of(source), sees=family.vision is not None)
 
 
 if __name__ == "__main__":

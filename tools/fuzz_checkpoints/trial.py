@@ -20,7 +20,10 @@ from qvq_mlx.cli.world import real_env
 from qvq_mlx.core.errors import ExitCode
 
 MEMORY_BYTES = 4 * 2**30
-LIMIT_S = 20.0
+LIMIT_S = 20
+"""Of the processor, so that a busy machine changes nothing."""
+_WAIT_LIMIT_S = 180.0
+"""By the clock: a run that waits for something uses no processor."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _TEMPLATE = "template_process.py"
 _EVENTS = ("socket.connect", "os.system", "os.exec", "ctypes.dlopen", "subprocess.Popen")
@@ -49,22 +52,49 @@ class Place:
         return self.root / "said"
 
 
-def harm(place: Place, argv: list[str]) -> str:
-    """Run `argv` on the mutant; '' where it did no harm, else what it did."""
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a run ended. `code` is an exit code, or a signal's number below zero.
+
+    `changed`: what is another file than before, outside of the run's own folder.
+    """
+
+    code: int
+    said: str
+    peak_bytes: int
+    took_s: float
+    waited_s: float
+    changed: tuple[str, ...]
+
+
+def run(place: Place, argv: list[str]) -> Ended:
+    """Run `argv` in a process of its own, and wait for it."""
     before = _listing(place.root)
+    begun = time.monotonic()
     pid = os.fork()
     if not pid:
         _child(place, argv)
     status, usage = _ended(pid)
-    said = place.said.read_text("utf-8", "replace")
-    place.said.unlink()
-    if usage is None:
-        return f"ran longer than {LIMIT_S:.0f} s"
-    peak_bytes = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    code = os.waitstatus_to_exitcode(status)
-    if code < 0:
-        return f"signal {-code}: {said[-200:]}"
-    if code == ExitCode.INTERNAL or "this is a bug" in said:
+    said = place.said.read_text("utf-8", "replace") if place.said.exists() else ""
+    place.said.unlink(missing_ok=True)
+    return Ended(
+        code=os.waitstatus_to_exitcode(status),
+        said=said,
+        peak_bytes=usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+        took_s=usage.ru_utime + usage.ru_stime,
+        waited_s=time.monotonic() - begun,
+        changed=tuple(sorted({path for path, *_ in before ^ _listing(place.root)})),
+    )
+
+
+def harm(ended: Ended) -> str:
+    """Return what harm a run did; '' for none."""
+    said = ended.said
+    if ended.took_s >= LIMIT_S or ended.waited_s >= _WAIT_LIMIT_S:
+        return f"ran {ended.took_s:.0f} s of the processor's, {ended.waited_s:.0f} s by the clock"
+    if ended.code < 0:
+        return f"signal {-ended.code}: {said[-200:]}"
+    if ended.code == ExitCode.INTERNAL or "this is a bug" in said:
         return f"internal error: {said[-300:]}"
     if "Traceback" in said or "panicked" in said:
         return f"traceback: {said[-300:]}"
@@ -72,10 +102,9 @@ def harm(place: Place, argv: list[str]) -> str:
         return said[said.index("AUDIT") :][:300]
     if control := _CONTROL.search(said):
         return f"control character {control[0]!r} in {said[-200:]!r}"
-    if peak_bytes > MEMORY_BYTES:
-        return f"peak of {peak_bytes:,} bytes"
-    changed = before ^ _listing(place.root)
-    return f"changed {sorted(changed)[:3]}" if changed else ""
+    if ended.peak_bytes > MEMORY_BYTES:
+        return f"peak of {ended.peak_bytes:,} bytes"
+    return f"changed {ended.changed[:3]}" if ended.changed else ""
 
 
 def _child(place: Place, argv: list[str]) -> None:
@@ -86,6 +115,7 @@ def _child(place: Place, argv: list[str]) -> None:
         os.setsid()
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_CPU, (LIMIT_S, LIMIT_S))
         said = os.open(place.said, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         nothing = os.open(os.devnull, os.O_RDONLY)
         for target, source in ((0, nothing), (1, said), (2, said)):
@@ -132,17 +162,17 @@ def _told(own: str, event: str, path: object) -> None:
         os.write(2, f"AUDIT {event} {spelled[:200]}\n".encode())
 
 
-def _ended(pid: int) -> tuple[int, resource.struct_rusage | None]:
-    """Wait for the process; after LIMIT_S it is killed and has no usage."""
+def _ended(pid: int) -> tuple[int, resource.struct_rusage]:
+    """Wait for the process, and end it after _WAIT_LIMIT_S."""
     begun, pause_s = time.monotonic(), 0.002
     while True:
         found, status, usage = os.wait4(pid, os.WNOHANG)
         if found:
             return status, usage
-        if time.monotonic() - begun > LIMIT_S:
+        if time.monotonic() - begun > _WAIT_LIMIT_S:
             os.killpg(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            return 0, None
+            _, status, usage = os.wait4(pid, 0)
+            return status, usage
         time.sleep(pause_s)
         pause_s = min(0.05, pause_s * 1.5)
 
