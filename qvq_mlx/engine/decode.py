@@ -24,7 +24,7 @@ from qvq_mlx.core.tokens import Control, Generation, Token
 from qvq_mlx.engine.constraint import AnswerMask
 from qvq_mlx.engine.sample import Sampler
 from qvq_mlx.engine.sequence import KVSequence
-from qvq_mlx.engine.soundness import UnsoundLogitsError, finite_at, told_apart
+from qvq_mlx.engine.soundness import at_drawn, check_finite, told_apart
 from qvq_mlx.engine.speculation import MOST_TOKENS, Speculation
 from qvq_mlx.engine.vocabulary import Detokenizer, Vocabulary
 
@@ -61,8 +61,8 @@ def decode(
     offset = start.position - (len(start.ids) - 1)
 
     def draw_after(block: mx.array, *, taken: bool = False) -> tuple[mx.array, mx.array]:
-        """Run a block (rows, tokens) and draw what follows each token, and whether all of that was
-        drawn from numbers; dispatched, not awaited.
+        """Run a block (rows, tokens), draw what follows each token, and return that and the logits
+        of it; dispatched, not awaited.
 
         `taken`: its tokens are committed already.
         """
@@ -78,14 +78,15 @@ def decode(
             for place, row in enumerate(live)
         ]
         together = mx.stack(drawn) if len(drawn) > 1 else drawn[0][None]  # (rows, tokens)
-        sound = finite_at(logits, together)
+        values = at_drawn(logits, together)
         if first == len(start.ids) - 1:
-            sound &= told_apart(logits, live[0].sampler.vocabulary_size)
-        mx.async_eval(together, sound)  # type: ignore[no-untyped-call]
-        return together, sound
+            apart = told_apart(logits, live[0].sampler.vocabulary_size)
+            values = mx.where(apart, values, mx.nan)
+        mx.async_eval(together, values)  # type: ignore[no-untyped-call]
+        return together, values
 
     # (rows, 1), not in the cache
-    pending, sound = draw_after(mx.array([[start.ids[-1]]] * len(live)), taken=True)
+    pending, values = draw_after(mx.array([[start.ids[-1]]] * len(live)), taken=True)
     while True:
         staying = [place for place, row in enumerate(live) if not row.ended()]
         if not staying:
@@ -108,16 +109,16 @@ def decode(
             block = mx.concatenate([pending, drafts[None]], axis=1) if drafted else pending
         else:
             block = pending
-        was_sound = sound
-        drawn, sound = draw_after(block)
+        before = values
+        drawn, values = draw_after(block)
         ids = cast("list[list[int]]", block.tolist())  # known before the pass is done
-        _check(was_sound)
+        check_finite(before)
         kept = 0
         for place, row in enumerate(live):
             count = yield from row.commit(ids[place], drawn, place, bool(forced[place]))
             kept = max(kept, count)
         if drafted and kept > 1:
-            _check(sound)  # which was awaited to compare the drafts
+            check_finite(values)  # which were awaited to compare the drafts
         sequence.trim(block.shape[1] - kept)
         speculation.judged(drafted, max(kept - 1, 0))
         pending = drawn[:, max(kept, 1) - 1 : max(kept, 1)] if block.shape[1] > 1 else drawn
@@ -125,7 +126,7 @@ def decode(
             # drawn before it was known that the answer begins with it: draw again
             sequence.trim(1)
             last = mx.array([[row.sequence[-1]] for row in live])
-            pending, sound = draw_after(last, taken=True)
+            pending, values = draw_after(last, taken=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,11 +248,6 @@ class Row:
 
     def _finish(self, stop_reason: StopReason) -> None:
         self.ending = Ending(stop_reason, self._concluded, self._detokenizer.close())
-
-
-def _check(sound: mx.array) -> None:
-    if not sound.item():
-        raise UnsoundLogitsError
 
 
 def _any_refused(live: Sequence[Row], pending: mx.array) -> bool:

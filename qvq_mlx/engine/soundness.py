@@ -1,6 +1,6 @@
 """Checks that what weights give are numbers.
 
-Law: a token that was drawn from NaN or infinite logits is never handed out. Each check costs one
+Law: a token that was drawn from NaN or infinite logits is never handed out. A check costs one
 small kernel beside a pass and no wait of its own: the first logits behind a prompt are checked
 whole, later ones at the token that was drawn. That is enough, because argmax gives the place of a
 NaN or of +inf where there is one, with noise or a mask on the logits and without.
@@ -8,7 +8,9 @@ NaN or of +inf where there is one, with noise or a mask on the logits and withou
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from typing import cast
 
 import mlx.core as mx
 
@@ -24,11 +26,16 @@ def told_apart(logits: mx.array, vocabulary_size: int) -> mx.array:
     return mx.all(mx.isfinite(known)) & mx.all(spread)
 
 
-def finite_at(logits: mx.array, drawn: mx.array) -> mx.array:
-    """True if the logits (rows, tokens, vocab) of the ids `drawn` (rows, tokens) are finite;
-    an array ().
-    """
-    return mx.all(mx.isfinite(mx.take_along_axis(logits, drawn[..., None], axis=-1)))
+def at_drawn(logits: mx.array, drawn: mx.array) -> mx.array:
+    """The logits (rows, tokens, vocab) of the ids `drawn` (rows, tokens), shape (rows, tokens)."""
+    return mx.take_along_axis(logits, drawn[..., None], axis=-1)[..., 0]
+
+
+def check_finite(at_drawn: mx.array) -> None:
+    """Raise UnsoundLogitsError if one of the logits (rows, tokens) is no finite number; waits."""
+    values = cast("list[list[float]]", at_drawn.tolist())
+    if not all(math.isfinite(value) for row in values for value in row):
+        raise UnsoundLogitsError
 
 
 def first_unsound(weights: Iterable[tuple[str, mx.array]], *, small_only: bool = False) -> str:
