@@ -153,7 +153,7 @@ class LoopDetector:
         found: list[Repetition] = []
         words, latest, base = self._words, self._latest, self._base
         latest_place, older_place = latest.get, self._older.get
-        is_new = self._news.fresh.append
+        is_known = self._news.known.append
         start = len(words)
         self._texts += pieces
         self._chunks.append(_Chunk(base + start, self._chars, text))
@@ -165,6 +165,7 @@ class LoopDetector:
             if match >= 0 and words[match] == word:
                 match += 1
                 run += 1
+                is_known(index)
                 if run >= target:
                     end = index - base
                     finding, run, target = self._look(end, end - match, run)
@@ -179,8 +180,8 @@ class LoopDetector:
                 place = latest_place(gram)
                 match = (older_place(gram, -1) if place is None else place) - base
                 run, target = 0, WORDS
-                if match < 0:
-                    is_new(index)
+                if match >= 0:
+                    is_known(index)
             latest[gram] = index
         self._gram = gram
         self._match, self._run, self._target = match, run, target

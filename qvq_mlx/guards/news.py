@@ -23,14 +23,18 @@ from collections.abc import Callable, Sequence
 _PHRASE_PIECES = 4
 _STEP_PIECES = 64  # news is looked at this often
 _WINDOWS = ((700, 0.05), (1000, 0.10), (1600, 0.20), (3200, 0.25))  # phrases, share of news
+_LONGEST_WINDOW = max(window for window, _ in _WINDOWS)
+_FEWEST_KNOWN = min(window * (1 - share) for window, share in _WINDOWS)  # in a stale window
 
 
 class NewsMeter:
-    """Remembers which phrases were new. Places are counted in pieces from the text's beginning."""
+    """Remembers which phrases were said before. Places are counted in pieces from the text's
+    beginning.
+    """
 
     def __init__(self) -> None:
-        self.fresh: list[int] = []
-        """The place after each new phrase, in order."""
+        self.known: list[int] = []
+        """The place after each phrase that was said before, in order; all others are new."""
         self._looked_at = 0
 
     def stale_at(
@@ -42,13 +46,15 @@ class NewsMeter:
         """
         first = self._looked_at + _STEP_PIECES
         self._looked_at = max(self._looked_at, end - end % _STEP_PIECES)
+        if len(self.known) - bisect_right(self.known, first - _LONGEST_WINDOW) < _FEWEST_KNOWN:
+            return None  # fresh text costs one look
         for place in range(first, end + 1, _STEP_PIECES):
-            known = bisect_right(self.fresh, place)
+            known = bisect_right(self.known, place)
             for window, share in _WINDOWS:
                 begin = place - window
                 if begin < max(base, 0):
                     break
-                news = known - bisect_right(self.fresh, begin)
+                news = window - (known - bisect_right(self.known, begin))
                 if news <= share * window and self._is_prose(
                     texts[begin - base : place - base], begin, share, has_letter
                 ):
@@ -57,7 +63,7 @@ class NewsMeter:
 
     def forget_before(self, place: int) -> None:
         """Drop what lies before `place`."""
-        del self.fresh[: bisect_right(self.fresh, place)]
+        del self.known[: bisect_right(self.known, place)]
 
     def _is_prose(
         self, texts: Sequence[str], begin: int, share: float, has_letter: Callable[[str], object]
@@ -68,7 +74,7 @@ class NewsMeter:
             any(letters[max(0, at - _PHRASE_PIECES + 1) : at + 1]) for at in range(len(letters))
         ]
         counted = sum(lettered)
-        first = bisect_right(self.fresh, begin)
-        last = bisect_right(self.fresh, begin + len(texts))
-        news = sum(lettered[place - begin - 1] for place in self.fresh[first:last])
+        first = bisect_right(self.known, begin)
+        last = bisect_right(self.known, begin + len(texts))
+        news = counted - sum(lettered[place - begin - 1] for place in self.known[first:last])
         return 2 * counted >= len(texts) and news <= share * counted
