@@ -43,6 +43,7 @@ from qvq_mlx.images.paths import path_of
 from qvq_mlx.memory.lock import BigModelLock
 from qvq_mlx.records.runs import ResultRecord, request_record, result_record
 from qvq_mlx.run.ask import ask
+from qvq_mlx.run.outputs import checkpoint_files
 from qvq_mlx.run.plan import make_plan, resolve
 from qvq_mlx.run.resident import ResidentModel
 from qvq_mlx.settings.config import Settings, debugging
@@ -75,6 +76,8 @@ class Batch:
         self._resolved = resolve(request, settings)
         self.model = self._resolved.card.name
         self.takes_video = self._resolved.card.vision.video
+        self.files = checkpoint_files(self._resolved)
+        """What is read of the model."""
         self._identity = model_identity(self._resolved)
         self._request = replace(request, policy=replace(request.policy, save=False))
         self._env = env

@@ -95,7 +95,7 @@ def run(
 ) -> Counts:
     """Ask what is not done. Raises a QvqError that concerns every item."""
     outputs = outputs_of(((Field.OUTPUT, target.file), (Field.CSV, target.table)))
-    check_outputs(outputs, (image for item in items for image in item.images), env)
+    check_outputs(outputs, (image for item in items for image in item.images), env, work.files)
     table = FileSink(target.table, Field.CSV) if target.table is not None else None
     if table is not None:
         table.open()

@@ -94,7 +94,7 @@ def draw(world: World, prefix: str | None, form: Form, path: Path) -> None:
         option = next(option for option, known in FORMS.items() if known is form)
         raise UsageError(f"{option} and --annotate exclude each other", Typed(f"qvq last {option}"))
     run = find(world.settings.history_folder, prefix, world.env)
-    written = draw_again(run.request, run.transcript.answer, path, world.settings, world.env)
+    written = draw_again(run, path, world.settings, world.env)
     world.env.stdout.write("".join(f"{clean_line(str(file))}\n" for file in written))
 
 

@@ -101,6 +101,14 @@ class RunFolder:
         """Return the path of the results."""
         return self.root / f"scores{_suffix(budget_tokens) if several else ''}.jsonl"
 
+    def written(self, *, scored_only: bool) -> list[Path]:
+        """Return what an evaluation writes; one of answers made elsewhere writes no answers."""
+        fixed = [self.root / "run.json", self.report, self.report_json, self.curve]
+        kinds = ("scores",) if scored_only else ("answers", "scores")
+        found = [path for kind in kinds for path in self.root.glob(f"{kind}*.jsonl")]
+        several = [self.root / f"{kind}.jsonl" for kind in kinds]
+        return list(dict.fromkeys((*fixed, *several, *found)))
+
     def claim(self, record: RunRecord) -> None:
         """Make the folder this evaluation's. Raises UsageError where it is another's."""
         path = self.root / "run.json"

@@ -24,6 +24,8 @@ from qvq_mlx.evaluate.report import Report, compared, reported
 from qvq_mlx.evaluate.result import VERSION, Result, result_of
 from qvq_mlx.evaluate.run import Evaluation, RunScreen, versions
 from qvq_mlx.run.choose import model_for
+from qvq_mlx.run.outputs import NamedFile, check_outputs, checkpoint_files
+from qvq_mlx.run.plan import resolve
 from qvq_mlx.run.split import thinking_style
 from qvq_mlx.settings.config import Settings
 
@@ -59,12 +61,18 @@ def carry_out(
     choice = replace(choice, folder=folder)
     place = RunFolder(order.folder.expanduser()) if order.folder else None
     if order.score is not None:
+        if place is not None:
+            _check_outputs(order, place, [*_files_in(folder), order.score.expanduser()], env)
         thinking = thinking_style(order.request.model or "qvq")
         return _scored(choice, order.score.expanduser(), thinking, place, env)
     if place is None:
         missing = (Field.OUTPUT, " is missing: the folder for answers and report")
         raise UsageError(missing, EvaluateModel(choice.benchmark))
     request = replace(order.request, model=model_for(env, settings, order.request.model or None))
+    read = [*_files_in(folder), *checkpoint_files(resolve(request, settings))]
+    if order.against is not None:
+        read += _files_in(order.against.expanduser())
+    _check_outputs(order, place, read, env)
     other = None if order.against is None else _other_results(order.against.expanduser())
     work = Evaluation(choice, folder, request, order.budgets, place, env, settings)
     evaluated = work.run(lambda: screen(len(work.questions)))
@@ -87,6 +95,16 @@ def as_json(report: Report) -> str:
     document = asdict(report)
     document["run"]["setting"]["questions"] = len(report.run.setting.questions)
     return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+
+
+def _check_outputs(order: Order, place: RunFolder, read: Sequence[Path], env: Env) -> None:
+    """Raise UsageError where a file that is read would be replaced."""
+    written = place.written(scored_only=order.score is not None)
+    check_outputs([NamedFile(Field.OUTPUT, path) for path in written], (), env, read)
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 def _scored(

@@ -13,12 +13,17 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import InputError, UsageError
+from qvq_mlx.core.plan import Resolved
 from qvq_mlx.core.remedies import Field, RunProgram
 from qvq_mlx.images.paths import is_file, operand, path_of
 from qvq_mlx.system.outputs import output_place
+
+if TYPE_CHECKING:
+    from qvq_mlx.history import Run
 
 Key = tuple[int, int] | tuple[int, int, str]
 """Device and inode; or of the folder, with the name as a Mac compares it."""
@@ -63,6 +68,22 @@ def check_outputs(
             if key in written:
                 raise _is_output(output, written[key])
         written |= dict.fromkeys(keys, output)
+
+
+def checkpoint_files(resolved: Resolved) -> list[Path]:
+    """The files of the model and of the one that drafts for it."""
+    draft = resolved.setup.draft_model
+    folders = [resolved.folder] if draft is None else [resolved.folder, draft.folder]
+    return [file for folder in folders for file in folder.iterdir()]
+
+
+def run_files(run: Run) -> list[Path]:
+    """The file of a saved run, and what is kept beside it of its pictures."""
+    from qvq_mlx.history import attachments  # a question alone has no run that it follows
+
+    kept = attachments.folder_in(run.path.parent)
+    hashes = [image.sha256 for image in run.request.images]
+    return [run.path, *(kept / sha256 for sha256 in hashes if sha256)]
 
 
 def _inputs(sources: Iterable[str], files: Iterable[Path]) -> Iterable[tuple[str, Path]]:

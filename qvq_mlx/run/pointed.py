@@ -29,11 +29,12 @@ from qvq_mlx.records.runs import (
     request_record,
 )
 from qvq_mlx.render.clean import clean_line
-from qvq_mlx.run.outputs import NamedFile, check_outputs
+from qvq_mlx.run.outputs import NamedFile, check_outputs, run_files
 from qvq_mlx.settings.config import Settings
 from qvq_mlx.store import registry
 
 if TYPE_CHECKING:
+    from qvq_mlx.history import Run
     from qvq_mlx.images.originals import Kept
 
 _MARGIN_ROWS = 6  # of the window, left for the prompt and the end of the answer
@@ -136,9 +137,7 @@ def check(path: Path, seen: Sequence[ImageRecord]) -> None:
         Target(name).check()
 
 
-def draw_again(
-    request: RequestRecord, answer: str, path: Path, settings: Settings, env: Env
-) -> tuple[Path, ...]:
+def draw_again(run: Run, path: Path, settings: Settings, env: Env) -> tuple[Path, ...]:
     """`--annotate` for a saved run: originals are read from the disk, or were kept beside the runs.
 
     Raises UsageError where it would replace an original, OutputError, InputError where an original
@@ -147,12 +146,12 @@ def draw_again(
     from qvq_mlx.history import attachments
 
     folder = attachments.folder_in(settings.history_folder)
-    images = zip(request.images, places_of(request), strict=True)
-    request = replace(request, images=tuple(replace(one, path=place) for one, place in images))
+    images = zip(run.request.images, places_of(run.request), strict=True)
+    request = replace(run.request, images=tuple(replace(one, path=place) for one, place in images))
     outputs = [NamedFile(Field.ANNOTATE, name) for name in targets(path, len(request.images))]
-    check_outputs(outputs, [image.path for image in request.images], env)
+    check_outputs(outputs, [image.path for image in request.images], env, run_files(run))
     check(path, request.images)
-    pointing = pointed_at(with_coordinates(request, settings), answer, asked=True)
+    pointing = pointed_at(with_coordinates(request, settings), run.transcript.answer, asked=True)
     written = annotate(path, request, pointing, lambda sha256: attachments.find(sha256, folder))
     if not written:
         raise _nothing(path)

@@ -79,7 +79,7 @@ def ask_as_typed(
     from qvq_mlx.run.show import run
 
     env, settings = world.env, world.settings
-    past, arguments = _past(sources, world)
+    past, arguments, saved = _past(sources, world)
     images, text = inputs(sources, given.model, arguments)
     sent = asked(text, env, stdin_is_image="-" in images)
     named = given.model or (past.model if past else None)
@@ -103,17 +103,21 @@ def ask_as_typed(
         # the config file speaks of the screen, not of pipes and files
         output = replace(output, view=settings.view)
     outputs = outputs_of(((Field.OUTPUT, output.file), (Field.ANNOTATE, output.annotate)))
-    check_outputs(outputs, (), env, sources.files)
+    check_outputs(outputs, images, env, (*sources.files, *saved))
     with notifying(env, settings, "the run"):
         return run(request, output, env, settings)
 
 
-def _past(sources: Sources, world: World) -> tuple[Past | None, Sequence[str]]:
-    """Find the run that the question follows, and return the other arguments. Raises InputError."""
+def _past(sources: Sources, world: World) -> tuple[Past | None, Sequence[str], Sequence[Path]]:
+    """Find the run that the question follows; return the other arguments and the run's files too.
+
+    Raises InputError.
+    """
     if not sources.follow:
-        return None, sources.arguments
+        return None, sources.arguments, ()
     from qvq_mlx.run.following import past_of, run_of
+    from qvq_mlx.run.outputs import run_files
 
     folder = world.settings.history_folder
     earlier, rest = run_of(sources.arguments, folder, world.settings.cache_folder)
-    return past_of(earlier, folder), rest
+    return past_of(earlier, folder), rest, run_files(earlier)

@@ -8,7 +8,7 @@ from pathlib import Path
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import InputError
 from qvq_mlx.core.remedies import Field
-from qvq_mlx.history import Run, files, find, load
+from qvq_mlx.history import Run, attachments, files, find, load
 from qvq_mlx.history.exporting import markdown, result_json
 from qvq_mlx.history.files import no_run
 from qvq_mlx.history.searching import entries
@@ -31,7 +31,9 @@ def export_runs(
     if file is not None:
         saved = tuple(entries(folder))
         pictures = [picture for entry in saved for picture in entry.images]
-        runs = (Path(entry.path) for entry in saved)
+        runs = [Path(entry.path) for entry in saved]
+        kept = attachments.folder_in(folder)
+        runs += kept.iterdir() if kept.is_dir() else ()
         check_outputs([NamedFile(Field.OUTPUT, file)], pictures, env, runs)
     sink = StreamSink(env.stdout) if file is None else FileSink(file)
     on_screen = file is None and env.stdout.isatty()

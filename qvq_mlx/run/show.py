@@ -22,7 +22,7 @@ from qvq_mlx.core.tokens import Control
 from qvq_mlx.records.runs import request_record
 from qvq_mlx.render.plain import Together
 from qvq_mlx.run.ask import ask
-from qvq_mlx.run.outputs import check_outputs, outputs_of
+from qvq_mlx.run.outputs import check_outputs, checkpoint_files, outputs_of
 from qvq_mlx.run.plan import make_plan
 from qvq_mlx.run.pointed import Pointed, targets
 from qvq_mlx.run.resident import ResidentModel
@@ -98,7 +98,7 @@ def _check_outputs(plan: Plan, output: Output, env: Env) -> None:
     pictures += [source.path or source.name for source in plan.sources]
     drawn = targets(output.annotate, len(record.images)) if output.annotate else ()
     outputs = outputs_of(((Field.OUTPUT, output.file), *((Field.ANNOTATE, one) for one in drawn)))
-    check_outputs(outputs, pictures, env, plan.resolved.folder.iterdir() if outputs else ())
+    check_outputs(outputs, pictures, env, checkpoint_files(plan.resolved) if outputs else ())
 
 
 def _pull_to_the_end(events: Iterator[Event], control: Control) -> None:

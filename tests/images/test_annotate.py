@@ -19,9 +19,11 @@ from PIL import Image, ImageDraw
 
 from qvq_mlx import images
 from qvq_mlx.core.errors import ExitCode, ImageChangedError, NoAnswerError, OutputError
+from qvq_mlx.core.events import AnswerDelta
 from qvq_mlx.core.image_options import Region
 from qvq_mlx.core.places import Box, Coordinates, Point, PointedImage
 from qvq_mlx.core.request import Sampling
+from qvq_mlx.history import Ending, Run
 from qvq_mlx.images import annotate
 from qvq_mlx.images.originals import original
 from qvq_mlx.pointing.on_pictures import report
@@ -347,14 +349,18 @@ def test_a_saved_run_is_drawn_again(world, tmp_path: Path) -> None:
     assert request.boxes is Coordinates.RESIZED_PIXELS  # as its card says
     assert pointed.with_coordinates(replace(then, model="gone"), config.read(w.env)).boxes is None
     answer = said("qwen2.5", model_numbers("qwen2.5", (10, 20, 50, 60), (400, 300), (392, 308)))
-    assert pointed.draw_again(request, answer, out, config.read(w.env), w.env) == (out,)
+
+    def run(text: str) -> Run:
+        return Run(tmp_path / "a.jsonl", "a", None, request, (AnswerDelta(text),), Ending.KILLED)
+
+    assert pointed.draw_again(run(answer), out, config.read(w.env), w.env) == (out,)
     with Image.open(out) as drawn:
         assert outline(drawn, annotate.COLOURS[0]) == (10, 20, 50, 60)
     with pytest.raises(NoAnswerError, match="points at nothing"):
-        pointed.draw_again(request, "Nowhere.", out, config.read(w.env), w.env)
+        pointed.draw_again(run("Nowhere."), out, config.read(w.env), w.env)
     source.write_bytes(data + b"\n")
     with pytest.raises(ImageChangedError, match="has changed"):
-        pointed.draw_again(request, answer, out, config.read(w.env), w.env)
+        pointed.draw_again(run(answer), out, config.read(w.env), w.env)
 
 
 def test_the_last_run_says_what_it_pointed_at(world, tmp_path: Path, folder_of) -> None:
