@@ -351,7 +351,7 @@ def test_a_saved_run_is_drawn_again(world, tmp_path: Path) -> None:
     answer = said("qwen2.5", model_numbers("qwen2.5", (10, 20, 50, 60), (400, 300), (392, 308)))
 
     def run(text: str) -> Run:
-        return Run(tmp_path / "a.jsonl", "a", None, request, (AnswerDelta(text),), Ending.KILLED)
+        return Run(tmp_path / "a.jsonl", "a", None, request, (AnswerDelta(text, 1),), Ending.KILLED)
 
     assert pointed.draw_again(run(answer), out, config.read(w.env), w.env) == (out,)
     with Image.open(out) as drawn:
