@@ -2,6 +2,7 @@
 
 Law: a run that is being written stays. A picture below `pictures/` goes when no run that is left
 names its hash. A run names its pictures in its first line, which is written before they are kept.
+What was typed in chats goes with the run that it was about.
 Where no run is left, what is noted beside them goes too.
 """
 
@@ -20,7 +21,9 @@ from qvq_mlx.core.rounds import ATTACHMENTS
 from qvq_mlx.history.files import MAX_BYTES, NEW, TYPED, WHOLE, File, files, names_in, take
 from qvq_mlx.history.index import forget_erased, index_files
 from qvq_mlx.history.latest import forget_asked, forget_unsaved
+from qvq_mlx.history.typed_lines import forget_typed
 from qvq_mlx.system.files import remove_leftovers, sweep
+from qvq_mlx.system.reading import parse_json
 
 _HASH = re.compile(rb"[0-9a-f]{64}")
 _AGE = re.compile(r"(\d{1,6})\s*([mhdwy]?)")
@@ -61,13 +64,14 @@ def erase(found: Iterable[File]) -> Erased:
     """Remove runs. Raises OSError."""
     runs = freed_bytes = 0
     busy, sha256s, folders = [], set[str](), []
-    places = set()
+    places: dict[Path, set[str]] = {}
     for file in found:
-        places.add(file.folder)
+        told = places.setdefault(file.folder, set())
         if file.path.is_dir() and not file.path.is_symlink():
             folders.append(file.path)
             continue
-        named = _named_by(file)
+        head = _head(file)
+        named, words = _named_in(head), _words_in(head)
         size_bytes = _remove(file)
         if size_bytes is None:
             busy.append(file)
@@ -75,8 +79,10 @@ def erase(found: Iterable[File]) -> Erased:
             runs += 1
             freed_bytes += size_bytes
             sha256s |= named
-    for place in places:
+            told |= words
+    for place, told in places.items():
         forget_erased(place)
+        freed_bytes += forget_typed(place, told)
     return Erased(runs, freed_bytes, tuple(busy), frozenset(sha256s), tuple(folders))
 
 
@@ -130,7 +136,28 @@ def drop_notes(folder: Path) -> int:
 
 
 def _named_by(file: File) -> set[str]:
-    return {sha256.decode() for sha256 in _HASH.findall(_head(file))}
+    return _named_in(_head(file))
+
+
+def _named_in(head: bytes) -> set[str]:
+    return {sha256.decode() for sha256 in _HASH.findall(head)}
+
+
+def _words_in(head: bytes) -> set[str]:
+    """The question of a run and the names of its pictures, as they may have been typed."""
+    try:
+        record = parse_json(head)
+    except ValueError:
+        return set()
+    if not isinstance(record, dict):
+        return set()
+    images = record.get("images")
+    named = (
+        [one.get("path") for one in images if isinstance(one, dict)]
+        if isinstance(images, list)
+        else []
+    )
+    return {word for word in (record.get("question"), *named) if isinstance(word, str)} - {"-"}
 
 
 def _head(file: File) -> bytes:

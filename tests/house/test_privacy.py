@@ -137,3 +137,23 @@ def test_a_killed_process_leaves_no_scratch_for_ever(
         assert not killed.exists()
         assert (tmp_path / "qvq-scratch").is_dir()
     assert not is_temporary(held.name)
+
+
+def test_what_was_typed_goes_with_its_run(world: Build, home: Path) -> None:
+    """The lines about another run stay, and so does what is no question."""
+    from prompt_toolkit.history import FileHistory
+
+    words = ("ask", "-m", "tiny", "-q", "--budget", "0")
+    picture = str(EXAMPLES / "sum.png")
+    ran(world, home, (*words, picture, "What is the\nresult?"))
+    (first,) = (home / "history").glob("*.jsonl")
+    ran(world, home, (*words, str(EXAMPLES / "chart.png"), "Which bar?"))
+    typed = FileHistory(str(home / "history" / TYPED))
+    stay = ["/help", "Which bar?", "What is the results?", f"{EXAMPLES}/chart.png", "+ # "]
+    go = ["What is the\nresult?", f"{picture} What is the result?", f"/image {picture}"]
+    for line in (*stay, *go):
+        typed.store_string(line)
+    w = world()
+    assert w.run("log", "rm", first.stem.rpartition("-")[2]) == ExitCode.OK, w.err
+    assert sorted(typed.load_history_strings()) == sorted(stay)
+    assert (home / "history" / TYPED).stat().st_mode & 0o777 == 0o600
