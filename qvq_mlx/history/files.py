@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from heapq import nlargest
 from pathlib import Path
 
 from qvq_mlx.core.errors import InputError
@@ -26,6 +27,10 @@ TYPED = "chat-input"
 """Name of the file with the lines that were typed in chats."""
 SHORT = 4
 """Digits of an id that are shown at least."""
+_ID_AT = 23
+"""Where the id begins in a name: behind the time."""
+_FEW = 64
+"""Names that are found without sorting all: a list shows 20 runs as a rule."""
 MAX_BYTES = 2**26
 """Of a run's file: a hundred times the longest answer. What is larger is none of ours."""
 
@@ -68,50 +73,51 @@ def files(folder: Path) -> list[File]:
     return list(newest_first(folder))[::-1]
 
 
-def newest_first(folder: Path, but: Collection[str] = ()) -> Iterator[File]:
-    """Every run's file but the whole ones whose stem is in `but`; made as they are asked for."""
-    names = names_in(folder)
-    whole = {name.removesuffix(WHOLE) for name in names if name.endswith(WHOLE)}
-    parts = {name.removesuffix(PART) for name in names if name.endswith(PART)} - whole
-    for stem in sorted(whole.difference(but) | parts, reverse=True):
-        yield File(stem, folder, stem in whole)
+def newest_first(folder: Path) -> Iterator[File]:
+    """Every run's file, made as they are asked for."""
+    return runs_among(names_in(folder), folder)
 
 
-def whole_stems(folder: Path) -> list[str]:
-    """The names of the whole runs without their ending, the newest first."""
-    found = [name.removesuffix(WHOLE) for name in names_in(folder) if name.endswith(WHOLE)]
-    found.sort(reverse=True)
-    return found
+def runs_among(names: Sequence[str], folder: Path) -> Iterator[File]:
+    """The runs whose files have these names, the newest first. Quick for the first of many."""
+    known: set[str] | None = None
+    for name in _descending(names):
+        if name.endswith(WHOLE):
+            yield File(name.removesuffix(WHOLE), folder, True)
+        elif name.endswith(PART):
+            stem = name.removesuffix(PART)
+            known = set(names) if known is None else known
+            if stem + WHOLE not in known:
+                yield File(stem, folder, False)
 
 
 def names_in(folder: Path) -> list[str]:
     """List a folder, but for hidden files; nothing where there is none."""
     try:
-        return [name for name in os.listdir(folder) if not name.startswith(".")]  # noqa: PTH208
+        return [name for name in os.listdir(folder) if name[0] != "."]  # noqa: PTH208
     except OSError:
         return []
 
 
 def find_file(folder: Path, prefix: str) -> File:
     """The run that `prefix` names. Raises InputError where it is none, or several."""
-    if not (known := files(folder)):
-        raise no_run(folder)
+    names = names_in(folder)
     given = prefix.strip().lower()
     name = Path(given).name.removesuffix(WHOLE).removesuffix(PART)
     found = [
         file
-        for file in known
-        if given and (file.id.startswith(given) or ("-" in name and file.stem.startswith(name)))
+        for file in runs_among([one for one in names if given and name in one], folder)
+        if file.id.startswith(given) or ("-" in name and file.stem.startswith(name))
     ]
+    if len(found) == 1:
+        return found[0]
+    if not found and next(runs_among(names, folder), None) is None:
+        raise no_run(folder)
     if not found:
         raise InputError(f"no saved run has the id {prefix!r}", Show.RUNS)
-    if len(found) > 1:
-        shown = ", ".join(file.id for file in found[-3:])
-        more = ", ..." if len(found) > 3 else ""
-        raise InputError(
-            f"{len(found)} saved runs begin with {prefix!r}: {shown}{more}", Show.ALL_RUNS
-        )
-    return found[0]
+    shown = ", ".join(file.id for file in found[2::-1])
+    more = ", ..." if len(found) > 3 else ""
+    raise InputError(f"{len(found)} saved runs begin with {prefix!r}: {shown}{more}", Show.ALL_RUNS)
 
 
 def no_run(folder: Path) -> InputError:
@@ -119,21 +125,25 @@ def no_run(folder: Path) -> InputError:
     return InputError(f"no run is saved in {folder}", Ask())
 
 
-def short_ids(known: Iterable[File], shown: Collection[File] | None = None) -> dict[str, str]:
-    """By stem, the shortest beginning of each id that names no other run of `known`.
+def short_ids(names: Iterable[str], shown: Collection[File]) -> dict[str, str]:
+    """By stem, the shortest beginning of each id of `shown` that is no other run's.
 
-    With `shown` for those alone, which is quick among many.
+    `names` are those of the files of all runs.
     """
-    own = {file.stem: file.id for file in known}
-    wanted = {file.stem for file in shown} if shown is not None else own.keys()
-    begun = {own[stem][:SHORT] for stem in wanted if stem in own}
-    ids = sorted(id_ for id_ in own.values() if id_[:SHORT] in begun)
+    begun = {file.id[:SHORT] for file in shown}
+    ids = {file.stem: file.id for file in shown}
+    for name in names:
+        # an id stands in a fixed place of our names; others are looked at one by one
+        if name[_ID_AT : _ID_AT + SHORT] in begun or name[_ID_AT - 1 : _ID_AT] != "-":
+            stem = name.removesuffix(WHOLE).removesuffix(PART)
+            ids[stem] = stem.rpartition("-")[2]
+    in_order = sorted(ids.values())
     needed: dict[str, int] = {}
-    for index, one in enumerate(ids):
-        others = ids[max(0, index - 1) : index] + ids[index + 1 : index + 2]
+    for index, one in enumerate(in_order):
+        others = in_order[max(0, index - 1) : index] + in_order[index + 1 : index + 2]
         shared = max((_shared(one, other) for other in others), default=0)
         needed[one] = max(SHORT, shared + 1)
-    return {stem: own[stem][: needed[own[stem]]] for stem in wanted if stem in own}
+    return {file.stem: file.id[: needed[file.id]] for file in shown}
 
 
 def being_written(path: Path) -> bool:
@@ -164,6 +174,13 @@ def take(path: Path) -> int | None:
             return descriptor
     os.close(descriptor)
     return None
+
+
+def _descending(names: Sequence[str]) -> Iterator[str]:
+    """Sort names, but no more of them than are asked for at first."""
+    yield from nlargest(_FEW, names)
+    if len(names) > _FEW:
+        yield from sorted(names, reverse=True)[_FEW:]
 
 
 def _shared(one: str, other: str) -> int:

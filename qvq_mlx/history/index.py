@@ -27,14 +27,15 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
-from qvq_mlx.history.files import whole_stems
-from qvq_mlx.history.word_blocks import SCHEMA, current, runs_without, transaction, up_to_date
+from qvq_mlx.history.files import WHOLE, names_in
+from qvq_mlx.history.word_blocks import SCHEMA, current, holding, transaction, up_to_date
 from qvq_mlx.system.locks import LockFile
 
 _NAME, _LOCK = ".index.sqlite", ".index.lock"
-_STAMP = f"1 {unicodedata.unidata_version}"
+_STAMP = f"2 {unicodedata.unidata_version}"
 """The layout's version, and that of the tables that say what a letter is."""
 _MOMENT_S, _ERASING_S = 0.01, 5.0
 _SCHEMA = f"CREATE TABLE seal(stamp TEXT, changed_ns INTEGER);{SCHEMA}"
@@ -45,24 +46,25 @@ def index_files(folder: Path) -> tuple[Path, ...]:
     return tuple(folder / name for name in (_NAME, f"{_NAME}-journal", _LOCK))
 
 
-def without(
-    folder: Path, needles: Sequence[str], is_reading: Callable[[int], None]
-) -> frozenset[str]:
-    """The names of whole runs that do not hold every needle, which are case-folded.
+def may_hold(
+    folder: Path, names: Sequence[str], needles: Sequence[str], is_reading: Callable[[int], None]
+) -> list[str]:
+    """Those of the folder's `names` whose runs may hold every needle, which are case-folded.
 
-    Brings the index up to date; `is_reading` hears before that how many runs are read. Empty where
-    there can be no index. Raises nothing of its own.
+    Brings the index up to date; `is_reading` hears before that how many runs are read. All names
+    where there can be no index. Raises nothing of its own.
     """
     for _ in range(2):  # a broken index is removed, and made again
         try:
             with _opened(folder, 0.0) as database:
                 if database is None:
-                    return frozenset()
-                blocks = up_to_date(database, folder, is_reading)
-                return runs_without(database, blocks, needles)
+                    return list(names)
+                seal = partial(_seal, database, folder / _NAME)
+                blocks = up_to_date(database, folder, names, is_reading, seal)
+                return holding(database, blocks, names, needles)
         except (sqlite3.Error, OSError, ValueError):
             _remove(folder)
-    return frozenset()
+    return list(names)
 
 
 def forget_erased(folder: Path) -> None:
@@ -73,9 +75,9 @@ def forget_erased(folder: Path) -> None:
     if not (folder / _NAME).exists():
         return
     with suppress(sqlite3.Error, OSError, ValueError), _opened(folder, _ERASING_S) as database:
-        stems = whole_stems(folder)
-        if database is not None and stems:
-            current(database, folder, stems)
+        names = names_in(folder)
+        if database is not None and any(name.endswith(WHOLE) for name in names):
+            current(database, folder, names)
             return
     _remove(folder)
 

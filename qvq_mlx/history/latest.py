@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from qvq_mlx.history.files import PART, WHOLE, File, names_in
+from qvq_mlx.history.files import PART, WHOLE, File, names_in, runs_among
 from qvq_mlx.system.files import make_private_folder, write_private
 
 _NOTE = ".asked-last"
@@ -29,24 +29,32 @@ _NOTE_BYTES = 1024
 
 def note_asked(folder: Path, stem: str) -> None:
     """Remember that `stem` was asked last, where its name does not say so. Raises nothing."""
-    stems = (name.removesuffix(WHOLE).removesuffix(PART) for name in names_in(folder))
-    newest = max((one for one in stems if one[:1].isdigit()), default=stem)
+    name = max((one for one in names_in(folder) if one[0].isdigit()), default=stem)
+    newest = name.removesuffix(WHOLE).removesuffix(PART)
     if newest > stem:
         with suppress(OSError):  # a full disk must not end a run that is under way
             write_private(folder / _NOTE, f"{stem}\n{newest}\n".encode())
 
 
-def by_asking(folder: Path, found: Sequence[File]) -> list[File]:
-    """The runs of `found`, which are sorted by name, the one asked last first."""
-    newest_first = list(reversed(found))
+def by_asking(folder: Path, names: Sequence[str]) -> Iterator[File]:
+    """The runs whose files have these names, the one asked last first."""
+    found = runs_among(names, folder)
     try:
         with (folder / _NOTE).open("rb") as note:
             asked, newest = note.read(_NOTE_BYTES).decode().split()
     except (OSError, ValueError):
-        return newest_first
-    if newest_first and newest_first[0].stem <= newest:
-        newest_first.sort(key=lambda file: file.stem != asked)  # stable: the others stay in order
-    return newest_first
+        yield from found
+        return
+    first = next(found, None)
+    if first is None:
+        return
+    if first.stem > newest:
+        yield first
+        yield from found
+        return
+    others = [first, *found]
+    others.sort(key=lambda file: file.stem != asked)  # stable: the others stay in order
+    yield from others
 
 
 def forget_asked(folder: Path) -> None:

@@ -31,8 +31,8 @@ from qvq_mlx.history.files import (
     WHOLE,
     File,
     being_written,
-    files,
     find_file,
+    names_in,
     no_run,
 )
 from qvq_mlx.records.history import Ending
@@ -79,7 +79,7 @@ def newest(folder: Path) -> tuple[Run, tuple[InputError, ...]]:
     from qvq_mlx.history.latest import by_asking
 
     skipped: list[InputError] = []
-    for file in by_asking(folder, files(folder)):
+    for file in by_asking(folder, names_in(folder)):
         try:
             run = load(file.path)
         except InputError as error:
@@ -102,23 +102,25 @@ def load(path: Path) -> Run:
         path = path.with_suffix(WHOLE)  # it was settled since it was listed
     file = File(path.stem, path.parent, path.suffix != PART)
     try:
-        lines = whole_records(read_bytes(path, MAX_BYTES))
-        if not lines:
-            raise ValueError("it holds no whole line")
-        head, *entries = map(_object, lines)
-        if head.get("version", VERSION) > VERSION:
-            raise ValueError(f"a newer qvq wrote it (version {head['version']})")
+        head, events, last_line = _read(path)
         from qvq_mlx.records.version_1 import upgraded_request
 
         request = typed(RequestRecord, upgraded_request(head))
-        events = tuple(event_from_json(entry) for entry in entries)
         began = head.get("time")
         time = datetime.fromisoformat(began) if isinstance(began, str) else file.time
     except (OSError, ValueError, TypeError) as error:
-        raise InputError(
-            f"{path} is no saved run: {error}", RunProgram(("head", "-n", "1", str(path)))
-        ) from error
-    return Run(path, file.id, time, request, events, _ending(file, lines[-1]))
+        raise _no_run(path, error) from error
+    return Run(path, file.id, time, request, events, _ending(file, last_line))
+
+
+def spoken(path: Path) -> tuple[str, str, str]:
+    """Read the question, the answer and the thinking of a run alone. Raises InputError."""
+    try:
+        head, events, _ = _read(path)
+    except (OSError, ValueError, TypeError) as error:
+        raise _no_run(path, error) from error
+    transcript = fold(events)
+    return str(head.get("question", "")), transcript.answer, transcript.thinking
 
 
 def interrupted(events: Sequence[Event]) -> Done:
@@ -133,14 +135,35 @@ def interrupted(events: Sequence[Event]) -> Done:
 
 def whole_records(data: bytes) -> list[str]:
     """The lines up to the first that is torn or no record, each with its newline."""
-    found: list[str] = []
+    return [text + "\n" for text, _ in _parsed(data)]
+
+
+def _read(path: Path) -> tuple[Json, tuple[Event, ...], str]:
+    """Read a run's first line, its events and its last line. Raises OSError, ValueError."""
+    lines = _parsed(read_bytes(path, MAX_BYTES))
+    if not lines:
+        raise ValueError("it holds no whole line")
+    (_, head), *entries = lines
+    if head.get("version", VERSION) > VERSION:
+        raise ValueError(f"a newer qvq wrote it (version {head['version']})")
+    return head, tuple(event_from_json(entry) for _, entry in entries), lines[-1][0]
+
+
+def _no_run(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"{path} is no saved run: {error}", RunProgram(("head", "-n", "1", str(path)))
+    )
+
+
+def _parsed(data: bytes) -> list[tuple[str, Json]]:
+    """Parse the lines up to the first that is torn or no record."""
+    found: list[tuple[str, Json]] = []
     for line in data.split(b"\n")[:-1] if b"\n" in data else []:
         try:
             text = line.decode()
-            _object(text)
+            found.append((text, _object(text)))
         except ValueError:
             break
-        found.append(text + "\n")
     return found
 
 

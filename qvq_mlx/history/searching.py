@@ -13,8 +13,8 @@ from pathlib import Path
 
 from qvq_mlx.core.errors import InputError
 from qvq_mlx.core.events import ConcludedBy, Done
-from qvq_mlx.history.files import MAX_BYTES, File, being_written, newest_first
-from qvq_mlx.history.reading import Run, ending, load
+from qvq_mlx.history.files import MAX_BYTES, File, being_written, names_in, newest_first, runs_among
+from qvq_mlx.history.reading import ending, spoken
 from qvq_mlx.records.history import Ending, Entry, Hit
 from qvq_mlx.records.runs import event_from_json
 from qvq_mlx.system.reading import parse_json, read_bytes
@@ -67,25 +67,21 @@ def search(
     wanted = tuple(word.casefold() for word in words if word.strip())
     if not wanted:
         return
-    from qvq_mlx.history.index import without
+    from qvq_mlx.history.index import may_hold
 
-    for file in newest_first(folder, without(folder, wanted, is_reading)):
+    names = names_in(folder)
+    for file in runs_among(may_hold(folder, names, wanted, is_reading), folder):
         try:
-            run = load(file.path)
+            texts = spoken(file.path)
         except InputError:
             continue
-        hit = _hit(file, run, wanted)
+        hit = _hit(file, texts, wanted)
         if hit is not None:
             yield hit
 
 
-def _hit(file: File, run: Run, wanted: tuple[str, ...]) -> Hit | None:
-    transcript = run.transcript
-    texts = {
-        "question": run.request.question,
-        "answer": transcript.answer,
-        "thinking": transcript.thinking,
-    }
+def _hit(file: File, spoken_texts: tuple[str, str, str], wanted: tuple[str, ...]) -> Hit | None:
+    texts = dict(zip(("question", "answer", "thinking"), spoken_texts, strict=True))
     folded = {place: text.casefold() for place, text in texts.items()}
     if not all(any(word in text for text in folded.values()) for word in wanted):
         return None

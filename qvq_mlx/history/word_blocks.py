@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qvq_mlx.core.errors import InputError
-from qvq_mlx.history.files import File, whole_stems
-from qvq_mlx.history.reading import load
+from qvq_mlx.history.files import WHOLE
+from qvq_mlx.history.reading import spoken
 
 SCHEMA = """
 CREATE TABLE blocks(
-    number INTEGER PRIMARY KEY, stems TEXT, facts TEXT, unknown TEXT, words BLOB, size_bytes INTEGER
+    number INTEGER PRIMARY KEY, names TEXT, facts TEXT, unknown TEXT, words BLOB, size_bytes INTEGER
 );
 """
 _BLOCK_RUNS, _BLOCK_BYTES = 2_000, 2**25
@@ -35,14 +35,15 @@ _NO_LETTERS = re.compile(r"[\W_]+")
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Runs whose words are in one FTS5 table: a run's place here is its row there.
+    """Runs whose words are in one FTS5 table: the place of a file's name here is its row there.
 
-    `facts` are a run's bytes and time of change, as text: few are compared. `unknown` are the runs
-    that may hold every word. `words` are all words of the block, a line each, in UTF-8.
+    `facts` are a file's bytes and time of change, as text: few are compared. `unknown` are the
+    names of runs that may hold every word. `words` are all words of the block, a line each, in
+    UTF-8.
     """
 
     number: int
-    stems: list[str]
+    names: list[str]
     facts: list[str]
     unknown: frozenset[str]
     words: bytes
@@ -51,39 +52,51 @@ class Block:
     @property
     def has_room(self) -> bool:
         """True if another run may be added."""
-        return len(self.stems) < _BLOCK_RUNS and self.size_bytes < _BLOCK_BYTES
+        return len(self.names) < _BLOCK_RUNS and self.size_bytes < _BLOCK_BYTES
+
+    @property
+    def newest(self) -> str:
+        """Return the name that sorts last."""
+        return max(self.names, default="")
 
 
 def up_to_date(
-    database: sqlite3.Connection, folder: Path, is_reading: Callable[[int], None]
+    database: sqlite3.Connection,
+    folder: Path,
+    names: Sequence[str],
+    is_reading: Callable[[int], None],
+    seal: Callable[[], None],
 ) -> list[Block]:
-    """Drop what is gone or changed, and read the runs that are in no block."""
-    stems = whole_stems(folder)
-    blocks = current(database, folder, stems)
-    fresh = set(stems).difference(*(block.stems for block in blocks))
+    """Drop what is gone or changed, and read the runs that are in no block.
+
+    `names` are those of the folder's files. Calls `seal` after each block, so that a process
+    that is killed loses one.
+    """
+    blocks = current(database, folder, names)
+    unread = set(names).difference(*(block.names for block in blocks))
+    ours = (name for name in unread if name.endswith(WHOLE) and name.isprintable())
+    fresh = sorted(ours, reverse=True)
     if not fresh:
         return blocks
     is_reading(len(fresh))
-    files = [File(stem, folder, True) for stem in sorted(fresh, reverse=True)]
-    while files:
+    while fresh:
         open_one = next((block for block in blocks if block.has_room), None)
         with transaction(database):
-            filled = _filled(database, open_one or _new_block(database, blocks), files)
+            filled = _filled(database, folder, open_one or _new_block(database, blocks), fresh)
+        seal()
         blocks = [block for block in blocks if block is not open_one] + [filled]
     return blocks
 
 
-def current(database: sqlite3.Connection, folder: Path, newest_first: Sequence[str]) -> list[Block]:
+def current(database: sqlite3.Connection, folder: Path, names: Sequence[str]) -> list[Block]:
     """The blocks whose runs are all there, as they were; the others are dropped."""
-    known = set(newest_first)
-    compared = set(newest_first[:_COMPARED_RUNS])
+    known = set(names)
     kept: list[Block] = []
-    for block in _blocks(database):
-        if known.issuperset(block.stems) and all(
-            facts == _facts(File(stem, folder, True))
-            for stem, facts in zip(block.stems, block.facts, strict=True)
-            if stem in compared
-        ):
+    compared = 0
+    for block in sorted(_blocks(database), key=lambda block: block.newest, reverse=True):
+        is_compared = compared < _COMPARED_RUNS
+        compared += len(block.names)
+        if known.issuperset(block.names) and not (is_compared and _is_changed(block, folder)):
             kept.append(block)
             continue
         with transaction(database):
@@ -92,21 +105,28 @@ def current(database: sqlite3.Connection, folder: Path, newest_first: Sequence[s
     return kept
 
 
-def runs_without(
-    database: sqlite3.Connection, blocks: Sequence[Block], needles: Sequence[str]
-) -> frozenset[str]:
-    """The names of runs that do not hold every needle."""
+def holding(
+    database: sqlite3.Connection,
+    blocks: Sequence[Block],
+    names: Sequence[str],
+    needles: Sequence[str],
+) -> list[str]:
+    """Those of `names` that are in no block, or whose runs may hold every needle."""
     pieces = {piece.encode() for needle in needles for piece in _pieces(needle)}
-    found: set[str] = set()
+    found: list[str] = []
     for block in blocks:
-        holding = set(range(len(block.stems)))
+        rows: set[int] | None = None
         for piece in pieces:
             words = _words_holding(piece, block.words)
             if words is not None:
-                holding &= _rows_of(database, block, words)
-        found.update(stem for row, stem in enumerate(block.stems) if row not in holding)
-        found -= block.unknown
-    return frozenset(found)
+                own = _rows_of(database, block, words)
+                rows = own if rows is None else rows & own
+        if rows is None:
+            found += block.names
+        else:
+            found += (block.names[row] for row in rows)
+            found += block.unknown.difference(block.names[row] for row in rows)
+    return found + list(set(names).difference(*(block.names for block in blocks)))
 
 
 @contextmanager
@@ -121,10 +141,16 @@ def transaction(database: sqlite3.Connection) -> Iterator[None]:
     database.execute("COMMIT")
 
 
-def _facts(file: File) -> str:
+def _is_changed(block: Block, folder: Path) -> bool:
+    return any(
+        facts != _facts(name, folder) for name, facts in zip(block.names, block.facts, strict=True)
+    )
+
+
+def _facts(name: str, folder: Path) -> str:
     """The size and the time of change of a run that is gone are those of none."""
     with suppress(OSError):
-        found = os.stat(file.place)  # noqa: PTH116
+        found = os.stat(f"{folder}{os.sep}{name}")  # noqa: PTH116
         return f"{found.st_size} {found.st_mtime_ns}"
     return ""
 
@@ -132,8 +158,17 @@ def _facts(file: File) -> str:
 def _blocks(database: sqlite3.Connection) -> list[Block]:
     """Every block. Raises ValueError for one that is not as `_filled` writes it."""
     return [
-        Block(number, stems.split(), facts.split("\n"), frozenset(unknown.split()), words, size)
-        for number, stems, facts, unknown, words, size in database.execute("SELECT * FROM blocks")
+        Block(
+            number,
+            names.split("\n"),
+            facts.split("\n"),
+            frozenset(unknown.split("\n")) - {""},
+            words,
+            size_bytes,
+        )
+        for number, names, facts, unknown, words, size_bytes in database.execute(
+            "SELECT * FROM blocks"
+        )
     ]
 
 
@@ -143,50 +178,57 @@ def _new_block(database: sqlite3.Connection, blocks: Sequence[Block]) -> Block:
         f"CREATE VIRTUAL TABLE words_{number} USING fts5"
         "(words, content='', detail=none, columnsize=0, tokenize='ascii')"
     )
+    database.execute(
+        f"INSERT INTO words_{number}(words_{number}, rank) VALUES ('hashsize', {_BLOCK_BYTES})"  # noqa: S608
+    )  # a block is written in one piece
     return Block(number, [], [], frozenset(), b"", 0)
 
 
-def _filled(database: sqlite3.Connection, block: Block, files: list[File]) -> Block:
-    """Take runs from the end of `files`, the oldest, into a block until it is full."""
-    stems, facts, unknown = list(block.stems), list(block.facts), set(block.unknown)
+def _filled(database: sqlite3.Connection, folder: Path, block: Block, fresh: list[str]) -> Block:
+    """Take runs from the end of `fresh`, the oldest, into a block until it is full."""
+    names, facts, unknown = list(block.names), list(block.facts), set(block.unknown)
     size_bytes = block.size_bytes
     words = set(block.words.decode().split())
     insert = f"INSERT INTO words_{block.number}(rowid, words) VALUES (?, ?)"  # noqa: S608
-    while files and len(stems) < _BLOCK_RUNS and size_bytes < _BLOCK_BYTES:
-        file = files.pop()
-        found = _facts(file)  # before the run is read: a change meanwhile is seen next time
-        own = _words_of(file)
-        short = {word for word in own or () if len(word) <= _MAX_WORD_CHARACTERS}
-        if own is None or len(short) < len(own):
-            unknown.add(file.stem)
-        database.execute(insert, (len(stems), " ".join(short)))
-        stems.append(file.stem)
+    while fresh and len(names) < _BLOCK_RUNS and size_bytes < _BLOCK_BYTES:
+        name = fresh.pop()
+        found = _facts(name, folder)  # before the run is read: a change meanwhile is seen next time
+        own = _words_of(folder / name)
+        short = own or set()
+        if own is None or max(map(len, own), default=0) > _MAX_WORD_CHARACTERS:
+            unknown.add(name)
+            short = {word for word in short if len(word) <= _MAX_WORD_CHARACTERS}
+        database.execute(insert, (len(names), " ".join(short)))
+        names.append(name)
         facts.append(found)
         words |= short
         size_bytes += int(found.partition(" ")[0] or 0)
     filled = Block(
-        block.number, stems, facts, frozenset(unknown), "\n".join(words).encode(), size_bytes
+        block.number, names, facts, frozenset(unknown), "\n".join(words).encode(), size_bytes
     )
     row = (
-        *(filled.number, "\n".join(stems), "\n".join(facts), "\n".join(unknown)),
+        *(filled.number, "\n".join(names), "\n".join(facts), "\n".join(unknown)),
         *(filled.words, size_bytes),
     )
     database.execute("REPLACE INTO blocks VALUES (?, ?, ?, ?, ?, ?)", row)
     return filled
 
 
-def _words_of(file: File) -> set[str] | None:
-    """Every piece of letters and digits in what a search looks at, case-folded.
+def _words_of(path: Path) -> set[str] | None:
+    """Return every piece of letters and digits in what a search looks at, case-folded.
 
     None for a run that cannot be read.
     """
     try:
-        run = load(file.path)
+        texts = spoken(path)
     except InputError:
         return None
-    said = run.transcript
-    texts = "\n".join((run.request.question, said.answer, said.thinking))
-    return set(_pieces(texts.casefold()))
+    said = {chunk for text in texts for chunk in text.split()}
+    words = set(" ".join(said).casefold().split())  # each once, however often it is said
+    mixed = [word for word in words if not word.isalnum()]
+    words.difference_update(mixed)
+    words.update(_pieces(" ".join(mixed)))
+    return words
 
 
 def _pieces(folded: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 
 from qvq_mlx.render.completions import Files, Folders, Found, Word
 from qvq_mlx.run.world import World
@@ -35,11 +36,12 @@ def _models(world: World) -> tuple[Word, ...]:
 
 def _runs(world: World) -> tuple[Word, ...]:
     """The newest of the saved runs, by the ids that `qvq log list` shows."""
-    from qvq_mlx.history.files import files, short_ids
+    from qvq_mlx.history.files import names_in, runs_among, short_ids
 
-    known = files(world.settings_or_defaults.history_folder)
-    ids = short_ids(known)
-    newest = known[-50:][::-1]
+    folder = world.settings_or_defaults.history_folder
+    names = names_in(folder)
+    newest = list(islice(runs_among(names, folder), 50))
+    ids = short_ids(names, newest)
     times = [f"{file.time:%Y-%m-%d %H:%M}" if file.time else "" for file in newest]
     return tuple(Word(ids[file.stem], time) for file, time in zip(newest, times, strict=True))
 

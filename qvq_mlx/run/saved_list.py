@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from qvq_mlx.core.env import Env
-from qvq_mlx.history.files import File, newest_first, short_ids
+from qvq_mlx.history.files import File, names_in, short_ids
 from qvq_mlx.history.searching import entries, search
 from qvq_mlx.records.history import Entry, EntryList, HitList
 from qvq_mlx.render import listing
@@ -72,5 +72,5 @@ def _names(env: Env, folder: Path, shown: Sequence[Entry]) -> dict[str, str]:
     if not env.stdout.isatty():
         return {}
     files = [File(path.stem, folder, True) for path in (Path(entry.path) for entry in shown)]
-    short = short_ids(newest_first(folder), files)
+    short = short_ids(names_in(folder), files)
     return {entry.path: short.get(Path(entry.path).stem, entry.id) for entry in shown}

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from qvq_mlx.history import erasing, files
-from qvq_mlx.history.files import File
-from qvq_mlx.history.index import forget_erased, index_files, without
+from qvq_mlx.history.files import File, names_in
+from qvq_mlx.history.index import forget_erased, index_files, may_hold
 from qvq_mlx.history.searching import search
 from tests.history.test_log import save
 
@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 def read(folder: Path) -> list[int]:
     """How many runs each bringing up to date reads."""
     counts: list[int] = []
-    without(folder, ["zebra"], counts.append)
+    may_hold(folder, names_in(folder), ["zebra"], counts.append)
     return counts
 
 
@@ -72,8 +72,8 @@ def test_a_run_is_read_for_the_index_once(folder: Path) -> None:
 def test_the_index_says_which_runs_hold_no_such_word(
     folder: Path, words: list[str], left: int
 ) -> None:
-    said = without(folder, words, lambda _runs: None)
-    assert COUNT - len(said) == (COUNT if words == ["? zeb"] else left)
+    said = may_hold(folder, names_in(folder), words, lambda _runs: None)
+    assert len(said) == (COUNT if words == ["? zeb"] else left)
 
 
 def test_a_word_that_fts5_would_cut_is_found(folder: Path) -> None:
@@ -169,7 +169,8 @@ def test_where_no_index_can_be_the_runs_are_read(folder: Path) -> None:
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
-from qvq_mlx.history.index import without
+from qvq_mlx.history.files import names_in
+from qvq_mlx.history.index import may_hold
 
 left = int(sys.argv[2])
 def trace(*_event):
@@ -179,7 +180,7 @@ def trace(*_event):
         os.kill(os.getpid(), signal.SIGKILL)
     return trace
 sys.settrace(trace)
-without(Path(sys.argv[1]), ["zebra"], lambda _runs: None)
+may_hold(Path(sys.argv[1]), names_in(Path(sys.argv[1])), ["zebra"], lambda _runs: None)
 """
 
 

@@ -37,7 +37,7 @@ from qvq_mlx.core.image_options import Crop, Detail, ImageOptions, Pages
 from qvq_mlx.core.request import Budget, Sampling, SamplingOverrides
 from qvq_mlx.core.rounds import Source
 from qvq_mlx.history import erasing, searching
-from qvq_mlx.history.files import short_ids
+from qvq_mlx.history.files import names_in, short_ids
 from qvq_mlx.records.runs import VERSION, Given, RequestRecord
 from qvq_mlx.records.typed import typed
 from qvq_mlx.run.world import open_world
@@ -269,7 +269,7 @@ def test_a_lone_surrogate_costs_nothing(folder: Path) -> None:
 
 def test_any_beginning_that_is_the_only_one_names_a_run(folder: Path) -> None:
     made = [save(folder, f"question {number}") for number in range(40)]
-    short = short_ids(history.files(folder))
+    short = short_ids(names_in(folder), history.files(folder))
     assert len(set(short.values())) == 40
     for file in made:
         assert history.find(folder, short[file.stem]).path == file.path
