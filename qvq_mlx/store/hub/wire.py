@@ -160,7 +160,8 @@ class Wire:
                     timeout=httpx2.Timeout(stall_s, connect=min(10.0, stall_s)),
                 )
                 response = client.send(request, stream=True, follow_redirects=False)
-            except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+            except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
+                # ValueError: a host's name that no name server could be asked for, such as `...`
                 raise Hitch(_reason(error, url, stall_s)) from error
             try:
                 if home:

@@ -66,7 +66,9 @@ class Fault:
     """The byte that is sent with a bit flipped."""
     ignore_range: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Of a reply whose status is a fault."""
+    """In the place of the reply's own."""
+    body: bytes | None = None
+    """Of a reply that is right otherwise."""
     html: bool = False
     etag: str = ""
     reset: bool = False
@@ -98,6 +100,8 @@ class Hub:
     api_requests: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
     extra_entries: list[dict[str, object]] = field(default_factory=list)
+    linked: Mapping[str, str] = field(default_factory=dict)
+    """Headers of the redirect to a large file, in the place of its own."""
     _servers: list[_Server] = field(default_factory=list)
 
     @property
@@ -252,7 +256,7 @@ class _Handler(BaseHTTPRequestHandler):
             "ETag": '"of-the-redirect"',
             "Location": f"{hub.cdn}/bytes/{path}",
         }
-        self._say(302, b"", linked)
+        self._say(302, b"", linked | dict(hub.linked))
 
     def _refused(self) -> bool:
         hub = self.hub
@@ -268,6 +272,9 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.status:
             headers = {"Retry-After": fault.retry_after} if fault.retry_after else {}
             self._say(fault.status, b"busy", {**headers, **fault.headers})
+            return True
+        if fault.body is not None:
+            self._say(200, fault.body, {"Content-Type": "application/json", **fault.headers})
             return True
         if fault.html:
             page = b"<html><body>Please log in to this network</body></html>"
@@ -296,13 +303,15 @@ class _Handler(BaseHTTPRequestHandler):
             return
         partial = bool(asked) and not fault.ignore_range
         begin = start if partial else 0
-        self.send_response(206 if partial else 200)
+        own = {
+            "Content-Length": str(len(data) - begin + fault.announce),
+            "Content-Type": "application/octet-stream",
+        }
         if partial:
             total = len(data) + fault.announce
-            self.send_header("Content-Range", f"bytes {begin}-{len(data) - 1}/{total}")
-        self.send_header("Content-Length", str(len(data) - begin + fault.announce))
-        self.send_header("Content-Type", "application/octet-stream")
-        for name, value in headers.items():
+            own["Content-Range"] = f"bytes {begin}-{len(data) - 1}/{total}"
+        self.send_response(206 if partial else 200)
+        for name, value in {**own, **headers, **fault.headers}.items():
             self.send_header(name, value)
         self.end_headers()
         self._body(request, data, begin, fault)
