@@ -60,8 +60,8 @@ def may_hold(
                 if database is None:
                     return list(names)
                 seal = partial(_seal, database, folder / _NAME)
-                blocks = up_to_date(database, folder, names, is_reading, seal)
-                return holding(database, blocks, names, needles)
+                blocks, others = up_to_date(database, folder, names, is_reading, seal)
+                return [*holding(database, blocks, needles), *others]
         except (sqlite3.Error, OSError, ValueError):
             _remove(folder)
     return list(names)

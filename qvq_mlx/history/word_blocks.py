@@ -11,7 +11,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,52 +66,58 @@ def up_to_date(
     names: Sequence[str],
     is_reading: Callable[[int], None],
     seal: Callable[[], None],
-) -> list[Block]:
+) -> tuple[list[Block], set[str]]:
     """Drop what is gone or changed, and read the runs that are in no block.
 
     `names` are those of the folder's files. Calls `seal` after each block, so that a process
-    that is killed loses one.
+    that is killed loses one. Returns the blocks, and the names that are in none.
     """
-    blocks = current(database, folder, names)
-    unread = set(names).difference(*(block.names for block in blocks))
-    ours = (name for name in unread if name.endswith(WHOLE) and name.isprintable())
+    blocks, others = current(database, folder, names)
+    ours = [name for name in others if name.endswith(WHOLE) and name.isprintable()]
+    if not ours:
+        return blocks, others
+    is_reading(len(ours))
+    others.difference_update(ours)
     fresh = sorted(ours, reverse=True)
-    if not fresh:
-        return blocks
-    is_reading(len(fresh))
     while fresh:
         open_one = next((block for block in blocks if block.has_room), None)
         with transaction(database):
             filled = _filled(database, folder, open_one or _new_block(database, blocks), fresh)
         seal()
         blocks = [block for block in blocks if block is not open_one] + [filled]
-    return blocks
+    return blocks, others
 
 
-def current(database: sqlite3.Connection, folder: Path, names: Sequence[str]) -> list[Block]:
-    """The blocks whose runs are all there, as they were; the others are dropped."""
-    known = set(names)
+def current(
+    database: sqlite3.Connection, folder: Path, names: Sequence[str]
+) -> tuple[list[Block], set[str]]:
+    """The blocks whose runs are all there, as they were, and the names that are in none of them.
+
+    The other blocks are dropped.
+    """
+    others = set(names)
     kept: list[Block] = []
     compared = 0
     for block in sorted(_blocks(database), key=lambda block: block.newest, reverse=True):
         is_compared = compared < _COMPARED_RUNS
         compared += len(block.names)
-        if known.issuperset(block.names) and not (is_compared and _is_changed(block, folder)):
+        count = len(others)
+        others.difference_update(block.names)
+        are_there = count - len(others) == len(block.names)
+        if are_there and not (is_compared and _is_changed(block, folder)):
             kept.append(block)
             continue
+        others |= set(block.names).intersection(names)
         with transaction(database):
             database.execute(f"DROP TABLE words_{block.number}")
             database.execute("DELETE FROM blocks WHERE number = ?", (block.number,))
-    return kept
+    return kept, others
 
 
 def holding(
-    database: sqlite3.Connection,
-    blocks: Sequence[Block],
-    names: Sequence[str],
-    needles: Sequence[str],
+    database: sqlite3.Connection, blocks: Sequence[Block], needles: Sequence[str]
 ) -> list[str]:
-    """Those of `names` that are in no block, or whose runs may hold every needle."""
+    """The names in the blocks whose runs may hold every needle."""
     pieces = {piece.encode() for needle in needles for piece in _pieces(needle)}
     found: list[str] = []
     for block in blocks:
@@ -121,12 +127,13 @@ def holding(
             if words is not None:
                 own = _rows_of(database, block, words)
                 rows = own if rows is None else rows & own
-        if rows is None:
+        if rows is None or len(rows) == len(block.names):
             found += block.names
         else:
-            found += (block.names[row] for row in rows)
-            found += block.unknown.difference(block.names[row] for row in rows)
-    return found + list(set(names).difference(*(block.names for block in blocks)))
+            held = [block.names[row] for row in rows]
+            found += held
+            found += block.unknown.difference(held)
+    return found
 
 
 @contextmanager
@@ -142,17 +149,17 @@ def transaction(database: sqlite3.Connection) -> Iterator[None]:
 
 
 def _is_changed(block: Block, folder: Path) -> bool:
-    return any(
-        facts != _facts(name, folder) for name, facts in zip(block.names, block.facts, strict=True)
-    )
+    place = f"{folder}{os.sep}"
+    return [_facts(place + name) for name in block.names] != block.facts
 
 
-def _facts(name: str, folder: Path) -> str:
+def _facts(place: str) -> str:
     """The size and the time of change of a run that is gone are those of none."""
-    with suppress(OSError):
-        found = os.stat(f"{folder}{os.sep}{name}")  # noqa: PTH116
-        return f"{found.st_size} {found.st_mtime_ns}"
-    return ""
+    try:
+        found = os.stat(place)  # noqa: PTH116
+    except OSError:
+        return ""
+    return f"{found.st_size} {found.st_mtime_ns}"
 
 
 def _blocks(database: sqlite3.Connection) -> list[Block]:
@@ -192,7 +199,9 @@ def _filled(database: sqlite3.Connection, folder: Path, block: Block, fresh: lis
     insert = f"INSERT INTO words_{block.number}(rowid, words) VALUES (?, ?)"  # noqa: S608
     while fresh and len(names) < _BLOCK_RUNS and size_bytes < _BLOCK_BYTES:
         name = fresh.pop()
-        found = _facts(name, folder)  # before the run is read: a change meanwhile is seen next time
+        found = _facts(
+            f"{folder}{os.sep}{name}"
+        )  # before the run is read: a change meanwhile is seen next time
         own = _words_of(folder / name)
         short = own or set()
         if own is None or max(map(len, own), default=0) > _MAX_WORD_CHARACTERS:
