@@ -15,6 +15,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -30,8 +31,13 @@ CHILDREN = 2
 ADDRESS_BYTES = 2**30
 FILE_S = 5
 HANG_S = 300  # of the clock: the machine may be busy with other things
-NAMES = [name for name in MAKERS if len(case(name).data) < 60_000]
 _NUMBERS = (0, 1, 2, 4, 255, 256, 4096, 32_767, 65_500, 65_535, 2**24, 2**31 - 1, 2**31, 2**32 - 1)
+
+
+@cache
+def names() -> list[str]:
+    """Files that are small enough to be broken by the hundred."""
+    return [name for name in MAKERS if len(case(name).data) < 60_000]
 
 
 def cut(data: bytearray, dice: random.Random) -> None:
@@ -81,7 +87,7 @@ def shuffle(data: bytearray, dice: random.Random) -> None:
     begin = dice.randrange(len(data))
     piece = data[begin : begin + dice.randrange(1, 400)]
     if dice.random() < 0.3:
-        other = case(dice.choice(NAMES)).data
+        other = case(dice.choice(names())).data
         piece = bytearray(other[begin % len(other) :][:400])
     elif dice.random() < 0.5:
         del data[begin : begin + len(piece)]
@@ -97,8 +103,9 @@ MUTATIONS: tuple[Callable[[bytearray, random.Random], None], ...] = (
 def mutated(seed: int) -> bytes:
     """File number `seed`: one to three mutations of one of the corpus, PNG checksums made right."""
     dice = random.Random(seed)
-    data = bytearray(case(NAMES[seed % len(NAMES)]).data)
-    MUTATIONS[seed // len(NAMES) % len(MUTATIONS)](data, dice)
+    small = names()
+    data = bytearray(case(small[seed % len(small)]).data)
+    MUTATIONS[seed // len(small) % len(MUTATIONS)](data, dice)
     for _ in range(dice.choice((0, 0, 0, 1, 2))):
         if len(data) > 64:
             dice.choice(MUTATIONS)(data, dice)
