@@ -48,8 +48,8 @@ EXAMPLES = ROOT / "examples"
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Twice as many as there are cores: many a test waits for a program that it started."""
-    return 2 * (os.cpu_count() or 1)
+    """One more than there are cores: many a test waits for a program that it started."""
+    return 1 + (os.cpu_count() or 1)
 
 
 @pytest.hookimpl(tryfirst=True)

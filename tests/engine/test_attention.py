@@ -59,7 +59,7 @@ def peak(tower: Any, grid: tuple[int, int]) -> int:
     return min(encoded(tower, grid)[1] for _ in range(4))
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("family", SEEING)
 def test_twice_the_patches_take_about_twice_the_memory(family: ModelType) -> None:
     import mlx.core as mx

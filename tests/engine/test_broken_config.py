@@ -51,7 +51,7 @@ def outcome(checkpoint: Checkpoint, folder: Path) -> str:
     return "loads"
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("family", list(ModelType))
 @pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json"])
 def test_any_key_may_be_missing(
@@ -71,7 +71,7 @@ def test_any_key_may_be_missing(
     assert outcomes <= {"loads", "model-broken", "model-unsupported"}
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("family", list(ModelType))
 @pytest.mark.parametrize("name", ["config.json", "preprocessor_config.json"])
 def test_any_value_may_be_of_a_wrong_type(

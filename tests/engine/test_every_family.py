@@ -83,6 +83,7 @@ def test_a_drafter_never_changes_the_text(
         assert ids_of(run(made.session.drafted_by(drafts), prompt, sampling)) == plain
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("family", list(ModelType))
 def test_steering_gives_the_same_text_with_and_without_drafts(
     checkpoint: Load, family: ModelType

@@ -176,7 +176,7 @@ def test_the_key_is_content(
     assert one.ids[second.index - 1] == vocabulary.special("<|vision_end|>")
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("where", ["memory", "disk"])
 @pytest.mark.parametrize(
     ("first", "then", "reused"),

@@ -52,7 +52,7 @@ def logits(checkpoint: Checkpoint, folder: Path) -> np.ndarray:
     return last_logits(started(opened(folder, checkpoint.family), checkpoint, case))
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("family", list(ModelType))
 @pytest.mark.parametrize(
     ("top", "nested", "head"),

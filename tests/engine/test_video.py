@@ -120,7 +120,7 @@ def test_prompt_and_positions_equal_the_reference(
     assert np.array_equal(where(made.session, prompt), made.golden[f"{case}.positions"])
 
 
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("chunk_tokens", [7, 32, 512])
 @pytest.mark.parametrize(("family", "case"), CASES)
 def test_logits_equal_transformers(

@@ -26,7 +26,7 @@ from tests.images.test_images import read, survives
 from tests.support import seeds
 from tests.support.corpus import MAKERS, case, encoded, of, scene
 
-FILES = 600
+FILES = 300
 CHILDREN = 2
 ADDRESS_BYTES = 2**30
 FILE_S = 5

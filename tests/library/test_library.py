@@ -137,12 +137,13 @@ def test_no_whole_answer_is_an_error(model: Model) -> None:
         model.answer(SHAPES, QUESTION, options=Options(max_tokens=5))
 
 
-def test_an_image_of_any_mode_is_read(model: Model) -> None:
-    for mode in ("L", "CMYK", "P", "RGBA", "F"):
-        out = io.BytesIO()
-        pixels().convert(mode).convert("RGB").save(out, "PNG")
-        same = model.answer(out.getvalue(), QUESTION)
-        assert model.answer(pixels().convert(mode), QUESTION).answer == same.answer
+@pytest.mark.sampled(3)
+@pytest.mark.parametrize("mode", ["L", "CMYK", "P", "RGBA", "F"])
+def test_an_image_of_any_mode_is_read(model: Model, mode: str) -> None:
+    out = io.BytesIO()
+    pixels().convert(mode).convert("RGB").save(out, "PNG")
+    same = model.answer(out.getvalue(), QUESTION)
+    assert model.answer(pixels().convert(mode), QUESTION).answer == same.answer
 
 
 def test_no_room_takes_the_name_of_what_the_package_offers() -> None:
