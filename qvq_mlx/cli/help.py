@@ -55,6 +55,7 @@ COMMAND_GROUPS = {
         "config": "Show or change the settings: get, set, unset, path, list",
         "cache": "Show or empty the cache of image prefixes",
         "completion": "Print a script that completes commands, options, models and images",
+        "man": "Show the manual page: with man on a terminal, as plain text in a pipe",
     },
 }
 """The commands as the help of the program lists them, so that it need not import them."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,10 +25,12 @@ def schema(
     """
     from qvq_mlx.core.errors import UsageError
     from qvq_mlx.core.remedies import Typed
+    from qvq_mlx.core.shipped import shipped
 
     world: World = context.obj
     env = world.env
-    files = {path.name.removesuffix(_ENDING): path for path in schemas_folder().glob(f"*{_ENDING}")}
+    folder = shipped("schema", "docs/schema")
+    files = {path.name.removesuffix(_ENDING): path for path in folder.glob(f"*{_ENDING}")}
     if name is None:
         env.stdout.write("".join(f"{known}\n" for known in sorted(files)))
         return
@@ -38,10 +39,3 @@ def schema(
             f"no schema is called {name!r}; known: {', '.join(sorted(files))}", Typed("qvq schema")
         )
     env.stdout.write(files[name].read_text(encoding="utf-8"))
-
-
-def schemas_folder() -> Path:
-    """`qvq_mlx/schema` in an installed wheel, `docs/schema` in a checkout."""
-    package = Path(__file__).parents[1]
-    installed = package / "schema"
-    return installed if installed.is_dir() else package.parent / "docs" / "schema"

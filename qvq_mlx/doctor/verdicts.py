@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from qvq_mlx.core.errors import ExitCode
 from qvq_mlx.core.remedies import Remedy, RunProgram, Show, Spelling, Typed
 from qvq_mlx.core.sizes import size
-from qvq_mlx.records.doctor import Check, DoctorRecord, Facts, Fault, Health, Place
+from qvq_mlx.doctor.versions import satisfies
+from qvq_mlx.records.doctor import Check, DoctorRecord, Facts, Fault, Health, Place, Versions
 
 LOW_DISK_BYTES = 2**30
 """Less free than that is a warning; less than a hundredth of it a problem."""
@@ -175,6 +176,9 @@ def _versions(facts: Facts) -> Iterator[_Finding]:
     if found.system.startswith("macOS") and found.architecture == "x86_64":
         fact = f"{system}: MLX needs a Python for arm64, this one is for Intel"
         yield _problem(topic, "system", fact, RunProgram(("arch", "-arm64", python, "--version")))
+    elif _is_older_than_wheel(found):
+        fact = f"{system}: MLX's wheel here was built for macOS {found.mlx_built_for}"
+        yield _warning(topic, "system", fact, RunProgram(("softwareupdate", "--list")))
     else:
         yield _ok(topic, "system", system)
     for library in found.libraries:
@@ -187,6 +191,12 @@ def _versions(facts: Facts) -> Iterator[_Finding]:
             yield _problem(topic, library.name, fact, install)
         else:
             yield _ok(topic, library.name, library.version)
+
+
+def _is_older_than_wheel(found: Versions) -> bool:
+    own = found.system.removeprefix("macOS ").partition(" ")[0]
+    wanted = found.mlx_built_for
+    return found.system.startswith("macOS ") and bool(wanted) and not satisfies(own, f">={wanted}")
 
 
 def _models(facts: Facts) -> Iterator[_Finding]:

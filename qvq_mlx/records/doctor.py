@@ -72,7 +72,10 @@ class Library:
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """Versions here. `architecture` is Python's: x86_64 on an Apple chip means Rosetta."""
+    """Versions here. `architecture` is Python's: x86_64 on an Apple chip means Rosetta.
+
+    `mlx_built_for` is the least macOS that MLX's wheel here was built for.
+    """
 
     qvq: str
     python: str
@@ -80,6 +83,7 @@ class Versions:
     system: str
     architecture: str
     libraries: tuple[Library, ...]
+    mlx_built_for: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ own protocol of iTerm2 is not spoken.
 
 Law: the terminal itself is asked, once, and the answer is awaited for ANSWER_S at most. The last
 question is one that every terminal answers, so nothing is left behind for the shell to read. A
-terminal that does not answer, a dumb one, and tmux without Sixel show no pictures.
+terminal that does not answer, a dumb one, and tmux without Sixel show no pictures. Terminal.app
+is not even asked.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import sys
 import termios
 import time
 import tty
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from enum import StrEnum
 from io import BytesIO
 from typing import TextIO
@@ -32,6 +33,9 @@ ANSWER_S = 1.0
 LONGEST_PX = 1600
 """No more pixels than this are sent, on the longer side."""
 
+_TERMINAL_APP = "Apple_Terminal"
+"""macOS's own terminal has neither protocol, and writes out what it is asked in Kitty's
+(https://github.com/BourgeoisBear/rasterm has the table of what terminals show and answer)."""
 _KITTY = "\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\"
 _ATTRIBUTES = "\x1b[c"  # every terminal answers this one
 _ATTRIBUTES_ANSWER = re.compile(r"\x1b\[\?([\d;]*)c")
@@ -45,12 +49,19 @@ class Protocol(StrEnum):
     KITTY = "kitty"
 
 
-def protocol(env: Env) -> Protocol | None:
-    """Return the protocol that the terminal behind stdout claims; None for none."""
+def protocol(
+    env: Env, opened: Callable[[], AbstractContextManager[int]] | None = None
+) -> Protocol | None:
+    """Return the protocol that the terminal behind stdout claims; None for none.
+
+    `opened` is the terminal; None: this process's own.
+    """
     if not env.stdout.isatty() or env.environ.get("TERM", "dumb") in ("", "dumb"):
         return None
+    if env.environ.get("TERM_PROGRAM") == _TERMINAL_APP:
+        return None
     try:
-        with _terminal() as descriptor:
+        with (opened or _terminal)() as descriptor:
             return _told(_asked(descriptor))
     except (OSError, termios.error):  # there is none that belongs to us
         return None

@@ -3,7 +3,7 @@
 Law: a program gets a process group of its own, so that what it started ends with it and a Ctrl-C
 is for qvq to deal with. However a call here ends, also by an exception, nothing of it runs on.
 Nothing goes through a shell. A program that `run` starts has no stdin, and what it writes to
-stderr goes into an error's one line.
+stderr goes into an error's one line. What is given the terminal is the person's, without bounds.
 """
 
 from __future__ import annotations
@@ -86,6 +86,20 @@ def give(argv: Sequence[str], data: bytes, wait_s: float) -> bool:
             return process.wait() == 0 and not late.is_set()
     except OSError:
         return False
+
+
+def give_terminal(argv: Sequence[str]) -> int | None:
+    """Let a program have the terminal until it ends, and return its exit code.
+
+    Ctrl-C is the program's meanwhile, as a pager wants it. None where it does not start.
+    """
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return subprocess.call(argv)  # noqa: S603
+    except OSError:
+        return None
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Talk:

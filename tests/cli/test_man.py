@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from typer.main import get_command
@@ -12,7 +14,8 @@ from typer.main import get_command
 from qvq_mlx.cli.app import COMMANDS, app_with
 from qvq_mlx.cli.spelling import CommandLine
 from qvq_mlx.core.errors import ExitCode
-from tests.conftest import ROOT
+from qvq_mlx.render.manual import plain_text
+from tests.conftest import ROOT, World
 from tools.man import VARIABLES
 
 PAGE = ROOT / "man" / "qvq.1"
@@ -60,3 +63,39 @@ def test_it_is_shown_without_a_warning(command: list[str]) -> None:
     assert done.stderr == ""
     shown = re.sub(r".\x08|\x1b\[[0-9;]*m", "", done.stdout)
     assert "--answer-tokens N" in shown
+
+
+def test_a_pipe_gets_the_whole_page_as_plain_text(world: Callable[..., World], plain: str) -> None:
+    w = world()
+    assert w.run("man") == 0
+    assert w.out.startswith("NAME\n    qvq - ask a visual-reasoning model about an image,")
+    assert "--answer-tokens N\n" in w.out
+    assert 'qvq cat.png "What breed is this?"\n' in w.out
+    assert not re.search(r"\\[a-z(&-]|^\.", w.out, re.MULTILINE)
+    assert max(map(len, w.out.splitlines())) <= 80
+    words = re.sub(r"(?m)^\.\S+ ?", "", plain.partition(".SH EXIT STATUS")[2])
+    assert w.out.partition("EXIT STATUS")[2].split() == words.split()
+
+
+def test_a_terminal_gets_it_from_man_by_its_path(
+    world: Callable[..., World], tmp_path: Path
+) -> None:
+    """A path is what every man takes, and `-l` is not (FreeBSD's, which macOS has, lacks it):
+    https://man.freebsd.org/cgi/man.cgi?man(1).
+    """
+    tool = tmp_path / "man"
+    tool.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/log\n')
+    tool.chmod(0o755)
+    w = world(tty=True, environ={"PATH": str(tmp_path)})
+    assert w.run("man") == 0
+    assert (tmp_path / "log").read_text() == f"{PAGE}\n"
+    assert w.out == ""
+    tool.write_text("#!/bin/sh\nexit 16\n")  # it does not show it: the text does
+    w = world(tty=True, environ={"PATH": str(tmp_path)})
+    assert w.run("man") == 0
+    assert w.out.startswith("NAME\n")
+
+
+def test_a_request_that_the_text_does_not_know_is_told() -> None:
+    with pytest.raises(ValueError, match=r"\.IP"):
+        plain_text(".SH A\n.IP b\n", 80)

@@ -14,12 +14,14 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pyte
 import pytest
 
-from tests.conftest import EXAMPLES
+from qvq_mlx.render.preview import protocol
+from tests.conftest import EXAMPLES, World
 
 QUESTION = "How many red circles are there?"
 PATIENCE_S = 60.0
@@ -225,3 +227,17 @@ def test_a_kill_restores_the_terminal(terminal: Open) -> None:
     t.process.send_signal(signal.SIGTERM)
     assert t.wait() == 128 + signal.SIGTERM
     assert t.restored
+
+
+def test_terminal_app_is_sent_nothing(world: Callable[..., World]) -> None:
+    """It has no Sixel and no Kitty protocol: https://github.com/BourgeoisBear/rasterm. This test's
+    own terminal is not asked either, so that nothing is written to it.
+    """
+    environ = {"TERM": "xterm-256color", "TERM_PROGRAM": "Apple_Terminal"}
+    assert protocol(world(tty=True, environ=environ).env, _unasked) is None
+    with pytest.raises(AssertionError):
+        protocol(world(tty=True, environ={"TERM": "xterm-256color"}).env, _unasked)
+
+
+def _unasked() -> AbstractContextManager[int]:
+    raise AssertionError("the terminal is asked")

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from qvq_mlx.core.machine import Machine
 from qvq_mlx.core.network import Network
 from qvq_mlx.doctor import examined, without_home
 from qvq_mlx.doctor.verdicts import judged
-from qvq_mlx.doctor.versions import needed, satisfies, versions
+from qvq_mlx.doctor.versions import built_for, needed, satisfies, system_name, versions
 from qvq_mlx.images import drawn
 from qvq_mlx.records.doctor import Check, Device, Facts, Fault, Health, Library
 from qvq_mlx.render.report import write_report
@@ -372,3 +372,44 @@ def test_a_connection_that_is_tried_is_seen_and_refused() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "'socket.getaddrinfo'" in done.stdout
     assert "modules=('http.client'" in done.stdout
+
+
+def test_a_python_that_sees_an_older_macos_is_told_from_the_system() -> None:
+    """https://github.com/python/cpython/issues/135675: 16.0 for 26.0, 10.16 for 11.0."""
+    asked: list[tuple[str, ...]] = []
+
+    def sw_vers(command: Sequence[str]) -> str:
+        asked.append(tuple(command))
+        return "26.2"
+
+    assert system_name("16.0", sw_vers) == (
+        "macOS 26.2 (this Python sees 16.0: SYSTEM_VERSION_COMPAT)"
+    )
+    # sw_vers is told too: the variable is inherited
+    assert asked == [
+        ("/usr/bin/env", "SYSTEM_VERSION_COMPAT=0", "/usr/bin/sw_vers", "-productVersion")
+    ]
+    assert system_name("26.2", sw_vers) == "macOS 26.2"
+    assert system_name("14.5", lambda _command: "") == "macOS 14.5"
+    assert system_name("", sw_vers).startswith("Linux ") or sys.platform != "linux"
+
+
+@pytest.mark.parametrize(
+    ("tag", "system", "verdict"),
+    [
+        ("py3-none-macosx_26_0_arm64", "macOS 26.1", Health.WARNING),
+        ("py3-none-macosx_26_0_arm64", "macOS 26.1 (this Python sees 16.0: X)", Health.WARNING),
+        ("py3-none-macosx_26_0_arm64", "macOS 26.2", Health.OK),
+        ("py3-none-macosx_15_0_arm64", "macOS 26.0", Health.OK),
+        ("py3-none-manylinux_2_35_x86_64", "macOS 14.0", Health.OK),
+    ],
+)
+def test_the_wheel_for_macos_26_wants_26_2(
+    facts: Facts, tag: str, system: str, verdict: Health
+) -> None:
+    """https://github.com/ml-explore/mlx/issues/4525: tagged macosx_26_0, built for 26.2."""
+    wheel = built_for(f"Wheel-Version: 1.0\nTag: {tag}\n")
+    mac = replace(facts.versions, system=system, architecture="arm64", mlx_built_for=wheel)
+    check = found(judged(replace(facts, versions=mac), CommandLine()), "versions", "system")
+    assert check.verdict is verdict
+    assert ("built for macOS 26.2" in check.fact) is (verdict is Health.WARNING)

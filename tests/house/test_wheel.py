@@ -29,6 +29,7 @@ def test_the_wheel_carries_cards_and_the_embedded_model(wheel: Path) -> None:
     assert "qvq_mlx/models/qvq-tiny/model.safetensors" in names
     assert "qvq_mlx/models/qvq-tiny-draft/model.safetensors" in names
     assert "qvq_mlx/schema/result.schema.json" in names
+    assert "qvq_mlx/qvq.1" in names  # uv tool install links no manual page: qvq man shows this one
     assert [name for name in names if name.endswith(".data/data/share/man/man1/qvq.1")]
     assert not [name for name in names if name.startswith(("tests/", "tools/", "models/"))]
 
