@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import islice
-from struct import unpack_from
 from typing import TYPE_CHECKING
 
 from qvq_mlx.images.containers import formats_of, is_tiff
@@ -83,31 +82,14 @@ def _tiff(data: bytes) -> Frames:
 
 
 def _gif(data: bytes) -> tuple[int, int]:
-    """Count the image descriptors, at least 1, and the pixels up to the farthest corner of one:
-    PIL makes the screen larger where a frame goes beyond it. Source: GIF89a, 18 to 26.
-    """
-    at = 13 + _table_bytes(data[10:11])
-    count = right = bottom = 0
-    while count < MAX_COUNT:
-        match data[at : at + 1]:
-            case b"!":  # an extension: its label, then sub-blocks
-                at += 2
-            case b",":  # a picture: its place, perhaps a table, the width of codes, sub-blocks
-                count += 1
-                left, top, width, height = unpack_from("<4H", data[at + 1 : at + 9].ljust(8, b"\0"))
-                right, bottom = max(right, left + width), max(bottom, top + height)
-                at += 11 + _table_bytes(data[at + 9 : at + 10])
-            case b"" | b";":
-                break
-            case _:  # PIL skips what it does not know
-                at += 1
-                continue
-        while at < len(data) and data[at]:
-            at += data[at] + 1
-        at += 1
-    return max(1, count), right * bottom
+    """Count the frames, at least 1, and the pixels of the canvas or the largest frame."""
+    from qvq_mlx.images.gif import canvas_px, frames_of
 
-
-def _table_bytes(packed: bytes) -> int:
-    """The colour table that a packed byte announces."""
-    return 3 << ((packed[0] & 7) + 1) if packed and packed[0] & 0x80 else 0
+    count = largest = 0
+    for frame in islice(frames_of(data), MAX_COUNT):
+        if not count:
+            width, height = canvas_px(data, frame)
+            largest = width * height
+        count += 1
+        largest = max(largest, frame.width_px * frame.height_px)
+    return max(1, count), largest

@@ -96,7 +96,7 @@ def _loaded(source: str, data: bytes, frame: int) -> Image:
 
 
 def _of_our_own(source: str, data: bytes, frame: int) -> Image | None:
-    """A TIFF or BMP of a layout that PIL misreads; None of any other."""
+    """A TIFF, BMP or GIF of a layout that PIL misreads; None of any other."""
     if is_tiff(data):
         from qvq_mlx.images import tiff_pictures
 
@@ -111,6 +111,12 @@ def _of_our_own(source: str, data: bytes, frame: int) -> Image | None:
         if own is not None and (profile := bmp.profile(data)):
             own.info["icc_profile"] = profile
         return own
+    if data.startswith(b"GIF8"):
+        from qvq_mlx.images import gif
+
+        if first := next(gif.frames_of(data), None):
+            _check_pixels(source, gif.canvas_px(data, first), "GIF")
+        return gif.picture(data, frame)
     return None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, urlsplit
 
 from qvq_mlx.core.errors import (
     AccessError,
@@ -71,7 +71,7 @@ def _tree(wire: Wire, url: str, repo: str, pace: Pace) -> Iterator[Mapping[str, 
             raise NetworkError(f"the list of {repo}'s files names itself as its next page")
         seen.add(url)
         try:
-            page, following = _document(wire, url, repo, pace)
+            page, url = _document(wire, url, repo, pace)
         except GatedError:
             raise
         except AccessError as error:  # it was there a moment ago
@@ -82,7 +82,6 @@ def _tree(wire: Wire, url: str, repo: str, pace: Pace) -> Iterator[Mapping[str, 
         if not isinstance(page, list):
             raise NetworkError(f"the list of {repo}'s files is not one")
         yield from (entry for entry in page if isinstance(entry, dict))
-        url = urljoin(url, following) if following else ""
 
 
 def _files(
@@ -118,7 +117,7 @@ def _licence(found: Mapping[str, Any]) -> str:
 
 
 def _document(wire: Wire, url: str, repo: str, pace: Pace) -> tuple[object, str]:
-    """JSON of the server's, and the address of its next page."""
+    """JSON of the server's, and the address of its next page or ''."""
     for attempt in range(1, _TRIES + 1):
         try:
             head, body, following = wire.text(url)

@@ -122,7 +122,9 @@ class Wire:
                         raise Hitch(f"{_host(url)} sent more than {_TEXT_BYTES >> 20} MiB of text")
             except httpx2.HTTPError as error:
                 raise Hitch(_reason(error, url, self._access.stall_s)) from error
-            return head, bytes(body), response.links.get("next", {}).get("url") or ""
+            following = response.links.get("next", {}).get("url")
+            says = f"{_host(url)} names as the next page"
+            return head, bytes(body), _joined(url, following, says) if following else ""
 
     @contextmanager
     def _open(self, url: str, wanted: dict[str, str]) -> Iterator[Reply]:
@@ -177,22 +179,23 @@ class Wire:
                         ),
                     )
                     return
-                url = _followed(url, response.headers.get("Location", ""))
+                location = response.headers.get("Location", "")
+                url = _joined(url, location, f"{_host(url)} redirects to")
             finally:
                 response.close()
         raise Hitch(f"more than {_HOPS} redirects, the last to {_host(url)}")
 
 
-def _followed(url: str, location: str) -> str:
-    """Where a redirect leads. Raises Hitch where that is no address of the web."""
+def _joined(url: str, place: str, says: str) -> str:
+    """Resolve an address that a reply names. Raises Hitch for one that is none of the web."""
     try:
-        there = urljoin(url, location)
+        there = urljoin(url, place)
         parts = urlsplit(there)
         fine = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:  # `http://[::1`, a port that is no number
         fine = None
     if not fine:
-        raise Hitch(f"{_host(url)} redirects to {location[:80]!r}")
+        raise Hitch(f"{says} {place[:80]!r}")
     return there
 
 
