@@ -28,6 +28,7 @@ class Answer:
         self._rest = ""
         self._some = False
         self._started = False
+        self._number = 0
 
     def __bool__(self) -> bool:
         """True if there is anything of it to see."""
@@ -43,6 +44,11 @@ class Answer:
         """True if a part of it is in the scrollback already."""
         return self._started
 
+    @property
+    def number(self) -> int:
+        """How many answers were replaced before this one."""
+        return self._number
+
     def add(self, text: str) -> None:
         """The answer goes on."""
         self._pieces.append(text)
@@ -52,6 +58,7 @@ class Answer:
     def replace(self, text: str) -> None:
         """Another answer, of which nothing is in the scrollback."""
         self._pieces, self._rest = [text], text
+        self._number += 1
         self._some, self._started = bool(text.strip()), False
 
     def rows(self, width: int) -> list[Row]:

@@ -11,20 +11,31 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import select
 import sys
 import termios
+import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TextIO
 
 from qvq_mlx.core.env import Env
+from qvq_mlx.render.live import Place
 from qvq_mlx.render.strokes import Key, Strokes
 from qvq_mlx.render.type_ahead import TypeAhead
 from qvq_mlx.system.streams import typed_again
 
 _LFLAG, _CC = 3, 6  # the places in what tcgetattr returns
+_WHERE = "\x1b[6n\x1b7\x1b[9999;9999H\x1b[6n\x1b8"
+"""Where is the cursor, and where is it when it is sent to the last corner? (The direct question for
+the size, `CSI 18 t`, gets rows and columns in either order from versions of tmux.)
+"""
+_CURSOR = re.compile(rb"\x1b\[(\d+);\d+R.*?\x1b\[(\d+);(\d+)R", re.DOTALL)
+_ANSWER = re.compile(rb"\x1b\[\d+;\d+R")
+_PATIENCE_S = 0.3
+"""A terminal answers within a millisecond, one at the other end of the world within this time."""
 _GIVEN_BACK = frozenset("\n\r\t\b\x7f\x15\x17")
 """Controls that a person types to edit a line; no other control is put into a shell's input."""
 
@@ -58,6 +69,8 @@ class Keys:
         self._clock = env.clock
         self._ahead = TypeAhead(kept=False) if ahead is None else ahead
         self._strokes = Strokes(self._ahead)
+        self._unread = b""  # came while an answer of the terminal was waited for
+        self._unanswered = False
 
     @property
     def active(self) -> bool:
@@ -89,12 +102,27 @@ class Keys:
             typed=self._ahead.all != before,
         )
 
+    def place(self, stream: TextIO) -> Place | None:
+        """Ask the terminal behind `stream` for its size and where its cursor is.
+
+        None where the keyboard is not ours or the terminal does not say; then it is not asked
+        again.
+        """
+        if self._fd is None or not self.active or self._unanswered or not _in_front(self._fd):
+            return None
+        stream.write(_WHERE)
+        stream.flush()
+        self._unanswered = True
+        return self._answered(self._fd)
+
     def close(self, *, suspended: bool = False) -> None:
         """Put the terminal back as it was. May be called again. `suspended`: we come back."""
         if self._before is None or self._fd is None:
             return
         with suppress(termios.error, OSError):  # the terminal is gone
             if _in_front(self._fd):
+                if self._unanswered:  # or the shell would read the answer as something typed
+                    self._answered(self._fd)
                 if not suspended:
                     self._hand_over(self._fd)
                 termios.tcsetattr(self._fd, termios.TCSANOW, self._before)
@@ -103,7 +131,7 @@ class Keys:
 
     def _read(self) -> bytes:
         """What came since the last look."""
-        found = b""
+        found, self._unread = self._unread, b""
         while self.active and self._fd is not None and _in_front(self._fd):
             if not select.select([self._fd], [], [], 0)[0]:
                 break
@@ -117,8 +145,29 @@ class Keys:
             found += data
         return found
 
+    def _answered(self, fd: int) -> Place | None:
+        """Wait for the terminal's answer; what is typed meanwhile is kept for `_read`."""
+        end = time.monotonic() + _PATIENCE_S
+        while (left_s := end - time.monotonic()) > 0 and select.select([fd], [], [], left_s)[0]:
+            try:
+                data = os.read(fd, 1024)
+            except OSError:
+                data = b""
+            if not data:  # the terminal hung up: the next read says so
+                return None
+            self._unread += data
+            if answer := _CURSOR.search(self._unread):
+                self._unread = _ANSWER.sub(b"", self._unread)
+                self._unanswered = False
+                row, rows, columns = map(int, answer.groups())
+                return Place(row, os.terminal_size((columns, rows)))
+        return None
+
     def _hand_over(self, fd: int) -> None:
         """What was typed goes to who reads next. What nobody has read yet is left where it is."""
+        if self._unread:
+            self._strokes.feed(self._unread, self._clock())
+            self._unread = b""
         self._strokes.close()
         if not self._ahead.raw and not self._ahead.kept:
             return

@@ -8,8 +8,12 @@ the rest of the screen is erased. The cursor rests, hidden, on the empty line be
 else writes there (the terminal's own `^C`, a shell after a kill) tears nothing and the next frame
 wipes it.
 After the window got narrower, terminals that reflow show one of our rows as several; their number
-follows from the current width. Not covered: rows that a shrinking window pushed into the
-scrollback are out of reach, and a terminal that does not reflow (xterm) loses a row or two.
+follows from the current width. A smaller window pushes rows into the scrollback, where they are
+out of reach. How many, the terminal is asked (the row of its cursor), since tmux pushes them out of
+a window that has room, too. They stay there and are not drawn again (`scrolled_out`). A row that
+was pushed out in part is left as it is: tmux joins its parts when the window gets wider. Not
+covered: a table that a narrower window lays out anew stands there twice, in part; a terminal that
+does not reflow (xterm) loses a row or two.
 """
 
 from __future__ import annotations
@@ -17,10 +21,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TextIO
 
 from qvq_mlx.render.clean import writable
 from qvq_mlx.render.rows import Row, cells, cut, lines_taken, plain
+from qvq_mlx.render.scrolled_out import ScrolledOut
 
 _BEGIN, _END = "\x1b[?2026h", "\x1b[?2026l"  # synchronized output: shown whole, or ignored
 _HIDE, _SHOW = "\x1b[?25l", "\x1b[?25h"
@@ -29,9 +35,18 @@ _MARK_PASTES, _NO_MARKS = "\x1b[?2004h", "\x1b[?2004l"
 _ERASE, _ERASE_LINE = "\x1b[J", "\x1b[2K"
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a terminal answers: its size, and the row of its cursor, from 1."""
+
+    row: int
+    size: os.terminal_size
+
+
 class LiveArea:
     """The bottom of a terminal. With `able` False (TERM=dumb) only what stays is written, and
-    without its styles unless `styled`.
+    without its styles unless `styled`. `place` asks the terminal; None where it does not say.
+    `always_ask`: before each frame, since tmux wraps its rows up to 250 ms before it says so.
     """
 
     def __init__(
@@ -41,13 +56,21 @@ class LiveArea:
         *,
         able: bool = True,
         styled: bool = True,
+        place: Callable[[], Place | None] = lambda: None,
+        always_ask: bool = False,
     ) -> None:
         self.able = able
+        self._place = place
+        self._always_ask = always_ask
+        self._text = ""
+        self._out: dict[str, ScrolledOut] = {"": ScrolledOut()}
         self._styled = styled
         self._stream = stream
         self._size = size
         self._shown: list[Row] = []
-        self._width = 0
+        self._width = self._height = 0
+        self._settled: os.terminal_size | None = None
+        self._told = os.terminal_size((0, 0))  # the size when it was looked at last
         self._hidden = False
         self._marks = False
 
@@ -56,14 +79,21 @@ class LiveArea:
         self._marks = True
         self._write(_MARK_PASTES)
 
-    def draw(self, live: Sequence[Row], above: Sequence[Row] = ()) -> None:
-        """Show `live`, and leave `above` in the scrollback."""
+    def draw(self, live: Sequence[Row], above: Sequence[Row] = (), text: str = "") -> None:
+        """Show `live`, and leave `above` in the scrollback.
+
+        `text` names what the rows are parts of: of the same text nothing is shown a second time.
+        """
         if not self.able:
             lines = (row.styled if self._styled else row.plain for row in above)
             self._write("".join(f"{line}\n" for line in lines))
             return
-        width, height = self._size()
-        rows = [_fitted(row, width) for row in live[max(0, len(live) - (height - 1)) :]]
+        width, height = self._settled or self._size_now()
+        self._settled = None
+        self._text = text
+        out = self._out.setdefault(text, ScrolledOut())
+        above, live = out.without(above, live[max(0, len(live) - (height - 1)) :])
+        rows = [_fitted(row, width) for row in live]
         if not above and rows == self._shown and width == self._width:
             return
         frame = [_BEGIN, "" if self._hidden else _HIDE]
@@ -77,8 +107,12 @@ class LiveArea:
             frame.append(self._wiped(width))
         frame.append(_END)
         self._hidden = True  # also if the write fails half-way
-        self._shown, self._width = rows, width
+        self._shown, self._width, self._height = rows, width, height
         self._write("".join(frame))
+
+    def settle(self) -> None:
+        """Find out how the terminal shows the area now, for the frame that is drawn next."""
+        self._settled = self._size_now() if self.able else None
 
     def close(self) -> None:
         """Wipe the area and give the cursor back. May be called at any time, and again."""
@@ -89,11 +123,33 @@ class LiveArea:
         if not self._hidden:
             return
         # a frame may have been cut short by an exception
-        frame = _END + _WRAP + self._wiped(self._size().columns) + _SHOW
+        frame = _END + _WRAP + self._wiped(self._size_now().columns) + _SHOW
         self._shown = []
         with suppress(OSError):  # nobody is there to see it; the first write has said so
             self._write(frame)
         self._hidden = False  # not before it is done: a signal may interrupt us
+
+    def _size_now(self) -> os.terminal_size:
+        """Return the size of the window; rows that a resize pushed out of it are no longer ours."""
+        size = self._size()
+        if not self._shown or (size == self._told and not self._always_ask):
+            return size
+        place = self._place()
+        while (now := self._size()) != size:
+            size, place = now, self._place()
+        self._told = size
+        place = place or Place(size.lines, size)
+        size = place.size
+        if size == (self._width, self._height):
+            return size
+        taken = [lines_taken(row.plain, size.columns) for row in self._shown]
+        pushed, count = sum(taken) - (place.row - 1), 0
+        while pushed > 0 and count < len(taken):
+            pushed -= taken[count]
+            count += 1
+        self._out[self._text].add(self._shown[:count])
+        self._shown, self._height = self._shown[count:], size.lines
+        return size
 
     def _over(self, rows: Sequence[Row], width: int, first: int) -> list[str]:
         """The rows written over what stands there, from the area's row `first` on.

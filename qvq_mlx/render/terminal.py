@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 from collections.abc import Mapping
+from functools import partial
 from typing import TextIO
 
 from qvq_mlx.core.env import Env
@@ -42,11 +43,16 @@ class Terminal:
         self, env: Env, stream: TextIO, *, keyboard: bool, ahead: TypeAhead | None = None
     ) -> None:
         able = redrawable(env.environ)
+        self._keys = Keys(env, ahead)
         self.area = LiveArea(
-            stream, env.terminal_size, able=able, styled=able or styled(env.environ)
+            stream,
+            env.terminal_size,
+            able=able,
+            styled=able or styled(env.environ),
+            place=partial(self._keys.place, stream),
+            always_ask="TMUX" in env.environ,
         )
         self._size = env.terminal_size
-        self._keys = Keys(env, ahead)
         self._keyboard = keyboard and able
         self._job = Job()
 

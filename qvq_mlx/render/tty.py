@@ -122,6 +122,7 @@ class Screen:
                 said += self._take_back()
                 self._think(text)
             case AnswerDelta(text=text):
+                self._expanded &= bool(self._answer)  # an answer that begins is shown
                 self._answer.add(text)
             case Notice(code=code) if code == UNSAVED or not self._manner.quiet:
                 said += self._note(f"note[{event.code}]: {event.text}")
@@ -187,9 +188,13 @@ class Screen:
         if not urgent and now < self._next_frame_at:
             return
         said = said + self._due()
-        self._area.draw(self._frame() if self._area.able else [], said)
-        ended = self._env.clock()
-        self._next_frame_at = now + max(_FRAME_S, _SHARE * (ended - now))
+        frame = self._frame() if self._area.able else []
+        made = self._env.clock()
+        self._area.settle()  # may wait for the terminal, which costs no processor time
+        settled = self._env.clock()
+        self._area.draw(frame, said, self._text)
+        took = self._env.clock() - settled + made - now
+        self._next_frame_at = now + max(_FRAME_S, _SHARE * took)
 
     def _heard(self) -> bool:
         """Do what the keys ask for. True where the screen looks different now."""
@@ -209,6 +214,12 @@ class Screen:
         self._explaining ^= asked
         shown = pressed.copy or (pressed.typed and self._ahead is not None)
         return turned or folded or asked or shown or asked_before != self._stop_asked
+
+    @property
+    def _text(self) -> str:
+        """The name of the text that is on show: the thinking, or one of its answers."""
+        thinking = not self._answer or (self._expanded and self._thought)
+        return "thinking" if thinking else f"answer {self._answer.number}"
 
     def _due(self) -> list[Row]:
         """Return the rows that have to go to the scrollback now."""
@@ -298,14 +309,11 @@ class Screen:
         head = self._head()
         if self._manner.boxed_only:
             return head[:-1]
-        room = max(1, self._room - len(head))
-        rows = self._answer.rows(self._terminal.width)
         if self._expanded and self._thought:
-            shown = min(len(rows), max(1, room // 3))
-            thinking = self._flow.rows(self._terminal.width, room - shown - 1, compact=False)
-            head = [*head[:-1], *map(dim, thinking), BLANK]
-            room = shown
-        return head + rows[-room:]
+            thinking = self._flow.rows(self._terminal.width, max(1, self._room - 2), compact=False)
+            return [*map(dim, thinking), self._header()]
+        room = max(1, self._room - len(head))
+        return head + self._answer.rows(self._terminal.width)[-room:]
 
     def _thinking_frame(self) -> list[Row]:
         width = self._terminal.width
@@ -320,7 +328,7 @@ class Screen:
                 room = self._room - 1
                 count = room - 1 if self._expanded else min(_TAIL_ROWS, room)
                 rows = self._flow.rows(width, max(1, count), compact=not self._expanded)
-                return [self._header(), *map(dim, rows)]
+                return [*map(dim, rows), self._header()]
             case ThinkingView.FULL:
                 rows = self._thoughts.rest(width)
                 return [*map(dim, rows[max(0, len(rows) - self._room + 1) :]), self._header()]
@@ -397,4 +405,4 @@ class Screen:
 
     def _keep(self, rows: list[Row]) -> None:
         if rows:
-            self._area.draw([], rows)
+            self._area.draw([], rows, self._text)

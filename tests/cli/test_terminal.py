@@ -159,8 +159,8 @@ def test_a_key_expands_the_tail_and_folds_it_again(
     t.read_until(lambda: t.shows(first))
     t.read_until(lambda: t.shows("Thinking") and not t.shows(first))  # more than six lines by now
     lines = [line for line in t.visible() if line]
-    header = next(index for index, line in enumerate(lines) if line.startswith("Thinking"))
-    assert len(lines) - header - 1 == 6
+    assert lines[-1].startswith("Thinking")
+    assert len(lines) == 1 + 6 + 1  # the receipt and the header around the tail
     t.press(key)
     t.read_until(lambda: t.shows(first))
     t.press(key)

@@ -290,11 +290,11 @@ def test_a_frame_that_is_dear_is_drawn_seldom(world) -> None:
     frames = 0
     draw = screen._area.draw
 
-    def slow(live, above=()) -> None:
+    def slow(live, above=(), text="") -> None:
         nonlocal frames
         frames += 1
         w.now += 0.02
-        draw(live, above)
+        draw(live, above, text)
 
     screen._area.draw = slow
     for _ in range(1000):

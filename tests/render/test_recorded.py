@@ -201,13 +201,13 @@ class Watch:
         area = renderer._screen._area
         draw: Callable[..., None] = area.draw
 
-        def spied(live: Sequence, above: Sequence = ()) -> None:
+        def spied(live: Sequence, above: Sequence = (), text: str = "") -> None:
             columns = world.window.columns
             self.committed += [piece for row in above for piece in broken(row.plain, columns)]
             self.live = len(live)
             assert len(live) < world.window.lines
             assert all(cells(row.plain) <= world.window.columns for row in live)
-            draw(live, above)
+            draw(live, above, text)
 
         area.draw = spied
         self.live = 0

@@ -98,15 +98,15 @@ def test_status_names_the_stage_and_the_numbers(world) -> None:
     assert not w.window.cursor[2]
 
 
-def test_the_tail_is_six_rows_under_a_header(world) -> None:
+def test_the_tail_is_six_rows_above_a_header(world) -> None:
     w = world()
     renderer = w.start()
     for n in range(100):
         w.now += 0.5
         renderer.feed(ThinkingDelta(f"line {n}\n", 20))
     shown = w.window.text.split("\n")[1:]
-    assert shown[0] == "Thinking 49s · 2,000 tok · 40 tok/s"
-    assert shown[1:] == [f"line {n}" for n in range(94, 100)]
+    assert shown[-1] == "Thinking 49s · 2,000 tok · 40 tok/s"
+    assert shown[:-1] == [f"line {n}" for n in range(94, 100)]
     renderer.abort()
 
 

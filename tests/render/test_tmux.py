@@ -1,0 +1,151 @@
+"""Smaller windows of a real tmux: no row of the panel stands twice, in the scrollback neither."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not here")
+WORDS = re.compile(r"\b[ta]\d{5}\b")
+
+
+class Pane:
+    """A window of tmux with the panel in it; `say` gives it words, each with its own number."""
+
+    def __init__(self, folder: Path, view: str, before: int) -> None:
+        self._tmux = ["tmux", "-S", str(folder / "tmux"), "-f", "/dev/null"]
+        fifo = folder / "commands"
+        os.mkfifo(fifo)
+        panel = f"{sys.executable} -m tests.support.pseudo.panel {fifo} {view}"
+        script = f"seq -f 'line %g' {before}; cd {ROOT}; {panel}; echo the-end; exec cat"
+        self.tmux("new-session", "-d", "-x", "80", "-y", "24", "sh", "-c", script)
+        self.tmux("set", "-g", "window-size", "manual")
+        self._commands = fifo.open("w", buffering=1)
+        self.said = 0
+
+    def tmux(self, *command: str) -> str:
+        done = subprocess.run([*self._tmux, *command], capture_output=True, text=True, check=True)
+        return done.stdout
+
+    @property
+    def text(self) -> str:
+        """The scrollback and the screen."""
+        return self.tmux("capture-pane", "-p", "-S", "-")
+
+    def say(self, kind: str, count: int = 1) -> None:
+        """Send words, and more of them until a frame shows the last of them or a later one."""
+        self._commands.write(f"{kind} {count}\n")
+        self.said += count
+        last = self.said
+
+        def shown() -> bool:
+            numbers = re.findall(kind[0] + r"(\d{5})", self.text.replace("\n", ""))
+            if numbers and max(map(int, numbers)) >= last:
+                return True
+            return not self.more(kind)  # a frame is drawn where a token comes
+
+        eventually(shown, lambda: self.text)
+
+    def counted(self) -> int:
+        """The tokens of the answer as the header counts them."""
+        found = re.findall(r"Answering [\dms ]+ · (\d+)", self.text)
+        return int(found[-1]) if found else 0
+
+    def count_on(self, kind: str, tokens: int) -> None:
+        """Send words until the header counts so many."""
+        eventually(lambda: self.more(kind) and self.counted() >= tokens, lambda: self.text)
+
+    def more(self, kind: str) -> bool:
+        """Send one more word."""
+        self._commands.write(f"{kind} 1\n")
+        self.said += 1
+        return True
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Another size; when this returns, tmux has wrapped what stood there."""
+        self.tmux("resize-window", "-x", str(columns), "-y", str(rows))
+
+    def press(self, key: str) -> None:
+        self.tmux("send-keys", key)
+
+    def end(self) -> str:
+        self._commands.write("done 1\n")
+        self._commands.close()
+        eventually(lambda: "the-end" in self.text, lambda: self.text)
+        return self.text
+
+    def close(self) -> None:
+        self._commands.close()
+        subprocess.run([*self._tmux, "kill-server"], check=False, capture_output=True)
+
+
+@pytest.fixture
+def pane(tmp_path: Path) -> Iterator[type[Pane]]:
+    opened: list[Pane] = []
+
+    def start(view: str, before: int) -> Pane:
+        opened.append(Pane(tmp_path, view, before))
+        return opened[-1]
+
+    yield start
+    for one in opened:
+        one.close()
+
+
+def check(text: str) -> None:
+    """No word and no line of the panel stands twice."""
+    twice = [word for word, count in Counter(WORDS.findall(text)).items() if count > 1]
+    assert not twice, text
+    for once in ("Thinking ", "Thought for", "shapes.png"):
+        assert text.count(once) <= 1, text
+
+
+# a window with room below the panel, where tmux pushes rows out all the same, and a full one
+@pytest.mark.parametrize(
+    ("view", "expanded", "phase", "before"),
+    [
+        ("tail", False, "thinking", 0),
+        ("tail", True, "thinking", 40),
+        ("full", False, "thinking", 0),
+        ("tail", True, "answer", 0),
+        pytest.param("tail", False, "answer", 0, marks=pytest.mark.slow),
+        pytest.param("tail", False, "answer", 40, marks=pytest.mark.slow),
+    ],
+)
+def test_no_row_stands_twice(
+    pane: type[Pane], view: str, expanded: bool, phase: str, before: int
+) -> None:
+    p = pane(view, before)
+    p.say("thinking", 300)
+    thought = p.said
+    if phase == "answer":
+        p.say("answer", 100)
+    if expanded:
+        p.press("t")
+        eventually(lambda: p.more(phase) and p.text.count("\nt0") > 10, lambda: p.text)
+    first = p.said
+    for columns, rows in ((60, 24), (40, 24), (20, 24), (80, 24), (50, 12)):
+        p.resize(columns, rows)
+        if expanded and phase == "answer":  # which waits
+            wanted = p.said + 12 - thought  # tokens of the answer
+            p.count_on(phase, wanted)
+        else:
+            p.say(phase, 12)
+        check(p.text)
+    text = p.end()
+    check(text)
+    assert "Thinking " not in text
+    if phase == "answer":
+        flat = text.replace("\n", "")
+        assert not [n for n in range(first, p.said) if f"a{n:05}" not in flat]
