@@ -98,6 +98,8 @@ class ScriptedEngine:
     others: Sequence[Sequence[str]] = ()
     rounds: list[tuple[Round, ...]] = field(default_factory=list)
     thinks: list[bool] = field(default_factory=list)
+    added: list[tuple[str, tuple[Picture, ...]]] = field(default_factory=list)
+    """The messages that went on from a reply, and their pictures."""
 
     def load(
         self, checkpoint: Checkpoint, setup: Setup, control: Control
@@ -123,6 +125,18 @@ class ScriptedEngine:
         self.rounds.append(tuple(rounds))
         self.thinks.append(thinks)
         return Prompt((1, 2, 3), tuple(pictures))
+
+    def extended(
+        self,
+        prompt: Prompt,
+        written: Sequence[int],
+        text: str,
+        pictures: Sequence[Picture] = (),
+        *,
+        thinks: bool = True,
+    ) -> Prompt:
+        self.added.append((text, tuple(pictures)))
+        return Prompt((*prompt.ids, *written, 4), (*prompt.pictures, *pictures))
 
     def generate(self, prompt: Prompt, generation: Generation, control: Control) -> Iterator[Step]:
         yield Progress(Stage.PREFILL, 0, 3)

@@ -152,6 +152,19 @@ class Scripted:
         del question, system, rounds, labelled, inline, thinks
         return Prompt((1, 2, 3), tuple(pictures))
 
+    def extended(
+        self,
+        prompt: Prompt,
+        written: Sequence[int],
+        text: str,
+        pictures: Sequence[Visual] = (),
+        *,
+        thinks: bool = True,
+    ) -> Prompt:
+        """Raise AssertionError: no screen shows a closer look."""
+        del prompt, written, text, pictures, thinks
+        raise AssertionError("no screen shows a closer look")
+
     def generate(self, prompt: Prompt, generation: Generation, control: Control) -> Iterator[Step]:
         """Say the thinking and the answer, word by word."""
         del prompt, generation, control

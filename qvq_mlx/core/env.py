@@ -43,6 +43,20 @@ class Engine(Protocol):
         `<image n>`, as `Placement.INLINE` says. `thinks` False: the model is asked not to think.
         """
 
+    def extended(
+        self,
+        prompt: Prompt,
+        written: Sequence[int],
+        text: str,
+        pictures: Sequence[Visual] = (),
+        *,
+        thinks: bool = True,
+    ) -> Prompt:
+        """`prompt`, the reply `written` to it, and a next message of the user's.
+
+        In `text`, `<picture>` stands for each of `pictures` in turn.
+        """
+
     def generate(self, prompt: Prompt, generation: Generation, control: Control) -> Iterator[Step]:
         """Progress of encode and prefill, then tokens as they are committed, then `Finished`."""
 

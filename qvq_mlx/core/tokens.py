@@ -35,14 +35,32 @@ class AnswerConstraint:
     scripts: frozenset[str] | None = None
 
 
+class Continuation:
+    """A sequence that one run keeps between two turns: its next prompt goes on from there.
+
+    Law: it belongs to one run, and only the engine looks inside; who lets go of it frees the
+    memory.
+    """
+
+    __slots__ = ("kept",)
+
+    def __init__(self) -> None:
+        self.kept: object | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """Settings of one generation: sampling, at most `max_tokens`, and the closing text."""
+    """Settings of one generation: sampling, at most `max_tokens`, and the closing text.
+
+    `continuation`: where the prompt begins with the ids that are kept there, nothing of them is
+    computed again, and what is written is kept for a next turn.
+    """
 
     sampling: Sampling
     max_tokens: int
     closing: str = ""
     constraint: AnswerConstraint | None = None
+    continuation: Continuation | None = None
 
 
 @dataclass(frozen=True, slots=True)

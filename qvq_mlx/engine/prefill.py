@@ -1,8 +1,12 @@
-"""From a prompt to a lane that is ready to decode: vision encoder, prefill, image-prefix cache.
+"""From a prompt to a sequence that is ready to decode: vision encoder, prefill, prefix cache.
 
 Law: prefill is cut at the end of every image, and between two cuts into chunks of fixed size, with
 or without a cache: what was kept of an earlier run is to the bit what this run would compute.
 `Control` is read between two pictures, two steps of a clip, and two chunks.
+
+A prompt that goes on from a sequence of the same run extends it: text and pictures behind what was
+written, at the positions that the whole prompt has. Nothing of that is kept for other runs, which
+would compute it in other parts.
 """
 
 from __future__ import annotations
@@ -23,8 +27,9 @@ from qvq_mlx.engine.clips import blocks
 from qvq_mlx.engine.decode import Start
 from qvq_mlx.engine.features import Features
 from qvq_mlx.engine.patches import Patches, patches, step_patches
-from qvq_mlx.engine.prefix import PrefixCache, boundaries
-from qvq_mlx.engine.prompt import positions
+from qvq_mlx.engine.prefix import Boundary, PrefixCache, boundaries
+from qvq_mlx.engine.prompt import TURN_END, Positions, positions
+from qvq_mlx.engine.sequence import KVSequence
 from qvq_mlx.engine.vocabulary import Vocabulary
 from qvq_mlx.families.family import PatchLayout
 
@@ -49,9 +54,35 @@ class Parts:
     thinking: Thinking = Thinking()
     load_peak_bytes: int = 0
 
+    def as_text(self, written: Sequence[int]) -> list[int]:
+        """Ids that a model wrote; what stands for no picture there is no image token."""
+        visual = (self.model.image_token_id, self.model.video_token_id)
+        end = self.vocabulary.special(TURN_END)
+        return [end if token in visual else token for token in written]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A sequence that holds the tokens `ids`, `pictures` among them; `position` is that of the
+    token that comes next.
+    """
+
+    sequence: KVSequence
+    ids: tuple[int, ...]
+    pictures: tuple[Visual, ...]
+    position: int
+
+    def rest_of(self, prompt: Prompt) -> Prompt | None:
+        """The part of `prompt` behind this; None where it does not go on from here."""
+        count, seen = len(self.ids), len(self.pictures)
+        goes_on = prompt.ids[:count] == self.ids and prompt.pictures[:seen] == self.pictures
+        if not goes_on or len(prompt.ids) == count:
+            return None
+        return Prompt(prompt.ids[count:], prompt.pictures[seen:])
+
 
 class Reader:
-    """Reads prompts into lanes of one checkpoint."""
+    """Reads prompts into sequences of one checkpoint."""
 
     def __init__(
         self, parts: Parts, prefixes: PrefixCache, chunk_tokens: int = PREFILL_CHUNK_TOKENS
@@ -64,16 +95,20 @@ class Reader:
         """The same checkpoint, prefilled in other chunks, with nothing kept yet."""
         return Reader(self.parts, PrefixCache(None), tokens)
 
-    def read(self, prompt: Prompt, control: Control) -> Generator[Progress, None, Start | None]:
+    def read(
+        self, prompt: Prompt, control: Control, before: Written | None = None
+    ) -> Generator[Progress, None, Start | None]:
         """Encode and prefill what is not kept of an earlier run. None where `control` stopped it.
 
-        All but the last prompt token: that one is the decode loop's first block.
+        All but the last prompt token: that one is the decode loop's first block. Where the prompt
+        goes on from `before`, that sequence is extended.
         """
-        parts, ids, model = self.parts, prompt.ids, self.parts.model
-        visual = (model.image_token_id, model.video_token_id)
-        key = f"{parts.fingerprint} {self._chunk_tokens}"
-        ends = list(boundaries(prompt, model.image_token_id, key, model.video_token_id))
-        sequence = parts.model.sequence()
+        rest = before.rest_of(prompt) if before is not None else None
+        if before is not None and rest is not None:
+            return (yield from self._extended(before, rest, control))
+        ids, model = prompt.ids, self.parts.model
+        ends = self._ends(prompt)
+        sequence = model.sequence()
         begin, seen = 0, 0
         if (hit := self._prefixes.find(ends, sequence.layout)) is not None:
             begin, seen = hit.end.index, hit.end.pictures
@@ -82,13 +117,8 @@ class Reader:
         if features is None:
             return None
         encode_peak_bytes = _peak_bytes()
-        grids = [
-            block
-            for picture in prompt.pictures
-            for block in blocks(picture, parts.layout, model.family, model.tokens_per_s)
-        ]
-        where = positions(ids, grids, *visual)  # (3, tokens)
-        embedded = parts.model.embed(ids[begin:], features)
+        where = self._positions(prompt)  # (3, tokens)
+        embedded = model.embed(ids[begin:], features)
         cuts = [begin, *(end.index for end in ends if end.index > begin), len(ids) - 1]
         for first, last in self._chunks(cuts):
             yield Progress(Stage.PREFILL, first, len(ids))
@@ -102,6 +132,43 @@ class Reader:
         return Start(
             sequence, ids, int(where[0, -1]), begin, encode_peak_bytes, _peak_bytes(), seen
         )
+
+    def _extended(
+        self, before: Written, rest: Prompt, control: Control
+    ) -> Generator[Progress, None, Start | None]:
+        """Encode and prefill `rest` behind what the sequence holds, all but the last token."""
+        held, sequence = len(before.ids), before.sequence
+        features = yield from self._encode(rest.pictures, control)
+        if features is None:
+            return None
+        encode_peak_bytes = _peak_bytes()
+        where = before.position + self._positions(rest)  # (3, tokens)
+        embedded = self.parts.model.embed(rest.ids, features)
+        cuts = [0, *(end.index for end in self._ends(rest)), len(rest.ids) - 1]
+        total = held + len(rest.ids)
+        for first, last in self._chunks(cuts):
+            yield Progress(Stage.PREFILL, held + first, total)
+            if control.stopping:
+                return None
+            sequence.prefill(embedded[first:last], where[:, first:last])
+        yield Progress(Stage.PREFILL, total, total)
+        ids = (*before.ids, *rest.ids)
+        return Start(sequence, ids, int(where[0, -1]), 0, encode_peak_bytes, _peak_bytes())
+
+    def _ends(self, prompt: Prompt) -> list[Boundary]:
+        """The ends of a prompt's images, with the keys under which they are kept."""
+        model, key = self.parts.model, f"{self.parts.fingerprint} {self._chunk_tokens}"
+        return list(boundaries(prompt, model.image_token_id, key, model.video_token_id))
+
+    def _positions(self, prompt: Prompt) -> Positions:
+        """M-RoPE positions (3, tokens), from 0 on."""
+        parts, model = self.parts, self.parts.model
+        grids = [
+            block
+            for picture in prompt.pictures
+            for block in blocks(picture, parts.layout, model.family, model.tokens_per_s)
+        ]
+        return positions(prompt.ids, grids, model.image_token_id, model.video_token_id)
 
     def _encode(
         self, pictures: Sequence[Visual], control: Control

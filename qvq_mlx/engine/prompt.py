@@ -90,6 +90,34 @@ def build(
     return Prompt(ids=tuple(ids), pictures=tuple(pictures))
 
 
+PICTURE = "<picture>"
+"""The place of a picture in the text of a message that is added to a prompt."""
+
+
+def extended(
+    vocabulary: Vocabulary,
+    prompt: Prompt,
+    written: Sequence[int],
+    text: str,
+    pictures: Sequence[Visual],
+    spelling: Spelling = _PLAIN,
+) -> Prompt:
+    """`prompt`, the reply `written` to it, and a next message of the user's up to its reply.
+
+    In `text` the first PICTURE stands for the first of `pictures`, and so on; the rest is text. The
+    ids of the prompt and of the reply stay as they are.
+    """
+    texts = text.split(PICTURE, len(pictures))
+    turn = _interleaved(vocabulary, [*texts], pictures, spelling)
+    end = [vocabulary.special(TURN_END), *vocabulary.encode("\n")]
+    reply = [
+        vocabulary.special(TURN_BEGIN),
+        *vocabulary.encode(f"assistant\n{spelling.opened}"),
+    ]
+    ids = (*prompt.ids, *written, *end, *turn, *reply)
+    return Prompt(ids, (*prompt.pictures, *pictures))
+
+
 def positions(
     ids: Sequence[int],
     grids: Sequence[tuple[int, int] | Block],

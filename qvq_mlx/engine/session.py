@@ -19,16 +19,25 @@ from qvq_mlx.core.events import Progress, StopReason
 from qvq_mlx.core.remedies import AskAgain, Field, RunProgram
 from qvq_mlx.core.rounds import Round
 from qvq_mlx.core.setup import Checkpoint, Drafting, Setup
-from qvq_mlx.core.tokens import Control, Effort, Finished, Generation, Peaks, Prompt, Step
+from qvq_mlx.core.tokens import (
+    Continuation,
+    Control,
+    Effort,
+    Finished,
+    Generation,
+    Peaks,
+    Prompt,
+    Step,
+)
 from qvq_mlx.engine.adapter import Model, load_model
 from qvq_mlx.engine.cache_files import prefixes_in
 from qvq_mlx.engine.costs import CostBook
 from qvq_mlx.engine.decode import Ending, Row, Start, decode
 from qvq_mlx.engine.drafting import Drafts, worth_loading
 from qvq_mlx.engine.patches import read_layout
-from qvq_mlx.engine.prefill import Parts, Reader
+from qvq_mlx.engine.prefill import Parts, Reader, Written
 from qvq_mlx.engine.prefix import PrefixCache, fingerprint
-from qvq_mlx.engine.prompt import TURN_END, Spelling, build
+from qvq_mlx.engine.prompt import TURN_END, Spelling, build, extended
 from qvq_mlx.engine.soundness import UnsoundLogitsError
 from qvq_mlx.engine.speculation import Speculation
 from qvq_mlx.engine.vocabulary import Vocabulary
@@ -67,12 +76,31 @@ class Session:
         thinks: bool = True,
     ) -> Prompt:
         """Earlier rounds, then the images, then the question."""
+        spelling = self._spelling(labelled=labelled, inline=inline, thinks=thinks)
+        return build(self.parts.vocabulary, question, pictures, system, rounds, spelling)
+
+    def extended(
+        self,
+        prompt: Prompt,
+        written: Sequence[int],
+        text: str,
+        pictures: Sequence[Visual] = (),
+        *,
+        thinks: bool = True,
+    ) -> Prompt:
+        """`prompt`, what was `written` after it, and a next message about further pictures."""
+        parts = self.parts
+        said, spelling = parts.as_text(written), self._spelling(thinks=thinks)
+        return extended(parts.vocabulary, prompt, said, text, pictures, spelling)
+
+    def _spelling(
+        self, *, labelled: bool = True, inline: bool = False, thinks: bool = True
+    ) -> Spelling:
         parts = self.parts
         vision = parts.model.family.vision
         timestamps = vision is not None and vision.timestamps
         opened = (parts.thinking if thinks else parts.thinking.switched_off).opened
-        spelling = Spelling(opened, timestamps, labelled, inline)
-        return build(parts.vocabulary, question, pictures, system, rounds, spelling)
+        return Spelling(opened, timestamps, labelled, inline)
 
     def generate(self, prompt: Prompt, generation: Generation, control: Control) -> Iterator[Step]:
         """Encode, prefill, decode. The last item is `Finished`, also after a stop."""
@@ -103,7 +131,8 @@ class Session:
             Row(prompt.ids, self.parts.vocabulary, self.parts.stop_ids, *way, number)
             for number, way in enumerate(ways)
         ]
-        start = yield from self.reader.read(prompt, ways[0][1])
+        continuation = ways[0][0].continuation
+        start = yield from self.reader.read(prompt, ways[0][1], _taken(continuation))
         effort = Effort()
         if start is not None:
             start.sequence.repeat(len(rows))
@@ -119,9 +148,17 @@ class Session:
             effort = speculation.effort
             written = len(rows[0].sequence) - len(prompt.ids)
             self._drafts.remember(self.parts, speculation, written)
+            if continuation is not None and len(rows) == 1:
+                continuation.kept = self._kept(start, rows[0], prompt)
         for row in rows:
             ending = row.ending or Ending(StopReason.INTERRUPT)
             yield self._finished(prompt, start, ending, effort, row.held.schema_met)
+
+    def _kept(self, start: Start, row: Row, prompt: Prompt) -> Written:
+        """What a next turn of the run goes on from."""
+        ids = (*prompt.ids, *self.parts.as_text(row.sequence[len(prompt.ids) :]))
+        behind = len(start.ids) - 1 - start.position  # images make positions fall behind indices
+        return Written(start.sequence, ids, prompt.pictures, len(ids) - behind)
 
     def _finished(
         self,
@@ -152,6 +189,14 @@ class Session:
             effort=effort,
             cached_images=start.cached_images if start is not None else 0,
         )
+
+
+def _taken(continuation: Continuation | None) -> Written | None:
+    """Take the sequence that a run kept, if there is one: it is extended once."""
+    if continuation is None:
+        return None
+    kept, continuation.kept = continuation.kept, None
+    return kept if isinstance(kept, Written) else None
 
 
 def load_session(
