@@ -146,6 +146,10 @@ def readable(source: str, data: bytes) -> bytes:
         kind, package, able = "a HEIC picture", "pillow-heif", _reads_heif()
     elif is_avif(data):
         kind, package, able = "an AVIF picture", "pillow>=11.3", _reads_avif()
+    elif is_tiff(data):
+        from qvq_mlx.images.tiff import with_main_picture
+
+        return with_main_picture(data)
     else:
         return data
     if able:

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 MAX_COUNT = 10_000
 
 _ALONE = (b"\xff\xd8\xff", b"BM")  # JPEG and BMP
-# TIFF's NewSubfileType has bits for a smaller version of another page and for a mask; of the older
-# SubfileType 2 is the smaller version
-_REDUCED_OR_MASK, _OLD_REDUCED = 0b101, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +70,7 @@ def _tiff(data: bytes) -> Frames:
     indexes: list[int] = []
     lesser: list[tuple[int, int]] = []
     for index, page in enumerate(islice(directories(data), MAX_COUNT)):
-        is_lesser = page.value(Tag.KIND, 0) & _REDUCED_OR_MASK
-        if is_lesser or page.value(Tag.OLD_KIND, 0) == _OLD_REDUCED:
+        if page.is_lesser:
             lesser.append((page.value(Tag.WIDTH, 0) * page.value(Tag.HEIGHT, 0), -index))
         else:
             indexes.append(index)

@@ -9,11 +9,16 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from enum import IntEnum
+from itertools import islice
 
 from qvq_mlx.images.containers import TIFF_ORDERS
 
 MAX_VALUES = 2**22
+_MAX_THUMBNAILS = 64
 _BIG = (b"II+\0", b"MM\0+")
+# bits of NewSubfileType for a smaller version of another page and for a mask; of the older
+# SubfileType 2 is the smaller version
+_REDUCED_OR_MASK, _OLD_REDUCED = 0b101, 2
 # type: the letter that struct has for it
 _TYPES = {1: "B", 2: "B", 3: "H", 4: "I", 6: "b", 7: "B", 8: "h", 9: "i", 13: "I"}
 _TYPES |= {16: "Q", 17: "q", 18: "Q"}
@@ -38,6 +43,7 @@ class Tag(IntEnum):
     PLANAR = 284
     PREDICTOR = 317
     COLOUR_MAP = 320
+    SUB_DIRECTORIES = 330
     TILE_WIDTH = 322
     TILE_HEIGHT = 323
     TILE_OFFSETS = 324
@@ -67,6 +73,13 @@ class Directory:
         """The first number of a tag."""
         return next(iter(self._tags.get(tag, ())), default)
 
+    @property
+    def is_lesser(self) -> bool:
+        """True for a thumbnail or a mask of another page."""
+        if self.value(Tag.KIND, 0) & _REDUCED_OR_MASK:
+            return True
+        return self.value(Tag.OLD_KIND, 0) == _OLD_REDUCED
+
 
 def directories(data: bytes) -> Iterator[Directory]:
     """The pages in their order. Raises struct.error or ValueError where the first is damaged."""
@@ -85,6 +98,26 @@ def directories(data: bytes) -> Iterator[Directory]:
                 raise
             return  # a damaged page is the end of those that can be read
         yield Directory(order, big, tags)
+
+
+def with_main_picture(data: bytes) -> bytes:
+    """The same file, but opened at a picture below its first page where its pages are thumbnails
+    alone. DNG and other raw formats are made so: what they show otherwise is a stamp.
+    """
+    try:
+        pages = list(islice(directories(data), _MAX_THUMBNAILS))
+        if not pages or not all(page.is_lesser for page in pages):
+            return data
+        first = pages[0]
+        for at in first.values(Tag.SUB_DIRECTORIES)[:_MAX_THUMBNAILS]:
+            tags, _ = _directory(data, at, first.order, first.big)
+            if not Directory(first.order, first.big, tags).is_lesser:
+                begin, packed = (8, "Q") if first.big else (4, "I")
+                moved = struct.pack(first.order + packed, at)
+                return data[:begin] + moved + data[begin + len(moved) :]
+    except (struct.error, ValueError, OverflowError):
+        pass
+    return data
 
 
 def _directory(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import stat
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,60 @@ def test_a_thumbnail_is_not_the_picture(
     picture = read(pages(*flagged))
     assert set(picture.rgb) == {level}
     assert picture.pages == count
+
+
+def raw(order: str, *below: tuple[int, int, int]) -> bytes:
+    """A TIFF as cameras write it: a thumbnail of level 10, and below it pictures of one colour,
+    each (NewSubfileType, PhotometricInterpretation, level).
+    """
+    mark = b"II*\0" if order == "<" else b"MM\0*"
+    body, places = b"", []
+    size = 2 + 11 * 12 + 4 + 4 * len(below)
+    for kind, photometric, level in below:
+        at = 8 + size + len(body)
+        places.append(at)
+        body += directory(order, at, 32, kind, photometric) + bytes((level,)) * 32 * 8
+    first = directory(order, 8, 8, 1, 1, places)
+    return mark + struct.pack(order + "I", 8) + first[:size].ljust(size, b"\0") + body
+
+
+def directory(
+    order: str, at: int, width: int, kind: int, photometric: int, below: Sequence[int] = ()
+) -> bytes:
+    """A page of 8 rows of gray, whose only strip lies behind it."""
+    end = at + 2 + (10 + bool(below)) * 12 + 4
+    tags = [(254, 4, kind), (256, 4, width), (257, 4, 8), (258, 3, 8), (259, 3, 1)]
+    tags += [(262, 3, photometric), (273, 4, 4 if below else end), (277, 3, 1), (278, 4, 8)]
+    tags += [(279, 4, width * 8)]
+    packed = struct.pack(order + "H", len(tags) + bool(below))
+    for tag, letter, value in tags:
+        field = (
+            struct.pack(order + "H2x", value) if letter == 3 else struct.pack(order + "I", value)
+        )
+        packed += struct.pack(order + "HHI", tag, letter, 1) + field
+    if below:
+        place = below[0] if len(below) == 1 else end
+        packed += struct.pack(order + "HHII", 330, 4, len(below), place)
+    packed += bytes(4)
+    return packed + (struct.pack(f"{order}{len(below)}I", *below) if len(below) > 1 else b"")
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize(
+    "below", [((0, 1, 90),), ((1, 1, 30), (0, 1, 90)), ((4, 4, 0), (0, 1, 90))]
+)
+def test_a_picture_below_a_thumbnail_is_the_picture(
+    order: str, below: tuple[tuple[int, int, int], ...]
+) -> None:
+    assert set(read(raw(order, *below)).rgb) == {90}
+
+
+@pytest.mark.parametrize("photometric", [32803, 34892])
+def test_raw_data_below_a_thumbnail_is_not_supported(photometric: int) -> None:
+    error = refusal(raw("<", (1, 1, 30), (0, photometric, 90)))
+    assert f"of a kind that is not supported (photometric interpretation {photometric})" in str(
+        error
+    )
 
 
 # ---------------------------------------------------------------- what is not read is named
