@@ -111,16 +111,18 @@ it before it loads anything.
 
 ## The formula
 
-    needed     = weights + KV cache + vision encoder + workspace                        [bytes]
+    needed     = weights + the larger of (vision encoder) and (KV cache + workspace)     [bytes]
 
     weights    = size of the weight files; parameters x (bits + 0.5) / 8 where they are not here
     KV cache   = 2 x layers x kv_heads x head_dim x 2 B x tokens, tokens rounded up to 256
+                 + the states of linear layers: heads x width x width x 4 B, whatever the tokens
     tokens     = prompt + image + thinking budget + answer
     vision     = patches x (16 x width x 2 B + 6 x patch_px^2 x 4 B) + image tokens x hidden x 2 B
     patches    = image tokens x merge^2
     workspace  = 512 x (8 x hidden + 3 x intermediate) x 2 B + vocabulary x 4 B
                  + (prompt + image) x hidden x 2 B
                  + 512 x 2 x experts of a token x hidden x 2 B
+                 + 512 x 4 x channels of a linear layer x 2 B
 
 - (bits + 0.5): MLX stores a 16-bit scale and bias for every group of 64 weights.
 - The KV cache holds keys (K) and values (V) in 16 bit and grows by 256 tokens at a time.
@@ -128,8 +130,14 @@ it before it loads anything.
   their square: 8 arrays of its width and two of four times that, in 16 bit, and the pixels of two
   frames in 32 bit. Several pictures count as one of their size together, an upper bound.
 - 512 tokens are prefilled at a time; one layer's arrays are live.
-- On a backend without fused attention (Linux, CPU) scores are added: heads x 256 x patches x 6 B, since
-  the encoder's attention is cut by queries there, and heads x 512 x tokens x 6 B.
+- Pictures are encoded before the prompt is read: the two stages never need their memory together, so the
+  larger one counts.
+- Hybrid models (Qwen3.5 and later) keep keys and values in every fourth layer only; `layers` above are those.
+  The others keep a state of fixed size, 2 MiB for 32 heads of 128: a long context costs a quarter, and an
+  image prefix that is kept on disk holds the states once per picture.
+- A backend without fused attention (Linux, CPU) keeps scores. What it needs was measured
+  with a checkpoint of every family, and the formula is held to within 10 % of that by
+  `tests/memory/test_measured.py`; its terms stand in `qvq_mlx/memory/estimate.py`.
 - Sparse experts are all in memory, whichever a token is sent to; `intermediate` is then the width of those
   that one token goes through.
 - A vision encoder that a conversion leaves in 16 bit counts 2 B for each of its parameters.

@@ -131,10 +131,35 @@ class Experts:
 
 
 @dataclass(frozen=True, slots=True)
+class Recurrent:
+    """Layers of linear attention: `layers` of the model keep a state of fixed size, and no keys
+    and values. `window` are the inputs that their convolution looks back on.
+    """
+
+    layers: int
+    key_heads: int
+    value_heads: int
+    key_dim: int = 128
+    value_dim: int = 128
+    window: int = 3
+
+    @property
+    def channels(self) -> int:
+        """Channels of the convolution: queries, keys and values side by side."""
+        return 2 * self.key_heads * self.key_dim + self.value_heads * self.value_dim
+
+    def state_bytes(self, float_bytes: int) -> int:
+        """The states of all layers, whatever the number of tokens. The recurrent one is 32-bit."""
+        recurrent = self.value_heads * self.value_dim * self.key_dim * 4
+        return self.layers * (recurrent + self.window * self.channels * float_bytes)
+
+
+@dataclass(frozen=True, slots=True)
 class Shape:
     """The numbers that memory and speed follow from. `vision` None: it reads text only.
 
-    `experts` None: every token is computed with all weights.
+    `experts` None: every token is computed with all weights. `recurrent` None: all layers keep keys
+    and values. `float_bytes` is the size of an activation.
 
     `tied`: input and output embeddings are one matrix. `parameters` counts the vision encoder;
     0 where nobody said. Source: the checkpoint's config.json.
@@ -152,6 +177,13 @@ class Shape:
     context_tokens: int = 0
     vision: VisionShape | None = None
     experts: Experts | None = None
+    recurrent: Recurrent | None = None
+    float_bytes: int = 2
+
+    @property
+    def attention_layers(self) -> int:
+        """Layers that keep keys and values."""
+        return self.layers - (self.recurrent.layers if self.recurrent else 0)
 
     @property
     def active_share(self) -> float:

@@ -1,21 +1,28 @@
 """True if a model fits a machine: the memory of one run, as a formula.
 
-    needed = weights + KV cache + vision encoder + workspace                              [bytes]
+    needed = weights + the larger of vision encoder, and KV cache + workspace             [bytes]
 
     weights    bytes of the weight files
-    KV cache   2 (K, V) x layers x kv_heads x head_dim x 2 B x tokens, tokens rounded up to 256
+    KV cache   2 (K, V) x layers x kv_heads x head_dim x b x tokens, tokens rounded up to 256
                tokens = prompt + image + thinking budget + answer
+               a layer of linear attention keeps a state instead, of fixed size (`Recurrent`)
     vision     P = image tokens x merge^2 patches
-               P x (16 x hidden x 2 B + 6 x patch^2 x 4 B) + image tokens x model hidden x 2 B
-    workspace  512 x (8 x hidden + 3 x intermediate) x 2 B + vocab x 4 B
-               + prompt and image tokens x hidden x 2 B
+               P x (16 x hidden x b + 6 x patch^2 x 4 B) + image tokens x model hidden x b
+    workspace  512 x (8 x hidden + 3 x intermediate + 4 x channels) x b + vocab x 4 B
+               + prompt and image tokens x hidden x b
 
-The KV cache grows by steps of 256 tokens (mlx-vlm's KVCache). The vision term counts what is live
-in one block: 8 arrays as wide as the encoder and two of four times that, in 16 bit, next to the
-pixels in 32 bit. Metal's fused attention (head sizes 64, 72, 80, 128) keeps no scores. A backend
-without it adds heads x 256 x P x 6 B for the encoder, whose attention is cut there by queries
-(engine/attention.py), and heads x 512 x tokens x 6 B for the prefill: 4 B for a score and 2 B for
-its weight. 512 is the prefill chunk. All pictures count as one, which is an upper bound.
+b is the size of an activation, 2 B, or 4 B in a checkpoint of float32; channels are those of a
+linear layer's convolution. Pictures are encoded before the prompt is read, so the two never need
+their memory together. The KV cache grows by steps of 256 tokens (mlx-vlm's KVCache). The vision
+term counts what is live in one block: 8 arrays as wide as the encoder and two of four times that,
+next to the pixels in 32 bit. Metal's fused attention (head sizes 64, 72, 80, 128) keeps no scores.
+
+On a backend without it the terms are those that were measured there
+(tests/memory/test_measured.py): for a patch the larger of three times its pixels + 8 x hidden, and
+16 x hidden + 4 x 256 x heads, since the encoder's attention is cut there by queries
+(engine/attention.py); for the prefill heads x 512 x prompt scores, of more attention layers than
+one, as the last layer's output is not needed; and 6 matrices of 64 x 64 for each 64 tokens and
+head of a linear layer. 512 is the prefill chunk. All pictures count as one, an upper bound.
 
 Sparse experts are all in the weights; speed follows from `Shape.active_share`.
 
@@ -57,7 +64,8 @@ ULTRA_SHARE = 0.63
 """Others measured 63 to 64 % on Ultra chips."""
 PREFILL_SHARE = 0.60
 """Of the chip's 32-bit flop/s. Others measured 77 % with an 8B model on an M1 Max, 512 tokens."""
-_SCORE_BYTES = 6
+DELTA_CHUNK_TOKENS = 64
+"""Tokens that a delta net of mlx-vlm runs at a time where it has no kernel of its own."""
 VISION_QUERY_ROWS = 256
 """Queries of the encoder whose scores are there at a time, without fused attention."""
 
@@ -92,9 +100,9 @@ class Estimate:
 
     @property
     def needed_bytes(self) -> int:
-        """The sum of what is known."""
-        parts = (self.weights_bytes, self.kv_bytes, self.vision_bytes, self.workspace_bytes)
-        return sum(part or 0 for part in parts)
+        """The weights and the larger of the two stages, as far as they are known."""
+        reading = (self.kv_bytes or 0) + (self.workspace_bytes or 0)
+        return (self.weights_bytes or 0) + max(self.vision_bytes or 0, reading)
 
     @property
     def share(self) -> float | None:
@@ -199,14 +207,15 @@ def estimate(
     if card.shape is not None:
         per_token = kv_bytes_per_token(card.shape)
         kv = per_token * -(-tokens // KV_STEP_TOKENS) * KV_STEP_TOKENS
+        if card.shape.recurrent is not None:
+            kv += card.shape.recurrent.state_bytes(card.shape.float_bytes)
         vision = _vision_bytes(card.shape, image_tokens, machine.fused_attention)
         workspace = _workspace_bytes(
-            card.shape, prompt_tokens + image_tokens, tokens, machine.fused_attention
+            card.shape, prompt_tokens + image_tokens, machine.fused_attention
         )
-    needed = sum(part or 0 for part in (weights, kv, vision, workspace))
-    return Estimate(
+    found = Estimate(
         model=card.name,
-        verdict=_verdict(needed if weights else None, machine.working_set_bytes),
+        verdict=Verdict.UNKNOWN,
         weights_bytes=weights,
         kv_bytes=kv,
         vision_bytes=vision,
@@ -218,6 +227,8 @@ def estimate(
         prefill_s=prefill_s(card, machine, image_tokens, prompt_tokens),
         tokens_per_s=tokens_per_s(card, machine),
     )
+    needed = found.needed_bytes if weights else None
+    return replace(found, verdict=_verdict(needed, machine.working_set_bytes))
 
 
 def prefill_s(
@@ -234,7 +245,8 @@ def prefill_s(
     head_width = shape.heads * shape.head_dim
     a_layer = shape.hidden * (2 * head_width + 2 * shape.kv_heads * shape.head_dim)
     a_layer += round(3 * shape.hidden * shape.ffn_width)
-    work = shape.layers * (2 * a_layer * tokens + 2 * head_width * tokens**2)
+    work = 2 * shape.layers * a_layer * tokens
+    work += 2 * shape.attention_layers * head_width * tokens**2
     if shape.vision is not None:
         eyes = shape.vision
         patches = image_tokens * eyes.merge**2
@@ -243,8 +255,8 @@ def prefill_s(
 
 
 def kv_bytes_per_token(shape: Shape) -> int:
-    """Keys and values of all layers, 16 bit."""
-    return 2 * shape.layers * shape.kv_heads * shape.head_dim * 2
+    """Keys and values of all layers that keep any."""
+    return 2 * shape.attention_layers * shape.kv_heads * shape.head_dim * shape.float_bytes
 
 
 def tokens_per_s(card: ModelCard, machine: Machine) -> float | None:
@@ -276,19 +288,30 @@ def _vision_bytes(shape: Shape, image_tokens: int, fused: bool) -> int:
     if eyes is None or not image_tokens:
         return 0
     patches = image_tokens * eyes.merge**2
-    linear = patches * (16 * eyes.hidden * 2 + 6 * eyes.patch**2 * 4)
-    rows = min(patches, VISION_QUERY_ROWS)
-    scores = 0 if fused else eyes.heads * rows * patches * _SCORE_BYTES
-    return linear + scores + image_tokens * shape.hidden * 2
+    pixels = 6 * eyes.patch**2  # of two frames, in three colours
+    features = image_tokens * shape.hidden * shape.float_bytes
+    if fused:
+        return patches * (16 * eyes.hidden * shape.float_bytes + pixels * 4) + features
+    copies = 3 if shape.float_bytes == 4 else 3.5  # the convolution unfolds them in 32 bit
+    reading = copies * pixels * 4 + 8 * eyes.hidden * 4
+    scores = 4 * eyes.heads * min(patches, VISION_QUERY_ROWS)
+    attending = (16 * eyes.hidden + scores) * shape.float_bytes
+    return round(patches * max(reading, attending)) + features
 
 
-def _workspace_bytes(shape: Shape, prompt_tokens: int, tokens: int, fused: bool) -> int:
+def _workspace_bytes(shape: Shape, prompt_tokens: int, fused: bool) -> int:
     width = 8 * shape.hidden + round(3 * max(shape.ffn_width, shape.dense_width))
     if shape.experts is not None:  # what each expert reads and writes, side by side
         width += 2 * shape.experts.active * shape.hidden
-    block = CHUNK_TOKENS * width * 2
-    scores = 0 if fused else shape.heads * CHUNK_TOKENS * tokens * _SCORE_BYTES
-    return block + scores + shape.vocab * 4 + prompt_tokens * shape.hidden * 2
+    linear = shape.recurrent
+    if linear is not None:
+        width += 4 * linear.channels
+        width += 0 if fused else 6 * DELTA_CHUNK_TOKENS * linear.value_heads
+    has_scores = not fused and shape.attention_layers > 1
+    chunk = min(CHUNK_TOKENS, prompt_tokens)
+    scores = shape.heads * chunk * prompt_tokens * 4 if has_scores else 0
+    block = chunk * width * shape.float_bytes
+    return block + scores + shape.vocab * 4 + prompt_tokens * shape.hidden * shape.float_bytes
 
 
 def _verdict(needed_bytes: int | None, working_set_bytes: int | None) -> Verdict:

@@ -21,6 +21,7 @@ class ModelEntry:
     """One model in one quantization. `unconfirmed`: fields of its card that no source confirms.
 
     `needed_bytes` and `verdict` are of a typical run: the largest picture, all tokens of the card.
+    `rank` orders what is recommended, highest first; 0 is never recommended.
     """
 
     name: str
@@ -38,6 +39,7 @@ class ModelEntry:
     verdict: Verdict
     needed_bytes: int
     tokens_per_s: float | None
+    rank: int
     unconfirmed: tuple[str, ...]
 
 
@@ -104,7 +106,7 @@ class Instead:
 
 @dataclass(frozen=True, slots=True)
 class FitRecord:
-    """`qvq fit --json`. `needed_bytes` is the sum of the parts of `estimate`."""
+    """`qvq fit --json`. `needed_bytes` are the weights and the larger stage of `estimate`."""
 
     model: str
     verdict: Verdict

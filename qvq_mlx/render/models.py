@@ -13,13 +13,13 @@ from qvq_mlx.core.env import Env
 from qvq_mlx.core.machine import Machine
 from qvq_mlx.core.sizes import size
 from qvq_mlx.memory.candidates import Candidate
-from qvq_mlx.memory.choice import best
+from qvq_mlx.memory.choice import best, may_be_default
 from qvq_mlx.memory.estimate import Estimate, Verdict, kv_bytes_per_token
 from qvq_mlx.records.models import DiskEntry
 from qvq_mlx.render import listing
 from qvq_mlx.store.layout import RepoKind
 
-HEADS = ("model", "size", "fits", "tok/s", "licence", "thinks", "here")
+HEADS = ("model", "size", "fits", "tok/s", "rank", "licence", "here")
 DISK_HEADS = ("model", "size", "revision", "whole", "path")
 
 
@@ -27,7 +27,8 @@ def write_models(env: Env, known: Sequence[Candidate], machine: Machine) -> None
     """The catalogue as a table.
 
     A person finds the model that is recommended for `machine` first, then what fits, then the
-    rest, dim; a script gets the catalogue's order.
+    rest, dim; a script gets the catalogue's order. `rank` orders the recommendations among those
+    that fit comfortably; a model without one is never recommended.
     """
     if not env.stdout.isatty():
         listing.write_table(env, HEADS, [_row(one) for one in known])
@@ -77,8 +78,8 @@ def _row(known: Candidate) -> tuple[str, ...]:
         _download(card),
         _fits(known.estimate),
         _speed(known.tokens_per_s) if card.download_bytes > 2**30 else "",
+        str(card.rank) if may_be_default(card) else "",
         card.licence,
-        "yes" if card.thinks else "",
         "yes" if known.on_disk else "",
     )
 
@@ -207,6 +208,10 @@ def _shape_facts(shape: Shape | None) -> list[tuple[str, str, str]]:
         ("context", "shape.context_tokens", f"{shape.context_tokens:,} tokens"),
         ("KV cache", "shape.layers", f"{kv_bytes_per_token(shape) / 1024:g} KiB per token"),
     ]
+    if linear := shape.recurrent:
+        held = size(linear.state_bytes(shape.float_bytes))
+        text = f"{linear.layers} of {shape.layers}, a state of {held} instead of a KV cache"
+        facts.append(("linear layers", "shape.recurrent", text))
     if eyes := shape.vision:
         patches = f"patches of {eyes.patch} px, {eyes.merge} x {eyes.merge} to a token"
         text = f"{eyes.depth} x {eyes.hidden}, {eyes.heads} heads, {patches}"

@@ -8,6 +8,7 @@ from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.errors import ModelError, ModelNotOnDiskError
 from qvq_mlx.core.machine import Machine
 from qvq_mlx.memory.candidates import Candidate, candidate
+from qvq_mlx.memory.choice import may_be_default
 from qvq_mlx.records.models import DiskEntry, ListRecord, ModelEntry, ModelsRecord
 from qvq_mlx.settings.config import Settings
 from qvq_mlx.store import registry
@@ -93,5 +94,6 @@ def _entry(known: Candidate) -> ModelEntry:
         verdict=known.estimate.verdict,
         needed_bytes=known.estimate.needed_bytes,
         tokens_per_s=known.tokens_per_s,
+        rank=card.rank if may_be_default(card) else 0,
         unconfirmed=card.unconfirmed,
     )

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 from qvq_mlx.core.card import (
     Experts,
     ModelCard,
+    Recurrent,
     Shape,
     Thinking,
     ThinkingStyle,
@@ -69,6 +70,8 @@ def _model(values: dict[str, Any]) -> ModelCard:
         shape["vision"] = _build(VisionShape, eyes)
     if experts := _table(shape, "experts"):
         shape["experts"] = _build(Experts, experts)
+    if recurrent := _table(shape, "recurrent"):
+        shape["recurrent"] = _build(Recurrent, recurrent)
     parts: dict[str, Any] = {
         "thinking": _build(Thinking, thinking),
         "sampling": _build(Sampling, _table(values, "sampling")),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from qvq_mlx.core.card import Experts, Shape, VisionShape
+from qvq_mlx.core.card import Experts, Recurrent, Shape, VisionShape
 from qvq_mlx.store.checkpoint import read_json
 
 
@@ -34,6 +34,8 @@ def stated_shape(folder: Path) -> Shape | None:
             context_tokens=_whole(text, "max_position_embeddings", 1),
             vision=_vision(config.get("vision_config")),
             experts=_experts(text),
+            recurrent=_recurrent(text),
+            float_bytes=4 if (text.get("dtype") or text.get("torch_dtype")) == "float32" else 2,
         )
     except ValueError:
         return None
@@ -52,6 +54,25 @@ def _experts(text: dict[str, Any]) -> Experts | None:
         intermediate=_whole(text, "moe_intermediate_size"),
         layers=sum(layer not in dense and (layer + 1) % step == 0 for layer in layers),
         shared_intermediate=text.get("shared_expert_intermediate_size") or 0,
+    )
+
+
+def _recurrent(text: dict[str, Any]) -> Recurrent | None:
+    """Layers of linear attention, by their list or by every how many layers there is attention."""
+    if "linear_num_value_heads" not in text:
+        return None
+    layers = _whole(text, "num_hidden_layers")
+    kinds = text.get("layer_types")
+    attention = layers // _whole(text, "full_attention_interval", 4)
+    if isinstance(kinds, list):
+        attention = kinds.count("full_attention")
+    return Recurrent(
+        layers=max(layers - attention, 0),
+        key_heads=_whole(text, "linear_num_key_heads"),
+        value_heads=_whole(text, "linear_num_value_heads"),
+        key_dim=_whole(text, "linear_key_head_dim"),
+        value_dim=_whole(text, "linear_value_head_dim"),
+        window=_whole(text, "linear_conv_kernel_dim") - 1,
     )
 
 

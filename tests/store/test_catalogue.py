@@ -110,7 +110,7 @@ def test_models_in_a_pipe_is_tab_separated(world: Build) -> None:
     w.env = replace(w.env, machine=lambda: hypothetical(48 * GIB))
     assert w.run("models") == ExitCode.OK
     head, *rows = [line.split("\t") for line in w.out.splitlines()]
-    assert head == ["model", "size", "fits", "tok/s", "licence", "thinks", "here"]
+    assert head == ["model", "size", "fits", "tok/s", "rank", "licence", "here"]
     found = {row[0]: row for row in rows}
     assert found["qvq-72b-preview"][2].startswith("✗ 1")
     assert found["qwen2.5-vl-7b"][2].startswith("✓")
