@@ -105,7 +105,7 @@ class Conversation:
         if not card.sees:
             raise UsageError(f"{card.name} reads text only", Typed("/model NAME"))
         options = self._base.options_for(0)
-        for found in images.expanded(name):
+        for found in images.expanded(name, image_sources):
             data = images.bytes_of(found, image_sources)
             # better now than later
             images.pictures_in(found, data, card.vision, image_sources, options)

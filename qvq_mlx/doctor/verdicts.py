@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from qvq_mlx.core.errors import ExitCode
+from qvq_mlx.core.machine import Machine
 from qvq_mlx.core.remedies import Remedy, RunProgram, Show, Spelling, Typed
 from qvq_mlx.core.sizes import size
 from qvq_mlx.doctor.versions import satisfies
@@ -106,12 +107,7 @@ def _machine(facts: Facts) -> Iterator[_Finding]:
         yield _warning(topic, "wired limit", fact, RunProgram(("sysctl", "iogpu.wired_limit_mb")))
     else:
         yield _ok(topic, "wired limit", size(limit))
-    if machine.power == "battery":
-        yield _warning(
-            topic, "power", "battery: macOS may slow the GPU down", RunProgram(("pmset", "-g"))
-        )
-    else:
-        yield _ok(topic, "power", machine.power or "not known")
+    yield _power(machine)
     yield _disk("models' disk", facts.models.cache)
     yield _disk("qvq's disk", facts.cache.folder)
     is_mac = facts.versions.system.startswith("macOS")
@@ -131,6 +127,17 @@ def _machine(facts: Facts) -> Iterator[_Finding]:
         )
     else:
         yield _warning(topic, "backend", f"CPU ({device.name}): no Metal, big models are slow")
+
+
+def _power(machine: Machine) -> _Finding:
+    source = machine.power or "not known"
+    if machine.low_power:
+        fact = f"{source}, in Low Power Mode: macOS slows the GPU down"
+    elif machine.power == "battery":
+        fact = "battery: macOS may slow the GPU down"
+    else:
+        return _ok("machine", "power", source)
+    return _warning("machine", "power", fact, RunProgram(("pmset", "-g")))
 
 
 def _reinstall(facts: Facts, *libraries: str) -> RunProgram:

@@ -22,13 +22,13 @@ from qvq_mlx.core.errors import ImageUnreadableError
 from qvq_mlx.core.image_options import ImageOptions
 from qvq_mlx.images.colour import Upright, background_of
 from qvq_mlx.images.containers import HEAD_BYTES, is_video, readable
-from qvq_mlx.images.image_sources import ImageSources, Web
+from qvq_mlx.images.image_sources import CLIP, ImageSources, Web
 from qvq_mlx.images.pages import Frame, Sheet, pages_of
 from qvq_mlx.images.paths import called, is_file, path_of
 from qvq_mlx.images.pixels import decoded
 from qvq_mlx.images.resize import smart_resize
 from qvq_mlx.images.shown import shown
-from qvq_mlx.images.sources import MAX_FILE_BYTES, bytes_of
+from qvq_mlx.images.sources import MAX_FILE_BYTES, bytes_of, copied_files
 
 __all__ = [
     "ImageSources",
@@ -46,11 +46,15 @@ _PLAIN = ImageOptions()
 _OF_PATTERNS = frozenset("*?[")
 
 
-def expanded(source: str) -> tuple[str, ...]:
-    """The files that a pattern names; `source` itself where it is none.
+def expanded(source: str, image_sources: ImageSources | None = None) -> tuple[str, ...]:
+    """The files that a pattern names, or those on the clipboard; `source` itself where it is
+    neither.
 
-    Raises ImageNotFoundError where nothing matches, ImageSizeError where too many do.
+    Raises ImageNotFoundError where nothing matches, ImageSizeError where too many do, and what
+    `read` raises of the clipboard, which is looked at where `image_sources` are given.
     """
+    if source == CLIP and image_sources is not None:
+        return copied_files(image_sources)
     if not _OF_PATTERNS.intersection(source):
         return (source,)
     from qvq_mlx.images import globs

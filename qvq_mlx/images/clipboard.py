@@ -1,7 +1,7 @@
 """The picture on the clipboard: `osascript` on macOS, `wl-paste` or `xclip` on Linux.
 
-The first of these that is on PATH is asked. A file that was copied in the Finder is read as if its
-path had been typed.
+The first of these that is on PATH is asked. Files that were copied in the Finder are read as if
+their paths had been typed.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ _KINDS = ("image/png", "image/jpeg", "image/webp", "image/tiff", "image/bmp", "i
 _EMPTY = "clip: no picture is on the clipboard"
 
 
-def copied(path: str | None, max_bytes: int) -> bytes | str:
-    """The clipboard's picture, or the path of a file that was copied.
+def copied(path: str | None, max_bytes: int) -> bytes | tuple[str, ...]:
+    """The clipboard's picture, or the paths of files that were copied, in their order.
 
     Raises ImageUnreadableError where there is neither, or nobody to ask.
     """

@@ -6,6 +6,7 @@ temporary folder of ours that is gone when the call ends.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -22,17 +23,33 @@ _SCREEN_SETTINGS = RunProgram(
 _SCREENCAPTURE = "/usr/sbin/screencapture"
 """Where a PATH like cron's does not find it."""
 _CORE_GRAPHICS = "/System/Library/Frameworks/CoreGraphics.framework/CoreGraphics"
-# A file that was copied in the Finder comes first: beside it lies a picture of its icon.
+# Files that were copied in the Finder come first: beside each lies a picture of its icon. They are
+# items of the pasteboard (https://developer.apple.com/documentation/appkit/nspasteboarditem), and
+# filePathURL turns file:///.file/id=... into a path
+# (https://developer.apple.com/documentation/foundation/nsurl/filepathurl). A promised file is not
+# written before the other program is asked to (.../appkit/nsfilepromisereceiver).
 _PASTEBOARD = """
 ObjC.import('AppKit')
 function run(argv) {
   const board = $.NSPasteboard.generalPasteboard
-  const link = board.stringForType('public.file-url')
-  if (!link.isNil()) return ObjC.unwrap($.NSURL.URLWithString(link).filePathURL.path)
+  const items = board.pasteboardItems
+  const paths = []
+  for (let at = 0; !items.isNil() && at < items.count; at++) {
+    const link = items.objectAtIndex(at).stringForType('public.file-url')
+    if (link.isNil()) continue
+    const file = $.NSURL.URLWithString(link).filePathURL
+    paths.push(file.isNil() ? null : ObjC.unwrap(file.path))
+  }
+  if (paths.length) return JSON.stringify(paths)
   const kinds = ['public.png', 'public.jpeg', 'public.heic', 'public.tiff', 'com.adobe.pdf']
   for (const kind of kinds) {
     const data = board.dataForType(kind)
-    if (!data.isNil()) { data.writeToFileAtomically(argv[0], true); break }
+    if (!data.isNil()) { data.writeToFileAtomically(argv[0], true); return '' }
+  }
+  const promises = ['com.apple.pasteboard.promised-file-url', 'com.apple.NSFilePromiseItemMetaData',
+    'Apple files promise pasteboard type']
+  for (const kind of promises) {
+    if (board.types.containsObject(kind)) return 'promised'
   }
   return ''
 }
@@ -111,8 +128,8 @@ def _check_shows_something(data: bytes) -> None:
         )
 
 
-def pasteboard(tool: str, max_bytes: int, wait_s: float = WAIT_S) -> bytes | str:
-    """The clipboard's picture, or the path of the file that was copied; b'' where it holds none.
+def pasteboard(tool: str, max_bytes: int, wait_s: float = WAIT_S) -> bytes | tuple[str, ...]:
+    """The clipboard's picture, or the paths of files that were copied; b'' where it holds none.
 
     `tool` is osascript. Raises ImageUnreadableError where it fails.
     """
@@ -128,8 +145,26 @@ def pasteboard(tool: str, max_bytes: int, wait_s: float = WAIT_S) -> bytes | str
         if ran.code:
             reason = ran.said or f"it ended with {ran.code}"
             raise ImageUnreadableError(f"clip: osascript says: {reason}", Ask())
-        link = ran.output.decode(errors="surrogateescape").removesuffix("\n")
-        return link or _read(out, max_bytes)
+        said = ran.output.decode(errors="surrogateescape").removesuffix("\n")
+        return _paths(said) if said else _read(out, max_bytes)
+
+
+def _paths(said: str) -> tuple[str, ...]:
+    """The paths that the script printed. Raises ImageUnreadableError where one is missing."""
+    if said == "promised":
+        raise ImageUnreadableError(
+            "clip: a file is promised there and not written yet; save it, and give its path",
+            Ask(("IMAGE",)),
+        )
+    try:
+        paths = json.loads(said)
+    except ValueError:
+        raise ImageUnreadableError(f"clip: osascript says: {said[:120]}", Ask()) from None
+    if not all(isinstance(path, str) for path in paths):
+        raise ImageUnreadableError(
+            "clip: a file that was copied is no longer there", Ask(("clip",))
+        )
+    return tuple(paths)
 
 
 def as_png(tool: str, data: bytes, max_bytes: int) -> bytes:

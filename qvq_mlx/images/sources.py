@@ -48,6 +48,24 @@ def bytes_of(source: str, image_sources: ImageSources) -> bytes:
     return image_sources.kept[source]
 
 
+def copied_files(image_sources: ImageSources) -> tuple[str, ...]:
+    """Name the files on the clipboard where several were copied; `clip` where it is one picture.
+
+    What was taken is kept. Raises what `bytes_of` raises.
+    """
+    from qvq_mlx.images.clipboard import copied
+
+    if CLIP in image_sources.kept:
+        return (CLIP,)
+    held = copied(image_sources.path, MAX_FILE_BYTES)
+    if not isinstance(held, bytes) and len(held) > 1:
+        return held
+    image_sources.kept[CLIP] = (
+        held if isinstance(held, bytes) else from_file(held[0], Path(held[0]))
+    )
+    return (CLIP,)
+
+
 def from_stdin(stdin: BinaryIO) -> bytes:
     """All bytes of stdin, which must be no terminal."""
     if stdin.isatty():
@@ -94,7 +112,12 @@ def _taken(source: str, image_sources: ImageSources) -> bytes:
         from qvq_mlx.images.clipboard import copied
 
         held = copied(image_sources.path, MAX_FILE_BYTES)
-        return held if isinstance(held, bytes) else from_file(held, Path(held))
+        if isinstance(held, bytes):
+            return held
+        if len(held) > 1:
+            what = f"clip: {len(held)} files are on the clipboard, and one picture is asked for"
+            raise ImageUnreadableError(what, Ask((operand(Path(held[0])),)))
+        return from_file(held[0], Path(held[0]))
     if is_data(source):
         from qvq_mlx.images.data_uri import from_data
 

@@ -86,6 +86,7 @@ def _mac(host: Host, disk: int | None) -> Machine:
         wired_limit_bytes=limit,
         available_bytes=_pages(_or_none(lambda: host.run(("/usr/bin/vm_stat",))) or ""),
         power=_power(battery),
+        low_power=_low_power(_or_none(lambda: host.run(("/usr/bin/pmset", "-g"))) or ""),
         free_disk_bytes=disk,
         bandwidth_bytes_per_s=bandwidth_of(chip, _gpu_cores(host, chip)),
         flops=flops_of(chip),
@@ -172,6 +173,16 @@ def _power(said: str) -> str | None:
     if "'Battery Power'" in said:
         return "battery"
     return "mains" if "'AC Power'" in said else None
+
+
+def _low_power(said: str) -> bool | None:
+    """Of `pmset -g`, which lists the settings in use; None where this Mac has no such mode.
+
+    The setting is called lowpowermode (man pmset); Macs with a High Power Mode have powermode,
+    where 1 is low and 2 is high.
+    """
+    found = re.search(r"^\s*(?:lowpowermode|powermode)\s+(\d+)", said, re.MULTILINE)
+    return found[1] == "1" if found else None
 
 
 def _kib(said: str, key: str) -> int | None:

@@ -120,7 +120,7 @@ def _events(
         if plan.alone and not (yield from holder.turn.take(control, wait=plan.request.policy.wait)):
             yield Done(StopReason.INTERRUPT, AnswerSource.NONE, False, False, Stats())
             return
-        with _awake(env, wanted=plan.alone or loaded is None):
+        with _awake(env):
             yield from _answered(plan, env, settings, control, holder)
     finally:
         holder.settle(plan.resolved.checkpoint, alone=plan.alone)
@@ -128,9 +128,12 @@ def _events(
             holder.close()
 
 
-def _awake(env: Env, *, wanted: bool) -> AbstractContextManager[None]:
-    """Keep a Mac awake while it answers; what else runs beside it is loaded only there."""
-    if not wanted or which("caffeinate", path=env.environ.get("PATH")) is None:
+def _awake(env: Env) -> AbstractContextManager[None]:
+    """Keep a Mac awake while it answers, in a chat and for a server's client too.
+
+    What runs beside it is loaded only there.
+    """
+    if which("caffeinate", path=env.environ.get("PATH")) is None:
         return nullcontext()
     from qvq_mlx.system.awake import awake
 

@@ -50,13 +50,17 @@ class Inputs:
     notices: tuple[Notice, ...]
 
 
-def subjects_of(request: Request) -> tuple[Subject, ...]:
-    """Return the request's sources, patterns as the files they name. Raises InputError."""
+def subjects_of(
+    request: Request, image_sources: images.ImageSources | None = None
+) -> tuple[Subject, ...]:
+    """Return the request's sources, patterns as the files they name, and several files on the
+    clipboard as those, where `image_sources` can be asked. Raises InputError.
+    """
     past = [Subject(shown.source.name, shown.source.options, shown) for shown in request.earlier]
     new = [
         Subject(name, request.options_for(index))
         for index, given in enumerate(request.images)
-        for name in images.expanded(given)
+        for name in images.expanded(given, image_sources)
     ]
     return (*past, *new)
 
@@ -73,7 +77,7 @@ def load(
     Raises what `images.read` raises, and UsageError or DoesNotFitError where the pictures are more
     than the context or the memory holds.
     """
-    subjects = subjects_of(request)
+    subjects = subjects_of(request, image_sources)
     card = resolved.card
     question = _question_tokens(request, resolved)
 

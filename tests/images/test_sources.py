@@ -418,7 +418,7 @@ def test_the_clipboard_of_macos(tools: Callable[[str, str], str], tmp_path: Path
     assert (picture.name, colour(picture)) == ("clip", "red")
     assert (tmp_path / "log").read_text() == "-l JavaScript -e\n"
     # a file that was copied in the Finder
-    (picture,) = read("clip", path=tools("osascript", "echo $PICTURE"))
+    (picture,) = read("clip", path=tools("osascript", 'echo "[\\"$PICTURE\\"]"'))
     assert (picture.name, colour(picture)) == ("clip", "red")
     assert (
         failed("clip", tools("osascript", "echo"), ImageUnreadableError).message
@@ -428,8 +428,35 @@ def test_the_clipboard_of_macos(tools: Callable[[str, str], str], tmp_path: Path
     assert failed("clip", path, ImageUnreadableError).message == (
         "clip: osascript says: execution error: no"
     )
-    path = tools("osascript", "echo /no/such/file.png")
+    path = tools("osascript", """echo '["/no/such/file.png"]'""")
     failed("clip", path, ImageNotFoundError)
+
+
+def test_several_files_on_the_clipboard_are_several_pictures(
+    tools: Callable[[str, str], str], tmp_path: Path
+) -> None:
+    """Each is an item of the pasteboard of its own:
+    https://developer.apple.com/documentation/appkit/nspasteboarditem.
+    """
+    path = tools("osascript", 'echo "[\\"/a.png\\", \\"/b c.png\\"]"; echo once >> $LOG')
+    image_sources = images.ImageSources(io.BytesIO(), path)
+    assert images.expanded("clip", image_sources) == ("/a.png", "/b c.png")
+    assert "2 files are on the clipboard" in failed("clip", path, ImageUnreadableError).message
+    one = images.ImageSources(io.BytesIO(), tools("osascript", 'echo "[\\"$PICTURE\\"]"'))
+    assert images.expanded("clip", one) == ("clip",)
+    assert one.kept["clip"] == (tmp_path / "red.png").read_bytes()
+
+
+def test_a_promised_file_and_one_that_is_gone_are_told(tools: Callable[[str, str], str]) -> None:
+    """https://developer.apple.com/documentation/appkit/nsfilepromisereceiver, and a file reference
+    URL (file:///.file/id=...) whose file is gone has no path:
+    https://developer.apple.com/documentation/foundation/nsurl/filepathurl.
+    """
+    promised = failed("clip", tools("osascript", "echo promised"), ImageUnreadableError)
+    assert "promised there and not written yet" in promised.message
+    gone = failed("clip", tools("osascript", "echo '[null]'"), ImageUnreadableError)
+    assert gone.message == "clip: a file that was copied is no longer there"
+    assert "filePathURL" in mac._PASTEBOARD
 
 
 def test_the_script_for_the_clipboard_is_javascript_of_one_function() -> None:

@@ -56,6 +56,24 @@ def test_a_mac() -> None:
     assert machine.fused_attention
 
 
+@pytest.mark.parametrize(
+    ("said", "is_low"),
+    [
+        (" lowpowermode         1\n", True),
+        (" lowpowermode         0\n", False),
+        (" powermode            1\n", True),
+        (" powermode            2\n", False),
+        (" sleep                1\n", None),
+    ],
+)
+def test_low_power_mode(said: str, is_low: bool | None) -> None:
+    """`pmset -g` lists the settings in use; lowpowermode is one of them (man pmset:
+    https://www.sudo.is/docs/macos/man_pmset.html).
+    """
+    output = f"System-wide power settings:\nCurrently in use:\n standby              1\n{said}"
+    assert read_machine(Path("/"), mac(pmset=output)).low_power is is_low
+
+
 def test_a_wired_limit_that_was_set() -> None:
     said = SYSCTL.replace("limit_mb: 0", "limit_mb: 57344")
     machine = read_machine(Path("/"), mac(sysctl=said, ioreg=""))
