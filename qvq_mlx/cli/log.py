@@ -103,17 +103,9 @@ def search(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Find runs by words in the question, the answer or the thinking."""
-    from qvq_mlx.core.errors import InputError, UsageError
-    from qvq_mlx.core.remedies import Show
-    from qvq_mlx.run.saved_list import Wanted, search_runs
+    from qvq_mlx.cli.past import search_saved
 
-    if not any(word.strip() for word in words):
-        raise UsageError("there is no word to search for", Show.RUNS)
-    world: World = context.obj
-    wanted = Wanted(count, as_json=as_json, more="qvq log search -n 0 finds all")
-    found = search_runs(world.env, world.settings.history_folder, words, wanted)
-    if not found and not as_json:
-        raise InputError(f"no saved run holds {' '.join(words)!r}", Show.RUNS)
+    search_saved(context.obj, words, count, as_json=as_json)
 
 
 @log.command("rm")

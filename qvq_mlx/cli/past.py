@@ -1,10 +1,10 @@
-"""`qvq last`, `qvq log show` and `qvq log list` without typer, which takes longer to import than a
-run takes to print. `quick` and the typer commands both end here.
+"""`qvq last` and `qvq log show`, `list` and `search` without typer, which takes longer to import
+than a run takes to print. `quick` and the typer commands both end here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,6 +103,14 @@ def list_saved(world: World, wanted: Wanted) -> None:
     from qvq_mlx.run.saved_list import list_runs
 
     list_runs(world.env, world.settings.history_folder, wanted)
+
+
+def search_saved(world: World, words: Sequence[str], count: int, *, as_json: bool) -> None:
+    """`qvq log search`."""
+    from qvq_mlx.run.saved_list import Wanted, search_runs
+
+    wanted = Wanted(count, as_json=as_json, more="qvq log search -n 0 finds all")
+    search_runs(world.env, world.settings.history_folder, words, wanted)
 
 
 def wanted(count: int, model: str | None, since: str | None, *, as_json: bool) -> Wanted:

@@ -1,8 +1,7 @@
-"""The two commands that have to be there at once, read without typer.
+"""The commands that have to be there at once, read without typer.
 
-`qvq last` and `qvq log list` print what lies on the disk, and typer alone takes longer to import
-than that. Law: a command line is either taken as typer takes it, or left to typer: help, errors,
-abbreviations, everything that is not spelled out here.
+They print what lies on the disk, and typer alone takes longer to import than that. Law: a command
+line is either taken as typer takes it, or left to typer: help, errors, abbreviations, all the rest.
 """
 
 from __future__ import annotations
@@ -28,6 +27,11 @@ def quick(argv: Sequence[str], world: World) -> int | None:
             return _last(options, world)
         case ["log", "list", *options]:
             return _list(options, world)
+        case ["log", "search", *words] if words and not any(word[:1] == "-" for word in words):
+            from qvq_mlx.cli.past import COUNT, search_saved
+
+            search_saved(world, words, COUNT, as_json=False)
+            return 0
         case _:
             return None
 

@@ -27,8 +27,7 @@ def entries(
 ) -> Iterator[Entry]:
     """The runs of a model, or of all, from a time on."""
     for file in newest_first(folder):
-        began = file.time
-        if since is not None and began is not None and began < since:
+        if since is not None and (began := file.time) is not None and began < since:
             continue
         found = entry_of(file)
         if found is not None and (model is None or _is_called(found.model, model)):

@@ -9,6 +9,8 @@ from itertools import islice
 from pathlib import Path
 
 from qvq_mlx.core.env import Env
+from qvq_mlx.core.errors import InputError, UsageError
+from qvq_mlx.core.remedies import Show
 from qvq_mlx.history.files import File, names_in, short_ids
 from qvq_mlx.history.searching import entries, search
 from qvq_mlx.records.history import Entry, EntryList, HitList
@@ -48,17 +50,20 @@ def list_runs(env: Env, folder: Path, wanted: Wanted) -> None:
         listing.write_text(env, f"The newest {len(runs)}; {wanted.more}.")
 
 
-def search_runs(env: Env, folder: Path, words: Sequence[str], wanted: Wanted) -> bool:
-    """Newest first. False where nothing was found."""
+def search_runs(env: Env, folder: Path, words: Sequence[str], wanted: Wanted) -> None:
+    """Newest first. Raises UsageError without a word, and InputError where a table were empty."""
+    if not any(word.strip() for word in words):
+        raise UsageError("there is no word to search for", Show.RUNS)
     found = search(folder, words, lambda runs: _say_reading(env, runs))
     hits = tuple(islice(found, wanted.count or None))
     if wanted.as_json:
         listing.write_json(env, HitList(hits))
-        return bool(hits)
+        return
+    if not hits:
+        raise InputError(f"no saved run holds {' '.join(words)!r}", Show.RUNS)
     write_hits(env, hits, _names(env, folder, [hit.entry for hit in hits]))
     if env.stdout.isatty() and next(found, None) is not None:
         listing.write_text(env, f"The newest {len(hits)}; {wanted.more}.")
-    return bool(hits)
 
 
 def _say_reading(env: Env, runs: int) -> None:
