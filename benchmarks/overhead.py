@@ -32,7 +32,7 @@ from qvq_mlx.core.env import Engine
 from qvq_mlx.core.events import Progress
 from qvq_mlx.core.rounds import Round
 from qvq_mlx.core.setup import Checkpoint, Setup
-from qvq_mlx.core.tokens import Control, Generation, Prompt, Step
+from qvq_mlx.core.tokens import Asked, Control, Generation, Prompt, Step
 from qvq_mlx.engine import loaded
 from qvq_mlx.engine.sequence import KVSequence
 from qvq_mlx.engine.session import Session
@@ -87,6 +87,9 @@ class _Remembering:
         self, prompt: Prompt, ways: Sequence[tuple[Generation, Control]]
     ) -> Iterator[Step]:
         return self._owner.session.generate_rows(prompt, ways)
+
+    def generate_each(self, asked: Iterator[Asked], most: int) -> Iterator[tuple[int, Step]]:
+        return self._owner.session.generate_each(asked, most)
 
 
 def qvq_run(once: LoadedOnce, arguments: list[str], home: Path) -> tuple[int, float]:

@@ -23,7 +23,7 @@ from qvq_mlx.core.events import Progress, Stage, StopReason
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.rounds import Round
 from qvq_mlx.core.setup import Checkpoint, Setup
-from qvq_mlx.core.tokens import Control, Finished, Generation, Prompt, Step, Token
+from qvq_mlx.core.tokens import Asked, Control, Finished, Generation, Prompt, Step, Token
 
 ROOT = Path(__file__).parents[1]
 
@@ -161,6 +161,22 @@ class ScriptedEngine:
                     case end:
                         ends[number] = end
         yield from (ends[number] for number in range(len(rows)))
+
+    def generate_each(self, asked: Iterator[Asked], most: int) -> Iterator[tuple[int, Step]]:
+        waiting, live = enumerate(asked), {}
+        while True:
+            if len(live) < most and (taken := next(waiting, None)) is not None:
+                number, one = taken
+                yield number, Progress(Stage.PREFILL, 0, 3)
+                yield number, Progress(Stage.PREFILL, 3, 3)
+                live[number] = self._row(one.generation, one.control, self._texts(1)[0])
+            elif not live:
+                return
+            for number, row in list(live.items()):
+                step = next(row)
+                yield number, replace(step, row=number) if isinstance(step, Token) else step
+                if isinstance(step, Finished):
+                    del live[number]
 
     def _texts(self, count: int) -> list[Sequence[str]]:
         """What the next texts are: `others` come after `words`, and then again."""

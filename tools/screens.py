@@ -33,7 +33,7 @@ from qvq_mlx.core.events import ConcludedBy, Progress, Stage, StopReason
 from qvq_mlx.core.machine import Machine
 from qvq_mlx.core.rounds import Round
 from qvq_mlx.core.setup import Checkpoint, Setup
-from qvq_mlx.core.tokens import Control, Finished, Generation, Prompt, Step, Token
+from qvq_mlx.core.tokens import Asked, Control, Finished, Generation, Prompt, Step, Token
 from qvq_mlx.doctor.verdicts import judged
 from qvq_mlx.records.doctor import Device, DoctorRecord, Library, Place, Versions
 from qvq_mlx.records.history import Ending, Entry
@@ -182,6 +182,11 @@ class Scripted:
         """Raise AssertionError: no screen shows a vote."""
         del prompt, ways
         raise AssertionError("no screen shows a vote")
+
+    def generate_each(self, asked: Iterator[Asked], most: int) -> Iterator[tuple[int, Step]]:
+        """Raise AssertionError: no screen shows questions side by side."""
+        del asked, most
+        raise AssertionError("no screen shows questions side by side")
 
 
 @dataclass

@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # names in annotations: `qvq --version` does not wait for the
     from qvq_mlx.core.remedies import Spelling
     from qvq_mlx.core.rounds import Round
     from qvq_mlx.core.setup import Checkpoint, Setup
-    from qvq_mlx.core.tokens import Control, Generation, Prompt, Step
+    from qvq_mlx.core.tokens import Asked, Control, Generation, Prompt, Step
 
 
 class Engine(Protocol):
@@ -65,6 +65,13 @@ class Engine(Protocol):
     ) -> Iterator[Step]:
         """Several ways on from one prefill, in step. A token says its row; at the end comes one
         `Finished` per row, in order.
+        """
+
+    def generate_each(self, asked: Iterator[Asked], most: int) -> Iterator[tuple[int, Step]]:
+        """Questions of their own, up to `most` in flight at a time, each as if it ran alone.
+
+        The next one is taken where a place is free, and read between the passes of the others. A
+        step comes with the number of its question, counted from 0.
         """
 
 

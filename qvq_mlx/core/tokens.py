@@ -178,3 +178,12 @@ class Control:
     def conclusion(self) -> StopReason | None:
         """The guard's reason for concluding; None where the user asked, or nobody."""
         return self._conclusion
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One question to a loaded model: its prompt, how the reply goes on, and what steers it."""
+
+    prompt: Prompt
+    generation: Generation
+    control: Control

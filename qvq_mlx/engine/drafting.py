@@ -14,9 +14,9 @@ from qvq_mlx.core.events import Progress
 from qvq_mlx.core.setup import Drafting
 from qvq_mlx.core.tokens import Control, Generation, Prompt
 from qvq_mlx.engine.costs import CostBook, measured
-from qvq_mlx.engine.decode import Start
 from qvq_mlx.engine.draft import DraftModel, PromptLookup
 from qvq_mlx.engine.prefill import Parts, Reader
+from qvq_mlx.engine.row import Start
 from qvq_mlx.engine.sample import Sampler
 from qvq_mlx.engine.speculation import HOPE, Costs, Past, Speculation, hopeless
 

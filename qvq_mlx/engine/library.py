@@ -25,6 +25,7 @@ from typing import Any, assert_never
 
 import mlx.core as mx
 
+from qvq_mlx.engine.row_caches import RowwiseAttention
 from qvq_mlx.families.family import LayerCache
 
 _PACKAGE = "mlx_vlm"
@@ -69,6 +70,9 @@ def _part(name: str) -> Any:
             with _own_copy():
                 base: Any = importlib.import_module(f"{_PACKAGE}.models.base")
                 base.install_auto_processor_patch = _install_nothing
+                if not isinstance(base.scaled_dot_product_attention, RowwiseAttention):
+                    plain = base.scaled_dot_product_attention
+                    base.scaled_dot_product_attention = RowwiseAttention(plain)
                 importlib.import_module(name)
         return _copy[name]
 

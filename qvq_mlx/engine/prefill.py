@@ -24,11 +24,11 @@ from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.tokens import Control, Prompt
 from qvq_mlx.engine.adapter import Model
 from qvq_mlx.engine.clips import blocks
-from qvq_mlx.engine.decode import Start
 from qvq_mlx.engine.features import Features
 from qvq_mlx.engine.patches import Patches, patches, step_patches
 from qvq_mlx.engine.prefix import Boundary, PrefixCache, boundaries
 from qvq_mlx.engine.prompt import TURN_END, Positions, positions
+from qvq_mlx.engine.row import Start
 from qvq_mlx.engine.sequence import KVSequence
 from qvq_mlx.engine.vocabulary import Vocabulary
 from qvq_mlx.families.family import PatchLayout

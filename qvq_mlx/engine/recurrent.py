@@ -85,12 +85,19 @@ class RecurrentCache:
         give besides.
         """
         assert index == 1
-        between = tokens - 1 if self._history is not None and tokens > 1 else None
-        outputs, last, *states = update(self._recurrent, between)
-        if self._history is not None:
-            self._history.extend_states(states[0] if states else None, last)
-        self._recurrent = last
+        outputs, last, *states = update(self._recurrent, self.between(tokens))
+        self.take(states[0] if states else None, last)
         return outputs, last
+
+    def between(self, tokens: int) -> int | None:
+        """Count the states to keep between those before and after a pass; None: none is kept."""
+        return tokens - 1 if self._history is not None and tokens > 1 else None
+
+    def take(self, between: mx.array | None, last: mx.array) -> None:
+        """Take the states that a pass gives: `between` (1, tokens - 1, ...), and the last."""
+        if self._history is not None:
+            self._history.extend_states(between, last)
+        self._recurrent = last
 
 
 class _History:

@@ -4,21 +4,22 @@ Law: the caches hold exactly `length` tokens that count; what `trim` took back i
 Every forward pass is given its positions; see engine/language.py.
 
 A layer keeps the keys and values of every token, or a state of fixed size (`LayerCache`). The
-former lose their last tokens at any time, the latter as far back as the last `mark`. A sequence has
-one row, or after `repeat` several that march in step.
+former lose their last tokens at any time, the latter as far back as the last `mark`. Sequences of
+different lengths share a pass (`forward_together`), and each keeps what it would keep alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 import mlx.core as mx
 
 from qvq_mlx.engine.features import Embedded
 from qvq_mlx.engine.language import Language
 from qvq_mlx.engine.prompt import Positions
+from qvq_mlx.engine.row_caches import AttentionRows, RecurrentRows
 from qvq_mlx.families.family import LayerCache
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class KVSequence:
     """The caches of one sequence on a language model."""
 
     def __init__(self, language: Language) -> None:
-        self._language = language
+        self.language = language
         self._cache: list[Any] = language.new_cache()
         kinds = list(zip(self._cache, language.caches, strict=True))
         self._attention = [layer for layer, kind in kinds if kind is LayerCache.KEYS_VALUES]
@@ -76,11 +77,15 @@ class KVSequence:
         """Tokens that the sequence holds."""
         return int(self._attention[0].offset)
 
+    def layer(self, place: int) -> Any:
+        """Return the cache of one layer."""
+        return self._cache[place]
+
     def layout(self) -> Layout:
         """Return what the model's layers write. Nothing is computed: shapes and types of a pass are
         known before it is run.
         """
-        scratch = KVSequence(self._language)
+        scratch = KVSequence(self.language)
         scratch.forward(mx.array([[0]]), 0)
         held = scratch._held()
         return Layout(
@@ -93,7 +98,7 @@ class KVSequence:
         for layer in self._recurrent:
             layer.settle()
         # (3, batch, tokens)
-        self._language.extend(tokens, mx.array(positions)[:, None], self._cache)
+        self.language.extend(tokens, mx.array(positions)[:, None], self._cache)
         mx.eval(self._held().arrays)
 
     def forward(self, ids: mx.array, position: int) -> mx.array:
@@ -103,7 +108,7 @@ class KVSequence:
         """
         rows, tokens = ids.shape
         where = mx.broadcast_to(position + mx.arange(tokens), (3, rows, tokens))
-        return self._language.logits(ids, where, self._cache)
+        return self.language.logits(ids, where, self._cache)
 
     def mark(self) -> None:
         """From here on, tokens can be taken back; what is before is for good.
@@ -121,7 +126,11 @@ class KVSequence:
     def saved(self) -> Saved:
         """Return what the layers hold. Later writes do not change it."""
         # sliced, also where nothing is cut off: mlx writes into the array object that it was given
-        return self._mapped(_whole)
+        held = self._held()
+        return Saved(
+            [(_whole(keys), _whole(values)) for keys, values in held.attention],
+            [(_whole(window), _whole(state)) for window, state in held.recurrent],
+        )
 
     def restore(self, saved: Saved) -> None:
         """Make the sequence hold what was `saved`, and nothing else."""
@@ -130,26 +139,43 @@ class KVSequence:
         for recurrent, state in zip(self._recurrent, saved.recurrent, strict=True):
             recurrent.state = state
 
-    def repeat(self, rows: int) -> None:
-        """Turn one row into `rows` equal ones."""
-        self.restore(self._mapped(lambda array: mx.repeat(array, rows, 0)))
-
-    def keep(self, rows: Sequence[int]) -> None:
-        """Drop every row but these, in this order."""
-        kept = mx.array(list(rows))
-        self.restore(self._mapped(lambda array: array[kept]))
-
-    def _mapped(self, of: Callable[[mx.array], mx.array]) -> Saved:
-        held = self._held()
-        return Saved(
-            [(of(keys), of(values)) for keys, values in held.attention],
-            [(of(window), of(state)) for window, state in held.recurrent],
-        )
+    def copy(self) -> KVSequence:
+        """Return a sequence that holds the same, and goes its own way from here."""
+        other = KVSequence(self.language)
+        other.restore(self.saved())
+        return other
 
     def _held(self) -> Saved:
         return Saved(
             [layer.state for layer in self._attention], [layer.state for layer in self._recurrent]
         )
+
+
+def forward_together(
+    sequences: Sequence[KVSequence], ids: mx.array, positions: Sequence[int]
+) -> mx.array:
+    """Logits (rows, tokens, vocab) of one pass over a row for each sequence.
+
+    `ids` (rows, tokens) extend the sequences, text from these positions on. Not evaluated.
+    """
+    if len(sequences) == 1:
+        return sequences[0].forward(ids, positions[0])
+    tokens = ids.shape[1]
+    lengths = [sequence.length for sequence in sequences]
+    offset = mx.array(lengths)
+    where = mx.array(list(positions))[:, None] + mx.arange(tokens)  # (rows, tokens)
+    language = sequences[0].language
+    caches: list[Any] = []
+    for place, kind in enumerate(language.caches):
+        rows = [sequence.layer(place) for sequence in sequences]
+        match kind:
+            case LayerCache.KEYS_VALUES:
+                caches.append(AttentionRows(rows, lengths, offset))
+            case LayerCache.RECURRENT:
+                caches.append(RecurrentRows(rows))
+            case _:
+                assert_never(kind)
+    return language.logits(ids, mx.broadcast_to(where, (3, *where.shape)), caches)
 
 
 def _kind(array: mx.array) -> Kind:

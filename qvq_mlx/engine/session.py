@@ -7,6 +7,7 @@ next run equals a cold one, whatever became of this one.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from qvq_mlx.core.remedies import AskAgain, Field, RunProgram
 from qvq_mlx.core.rounds import Round
 from qvq_mlx.core.setup import Checkpoint, Drafting, Setup
 from qvq_mlx.core.tokens import (
+    Asked,
     Continuation,
     Control,
     Effort,
@@ -32,12 +34,13 @@ from qvq_mlx.core.tokens import (
 from qvq_mlx.engine.adapter import Model, load_model
 from qvq_mlx.engine.cache_files import prefixes_in
 from qvq_mlx.engine.costs import CostBook
-from qvq_mlx.engine.decode import Ending, Row, Start, decode
+from qvq_mlx.engine.decode import decode
 from qvq_mlx.engine.drafting import Drafts, worth_loading
 from qvq_mlx.engine.patches import read_layout
 from qvq_mlx.engine.prefill import Parts, Reader, Written
 from qvq_mlx.engine.prefix import PrefixCache, fingerprint
 from qvq_mlx.engine.prompt import TURN_END, Spelling, build, extended
+from qvq_mlx.engine.row import Ending, Row, Start
 from qvq_mlx.engine.soundness import UnsoundLogitsError
 from qvq_mlx.engine.speculation import Speculation
 from qvq_mlx.engine.vocabulary import Vocabulary
@@ -115,8 +118,26 @@ class Session:
         control also stops encode and prefill. Several rows are not drafted for. Raises
         DoesNotFitError where the memory ends.
         """
-        try:
+        with self._memory_watched():
             yield from self._generated(prompt, ways)
+
+    def generate_each(self, asked: Iterator[Asked], most: int) -> Iterator[tuple[int, Step]]:
+        """Questions of their own, up to `most` in flight at a time, each as if it ran alone.
+
+        The next one is taken where a place is free, and its prompt is read a chunk at a time,
+        between two passes of the others. A step comes with the number of its question. Nothing is
+        drafted. Raises DoesNotFitError where the memory ends.
+        """
+        from qvq_mlx.engine.flight import Flight  # a single question flies alone
+
+        with self._memory_watched():
+            yield from Flight(self, asked, most).steps()
+
+    @contextlib.contextmanager
+    def _memory_watched(self) -> Iterator[None]:
+        """Tell the end of the memory from other errors of mlx."""
+        try:
+            yield
         except (RuntimeError, ValueError, MemoryError) as error:
             from qvq_mlx.engine.out_of_memory import raise_for_memory
 
@@ -127,32 +148,47 @@ class Session:
         self, prompt: Prompt, ways: Sequence[tuple[Generation, Control]]
     ) -> Iterator[Step]:
         mx.reset_peak_memory()
-        rows = [
-            Row(prompt.ids, self.parts.vocabulary, self.parts.stop_ids, *way, number)
-            for number, way in enumerate(ways)
-        ]
         continuation = ways[0][0].continuation
         start = yield from self.reader.read(prompt, ways[0][1], _taken(continuation))
-        effort = Effort()
-        if start is not None:
-            start.sequence.repeat(len(rows))
-            speculation = Speculation()
-            if len(rows) == 1:
-                speculation = yield from self._drafts.speculation(
-                    self.parts, start, prompt, *ways[0]
-                )
-            try:
-                yield from decode(start, rows, speculation)
-            except UnsoundLogitsError:
-                raise self.parts.model.unsound() from None
-            effort = speculation.effort
-            written = len(rows[0].sequence) - len(prompt.ids)
-            self._drafts.remember(self.parts, speculation, written)
-            if continuation is not None and len(rows) == 1:
-                continuation.kept = self._kept(start, rows[0], prompt)
+        if start is None:
+            for generation, _ in ways:
+                yield self.unread(prompt, generation)
+            return
+        rows = [
+            self.row(start if number == 0 else start.copy(), *way, number)
+            for number, way in enumerate(ways)
+        ]
+        speculation = Speculation()
+        if len(rows) == 1:
+            speculation = yield from self._drafts.speculation(self.parts, start, prompt, *ways[0])
+        try:
+            for step in decode(rows, speculation):
+                if not isinstance(step, Row):
+                    yield step
+        except UnsoundLogitsError:
+            raise self.parts.model.unsound() from None
+        self._drafts.remember(self.parts, speculation, rows[0].written)
+        whole = start.sequence.length == len(rows[0].sequence)  # its last token was run, too
+        if continuation is not None and len(rows) == 1 and whole:
+            continuation.kept = self._kept(start, rows[0], prompt)
         for row in rows:
-            ending = row.ending or Ending(StopReason.INTERRUPT)
-            yield self._finished(prompt, start, ending, effort, row.held.schema_met)
+            effort = speculation.effort if len(rows) == 1 else Effort(passes=row.passes)
+            yield self.finished(prompt, row, effort)
+
+    def row(self, start: Start, generation: Generation, control: Control, number: int) -> Row:
+        """Return a row that goes on from `start`."""
+        return Row(start, self.parts.vocabulary, self.parts.stop_ids, generation, control, number)
+
+    def unread(self, prompt: Prompt, generation: Generation) -> Finished:
+        """Return the end of a question that was stopped before its prompt was read."""
+        constraint = generation.constraint
+        schema_met = False if constraint is not None and constraint.schema else None
+        return self._finished(prompt, None, Ending(StopReason.INTERRUPT), Effort(), schema_met)
+
+    def finished(self, prompt: Prompt, row: Row, effort: Effort) -> Finished:
+        """Return the end of a row that has its ending."""
+        assert row.ending is not None
+        return self._finished(prompt, row.start, row.ending, effort, row.held.schema_met)
 
     def _kept(self, start: Start, row: Row, prompt: Prompt) -> Written:
         """What a next turn of the run goes on from."""

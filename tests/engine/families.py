@@ -19,9 +19,9 @@ from qvq_mlx.core.card import ModelCard, Thinking, ThinkingStyle, VisionLimits
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.tokens import Control
 from qvq_mlx.engine import loaded
-from qvq_mlx.engine.decode import Start
 from qvq_mlx.engine.patches import patches
 from qvq_mlx.engine.prompt import positions
+from qvq_mlx.engine.row import Start
 from qvq_mlx.engine.session import Session
 from qvq_mlx.families import ModelType, family_named
 from qvq_mlx.families.family import PatchLayout

@@ -40,8 +40,8 @@ def test_logits_equal_mlx_vlms_own_forward_pass(tmp_path: Path, read: Picture) -
     import numpy as np
     from mlx_vlm.utils import load_model
 
-    from qvq_mlx.engine.decode import Start
     from qvq_mlx.engine.patches import patches
+    from qvq_mlx.engine.row import Start
 
     checkpoint = make_checkpoint("tiny", tmp_path / "float")
     session = session_of(checkpoint)

@@ -19,12 +19,12 @@ from qvq_mlx.core.tokens import Control, Finished, Generation, Prompt
 from qvq_mlx.engine import loaded
 from qvq_mlx.engine.cache_files import KeptFiles
 from qvq_mlx.engine.clips import Block, blocks
-from qvq_mlx.engine.decode import Start
 from qvq_mlx.engine.drafting import Drafts
 from qvq_mlx.engine.patches import patches, step_patches
 from qvq_mlx.engine.prefill import Reader
 from qvq_mlx.engine.prefix import PrefixCache, boundaries
 from qvq_mlx.engine.prompt import positions
+from qvq_mlx.engine.row import Start
 from qvq_mlx.engine.session import Session, _layout
 from qvq_mlx.families import ModelType, family_named
 from tests.engine.conftest import ids_of, returned

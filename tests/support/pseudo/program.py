@@ -76,6 +76,9 @@ class Engine:
     def generate_rows(self, *_: object) -> Iterator[Step]:
         raise AssertionError("no run of the harness takes a vote")
 
+    def generate_each(self, *_: object) -> Iterator[tuple[int, Step]]:
+        raise AssertionError("no run of the harness is a batch")
+
 
 if __name__ == "__main__":
     run(lambda env: replace(env, load_engine=Engine().load))

@@ -1,0 +1,68 @@
+"""Several questions in flight on one model: the next one is read while the others decode.
+
+Law: each is what it would be alone. A prompt is read a chunk or a picture at a time, and between
+two of these the others are given a token each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import mlx.core as mx
+
+from qvq_mlx.core.events import Progress
+from qvq_mlx.core.tokens import Asked, Effort, Finished, Prompt, Step, Token
+from qvq_mlx.engine.decode import decode
+from qvq_mlx.engine.row import Row
+from qvq_mlx.engine.soundness import UnsoundLogitsError
+from qvq_mlx.engine.speculation import Speculation
+
+if TYPE_CHECKING:
+    from qvq_mlx.engine.session import Session
+
+
+class Flight:
+    """The questions in flight: who is read, and who decodes."""
+
+    def __init__(self, session: Session, asked: Iterator[Asked], most: int) -> None:
+        self._session = session
+        self._asked = asked
+        self._most = most
+        self._reading = 0  # the number of the question that is read, or was read last
+        self._decoding: dict[int, Prompt] = {}
+        self._unread: list[tuple[int, Finished]] = []  # stopped before they were read
+
+    def steps(self) -> Iterator[tuple[int, Step]]:
+        """Every question's steps, with its number; a question's last one is `Finished`."""
+        session = self._session
+        mx.reset_peak_memory()
+        try:
+            for step in decode([], Speculation(), self._arrivals()):
+                match step:
+                    case Token(row=number):
+                        yield number, step
+                    case Progress():
+                        yield self._reading, step
+                    case Row(number=number, passes=passes):
+                        prompt = self._decoding.pop(number)
+                        yield number, session.finished(prompt, step, Effort(passes=passes))
+                unread, self._unread = self._unread, []
+                yield from unread
+        except UnsoundLogitsError:
+            raise session.parts.model.unsound() from None
+        yield from self._unread
+
+    def _arrivals(self) -> Iterator[Row | Progress | None]:
+        """Read one question after the other, as places are free."""
+        session = self._session
+        for number, one in enumerate(self._asked):
+            self._reading = number
+            start = yield from session.reader.read(one.prompt, one.control)
+            if start is None:
+                self._unread.append((number, session.unread(one.prompt, one.generation)))
+                continue
+            self._decoding[number] = one.prompt
+            yield session.row(start, one.generation, one.control, number)
+            while len(self._decoding) >= self._most:
+                yield None
