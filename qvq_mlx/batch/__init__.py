@@ -1,8 +1,8 @@
 """Many questions with one load: items in, records out, an item's failure a record like any other.
 
-Law: an item is on the disk before the next one begins, and what is on the disk is not asked
-again. An item that was stopped leaves no record: the next run asks it. What would fail every item
-(the model, the command line, the output) ends the batch.
+Law: a record is on the disk before the next item takes its place, and what is on the disk is not
+asked again. An item that was stopped leaves no record: the next run asks it. What would fail every
+item (the model, the command line, the output) ends the batch.
 
 Not kept in the history: the output has it all.
 """
@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from qvq_mlx.batch.flight import Due, Flight, Run, Settled
 from qvq_mlx.batch.items import Item
 from qvq_mlx.batch.keys import key_of, legacy_keys, model_identity
 from qvq_mlx.batch.ledger import Ledger
@@ -24,28 +25,21 @@ from qvq_mlx.core.errors import (
     ModelError,
     OutputError,
     QvqError,
+    UsageError,
 )
-from qvq_mlx.core.events import (
-    AnswerDelta,
-    AnswerRetracted,
-    Done,
-    Event,
-    Notice,
-    Progress,
-    StopReason,
-    ThinkingDelta,
-    Transcript,
-)
-from qvq_mlx.core.remedies import Show
+from qvq_mlx.core.events import Event
+from qvq_mlx.core.plan import Plan
+from qvq_mlx.core.remedies import Field, Show
 from qvq_mlx.core.request import Request
+from qvq_mlx.core.setup import Drafting
 from qvq_mlx.core.tokens import Control
 from qvq_mlx.images.paths import path_of
 from qvq_mlx.memory.lock import BigModelLock
-from qvq_mlx.records.runs import ResultRecord, request_record, result_record
 from qvq_mlx.run.ask import ask
 from qvq_mlx.run.outputs import checkpoint_files
 from qvq_mlx.run.plan import make_plan, resolve
 from qvq_mlx.run.resident import ResidentModel
+from qvq_mlx.run.together import ask_together
 from qvq_mlx.settings.config import Settings, debugging
 
 
@@ -71,16 +65,24 @@ class Ended:
 class Batch:
     """One model, and what every item is asked with: all of `request` but question and images."""
 
-    def __init__(self, request: Request, env: Env, settings: Settings) -> None:
-        """Raises a ModelError or UsageError where no item could be asked."""
+    def __init__(self, request: Request, env: Env, settings: Settings, in_flight: int = 1) -> None:
+        """Raises a ModelError or UsageError where no item could be asked.
+
+        `in_flight`: so many items are asked at a time.
+        """
+        if in_flight > 1:
+            _check_in_flight(request)
         self._resolved = resolve(request, settings)
         self.model = self._resolved.card.name
         self.takes_video = self._resolved.card.vision.video
         self.files = checkpoint_files(self._resolved)
         """What is read of the model."""
         self._identity = model_identity(self._resolved)
-        self._request = replace(request, policy=replace(request.policy, save=False))
+        draft = request.policy.draft if in_flight == 1 else str(Drafting.NONE)
+        policy = replace(request.policy, save=False, draft=draft)
+        self._request = replace(request, policy=policy)
         self._env = env
+        self._in_flight = in_flight
         # what an image cost stays in memory while it is asked about: 0.4 GB of a 72B model for
         # every picture of a folder is nothing to write to a disk
         self._settings = replace(settings, cache_max_bytes=0)
@@ -105,66 +107,136 @@ class Batch:
         loaded = ResidentModel(
             self._env.load_engine, BigModelLock(self._settings.cache_folder, self._env.sleep)
         )
+        skipped: list[Ended] = []
+        due = self._due(items, ledger, control, skipped)
         try:
-            for number, item in enumerate(items, 1):
-                if control.stopping:
-                    return
-                began = self._env.clock()
-                key, *legacy = self.keys_for(item)
-                if before := ledger.take((key, *legacy)):
-                    yield Ended(number, item, before)
-                    continue
-                yield Began(number, item)
-                record = yield from self._recorded(key, item, control, loaded)
-                if record is None:
-                    return
-                ledger.write(record)
-                yield Ended(number, item, record.status, record, self._env.clock() - began)
+            if self._in_flight > 1:
+                yield from self._together(due, skipped, ledger, control, loaded)
+            for one in due:
+                yield from _emptied(skipped)
+                yield Began(one.number, one.item)
+                yield from self._alone(one, ledger, control, loaded)
+            yield from _emptied(skipped)
         finally:
             loaded.close()
 
+    def _due(
+        self, items: Sequence[Item], ledger: Ledger, control: Control, skipped: list[Ended]
+    ) -> Iterator[Due]:
+        """Yield the items that have to be asked; `skipped` gets those that were done before."""
+        for number, item in enumerate(items, 1):
+            if control.stopping:
+                return
+            began_s = self._env.clock()
+            key, *legacy = self.keys_for(item)
+            if before := ledger.take((key, *legacy)):
+                skipped.append(Ended(number, item, before))
+            else:
+                yield Due(number, item, key, began_s)
+
+    def _alone(
+        self, due: Due, ledger: Ledger, control: Control, loaded: ResidentModel
+    ) -> Iterator[Event | Ended]:
+        """Ask one item; nothing is recorded where the user stopped it."""
+        if control.stopping:
+            return
+        record = yield from self._recorded(due, control, loaded)
+        if record is not None:
+            yield self._ended(Settled(due, record), ledger)
+
+    def _together(
+        self,
+        due: Iterator[Due],
+        skipped: list[Ended],
+        ledger: Ledger,
+        control: Control,
+        loaded: ResidentModel,
+    ) -> Iterator[Began | Event | Ended]:
+        """Ask several items at a time, until none is due or the memory has no room for several."""
+        while True:
+            flight = Flight(due, lambda one: self._planned(one, loaded))
+            steps = ask_together(flight.plans(), self._in_flight, self._env, control, loaded)
+            failed: Exception | None = None
+            while failed is None:
+                try:
+                    found = next(steps, None)
+                except Exception as error:
+                    found, failed = None, error
+                yield from _emptied(skipped)
+                for one in flight.begun():
+                    if isinstance(one, Settled):
+                        yield self._ended(one, ledger)
+                    else:
+                        yield Began(one.number, one.item)
+                if found is None:
+                    break
+                yield found[1]
+                if (settled := flight.see(*found)) is not None:
+                    yield self._ended(settled, ledger)
+            if failed is None:
+                return
+            if isinstance(failed, QvqError) and _concerns_all(failed, asked=loaded.holds):
+                raise failed
+            if not isinstance(failed, QvqError) and debugging(self._env):
+                raise failed
+            for one in flight.unfinished:
+                yield from self._alone(one, ledger, control, loaded)
+            if isinstance(failed, DoesNotFitError):
+                return
+
+    def _ended(self, settled: Settled, ledger: Ledger) -> Ended:
+        """Write a record, and then say so."""
+        due, record = settled.due, settled.record
+        ledger.write(record, due.number)
+        seconds = self._env.clock() - due.began_s
+        return Ended(due.number, due.item, record.status, record, seconds)
+
     def _recorded(
-        self, key: str, item: Item, control: Control, loaded: ResidentModel
+        self, due: Due, control: Control, loaded: ResidentModel
     ) -> Generator[Event, None, BatchRecord | None]:
         """Ask about one item and return its record; None where the user stopped it."""
         try:
-            result = yield from self._asked(item, control, loaded)
-        except QvqError as error:
-            if _concerns_all(error, asked=loaded.holds):
-                raise
-            return failed(key, item, self.model, error, self._env.spelling)
-        except Exception as error:  # a bug, and a night's work must not end of it
-            if debugging(self._env):
-                raise
-            bug = f"{type(error).__name__}: {error} (this is a bug)"
-            shown = QvqError(bug, Show.TRACEBACK)
-            return failed(key, item, self.model, shown, self._env.spelling)
-        return None if result is None else answered(key, item, result)
+            plan = self._plan(due)
+            run = Run(plan)
+            own = Control(control)  # a run that is over does not end the batch
+            for event in ask(plan, self._env, self._settings, own, loaded):
+                run.see(event)
+                yield event
+            result = None if control.stopping else run.result
+        except Exception as error:
+            return self._failed(due, error, loaded)
+        return None if result is None else answered(due.key, due.item, result)
 
-    def _asked(
-        self, item: Item, control: Control, loaded: ResidentModel
-    ) -> Generator[Event, None, ResultRecord | None]:
-        """One run's events, and its result; None where the user stopped it."""
-        request = replace(self._request, question=item.question, images=item.images)
-        plan = make_plan(request, self._env, self._settings)
-        transcript = Transcript()
-        notices: list[Notice] = []
-        done: Done | None = None
-        own = Control(control)  # a run that is over does not end the batch
-        for event in ask(plan, self._env, self._settings, own, loaded):
-            transcript.add(event)
-            match event:
-                case Notice():
-                    notices.append(event)
-                case Done():
-                    done = event
-                case Progress() | ThinkingDelta() | AnswerDelta() | AnswerRetracted():
-                    pass
-            yield event
-        assert done is not None, "the stream ended without Done"
-        if control.stopping or done.stop_reason is StopReason.INTERRUPT:
-            return None
-        return result_record(request_record(plan), transcript, tuple(notices), done)
+    def _planned(self, due: Due, loaded: ResidentModel) -> Plan | BatchRecord:
+        """Read an item's pictures; its record where they cannot be read."""
+        try:
+            return self._plan(due)
+        except Exception as error:
+            return self._failed(due, error, loaded)
+
+    def _plan(self, due: Due) -> Plan:
+        request = replace(self._request, question=due.item.question, images=due.item.images)
+        return make_plan(request, self._env, self._settings)
+
+    def _failed(self, due: Due, error: Exception, loaded: ResidentModel) -> BatchRecord:
+        """Return the record of an item that could not be asked. Raises what concerns every item."""
+        if isinstance(error, QvqError):
+            if _concerns_all(error, asked=loaded.holds):
+                raise error
+            return failed(due.key, due.item, self.model, error, self._env.spelling)
+        if debugging(self._env):
+            raise error
+        # a bug, and a night's work must not end of it
+        bug = f"{type(error).__name__}: {error} (this is a bug)"
+        shown = QvqError(bug, Show.TRACEBACK)
+        return failed(due.key, due.item, self.model, shown, self._env.spelling)
+
+
+def _emptied(skipped: list[Ended]) -> Iterator[Ended]:
+    """Hand out what was skipped since the last call."""
+    found = skipped[:]
+    skipped.clear()
+    yield from found
 
 
 def _concerns_all(error: QvqError, *, asked: bool) -> bool:
@@ -180,6 +252,21 @@ def _concerns_all(error: QvqError, *, asked: bool) -> bool:
             return not asked
         case _:
             return False
+
+
+def _check_in_flight(request: Request) -> None:
+    """Raises UsageError for what asks the model more than once an item, or drafts."""
+    method, draft = request.method, request.policy.draft
+    if method.votes > 1:
+        raise UsageError.excluding(Field.PARALLEL, Field.VOTE)
+    if method.double_check:
+        raise UsageError.excluding(Field.PARALLEL, Field.DOUBLE_CHECK)
+    if draft not in (Drafting.AUTO, Drafting.NONE):
+        raise UsageError.excluding(
+            Field.PARALLEL,
+            (Field.DRAFT, f" {draft}"),
+            "items side by side are not drafted for",
+        )
 
 
 def _content(source: str) -> str:

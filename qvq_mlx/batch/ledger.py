@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,8 +37,11 @@ class Ledger(Protocol):
         Each record of an earlier run stands for one item: two copies of a picture are two.
         """
 
-    def write(self, record: BatchRecord) -> None:
-        """Add a record."""
+    def write(self, record: BatchRecord, number: int) -> None:
+        """Add the record of item `number`."""
+
+    def arrange(self) -> None:
+        """Put the records that were written in the order of their items, where that can be."""
 
     def close(self) -> None:
         """The last one is written."""
@@ -53,11 +57,15 @@ class StreamLedger:
         """There was none."""
         return None
 
-    def write(self, record: BatchRecord) -> None:
+    def write(self, record: BatchRecord, number: int) -> None:
         """One line, at once. Raises BrokenPipeError where nobody reads."""
+        del number
         if self.stream is not None:
             self.stream.write(line(record))
             self.stream.flush()
+
+    def arrange(self) -> None:
+        """What was printed stays where it is."""
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -70,13 +78,14 @@ class FileLedger:
     path: Path
     descriptor: int
     _done: dict[str, list[Status]] = field(default_factory=dict)
+    _numbers: array[int] = field(default_factory=lambda: array("Q"))  # of what was written, in turn
 
     def take(self, keys: Sequence[str]) -> Status | None:
         """As found in the file when it was opened."""
         ended = next((self._done[key] for key in keys if self._done.get(key)), None)
         return ended.pop(0) if ended else None
 
-    def write(self, record: BatchRecord) -> None:
+    def write(self, record: BatchRecord, number: int) -> None:
         """Append, and wait for the disk."""
         content = line(record).encode("utf-8", errors="backslashreplace")
         try:
@@ -86,6 +95,18 @@ class FileLedger:
             os.fsync(self.descriptor)
         except OSError as error:
             raise _failed(self.path, error) from error
+        self._numbers.append(number)
+
+    def arrange(self) -> None:
+        """All or nothing; what earlier runs had written stays in front."""
+        order = sorted(range(len(self._numbers)), key=self._numbers.__getitem__)
+        if order == list(range(len(order))):
+            return
+        lines = _read(self.path, self.descriptor)[0]
+        before = len(lines) - len(order)
+        own = [lines[before + place] for place in order]
+        _replace(self.path, self.descriptor, b"".join([*lines[:before], *own]))
+        self._numbers = array("Q", sorted(self._numbers))
 
     def records(self) -> list[Json]:
         """All that is in the file, of earlier runs too."""

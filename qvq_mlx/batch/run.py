@@ -102,7 +102,10 @@ def run(
     try:
         ledger = _ledger(env, work, items, target)
         try:
-            counts = _asked(work, items, ledger, screen, env)
+            try:
+                counts = _asked(work, items, ledger, screen, env)
+            finally:
+                ledger.arrange()
             if table is not None and isinstance(ledger, FileLedger):
                 table.write(as_csv(ledger.records()))
                 table.finish()

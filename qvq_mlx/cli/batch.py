@@ -45,6 +45,9 @@ AsJson = Annotated[
     bool,
     typer.Option("--json", help="In the end, a line of counts and of what folders hold besides."),
 ]
+Parallel = Annotated[
+    int, typer.Option("--parallel", metavar="N", min=1, max=64, help="Items at a time.")
+]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="A line per item, on stderr.")]
 
 
@@ -72,6 +75,7 @@ def batch(
     seed: options.Seed = None,
     vote: options.Votes = None,
     draft: options.Draft = "auto",
+    parallel: Parallel = 1,
     as_json: AsJson = False,
     verbose: Verbose = False,
     quiet: options.Quiet = False,
@@ -103,7 +107,7 @@ def batch(
         method=method_of(vote, schema, lang),
         policy=Policy(draft=draft, force=force, wait=not no_wait, offline=offline),
     )
-    work = Batch(request, world.env, world.settings)
+    work = Batch(request, world.env, world.settings, parallel)
     found = read_items(world.env, paths or [], questions or [], items, videos=work.takes_video)
     return carry_out(world, work, found, target, Shown(quiet, verbose, as_json))
 

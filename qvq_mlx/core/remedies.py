@@ -41,6 +41,7 @@ class Field(StrEnum):
     OFFLINE = "offline"
     OUTPUT = "output"
     PAGE = "page"
+    PARALLEL = "parallel"
     PENALTY = "penalty"
     PORT = "port"
     QUESTION = "question"

@@ -18,14 +18,13 @@ import importlib.machinery
 import importlib.util
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, assert_never
 
 import mlx.core as mx
 
-from qvq_mlx.engine.row_caches import RowwiseAttention
 from qvq_mlx.families.family import LayerCache
 
 _PACKAGE = "mlx_vlm"
@@ -34,6 +33,7 @@ _LATE = "mlx_vlm_classes"
 _BARE = (_PACKAGE, f"{_PACKAGE}.speculative")
 """Packages whose `__init__` imports all of mlx-vlm, and which the model classes lie in or use."""
 _LOCK = threading.Lock()
+_wrapped: set[ModuleType] = set()  # of the copy, whose attention was replaced
 _copy: dict[str, ModuleType] = {}  # what sys.modules holds of mlx_vlm while a part is imported
 
 
@@ -45,6 +45,18 @@ def family_package(name: str) -> Any:
 def new_cache(layers: Sequence[LayerCache]) -> list[Any]:
     """An empty cache for each layer of a language model."""
     return [_layer_cache(layer) for layer in layers]
+
+
+def wrap_attention(wrapped: Callable[[Callable[..., mx.array]], Callable[..., mx.array]]) -> None:
+    """Put what `wrapped` makes of it in the place of mlx-vlm's attention, in every model class that
+    is imported and has none of it yet.
+    """
+    name = "scaled_dot_product_attention"
+    for module in _copy.values():
+        plain = vars(module).get(name)
+        if plain is not None and module not in _wrapped:
+            setattr(module, name, wrapped(plain))
+            _wrapped.add(module)
 
 
 def versions() -> str:
@@ -70,9 +82,6 @@ def _part(name: str) -> Any:
             with _own_copy():
                 base: Any = importlib.import_module(f"{_PACKAGE}.models.base")
                 base.install_auto_processor_patch = _install_nothing
-                if not isinstance(base.scaled_dot_product_attention, RowwiseAttention):
-                    plain = base.scaled_dot_product_attention
-                    base.scaled_dot_product_attention = RowwiseAttention(plain)
                 importlib.import_module(name)
         return _copy[name]
 

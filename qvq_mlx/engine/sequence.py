@@ -18,8 +18,8 @@ import mlx.core as mx
 
 from qvq_mlx.engine.features import Embedded
 from qvq_mlx.engine.language import Language
+from qvq_mlx.engine.library import wrap_attention
 from qvq_mlx.engine.prompt import Positions
-from qvq_mlx.engine.row_caches import AttentionRows, RecurrentRows
 from qvq_mlx.families.family import LayerCache
 
 if TYPE_CHECKING:
@@ -160,6 +160,10 @@ def forward_together(
     """
     if len(sequences) == 1:
         return sequences[0].forward(ids, positions[0])
+    # a single question loads none of it
+    from qvq_mlx.engine.row_caches import AttentionRows, RecurrentRows, RowwiseAttention
+
+    wrap_attention(RowwiseAttention)
     tokens = ids.shape[1]
     lengths = [sequence.length for sequence in sequences]
     offset = mx.array(lengths)

@@ -33,10 +33,12 @@ class PushedRun:
         self._pipeline = supervise(self._steps(), thinking, control, limits)
         self._run_dry()  # a budget of 0 is spent before the first token
 
-    def feed(self, step: Step) -> None:
-        """Take the next step of this sample, up to and including `Finished`."""
+    def feed(self, step: Step) -> list[Event]:
+        """Take the next step of this sample, up to and including `Finished`; what came of it."""
         self._due.append(step)
+        before = len(self.events)
         self._run_dry()
+        return self.events[before:]
 
     def _run_dry(self) -> None:
         for event in self._pipeline:

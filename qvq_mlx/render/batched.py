@@ -57,8 +57,9 @@ class BatchProgress:
         self._begun_at = env.clock()
         self._asked_s: deque[float] = deque(maxlen=_RECENT)
         self._last: deque[str] = deque(maxlen=_SHOWN)
-        self._done = 0
         self._name = ""
+        self._names: dict[int, str] = {}  # of the items in flight, by their numbers
+        self._ended_at = float("-inf")
         self._answered = 0
         self._failed = 0
         self._skipped = 0
@@ -68,10 +69,10 @@ class BatchProgress:
         self._drawn_at = float("-inf")
 
     def began(self, number: int, images: tuple[str, ...]) -> None:
-        """An item is taken up; those before it are done."""
-        self._done = number - 1
+        """An item is taken up, while others may still be in flight."""
         self._tokens, self._doing = 0, ""
         self._name = clean_line(", ".join(PurePath(image).name for image in images))
+        self._names[number] = self._name
         self._draw(urgent=True)
 
     def saw(self, event: Event) -> None:
@@ -88,11 +89,12 @@ class BatchProgress:
 
     def ended(self, number: int, outcome: str, *, answered: bool, took_s: float) -> None:
         """Show an item's end. `outcome` is its answer, or what went wrong, in one line."""
-        self._done = number
-        self._asked_s.append(took_s)
+        now = self._env.clock()
+        self._asked_s.append(min(took_s, now - self._ended_at))  # several may run at a time
+        self._ended_at = now
         self._answered += answered
         self._failed += not answered
-        line = f"{self._name}: {clean_line(outcome)}"
+        line = f"{self._names.pop(number, self._name)}: {clean_line(outcome)}"
         if self._lines:
             self._say(line)
         else:
@@ -104,8 +106,8 @@ class BatchProgress:
         self._note = clean_line(note)
 
     def skipped(self, number: int) -> None:
-        """Count an item that an earlier run had done."""
-        self._done = number
+        """Count item `number`, which an earlier run had done."""
+        del number
         self._skipped += 1
         self._draw(urgent=False)
 
@@ -152,7 +154,7 @@ class BatchProgress:
 
     def _bar(self, width: int) -> Row:
         """`━━━───  33/120 · 12.4 items/min · 7m 1s left`, the bar where there is room for it."""
-        done = self._done
+        done = self._answered + self._failed + self._skipped
         parts = [f"{done:,}/{self._total:,}"]
         if self._asked_s:
             mean_s = sum(self._asked_s) / len(self._asked_s)

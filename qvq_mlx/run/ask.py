@@ -11,7 +11,7 @@ from qvq_mlx import history
 from qvq_mlx.core.env import Engine, Env
 from qvq_mlx.core.events import UNSAVED, AnswerSource, Done, Event, Notice, Stats, StopReason
 from qvq_mlx.core.plan import Plan
-from qvq_mlx.core.tokens import Control, Generation
+from qvq_mlx.core.tokens import Asked, Control, Generation, Prompt
 from qvq_mlx.guards.language import expected_scripts
 from qvq_mlx.guards.supervise import GuardLimits, supervise
 from qvq_mlx.memory.lock import BigModelLock
@@ -43,40 +43,55 @@ def ask(
 def answers(engine: Engine, plan: Plan, control: Control, pace: Pace = iter) -> Iterator[Event]:
     """Run a plan on a loaded model: one run or a vote, and a double check of its answer."""
     request, resolved = plan.request, plan.resolved
-    question, rounds = plan.posed(request.question)
-    prompt = engine.prompt(
-        question,
-        plan.pictures,
-        resolved.system,
-        rounds,
-        labelled=plan.labelled,
-        inline=plan.inline,
-        thinks=resolved.thinks,
-    )
-    scripts = expected_scripts(request.question, request.method.lang, request.prompt.system or "")
-    limits = GuardLimits(
-        resolved.budget_tokens,
-        request.limits.answer_tokens,
-        scripts,
-        has_schema=bool(request.method.schema),
-    )
+    limits = limits_of(plan)
     if request.method.votes > 1:
         from qvq_mlx.run import vote
 
-        events = vote.voted(engine, prompt, plan, limits, control, pace)
+        events = vote.voted(engine, prompt_of(engine, plan), plan, limits, control, pace)
     else:
-        own = Control(control)  # what a guard asks of this run is not asked of a double check
-        thinking = resolved.thinking
-        generation = Generation(
-            resolved.sampling, resolved.max_tokens, thinking.closing, plan.constraint
-        )
-        steps = pace(engine.generate(prompt, generation, own))
-        events = supervise(steps, thinking, own, limits)
+        # what a guard asks of this run is not asked of a double check
+        asked = asked_of(engine, plan, Control(control))
+        steps = pace(engine.generate(asked.prompt, asked.generation, asked.control))
+        events = supervise(steps, resolved.thinking, asked.control, limits)
     if request.method.double_check:
         from qvq_mlx.run import double_check
 
         events = double_check.double_checked(events, engine, plan, control, pace)
     return events
+
+
+def asked_of(engine: Engine, plan: Plan, control: Control) -> Asked:
+    """Return a plan as the engine is asked it, steered by `control`."""
+    resolved = plan.resolved
+    closing = resolved.thinking.closing
+    generation = Generation(resolved.sampling, resolved.max_tokens, closing, plan.constraint)
+    return Asked(prompt_of(engine, plan), generation, control)
+
+
+def prompt_of(engine: Engine, plan: Plan) -> Prompt:
+    """Return the prompt of a plan."""
+    question, rounds = plan.posed(plan.request.question)
+    return engine.prompt(
+        question,
+        plan.pictures,
+        plan.resolved.system,
+        rounds,
+        labelled=plan.labelled,
+        inline=plan.inline,
+        thinks=plan.resolved.thinks,
+    )
+
+
+def limits_of(plan: Plan) -> GuardLimits:
+    """Return what the guards hold a plan's run to."""
+    request = plan.request
+    scripts = expected_scripts(request.question, request.method.lang, request.prompt.system or "")
+    return GuardLimits(
+        plan.resolved.budget_tokens,
+        request.limits.answer_tokens,
+        scripts,
+        has_schema=bool(request.method.schema),
+    )
 
 
 def _keeping(events: Iterator[Event], plan: Plan, settings: Settings) -> Iterator[Event]:

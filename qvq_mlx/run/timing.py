@@ -12,52 +12,62 @@ Pace = Callable[[Iterator[Step]], Iterator[Step]]
 """Hands the engine's items on; `iter` as they come."""
 
 
-def timed(events: Iterable[Event], clock: Callable[[], float]) -> Iterator[Event]:
-    """The same events; `Done` carries the seconds.
+class Stopwatch:
+    """Times one run: `Done` carries the seconds.
 
     Law: a stage lasts from its first progress event to the first event of another kind.
-    `first_token_s` starts at the first pull; `thinking_s` and `decode_s` at the first delta, or at
+    `first_token_s` starts with the watch; `thinking_s` and `decode_s` at the first delta, or at
     the first progress of a vote, whose deltas come when it is over. A double check is not decoding.
     """
-    started = clock()
-    stages = dict.fromkeys(Stage, 0.0)
-    stage: Stage | None = None
-    stage_started = started
-    first: float | None = None
-    answer_started: float | None = None
-    ended: float | None = None
-    for event in events:
-        now = clock()
-        new_stage = event.stage if isinstance(event, Progress) else None
-        if stage is not None and new_stage is not stage:
-            stages[stage] += now - stage_started
-        if new_stage is not stage:
-            stage, stage_started = new_stage, now
-        if new_stage is Stage.DOUBLE_CHECK and ended is None:
-            ended = now
-        if isinstance(event, ThinkingDelta | AnswerDelta) or new_stage is Stage.VOTE:
-            first = now if first is None else first
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._started = self._stage_started = clock()
+        self._stages = dict.fromkeys(Stage, 0.0)
+        self._stage: Stage | None = None
+        self._first: float | None = None
+        self._answer_started: float | None = None
+        self._ended: float | None = None
+
+    def timed(self, event: Event) -> Event:
+        """The same event, `Done` with the seconds."""
+        now = self._clock()
+        stage = event.stage if isinstance(event, Progress) else None
+        if self._stage is not None and stage is not self._stage:
+            self._stages[self._stage] += now - self._stage_started
+        if stage is not self._stage:
+            self._stage, self._stage_started = stage, now
+        if stage is Stage.DOUBLE_CHECK and self._ended is None:
+            self._ended = now
+        if isinstance(event, ThinkingDelta | AnswerDelta) or stage is Stage.VOTE:
+            self._first = now if self._first is None else self._first
             if isinstance(event, ThinkingDelta):
-                answer_started = None
-            elif isinstance(event, AnswerDelta) and answer_started is None:
-                answer_started = now
-        if isinstance(event, Done):
-            end = now if ended is None else ended
-            begin = end if first is None else first
-            event = replace(
-                event,
-                stats=replace(
-                    event.stats,
-                    load_s=stages[Stage.LOAD],
-                    encode_s=stages[Stage.ENCODE],
-                    prefill_s=stages[Stage.PREFILL],
-                    first_token_s=begin - started,
-                    thinking_s=(end if answer_started is None else answer_started) - begin,
-                    decode_s=end - begin,
-                    double_check_s=stages[Stage.DOUBLE_CHECK],
-                ),
-            )
-        yield event
+                self._answer_started = None
+            elif isinstance(event, AnswerDelta) and self._answer_started is None:
+                self._answer_started = now
+        return self._stamped(event, now) if isinstance(event, Done) else event
+
+    def _stamped(self, done: Done, now: float) -> Done:
+        end = now if self._ended is None else self._ended
+        begin = end if self._first is None else self._first
+        thought_until = end if self._answer_started is None else self._answer_started
+        stats = replace(
+            done.stats,
+            load_s=self._stages[Stage.LOAD],
+            encode_s=self._stages[Stage.ENCODE],
+            prefill_s=self._stages[Stage.PREFILL],
+            first_token_s=begin - self._started,
+            thinking_s=thought_until - begin,
+            decode_s=end - begin,
+            double_check_s=self._stages[Stage.DOUBLE_CHECK],
+        )
+        return replace(done, stats=stats)
+
+
+def timed(events: Iterable[Event], clock: Callable[[], float]) -> Iterator[Event]:
+    """The same events, timed from the first pull on."""
+    watch = Stopwatch(clock)
+    yield from map(watch.timed, events)
 
 
 def paced(

@@ -13,11 +13,11 @@ from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.request import Sampling
 from qvq_mlx.core.setup import Drafting
 from qvq_mlx.core.tokens import Continuation, Control, Finished, Generation, Prompt, Step, Token
-from qvq_mlx.engine.decode import Start
 from qvq_mlx.engine.drafting import Drafts
 from qvq_mlx.engine.prefill import Reader, Written
 from qvq_mlx.engine.prefix import PrefixCache
 from qvq_mlx.engine.prompt import PICTURE
+from qvq_mlx.engine.row import Start
 from qvq_mlx.engine.session import Session
 from qvq_mlx.families import ModelType
 from tests.engine.conftest import ids_of, returned

@@ -16,7 +16,7 @@ from qvq_mlx.core.tokens import AnswerConstraint, Asked, Control, Finished, Gene
 from qvq_mlx.engine.session import Session
 from tests.engine.conftest import goldens
 
-MOST_TOKENS = 48
+MOST_TOKENS = 44
 SCHEMA = '{"type": "object", "properties": {"n": {"type": "integer", "maximum": 99}}}'
 
 Questions = Callable[[Sampling], list[Asked]]
@@ -27,7 +27,7 @@ def questions(tiny: Session, card: ModelCard, picture: Callable[[Path], Picture]
     """Questions about pictures of several sizes, and one without; bounds, penalties, a schema."""
     prompts = [
         tiny.prompt(golden.question, [picture(golden.image)], golden.system)
-        for golden in goldens()[:5]
+        for golden in goldens()[:4]
     ]
     prompts.append(tiny.prompt("Say something.", [], None))
     closing = card.thinking.closing
@@ -75,7 +75,7 @@ def test_each_writes_what_it_writes_alone(
 ) -> None:
     sampling = Sampling(temperature)
     single = alone(tiny, questions(sampling))
-    for most in (1, 2, 4, 8):
+    for most in (2, 4) if temperature else (8,):
         found = texts(tiny.generate_each(iter(questions(sampling)), most))
         assert {n: ids for n, (ids, _) in found.items()} == {n: i for n, (i, _) in single.items()}
         for number, (_, end) in found.items():
