@@ -105,8 +105,8 @@ def cost_per_token(before: int, count: int, tokens_per_s: float, view: ThinkingV
     clock = _Clock()
     screen, stream = _screen(clock, view)
     with stream:
-        _took(screen, _thinking(before), clock, 0.0)
-        _took(screen, _thinking(2), clock, 1.0)  # what waited for a frame is not of these tokens
+        # at the same rate, or what waited for a frame would be counted with these tokens
+        _took(screen, _thinking(before), clock, 1 / tokens_per_s)
         took = _took(screen, _thinking(count), clock, 1 / tokens_per_s)
         screen.abort()
     return took / count

@@ -54,7 +54,7 @@ class Terminal:
         )
         self._size = env.terminal_size
         self._keyboard = keyboard and able
-        self._job = Job()
+        self._job = Job(self.release)
 
     @property
     def width(self) -> int:

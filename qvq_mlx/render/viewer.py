@@ -70,7 +70,7 @@ class Viewer:
         self._env = env
         self._pages = pages
         self._keys = Keys(env)
-        self._job = Job()
+        self._job = Job(self._leave)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._ours = False
 

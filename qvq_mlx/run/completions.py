@@ -42,7 +42,7 @@ def _runs(world: World) -> tuple[Word, ...]:
     names = names_in(folder)
     newest = list(islice(runs_among(names, folder), 50))
     ids = short_ids(names, newest)
-    times = [f"{file.time:%Y-%m-%d %H:%M}" if file.time else "" for file in newest]
+    times = [f"{file.time:%Y-%m-%d %H:%M:%S}" if file.time else "" for file in newest]
     return tuple(Word(ids[file.stem], time) for file, time in zip(newest, times, strict=True))
 
 

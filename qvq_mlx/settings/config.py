@@ -96,15 +96,16 @@ def defaults(env: Env) -> Settings:
 
 
 def _settings(env: Env, values: dict[str, Any]) -> Settings:
+    named = {key: f"QVQ_{key.upper()}" if key in _variables(env) else key for key in KEYS}
     home = _path(env, "QVQ_HOME")
     config_folder = path_of(env).parent
     data_folder = home or _xdg(env, "XDG_DATA_HOME", ".local/share") / "qvq"
     return Settings(
         model=_model(values.get("model")),
-        view=_view(values.get("thinking")),
-        save=_flag("save", values.get("save", True)),
-        plain=_flag("plain", values.get("plain", False)),
-        notify=_flag("notify", values.get("notify", True)),
+        view=_view(named["thinking"], values.get("thinking")),
+        save=_flag(named["save"], values.get("save", True)),
+        plain=_flag(named["plain"], values.get("plain", False)),
+        notify=_flag(named["notify"], values.get("notify", True)),
         pace_tokens_per_s=_number("QVQ_PACE", env.environ.get("QVQ_PACE", "") or "0"),
         history_folder=data_folder / "history",
         hub_cache=hugging_face.hub_cache(env),
@@ -152,7 +153,7 @@ def checked(key: str, text: str) -> str | bool:
     """The value that `text` means for `key`. Raises ConfigError for a key or value not allowed."""
     match _known(key):
         case "thinking":
-            view = _view(text)
+            view = _view(key, text)
             assert view is not None
             return str(view)
         case "save" | "plain" | "notify":
@@ -260,14 +261,14 @@ def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _view(value: object) -> ThinkingView | None:
+def _view(name: str, value: object) -> ThinkingView | None:
     if value is None:
         return None
     try:
         return ThinkingView(str(value))
     except ValueError:
         known = ", ".join(ThinkingView)
-        raise ConfigError(f"thinking is {value!r}; it can be {known}") from None
+        raise ConfigError(f"{name} is {value!r}; it can be {known}") from None
 
 
 def _flag(name: str, value: object) -> bool:

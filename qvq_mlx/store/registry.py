@@ -61,9 +61,10 @@ def find(name: str, own: Path | None = None) -> ModelCard:
     if "/" in name and not name.startswith((".", "/", "~")) and name.count("/") == 1:
         return _card_of_repo(name, known)
     names = [card.name for card in known]
-    close = difflib.get_close_matches(name.casefold(), names, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name.casefold(), names, n=3, cutoff=0.5)
     remedy: Remedy = Ask(settings=((Field.MODEL, close[0]),)) if close else Show.MODELS
-    raise UnknownModelError(f"no model is called {name!r}; known: {', '.join(names)}", remedy)
+    nearest = f"; the nearest names are {', '.join(close)}" if close else ""
+    raise UnknownModelError(f"no model is called {name!r}{nearest}", remedy)
 
 
 def resolve(name: str, hub_cache: Path, own: Path | None = None) -> tuple[ModelCard, Path]:

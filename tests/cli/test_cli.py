@@ -219,6 +219,7 @@ def test_offline_forbids_the_network(world: Build, image: str) -> None:
         (["ask", "-m", "tiny", "How many?"], 2, "no image is given"),
         (["ask", "-m", "tiny", "no.png", "How many?"], 6, "no.png"),
         (["ask", "-m", "nothing", "IMAGE", "How many?"], 4, "no model is called 'nothing'"),
+        (["ask", "-m", "qwen2-vl-7c", "IMAGE", "How many?"], 4, "nearest names are qwen2-vl-7b, "),
         (["ask", "-m", "qvq", "IMAGE", "How many?"], 4, "is not on this disk"),
         (["ask", "-m", "tiny", "IMAGE", "How", "many"], 2, "How"),
         (["ask", "-m", "tiny", "IMAGE", "How many?", "--temp", "-1"], 2, "--temp"),

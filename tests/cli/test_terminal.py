@@ -221,11 +221,12 @@ def test_ctrl_c_twice_stops_cleanly_and_keeps_the_run(
     assert list((tmp_path / "history").glob("*.jsonl"))
 
 
-def test_a_kill_restores_the_terminal(terminal: Open) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT])
+def test_a_kill_restores_the_terminal(terminal: Open, number: int) -> None:
     t = terminal(80, 24)
     t.read_until(lambda: t.shows("Thinking"))
-    t.process.send_signal(signal.SIGTERM)
-    assert t.wait() == 128 + signal.SIGTERM
+    t.process.send_signal(number)
+    assert t.wait() == (-number if number == signal.SIGQUIT else 128 + number)
     assert t.restored
 
 

@@ -106,6 +106,14 @@ def test_the_environment_beats_the_file(world: Callable[..., World], tmp_path: P
 
 
 @pytest.mark.parametrize(
+    "name", ["QVQ_THINKING", "QVQ_SAVE", "QVQ_PLAIN", "QVQ_NOTIFY", "QVQ_PACE", "QVQ_CACHE_MAX"]
+)
+def test_an_error_names_the_variable_that_is_wrong(world: Callable[..., World], name: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{name} is 'foo'; it can be"):
+        config.read(world([], environ={name: "foo"}).env)
+
+
+@pytest.mark.parametrize(
     ("environ", "hub"),
     [
         ({"HF_HUB_CACHE": "/a"}, "/a"),
