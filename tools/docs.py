@@ -3,8 +3,8 @@
     python -m tools.docs            rewrite
     python -m tools.docs --check    exit 1, naming the file, where a document is out of date
 
-Law: nothing that is generated here is ever edited by hand. README blocks stand between
-`<!-- name:begin -->` and `<!-- name:end -->`.
+Law: nothing that is generated here is ever edited by hand. Blocks in other documents stand
+between `<!-- name:begin -->` and `<!-- name:end -->`.
 """
 
 from __future__ import annotations
@@ -128,20 +128,18 @@ def documents() -> dict[Path, str]:
     """Every generated file with what it must hold."""
     readme = ROOT / "README.md"
     terminal = ROOT / "docs" / "terminal.md"
-    text = readme.read_text(encoding="utf-8")
-    text = _replaced(text, "commands", commands_table())
-    text = _replaced(text, "exit-codes", exit_codes_table())
-    text = _replaced(text, "models", memory.models_table())
+    scripts = ROOT / "docs" / "scripts.md"
+    models = ROOT / "docs" / "models.md"
     return {
-        readme: text,
+        readme: _with_block(readme, "by-mac", memory.by_mac_table()),
+        scripts: _with_block(scripts, "exit-codes", exit_codes_table()),
+        models: _with_block(models, "models", memory.models_table()),
         ROOT / "docs" / "api.md": api_page(),
         ROOT / "docs" / "commands.md": commands_page(),
         ROOT / "docs" / "json.md": json_page(),
         ROOT / "man" / "qvq.1": man.page(__version__, _commands()),
         ROOT / "docs" / "memory.md": memory.memory_page(),
-        terminal: _replaced(
-            terminal.read_text(encoding="utf-8"), "screens", screens.document(), terminal.name
-        ),
+        terminal: _with_block(terminal, "screens", screens.document()),
         SCHEMAS / "result.schema.json": _pretty(result_schema()),
         SCHEMAS / "events.schema.json": _pretty(events_schema()),
         SCHEMAS / "doctor.schema.json": _pretty(doctor_schema()),
@@ -167,6 +165,7 @@ def exit_codes_table() -> str:
 def commands_page() -> str:
     """The --help of every command."""
     parts = ["# Commands", "", "Generated from the program by `make fix`.", ""]
+    parts += [commands_table(), ""]
     for command in ("", *_commands()):
         words = [*command.split(), "--help"]
         parts += [f"## qvq {command}".rstrip(), "", "```text", _help(words), "```", ""]
@@ -442,11 +441,12 @@ def _fenced(text: str) -> str:
     return f"```json\n{text.rstrip()}\n```"
 
 
-def _replaced(text: str, name: str, block: str, file: str = "README.md") -> str:
+def _with_block(path: Path, name: str, block: str) -> str:
+    """The file's text with this block in its place. Raises AssertionError where it has none."""
     begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
-    before, _, rest = text.partition(begin)
+    before, _, rest = path.read_text(encoding="utf-8").partition(begin)
     _, found, after = rest.partition(end)
-    assert found, f"{file} lacks {begin} or {end}"
+    assert found, f"{path.name} lacks {begin} or {end}"
     return f"{before}{begin}\n{block}\n{end}{after}"
 
 

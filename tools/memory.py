@@ -1,10 +1,11 @@
-"""Writes docs/memory.md and README's table of models: every number comes out of `core.fit`."""
+"""Writes docs/memory.md and two tables of models: every number comes out of `memory.estimate`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.card import ModelCard, ThinkingStyle
 from qvq_mlx.core.machine import Machine
 from qvq_mlx.core.sizes import size
 from qvq_mlx.images.resize import smart_resize
@@ -30,6 +31,15 @@ SOLD_GIB = (8, 16, 18, 24, 32, 36, 48, 64, 96, 128, 192, 256, 512)
 """The memories that Macs with Apple silicon are sold with."""
 PHOTO_PX = (4032, 3024)
 """A picture of 12 megapixels, width and height."""
+MACS = (
+    (16, "M4", 10),
+    (24, "M4 Pro", 20),
+    (36, "M3 Max", 30),
+    (48, "M4 Max", 40),
+    (64, "M3 Max", 40),
+    (128, "M4 Max", 40),
+)
+"""Memory, chip and GPU cores of Macs as they are sold."""
 BUDGETS = (4096, 32768)
 CHIPS = (
     ("M1", 8),
@@ -68,8 +78,36 @@ def photo_use(card: ModelCard, budget_tokens: int) -> Use:
     return Use(photo_tokens(card), use.prompt_tokens, budget_tokens, use.answer_tokens)
 
 
+def by_mac_table() -> str:
+    """README: the model that is taken on each Mac, its download, and the minutes that the default
+    budget of thinking takes at the speed that is forecast.
+    """
+    rows = []
+    for memory_gb, chip, cores in MACS:
+        machine = hypothetical(memory_gb * 2**30)
+        card = best(registry.cards(), machine)
+        rate = bandwidth_of(f"Apple {chip}", cores)
+        assert card is not None
+        assert rate is not None
+        speed = tokens_per_s(card, replace(machine, chip=chip, bandwidth_bytes_per_s=rate))
+        assert speed is not None
+        thinks = card.thinking.style is not ThinkingStyle.NONE
+        minutes = card.thinking.budget_tokens / speed / 60
+        rows.append(
+            (
+                f"{memory_gb} GB, {chip}",
+                f"`{card.name}`",
+                f"{card.download_bytes / 1e9:.1f} GB",
+                "yes" if thinks else "no: answers at once",
+                f"{minutes:.1f} min" if thinks else "",
+            )
+        )
+    head = ("Mac", "model", "download", "thinks", "default budget is spent after about")
+    return _table(head, rows)
+
+
 def models_table() -> str:
-    """README: one row per model in its first quantization."""
+    """docs/models.md: one row per model in its first quantization."""
     rows = []
     for card in registry.cards():
         if (card.base and card.name != card.base) or not card.repo:

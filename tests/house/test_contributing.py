@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md and the README name rooms, files and targets that are there."""
+"""CONTRIBUTING.md and docs/design.md name rooms, files and targets that are there."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ def test_a_file_that_is_named_is_there(place: str) -> None:
     assert (ROOT / place).exists() or (ROOT / "qvq_mlx" / place).exists()
 
 
-def test_every_room_is_in_the_plan_and_in_the_readme() -> None:
+def test_every_room_is_in_the_plan_and_in_the_design() -> None:
     rooms = {path.parent.name for path in (ROOT / "qvq_mlx").glob("*/__init__.py")}
     plan = TEXT.partition("## The house")[2].partition("[docs/design.md]")[0]
     named = re.findall(r"^    ((?:\w+ {1,2})+)", plan, re.MULTILINE)
     assert {room for line in named for room in line.split()} == rooms
-    tree = (
-        (ROOT / "README.md").read_text().partition("    qvq_mlx/\n")[2].partition("    models/")[0]
+    floors = (
+        (ROOT / "docs" / "design.md").read_text().partition("| floor |")[2].partition("\n\n")[0]
     )
-    assert set(re.findall(r"(\w+)/ {2,}", tree)) == rooms
+    cells = [line.split("|")[2] for line in floors.splitlines() if re.match(r"\| \d", line)]
+    assert {room for cell in cells for room in re.findall(r"`(\w+)`", cell)} == rooms
 
 
 def test_every_target_that_is_named_is_there() -> None:
