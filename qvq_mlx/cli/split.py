@@ -23,23 +23,8 @@ def split(
     stdout gets the answer. The exit code is 3 where there is none.
     """
     from qvq_mlx.cli.spelling import typed
-    from qvq_mlx.core.errors import NoAnswerError
-    from qvq_mlx.guards.saved import has_answer, why_no_answer
-    from qvq_mlx.records.split import split_record
-    from qvq_mlx.render import listing
-    from qvq_mlx.render.split import write_answer, write_findings
-    from qvq_mlx.run.split import examined
+    from qvq_mlx.run.split import show_split
 
     world: World = context.obj
-    found = examined(file, model, world.env)
-    whole = has_answer(found)
-    if as_json:
-        listing.write_json(world.env, split_record(found))
-    else:
-        write_findings(world.env, found)
-        if whole:
-            write_answer(world.env, found.transcript.answer)
-    if not whole:
-        raise NoAnswerError(
-            why_no_answer(found), None if as_json else typed("qvq", "split", "--json", str(file))
-        )
+    more = None if as_json else typed("qvq", "split", "--json", str(file))
+    show_split(world.env, file, model, more, as_json=as_json)

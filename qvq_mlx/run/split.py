@@ -6,8 +6,9 @@ from pathlib import Path
 
 from qvq_mlx.core.card import Thinking
 from qvq_mlx.core.env import Env
-from qvq_mlx.core.errors import InputError
-from qvq_mlx.guards.saved import Examined, examine
+from qvq_mlx.core.errors import InputError, NoAnswerError
+from qvq_mlx.core.remedies import Remedy
+from qvq_mlx.guards.saved import Examined, examine, has_answer, why_no_answer
 from qvq_mlx.store import registry
 from qvq_mlx.store.styles import voice
 
@@ -24,6 +25,26 @@ def examined(file: str, model: str, env: Env) -> Examined:
         raise InputError(f"{file} cannot be read: {why}") from error
     text = content.decode("utf-8", errors="replace").removeprefix("\ufeff")
     return examine(text, thinking_style(model))
+
+
+def show_split(env: Env, file: str, model: str, more: Remedy | None, *, as_json: bool) -> None:
+    """Print thinking and answer of a saved output. Raises NoAnswerError where it has no answer;
+    `more` is its remedy.
+    """
+    from qvq_mlx.records.split import split_record
+    from qvq_mlx.render import listing
+    from qvq_mlx.render.split import write_answer, write_findings
+
+    found = examined(file, model, env)
+    whole = has_answer(found)
+    if as_json:
+        listing.write_json(env, split_record(found))
+    else:
+        write_findings(env, found)
+        if whole:
+            write_answer(env, found.transcript.answer)
+    if not whole:
+        raise NoAnswerError(why_no_answer(found), more)
 
 
 def thinking_style(model: str) -> Thinking:
