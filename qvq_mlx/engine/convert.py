@@ -4,8 +4,9 @@ Law: names and layouts are those of mlx-vlm's modules (engine/weights.py). Every
 language model is quantized, embedding, head and experts too, where the group size divides its
 width; the vision encoder and all vectors are not. Routers of experts keep the bits that their
 family asks for. Without quantization, values change only by the cast to
-`dtype`. Config and vision are checked by loading the source before anything is written. Only
-safetensors are read; nothing in the folder is run.
+`dtype`; what the decay of a recurrent state is computed from stays as it is stored, since a state
+adds up its rounding token by token. Config and vision are checked by loading the source before
+anything is written. Only safetensors are read; nothing in the folder is run.
 
 Memory: one tensor and what it becomes (shards.py); nothing grows with the number of layers.
 """
@@ -47,6 +48,7 @@ _SIDECARS = (
     "LICENSE*",
     "NOTICE*",
 )
+_AS_STORED = (".linear_attn.A_log", ".linear_attn.dt_bias")
 _KINDS = {
     Dtype.BFLOAT16: mx.bfloat16,
     Dtype.FLOAT16: mx.float16,
@@ -151,7 +153,7 @@ def _bits(name: str, family: Family, recipe: Recipe) -> int:
 
 def _converted(name: str, array: mx.array, recipe: Recipe, bits: int) -> dict[str, mx.array]:
     """Return the tensor that a source tensor becomes, not yet computed."""
-    if mx.issubdtype(array.dtype, mx.floating):
+    if mx.issubdtype(array.dtype, mx.floating) and not name.endswith(_AS_STORED):
         array = array.astype(_KINDS[recipe.dtype])
     # three axes: a stack of experts
     matrix = array.ndim in (2, 3) and name.startswith("language_model.")
