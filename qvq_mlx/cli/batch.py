@@ -11,7 +11,7 @@ from qvq_mlx.cli import options
 from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.remedies import AskMany, Field
 from qvq_mlx.core.request import Policy, PromptOptions, Request, SamplingOverrides
-from qvq_mlx.run.groups import image_options_of, limits_of, method_of
+from qvq_mlx.run.groups import files_of, image_options_of, limits_of, method_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,7 +95,7 @@ def batch(
 
     world: World = context.obj
     options.exclude("qvq batch", {"-q": quiet, "-v": verbose})
-    target = _target(world, file, table, options.files(items, schema), retry=retry_errors)
+    target = _target(world, file, table, files_of(items, schema), retry=retry_errors)
     request = Request(
         question="",
         images=(),

@@ -78,11 +78,7 @@ MinP = Annotated[
 ]
 Penalty = Annotated[
     str | None,
-    typer.Option(
-        "--penalty",
-        metavar="repetition=R,presence=P",
-        help="What is there already costs: its logit by a factor (1: off), by a sum (0: off).",
-    ),
+    typer.Option("--penalty", metavar="repetition=R,presence=P", help="Words said before cost."),
 ]
 Seed = Annotated[
     int | None, typer.Option("--seed", min=0, metavar="N", help="Same seed, same text.")
@@ -225,15 +221,6 @@ Follow = Annotated[
     bool,
     typer.Option("--continue", "-c", help="A follow-up of the last run; -c ID: of that run."),
 ]
-
-
-def files(*given: str | None) -> list[Path]:
-    """Those of the arguments that name files: not `-`, and not JSON that stands there itself."""
-    return [
-        Path(text).expanduser()
-        for text in given
-        if text and text != "-" and not text.lstrip().startswith("{")
-    ]
 
 
 def exclude(command: str, options: dict[str, bool]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf
+from pathlib import Path
 
 from qvq_mlx.core.image_options import (
     Detail,
@@ -125,6 +126,15 @@ def reading_of(
     """Build how images are read, each with its own detail and crop. Raises UsageError."""
     plain = image_options_of(page, background, frames=frames)
     return partial(image_options_for, details=details or [], crops=crops or [], plain=plain)
+
+
+def files_of(*given: str | None) -> list[Path]:
+    """Those of the arguments that name files: not `-`, and not JSON that stands there itself."""
+    return [
+        Path(text).expanduser()
+        for text in given
+        if text and text != "-" and not text.lstrip().startswith("{")
+    ]
 
 
 def check_numbers(request: Request) -> None:
