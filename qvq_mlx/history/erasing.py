@@ -92,8 +92,18 @@ def older_than(known: Sequence[File], before: datetime) -> list[File]:
 
 
 def all_but(known: Sequence[File], keep: int) -> list[File]:
-    """All but the newest `keep`."""
-    return list(known[: max(0, len(known) - keep)])
+    """All but the newest `keep` that can be read, and what is newer than those.
+
+    A file that is no run keeps none alive, and counts for none.
+    """
+    from qvq_mlx.history.searching import entry_of
+
+    left = keep
+    for at in reversed(range(len(known))):
+        if not left:
+            return list(known[: at + 1])
+        left -= entry_of(known[at]) is not None
+    return []
 
 
 def parse_age(text: str) -> timedelta | None:
@@ -188,7 +198,7 @@ def _remove(file: File) -> int | None:
 
 def _unlink(path: Path) -> int:
     try:
-        size_bytes = path.stat().st_size
+        size_bytes = path.lstat().st_size  # of a link, which goes though it leads nowhere
         path.unlink()
     except FileNotFoundError:
         return 0

@@ -23,14 +23,20 @@ _EXCERPT_CHARACTERS = 60
 
 
 def entries(
-    folder: Path, *, model: str | None = None, since: datetime | None = None
+    folder: Path,
+    *,
+    model: str | None = None,
+    since: datetime | None = None,
+    is_left_out: Callable[[File], None] = lambda _file: None,
 ) -> Iterator[Entry]:
-    """The runs of a model, or of all, from a time on."""
+    """The runs of a model, or of all, from a time on; `is_left_out` hears of what is none."""
     for file in newest_first(folder):
         if since is not None and (began := file.time) is not None and began < since:
             continue
         found = entry_of(file)
-        if found is not None and (model is None or _is_called(found.model, model)):
+        if found is None:
+            is_left_out(file)
+        elif model is None or _is_called(found.model, model):
             yield found
 
 
@@ -60,9 +66,16 @@ def entry_of(file: File) -> Entry | None:
 
 
 def search(
-    folder: Path, words: Iterable[str], is_reading: Callable[[int], None] = lambda _runs: None
+    folder: Path,
+    words: Iterable[str],
+    is_reading: Callable[[int], None] = lambda _runs: None,
+    is_left_out: Callable[[File], None] = lambda _file: None,
 ) -> Iterator[Hit]:
-    """The runs that hold every word. `is_reading` hears how many are read for the index before."""
+    """The runs that hold every word.
+
+    `is_reading` hears how many are read for the index before, `is_left_out` of files that are no
+    run.
+    """
     wanted = tuple(word.casefold() for word in words if word.strip())
     if not wanted:
         return
@@ -73,6 +86,7 @@ def search(
         try:
             texts = spoken(file.path)
         except InputError:
+            is_left_out(file)
             continue
         hit = _hit(file, texts, wanted)
         if hit is not None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from qvq_mlx import history
+from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import InputError, QvqError
 from qvq_mlx.core.image_options import ImageOptions
 from qvq_mlx.core.remedies import Show
@@ -68,14 +69,18 @@ def past_of(run: history.Run, history_folder: Path) -> Past:
 
 
 def run_of(
-    arguments: Sequence[str], history_folder: Path, cache_folder: Path | None = None
+    arguments: Sequence[str],
+    history_folder: Path,
+    cache_folder: Path | None,
+    env: Env,
 ) -> tuple[history.Run, list[str]]:
     """The run that `ask -c ARGUMENTS` goes on from, and what is left of the arguments.
 
     Where the first one has the form of a run's id or file name it is that run, and where it is a
     short id, as `qvq log list` shows them, and there is such a run; else it is the last run.
     Raises InputError where there is none, or more than one, and where the last run of this
-    terminal could not be saved: an older one is not what is meant.
+    terminal could not be saved: an older one is not what is meant. Newer files that cannot be read
+    are left out, and stderr says so.
     """
     first = arguments[0] if arguments else ""
     is_short = _SHORT.fullmatch(first) and any(
@@ -88,7 +93,11 @@ def run_of(
                 " name the run that is meant by its id",
                 Show.RUNS,
             )
-        return history.last(history_folder), list(arguments)
+        from qvq_mlx.run.left_out import warn
+
+        run, skipped = history.newest(history_folder)
+        warn(env, skipped)
+        return run, list(arguments)
     return history.find(history_folder, first), list(arguments[1:])
 
 

@@ -119,5 +119,5 @@ def _past(sources: Sources, world: World) -> tuple[Past | None, Sequence[str], S
     from qvq_mlx.run.outputs import run_files
 
     folder = world.settings.history_folder
-    earlier, rest = run_of(sources.arguments, folder, world.settings.cache_folder)
+    earlier, rest = run_of(sources.arguments, folder, world.settings.cache_folder, world.env)
     return past_of(earlier, folder), rest, run_files(earlier)

@@ -11,10 +11,12 @@ from pathlib import Path
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import InputError, UsageError
 from qvq_mlx.core.remedies import Show
+from qvq_mlx.core.sizes import counted
 from qvq_mlx.history.files import File, names_in, short_ids
 from qvq_mlx.history.searching import entries, search
 from qvq_mlx.records.history import Entry, EntryList, HitList
 from qvq_mlx.render import listing
+from qvq_mlx.render.clean import clean_line
 from qvq_mlx.render.runs import write_hits, write_runs
 
 _WORTH_SAYING_RUNS = 2_000
@@ -37,8 +39,10 @@ class Wanted:
 def list_runs(env: Env, folder: Path, wanted: Wanted) -> None:
     """Newest first. A terminal gets short ids and the beginning of the question."""
     after = None if wanted.since is None else env.now() - wanted.since
-    found = entries(folder, model=wanted.model, since=after)
+    left_out: list[File] = []
+    found = entries(folder, model=wanted.model, since=after, is_left_out=left_out.append)
     runs = tuple(islice(found, wanted.count or None))
+    _say_left_out(env, left_out)
     if wanted.as_json:
         listing.write_json(env, EntryList(runs))
         return
@@ -54,8 +58,10 @@ def search_runs(env: Env, folder: Path, words: Sequence[str], wanted: Wanted) ->
     """Newest first. Raises UsageError without a word, and InputError where a table were empty."""
     if not any(word.strip() for word in words):
         raise UsageError("there is no word to search for", Show.RUNS)
-    found = search(folder, words, lambda runs: _say_reading(env, runs))
+    left_out: list[File] = []
+    found = search(folder, words, lambda runs: _say_reading(env, runs), left_out.append)
     hits = tuple(islice(found, wanted.count or None))
+    _say_left_out(env, left_out)
     if wanted.as_json:
         listing.write_json(env, HitList(hits))
         return
@@ -64,6 +70,15 @@ def search_runs(env: Env, folder: Path, words: Sequence[str], wanted: Wanted) ->
     write_hits(env, hits, _names(env, folder, [hit.entry for hit in hits]))
     if env.stdout.isatty() and next(found, None) is not None:
         listing.write_text(env, f"The newest {len(hits)}; {wanted.more}.")
+
+
+def _say_left_out(env: Env, files: Sequence[File]) -> None:
+    """Count the files that have a run's name and cannot be read. One being written is none yet."""
+    whole = [file for file in files if file.is_whole]
+    if whole:
+        count = counted(len(whole), "unreadable file")
+        line = f"warning: left out {count}, the newest {whole[0].place}"
+        env.stderr.write(clean_line(line) + "\n")
 
 
 def _say_reading(env: Env, runs: int) -> None:

@@ -88,3 +88,49 @@ def test_no_kept_picture_outlives_the_last_run(world: Build, is_before: bool) ->
     (pictures / ("b" * 64)).write_bytes(b"picture")
     assert world().run("log", "prune", "--keep", "0", "--yes") == 0
     assert not list(pictures.iterdir())
+
+
+def broken(build: Build) -> list[Path]:
+    """Newer files than any run that are none: NULs, a link to nowhere, a stray name."""
+    listing = build()
+    listing.run("log", "path")
+    history = Path(listing.out.strip())
+    found = [history / f"2099{number}231-000000-000000-deadbee{number}.jsonl" for number in (1, 2)]
+    found[0].write_bytes(bytes(40))
+    found[1].symlink_to("nowhere")
+    (history / "zzz.jsonl").write_text("stray\n")
+    return [*found, history / "zzz.jsonl"]
+
+
+@pytest.mark.parametrize("command", [("list",), ("search", "many"), ("list", "--json")])
+def test_files_that_are_no_runs_are_counted(world: Build, command: tuple[str, ...]) -> None:
+    asked(world, "first")
+    newest = broken(world)[-1]
+    there = world()
+    assert there.run("log", *command) == 0
+    assert "How many?" in there.out
+    assert there.err == f"warning: left out 3 unreadable files, the newest {newest}\n"
+
+
+def test_a_follow_up_says_which_newer_files_it_passes_over(world: Build) -> None:
+    asked(world, "first")
+    files = broken(world)
+    there = world(["Hm.\n\n**Final Answer**\n\nagain"])
+    assert there.run("ask", "-c", "And now?") == 0
+    assert there.out == "again\n"
+    assert all(f"warning: {file} is no saved run" in there.err for file in files)
+
+
+def test_the_newest_that_are_kept_are_runs(world: Build) -> None:
+    asked(world, "first", at=NOW - timedelta(days=1))
+    asked(world, "second")
+    files = broken(world)
+    there = world()
+    assert there.run("log", "prune", "--keep", "1", "-y") == 0
+    assert there.out.startswith("erased 1 run,")
+    last = world()
+    assert last.run("last") == 0
+    assert last.out == "second\n"
+    assert all(file.is_symlink() or file.exists() for file in files)
+    assert world().run("log", "prune", "--keep", "0", "-y") == 0
+    assert [file.name for file in files if file.is_symlink() or file.exists()] == []
