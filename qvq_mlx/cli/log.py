@@ -61,9 +61,9 @@ def list_(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """List the saved runs, the newest first."""
-    from qvq_mlx.cli.past import list_saved, wanted
+    from qvq_mlx.cli.past import list_saved
 
-    list_saved(context.obj, wanted(count, model, since, as_json=as_json))
+    list_saved(context.obj, count, model, since, as_json=as_json)
 
 
 @log.command("show")

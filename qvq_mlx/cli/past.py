@@ -15,7 +15,6 @@ from qvq_mlx.run.saved import Form, find, show
 
 if TYPE_CHECKING:
     from qvq_mlx.history import Run
-    from qvq_mlx.run.saved_list import Wanted
     from qvq_mlx.run.world import World
 
 FORMS = {
@@ -98,10 +97,14 @@ def draw(world: World, prefix: str | None, form: Form, path: Path) -> None:
     world.env.stdout.write("".join(f"{clean_line(str(file))}\n" for file in written))
 
 
-def list_saved(world: World, wanted: Wanted) -> None:
-    """`qvq log list`."""
-    from qvq_mlx.run.saved_list import list_runs
+def list_saved(
+    world: World, count: int, model: str | None, since: str | None, *, as_json: bool
+) -> None:
+    """`qvq log list`. Raises UsageError for an age that cannot be read."""
+    from qvq_mlx.run.saved_list import Wanted, list_runs
 
+    age = None if since is None else age_of(since, "--since")
+    wanted = Wanted(count, model, age, as_json, "qvq log list -n 0 lists all")
     list_runs(world.env, world.settings.history_folder, wanted)
 
 
@@ -111,14 +114,6 @@ def search_saved(world: World, words: Sequence[str], count: int, *, as_json: boo
 
     wanted = Wanted(count, as_json=as_json, more="qvq log search -n 0 finds all")
     search_runs(world.env, world.settings.history_folder, words, wanted)
-
-
-def wanted(count: int, model: str | None, since: str | None, *, as_json: bool) -> Wanted:
-    """Build the filter of `qvq log list`. Raises UsageError for an age that cannot be read."""
-    from qvq_mlx.run.saved_list import Wanted
-
-    age = None if since is None else age_of(since, "--since")
-    return Wanted(count, model, age, as_json, "qvq log list -n 0 lists all")
 
 
 def age_of(text: str, option: str) -> timedelta:

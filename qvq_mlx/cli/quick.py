@@ -46,7 +46,7 @@ def _last(options: list[str], world: World) -> int | None:
 
 
 def _list(options: list[str], world: World) -> int | None:
-    from qvq_mlx.cli.past import COUNT, list_saved, wanted
+    from qvq_mlx.cli.past import COUNT, list_saved
 
     given: dict[str, str] = {}
     as_json = False
@@ -62,6 +62,5 @@ def _list(options: list[str], world: World) -> int | None:
     count = given.get("count", str(COUNT))
     if not (count.isascii() and count.isdigit() and len(count) < 10):
         return None
-    model, since = given.get("model"), given.get("since")
-    list_saved(world, wanted(int(count), model, since, as_json=as_json))
+    list_saved(world, int(count), given.get("model"), given.get("since"), as_json=as_json)
     return 0
