@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from qvq_mlx.run.world import World
 
 Paths = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="[PATH]...", help="Images, and folders of images."),
+    list[str] | None, typer.Argument(metavar="[PATH]...", help="Images, and folders of images.")
 ]
 Questions = Annotated[
     list[str] | None,

@@ -149,16 +149,13 @@ Crops = Annotated[
     ),
 ]
 Background = Annotated[
-    str,
-    typer.Option("--background", metavar="COLOUR", help="Under what is transparent."),
+    str, typer.Option("--background", metavar="COLOUR", help="Under what is transparent.")
 ]
 Fps = Annotated[
-    float | None,
-    typer.Option("--fps", metavar="F", help="Of a video: frames a second (2)."),
+    float | None, typer.Option("--fps", metavar="F", help="Of a video: frames a second (2).")
 ]
 FrameCount = Annotated[
-    int | None,
-    typer.Option("--frames", min=1, metavar="N", help="Of a video: frames in all."),
+    int | None, typer.Option("--frames", min=1, metavar="N", help="Of a video: frames in all.")
 ]
 Span = Annotated[
     str | None,
@@ -214,12 +211,10 @@ ShowImage = Annotated[
     bool, typer.Option("--show", help="Show the image with them in the terminal.")
 ]
 OutputFile = Annotated[
-    Path | None,
-    typer.Option("-o", "--output", metavar="FILE", help="Write there, not to stdout."),
+    Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write there, not to stdout.")
 ]
 Follow = Annotated[
-    bool,
-    typer.Option("--continue", "-c", help="A follow-up of the last run; -c ID: of that run."),
+    bool, typer.Option("--continue", "-c", help="A follow-up of the last run; -c ID: of that run.")
 ]
 
 

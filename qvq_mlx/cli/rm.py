@@ -16,8 +16,7 @@ def rm(
     context: typer.Context,
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A name or a repository.")],
     revision: Annotated[
-        str | None,
-        typer.Option("--revision", metavar="REV", help="Only this revision."),
+        str | None, typer.Option("--revision", metavar="REV", help="Only this revision.")
     ] = None,
     yes: _YES = False,
 ) -> None:

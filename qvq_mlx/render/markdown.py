@@ -111,6 +111,25 @@ def code_blocks(text: str) -> list[str]:
     return [token.content for token in _parser().parse(text) if token.type in _CODE_BLOCKS]
 
 
+def table_cells(block: str) -> list[list[str]]:
+    """The cells of a block that is a table, its heads first; nothing for another block."""
+    tokens = _parser().parse(block)
+    rows: list[list[str]] = []
+    if not tokens or tokens[0].type != "table_open":
+        return rows
+    for token in tokens:
+        if token.type == "tr_open":
+            rows.append([])
+        elif token.type == "inline":
+            rows[-1].append(token.content)
+    return rows
+
+
+def is_rule(block: str) -> bool:
+    """True if the block is a line across the page."""
+    return [token.type for token in _parser().parse(block)] == ["hr"]
+
+
 def parted(block: str) -> tuple[str, str] | None:
     """A long list or code block as two, one of which will not change; None where it is neither.
 

@@ -394,9 +394,14 @@ class Screen:
         width = self._terminal.width
         if self._manner.boxed_only and done.complete:
             found = boxed_or_whole(text)
-            content = box_text(found) if found != text and self._area.able else found
+            content = box_text(found) if found != text else found
             return [bold(row) for row in wrap(content, width)]
-        rows = self._answer.kept(width) if self._area.able else [*map(plain, text.split("\n"))]
+        if self._area.able:
+            rows = self._answer.kept(width)
+        else:
+            from qvq_mlx.render.spoken_answer import spoken_rows  # most runs need none
+
+            rows = spoken_rows(text, width)
         if done.complete:
             return rows
         if self._answer.started:

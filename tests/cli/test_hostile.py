@@ -134,4 +134,4 @@ def test_plain_lines_for_a_screen_reader(world, tmp_path, way) -> None:
     assert "\x1b" not in w.out + w.err
     lines = [line for line in w.out.splitlines() if line]
     assert "Thinking" in lines
-    assert lines[-1] == "\\boxed{7}"
+    assert lines[-1] == "7"

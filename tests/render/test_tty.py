@@ -268,8 +268,24 @@ def test_a_dumb_terminal_gets_plain_lines(world) -> None:
         assert w.stdout.getvalue() == (
             "cat.heic 5712×4284 → 1148×868 · 1,271 tokens\n"
             "load\nencode\nprefill\nThinking\nAnswering\n"
-            f"Thought for 18 s · 180 tokens · qvq last --thinking\n\n{ANSWER}\n"
+            "Thought for 18 s · 180 tokens · qvq last --thinking\n\nThe cat has four legs.\n\n"
+            " • two in front\n • two behind\n\nlegs = 2 + 2\n\nSo the result is 8/2 = 4\n"
         )
+
+
+def test_plain_lines_speak_formulas_boxes_and_tables(world) -> None:
+    w = world()
+    w.environ = {"TERM": "dumb"}
+    table = "| row | share |\n|---|---|\n| 1 | $\\frac{1}{2}$ |\n| 2 | **3** |"
+    w.play(
+        [AnswerDelta(f"{table}\n\n---\n\n```python\nx = 1\n```\n\nSo $\\boxed{{7}}$.", 1), done()]
+    )
+    answer = "row: 1; share: 1/2\nrow: 2; share: 3\n\nx = 1\n\nSo 7.\n"
+    assert w.stdout.getvalue().endswith(answer)
+    boxed = world()
+    boxed.environ = {"TERM": "dumb"}
+    boxed.play([AnswerDelta("\\[ \\boxed{7\\pi} \\]", 1), done()])
+    assert boxed.stdout.getvalue().endswith("\n7π\n")
 
 
 def test_no_color_leaves_no_colour(world) -> None:
