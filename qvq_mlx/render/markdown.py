@@ -2,10 +2,11 @@ r"""Markdown as rows of the screen, block by block, formulas as readable Unicode
 
 Law: a formula (`\[ \]`, `\( \)`, `$$ $$`, `$ $`, `\boxed{}`) that `formula` reads is its text; of
 any other, and of HTML, every character comes out as it went in, and dollars in prose are dollars.
-No hyperlink sequence is written; no row is wider than the width. An answer that is one box and
-nothing else is the box's content. No colour is used, only bold, dim, italic and underlined, which
-read on every background. Not covered: reference links (`[a]: url`) stay text, as a block is
-rendered without the others.
+No hyperlink sequence is written; no row is wider than the width. Time is linear in the text: of a
+block with over a thousand items, rows, quotes or brackets the rest is plain text. An answer that is
+one box and nothing else is the box's content. No colour is used, only bold, dim, italic and
+underlined, which read on every background. Not covered: reference links (`[a]: url`) stay text, as
+a block is rendered without the others.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import io
 import re
 from functools import lru_cache
+from itertools import islice
 
 from markdown_it import MarkdownIt
 from markdown_it.ruler import RuleOptionsType
@@ -29,7 +31,7 @@ from rich.theme import Theme
 
 from qvq_mlx.render.clean import clean
 from qvq_mlx.render.formula import is_formula, readable
-from qvq_mlx.render.rows import BLANK, Row, cut, plain
+from qvq_mlx.render.rows import BLANK, Row, cut, plain, wrap
 from qvq_mlx.reply.box import boxed
 
 _PAIRS = (("\\[", "\\]"), ("\\(", "\\)"), ("$$", "$$"))
@@ -40,6 +42,9 @@ _CODE_BLOCKS = ("fence", "code_block")
 _BOX_BEGIN = re.compile(r"\\boxed\s*\{")
 _BRACE = re.compile(r"(?<!\\)[{}]")
 _BOX = re.compile(r"\\boxed\s*\{(.*)\}", re.DOTALL)
+_MARKED = re.compile(r"(?ms)^```.*?(?:^```|\Z)|^[ \t]*(?:[-*+>|#]|\d{1,9}[.)])|(?<!\\)\[")
+"""Code; or what takes longest: a line of a list, table, quote or heading, and a bracket."""
+_MOST_MARKED = 1000
 
 _THEME = Theme(
     {
@@ -91,11 +96,19 @@ def box_text(content: str) -> str:
 
 
 def blocks(text: str) -> list[str]:
-    """The top-level blocks; joined they are `text`. All but the last are finished."""
+    """The top-level blocks; joined they are `text`. All but the last are finished.
+
+    A list or table of many hundred lines may end within a block, and the rest is one.
+    """
+    cut_at = _laid_out(text)
+    return _blocks(text) if cut_at is None else [*_blocks(text[:cut_at]), text[cut_at:]]
+
+
+def _blocks(text: str) -> list[str]:
     lines = text.split("\n")
     starts = [
         token.map[0]
-        for token in _parser().parse(text)
+        for token in _structure().parse(text)
         if token.level == 0 and token.nesting >= 0 and token.map
     ]
     if not starts:
@@ -108,7 +121,7 @@ def blocks(text: str) -> list[str]:
 
 def code_blocks(text: str) -> list[str]:
     """The contents of the code blocks, in order, without the fences."""
-    return [token.content for token in _parser().parse(text) if token.type in _CODE_BLOCKS]
+    return [token.content for token in _structure().parse(text) if token.type in _CODE_BLOCKS]
 
 
 def table_cells(block: str) -> list[list[str]]:
@@ -135,7 +148,7 @@ def parted(block: str) -> tuple[str, str] | None:
 
     The second begins with the item's number, or with the line that opens the code.
     """
-    tokens = _parser().parse(block)
+    tokens = _structure().parse(block)
     top = [token for token in tokens if token.level == 0 and token.nesting >= 0 and token.map]
     if len(top) != 1:
         return None
@@ -192,7 +205,7 @@ def kept_rows(text: str, width: int) -> list[Row]:
 @lru_cache(maxsize=256)
 def kept_block(block: str, width: int) -> tuple[Row, ...]:
     """One block of `kept_rows`."""
-    top = [token for token in _parser().parse(block) if token.level == 0 and token.nesting >= 0]
+    top = [token for token in _structure().parse(block) if token.level == 0 and token.nesting >= 0]
     match [token.type for token in top]:
         case ["paragraph_open"]:
             return block_rows(block, _UNBROKEN)
@@ -204,7 +217,15 @@ def kept_block(block: str, width: int) -> tuple[Row, ...]:
 
 @lru_cache(maxsize=256)
 def block_rows(block: str, width: int) -> tuple[Row, ...]:
-    """One block at the given width, without blank rows around it."""
+    """One block at the given width, without blank rows around it.
+
+    What is too long to be laid out in time ends as plain text.
+    """
+    cut_at = _laid_out(block)
+    rest: list[Row] = []
+    if cut_at is not None:
+        rest = [plain(row) for row in wrap(clean(block[cut_at:]).rstrip("\n"), width)]
+        block = block[:cut_at]
     console = Console(
         file=io.StringIO(),
         width=max(4, width),  # below that a list has no room for its bullet
@@ -226,7 +247,14 @@ def block_rows(block: str, width: int) -> tuple[Row, ...]:
         rows.pop()
     while rows and not rows[0].plain:
         rows.pop(0)
-    return tuple(rows)
+    return (*rows, *rest)
+
+
+def _laid_out(text: str) -> int | None:
+    """Where the line begins that is one more than is laid out as Markdown; None: all of it is."""
+    marked = islice(_MARKED.finditer(text), _MOST_MARKED, None)
+    beyond = next(marked, None)
+    return None if beyond is None else beyond.start()
 
 
 def _row(line: list[Segment], width: int) -> Row:
@@ -262,7 +290,19 @@ class _Document(Markdown):
 
 
 @lru_cache(maxsize=1)
+def _structure() -> MarkdownIt:
+    """The same parser for blocks alone: what stands within their lines is not looked at."""
+    parser = _made()
+    parser.core.ruler.enableOnly(["normalize", "block"])
+    return parser
+
+
+@lru_cache(maxsize=1)
 def _parser() -> MarkdownIt:
+    return _made()
+
+
+def _made() -> MarkdownIt:
     parser = MarkdownIt().enable("strikethrough").enable("table")
     parser.disable(["html_block", "html_inline", "reference"])
     parser.inline.ruler.before("escape", "math", _math)
