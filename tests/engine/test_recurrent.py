@@ -18,7 +18,9 @@ from tests.engine.families import (
     Checkpoint,
     all_logits,
     made,
+    opened,
     started,
+    write,
 )
 
 HYBRID = [ModelType.QWEN3_5, ModelType.QWEN3_5_MOE]
@@ -101,3 +103,30 @@ def test_other_shapes_equal_transformers(tmp_path: Path, family: ModelType, shap
         assert np.array_equal(logits.argmax(-1), there.golden[f"{case}.argmax"])
     assert (DATA / f"{family}{shape}").is_dir()
     assert there.session.prompt(QUESTION, [], SYSTEM).ids
+
+
+@pytest.mark.parametrize("family", HYBRID)
+@pytest.mark.parametrize("prefix", ["mtp.", "language_model.mtp."])
+def test_weights_of_an_mtp_head_change_nothing(
+    checkpoint: Callable[[ModelType], Checkpoint], tmp_path: Path, family: ModelType, prefix: str
+) -> None:
+    """Some conversions hold them, others have dropped them; config.json says nothing of use."""
+    import mlx.core as mx
+
+    plain = checkpoint(family)
+    folder = write(family, tmp_path / "made")
+    path = folder / "model.safetensors"
+    weights = mx.load(str(path))
+    assert isinstance(weights, dict)
+    width = plain.session.parts.model.embed([1], []).rows.shape[-1]
+    head = {
+        "fc.weight": (width, 2 * width),
+        "norm.weight": (width,),
+        "layers.0.input_layernorm.weight": (width,),
+        "layers.0.self_attn.q_norm.weight": (32,),
+    }
+    mx.save_safetensors(
+        str(path), weights | {f"{prefix}{name}": mx.ones(shape) for name, shape in head.items()}
+    )
+    there = Checkpoint(family, folder, opened(folder, family), plain.golden)
+    assert np.array_equal(all_logits(there, "text"), all_logits(plain, "text"))
