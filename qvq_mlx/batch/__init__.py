@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from qvq_mlx.batch.flight import Due, Flight, Run, Settled
 from qvq_mlx.batch.items import Item
@@ -87,15 +88,15 @@ class Batch:
         # every picture of a folder is nothing to write to a disk
         self._settings = replace(settings, cache_max_bytes=0)
 
-    def keys_for(self, item: Item) -> tuple[str, ...]:
-        """The item's key, and then those that earlier versions gave it.
+    def keys_for(self, item: Item) -> Iterator[str]:
+        """Yield the item's key, and then those that earlier versions gave it, if they are wanted.
 
         They come of the contents of the item's images, as far as they are files that can be read.
         """
         contents = tuple(map(_content, item.images))
         request = replace(self._request, question=item.question)
-        key = key_of(request, self._resolved, self._identity, contents)
-        return (key, *legacy_keys(request, self._resolved.card, contents))
+        yield key_of(request, self._resolved, self._identity, contents)
+        yield from legacy_keys(request, self._resolved.card, contents)
 
     def ask_all(
         self, items: Sequence[Item], ledger: Ledger, control: Control
@@ -128,8 +129,9 @@ class Batch:
             if control.stopping:
                 return
             began_s = self._env.clock()
-            key, *legacy = self.keys_for(item)
-            if before := ledger.take((key, *legacy)):
+            keys = self.keys_for(item)
+            key = next(keys)
+            if before := ledger.take(chain((key,), keys)):
                 skipped.append(Ended(number, item, before))
             else:
                 yield Due(number, item, key, began_s)

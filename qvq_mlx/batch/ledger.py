@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import stat
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TextIO
@@ -31,7 +31,7 @@ _BEGINNING = b'{"version": '  # of every line
 class Ledger(Protocol):
     """A place for the records."""
 
-    def take(self, keys: Sequence[str]) -> Status | None:
+    def take(self, keys: Iterable[str]) -> Status | None:
         """Return how an item with one of `keys` ended in an earlier run; None: it has to be asked.
 
         Each record of an earlier run stands for one item: two copies of a picture are two.
@@ -53,7 +53,7 @@ class StreamLedger:
 
     stream: TextIO | None
 
-    def take(self, keys: Sequence[str]) -> Status | None:  # noqa: ARG002
+    def take(self, keys: Iterable[str]) -> Status | None:  # noqa: ARG002
         """There was none."""
         return None
 
@@ -80,8 +80,10 @@ class FileLedger:
     _done: dict[str, list[Status]] = field(default_factory=dict)
     _numbers: array[int] = field(default_factory=lambda: array("Q"))  # of what was written, in turn
 
-    def take(self, keys: Sequence[str]) -> Status | None:
-        """As found in the file when it was opened."""
+    def take(self, keys: Iterable[str]) -> Status | None:
+        """As found in the file when it was opened. Keys are pulled as far as they are needed."""
+        if not self._done:
+            return None
         ended = next((self._done[key] for key in keys if self._done.get(key)), None)
         return ended.pop(0) if ended else None
 

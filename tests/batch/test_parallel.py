@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from qvq_mlx.batch.ledger import open_ledger
 from qvq_mlx.core.tokens import Asked, Control, Step
 from tests.conftest import EXAMPLES, ScriptedEngine, World
 
@@ -143,3 +144,20 @@ def test_what_asks_more_than_once_is_refused(
     there = world(WORDS)
     assert run(there, pictures, tmp_path / "out.jsonl", "--parallel", "2", *more) == 2
     assert f"--parallel and {more[0]}" in there.err
+
+
+def test_older_keys_are_made_only_where_they_are_wanted(
+    world: Build, pictures: Path, tmp_path: Path
+) -> None:
+    def pulled(*keys: str) -> Iterator[str]:
+        yield from keys
+        raise AssertionError("one key too many was made")
+
+    out = tmp_path / "out.jsonl"
+    fresh = open_ledger(out, lambda _record: False)
+    assert fresh.take(pulled()) is None
+    fresh.close()
+    assert run(world(WORDS), pictures, out) == 3
+    done = open_ledger(out, lambda _record: False)
+    assert done.take(pulled(json.loads(out.read_text().splitlines()[-1])["key"])) is not None
+    done.close()
