@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from qvq_mlx.batch import Batch
 from qvq_mlx.batch.items import Work
 from qvq_mlx.batch.record import line
 from qvq_mlx.batch.run import Target, end_of, failure, outcomes, run
+from qvq_mlx.core.env import Env
+from qvq_mlx.core.errors import UsageError
+from qvq_mlx.core.remedies import AskMany, Field
 from qvq_mlx.render.batched import BatchProgress
 from qvq_mlx.run.ending import notifying
 from qvq_mlx.run.left_out import warn_of_left_out
+from qvq_mlx.run.outputs import check_outputs, outputs_of
 from qvq_mlx.run.world import World
 
 
@@ -38,3 +44,17 @@ def carry_out(world: World, batch: Batch, work: Work, target: Target, shown: Sho
         if (error := failure(counts, file)) is not None:
             raise error
     return 0
+
+
+def target_of(
+    file: Path | None, table: Path | None, read: Sequence[Path], env: Env, *, retry: bool
+) -> Target:
+    """Build the target of the records. Raises UsageError for a contradiction, OutputError where
+    an output would replace another one, or one of the files that are `read`.
+    """
+    if file is None and (retry or table is not None):
+        wanting = Field.RETRY_ERRORS if retry else Field.CSV
+        raise UsageError((wanting, " needs the file of ", Field.OUTPUT), AskMany())
+    outputs = outputs_of(((Field.OUTPUT, file), (Field.CSV, table)))
+    check_outputs(outputs, (), env, read)
+    return Target(file, table, retry)

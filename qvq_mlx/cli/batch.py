@@ -8,15 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qvq_mlx.cli import options
-from qvq_mlx.core.errors import UsageError
-from qvq_mlx.core.remedies import AskMany, Field
 from qvq_mlx.core.request import Policy, PromptOptions, Request, SamplingOverrides
 from qvq_mlx.run.groups import files_of, image_options_of, limits_of, method_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from qvq_mlx.batch.run import Target
     from qvq_mlx.run.world import World
 
 Paths = Annotated[
@@ -88,13 +83,13 @@ def batch(
     on where it was ended, by whatever. Exit code 0 where every item has an answer.
     """
     from qvq_mlx.batch import Batch
-    from qvq_mlx.batch.command import Shown, carry_out
+    from qvq_mlx.batch.command import Shown, carry_out, target_of
     from qvq_mlx.batch.items import read_items
     from qvq_mlx.run.choose import model_for
 
     world: World = context.obj
     options.exclude("qvq batch", {"-q": quiet, "-v": verbose})
-    target = _target(world, file, table, files_of(items, schema), retry=retry_errors)
+    target = target_of(file, table, files_of(items, schema), world.env, retry=retry_errors)
     request = Request(
         question="",
         images=(),
@@ -109,20 +104,3 @@ def batch(
     work = Batch(request, world.env, world.settings, parallel)
     found = read_items(world.env, paths or [], questions or [], items, videos=work.takes_video)
     return carry_out(world, work, found, target, Shown(quiet, verbose, as_json))
-
-
-def _target(
-    world: World, file: Path | None, table: Path | None, read: Sequence[Path], *, retry: bool
-) -> Target:
-    """Build the target of the records. Raises UsageError for a contradiction, OutputError where
-    an output would replace another one, or one of the files that are `read`.
-    """
-    from qvq_mlx.batch.run import Target
-    from qvq_mlx.run.outputs import check_outputs, outputs_of
-
-    if file is None and (retry or table is not None):
-        option = "--retry-errors" if retry else "--csv"
-        raise UsageError(f"{option} needs the file of -o", AskMany())
-    outputs = outputs_of(((Field.OUTPUT, file), (Field.CSV, table)))
-    check_outputs(outputs, (), world.env, read)
-    return Target(file, table, retry)

@@ -45,6 +45,7 @@ class Field(StrEnum):
     PENALTY = "penalty"
     PORT = "port"
     QUESTION = "question"
+    RETRY_ERRORS = "retry_errors"
     SCHEMA = "schema"
     SEED = "seed"
     SHOW = "show"
