@@ -204,3 +204,19 @@ def read_until(terminal: int, what: bytes, patience_s: float = 30.0) -> bytes:
         if select.select([terminal], [], [], left)[0]:
             seen += os.read(terminal, 4096)
     return seen
+
+
+def test_c_copies_the_answer_when_it_ends(world, keyboard) -> None:
+    w = typed(world, keyboard)
+    w.environ = {"TERM": "xterm", "SSH_CONNECTION": "1.2.3.4 1 2.3.4.5 22", "PATH": ""}
+    with w.stdin:
+        renderer = w.start()
+        for event in THOUGHT:
+            w.now += 0.1
+            renderer.feed(event)
+        alone(w, renderer, keyboard, b"c", ThinkingDelta("now\n", 1))
+        assert "the answer will be copied (c: not)" in w.window.text
+        renderer.feed(AnswerDelta("It is **7**.", 1))
+        renderer.feed(done())
+    assert "\x1b]52;c;SXQgaXMgKio3Kiou\x07" in w.stdout.getvalue()
+    assert "copied: 12 characters" in w.window.text
