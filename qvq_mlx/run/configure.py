@@ -30,7 +30,13 @@ def check_model(world: World, name: str) -> None:
 
 def set_key(env: Env, key: str, text: str | None) -> None:
     """Change a setting in the config file; None takes it out. Raises ConfigError."""
-    settings.store(env, key, None if text is None else settings.checked(key, text))
+    value = None if text is None else settings.checked(key, text)
+    if key == "backup" and (value is not None or not settings.read(env).backup):
+        from qvq_mlx.run.backup import set_backup
+
+        models = settings.read(env).hub_cache
+        set_backup(models, env.environ.get("PATH"), wanted=value is not False)
+    settings.store(env, key, value)
     if text is None and key not in settings.KEYS:
         return
     source = next(s.source for s in settings.described(env) if s.key == key)

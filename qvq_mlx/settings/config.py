@@ -8,6 +8,7 @@ Law: defaults < config file < environment < flags, and nothing else in the proje
                                    save = false          # keep no history
                                    plain = true          # lines that stay, for a screen reader
                                    notify = false        # say nothing when a long run ends
+                                   backup = false        # Time Machine leaves the models out
 
     QVQ_MODEL QVQ_THINKING QVQ_SAVE QVQ_PLAIN QVQ_NOTIFY QVQ_HOME QVQ_CACHE_MAX QVQ_DEBUG QVQ_PACE
     QVQ_STALL_S QVQ_STDIN_S QVQ_OFFLINE, and those of Hugging Face's tools (`hugging_face.py`)
@@ -48,8 +49,10 @@ _DEFAULTS: dict[str, str | None] = {
     "save": "true",
     "plain": "false",
     "notify": "true",
+    "backup": "true",
 }
 KEYS = tuple(_DEFAULTS)
+_WITHOUT_VARIABLE = {"backup"}  # it is done once, to a folder, and holds for no single command
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
 
@@ -74,6 +77,7 @@ class Settings:
     cache_max_bytes: int
     cards_folder: Path
     offline: str = ""
+    backup: bool = True
 
     def keeps(self, policy: Policy) -> bool:
         """True if a run under `policy` is saved: neither the user nor the request forbids it."""
@@ -106,6 +110,7 @@ def _settings(env: Env, values: dict[str, Any]) -> Settings:
         save=_flag(named["save"], values.get("save", True)),
         plain=_flag(named["plain"], values.get("plain", False)),
         notify=_flag(named["notify"], values.get("notify", True)),
+        backup=_flag("backup", values.get("backup", True)),
         pace_tokens_per_s=_number("QVQ_PACE", env.environ.get("QVQ_PACE", "") or "0"),
         history_folder=data_folder / "history",
         hub_cache=hugging_face.hub_cache(env),
@@ -156,7 +161,7 @@ def checked(key: str, text: str) -> str | bool:
             view = _view(key, text)
             assert view is not None
             return str(view)
-        case "save" | "plain" | "notify":
+        case "save" | "plain" | "notify" | "backup":
             return _flag(key, text)
         case _:
             if not text.strip() or not text.isprintable():
@@ -249,7 +254,8 @@ def _parsed(path: Path) -> dict[str, Any]:
 
 def _variables(env: Env) -> dict[str, str]:
     """The keys that the environment sets."""
-    named = {key: env.environ.get(f"QVQ_{key.upper()}") for key in KEYS}
+    keys = [key for key in KEYS if key not in _WITHOUT_VARIABLE]
+    named = {key: env.environ.get(f"QVQ_{key.upper()}") for key in keys}
     return {key: value for key, value in named.items() if value is not None}
 
 

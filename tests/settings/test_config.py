@@ -155,3 +155,28 @@ def test_a_pace_is_a_number(world: Callable[..., World]) -> None:
     for value in ("fast", "-1", "inf", "nan"):
         with pytest.raises(ConfigError, match="QVQ_PACE"):
             config.read(world([], environ={"QVQ_PACE": value}).env)
+
+
+def test_time_machine_leaves_the_models_out(world: Callable[..., World], tmp_path: Path) -> None:
+    """addexclusion without -p sets an attribute of the folder and needs no root:
+    https://alexwlchan.net/til/2024/exclude-files-from-time-machine-with-tmutil/.
+    """
+    tool, hub = tmp_path / "tmutil", tmp_path / "hub"
+    tool.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/log\n')
+    tool.chmod(0o755)
+    environ = {"PATH": str(tmp_path), "HF_HUB_CACHE": str(hub), "QVQ_BACKUP": "no variable"}
+    for words in (("set", "backup", "false"), ("get", "backup"), ("unset", "backup")):
+        w = world(environ=environ)
+        assert w.run("config", *words) == 0, w.err
+        assert w.out == ("false\n" if words[0] == "get" else "")
+    assert (tmp_path / "log").read_text() == f"addexclusion {hub}\nremoveexclusion {hub}\n"
+    assert hub.is_dir()
+    tool.write_text("#!/bin/sh\necho 'The operation could not be completed.' >&2; exit 1\n")
+    w = world(environ=environ)
+    assert w.run("config", "set", "backup", "no") == 2
+    assert "tmutil says: The operation could not be completed." in w.err
+    assert "backup = " not in (tmp_path / "qvq" / "config.toml").read_text()  # nothing is claimed
+    tool.unlink()
+    w = world(environ=environ)
+    assert w.run("config", "set", "backup", "no") == 2
+    assert "tmutil, a part of macOS, is not here" in w.err

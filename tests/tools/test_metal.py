@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tools.metal import __main__ as report
-from tools.metal.checks import CHECKS, NotHereError
+from tools.metal.checks import CHECKS
+from tools.metal.needs import NotHereError
 
 ROOT = Path(__file__).parents[2]
 

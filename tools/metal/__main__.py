@@ -11,7 +11,8 @@ import sys
 from collections.abc import Callable
 from enum import StrEnum
 
-from tools.metal.checks import CHECKS, NotHereError
+from tools.metal.checks import CHECKS
+from tools.metal.needs import NotHereError
 
 
 class Outcome(StrEnum):

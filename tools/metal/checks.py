@@ -7,7 +7,6 @@ needs, and AssertionError, with numbers, where something is not as it should be.
 from __future__ import annotations
 
 import json
-import platform
 import sys
 import tempfile
 from collections.abc import Callable
@@ -15,29 +14,27 @@ from pathlib import Path
 
 from qvq_mlx.core.setup import Setup
 from qvq_mlx.core.tokens import Control, Generation, Token
+from tools.metal import tools_of_macos as tools
+from tools.metal.needs import DATA, needs_macos, needs_metal
 
-ROOT = Path(__file__).parents[2]
-DATA = ROOT / "tests" / "data" / "tiny"
 TOOLS = (
     *("/usr/sbin/sysctl", "/usr/sbin/ioreg", "/usr/sbin/screencapture", "/usr/bin/vm_stat"),
     *("/usr/bin/pmset", "/usr/bin/osascript", "/usr/bin/sips", "/usr/bin/caffeinate"),
 )
 
 
-class NotHereError(Exception):
-    """A check needs what this machine has not."""
-
-
 def system() -> str:
     """Name the system, Python and MLX."""
     from importlib import metadata
 
-    name = platform.mac_ver()[0] or platform.release()
+    from qvq_mlx.doctor.versions import versions
+
+    found = versions()
     mlx, mlx_vlm = metadata.version("mlx"), metadata.version("mlx-vlm")
-    return (
-        f"{platform.system()} {name}, {platform.machine()}, Python {platform.python_version()},"
-        f" mlx {mlx}, mlx-vlm {mlx_vlm}"
-    )
+    built_for = found.mlx_built_for
+    wheel = f" (its wheel is for macOS {built_for})" if built_for else ""
+    system_name = f"{found.system}, {found.architecture}, Python {found.python}"
+    return f"{system_name}, mlx {mlx}{wheel}, mlx-vlm {mlx_vlm}"
 
 
 def working_set() -> str:
@@ -48,7 +45,7 @@ def working_set() -> str:
     from qvq_mlx.memory.machine import read_machine
     from qvq_mlx.memory.working_set import working_set_of
 
-    _needs_metal()
+    needs_metal()
     said, memory = recommended_bytes(mx.device_info()), read_machine(Path.home()).memory_bytes
     assert said, f"device_info() is {mx.device_info()}"
     assert memory, "sysctl names no memory"
@@ -62,7 +59,7 @@ def wired_limit() -> str:
 
     from qvq_mlx.engine.out_of_memory import recommended_bytes
 
-    _needs_metal()
+    needs_metal()
     limit = recommended_bytes(mx.device_info())
     assert limit, "Metal recommends nothing"
     before = mx.set_wired_limit(limit)
@@ -110,9 +107,27 @@ def drafted() -> str:
     return f"{len(plain)} tokens equal on {_backend()}"
 
 
+def drafted_by_length() -> str:
+    """Compare drafts of 1 to 8 tokens with plain decoding; every length that parts is listed.
+
+    Metal has other kernels for one row than for many, so texts may part at a tie of two logits.
+    """
+    from qvq_mlx.core.setup import Drafting
+
+    picture, question = DATA / "count-1.png", "What shapes do you see?"
+    plain = _written(picture, question, None, Setup(drafting=Drafting.NONE))
+    parted = []
+    for tokens in range(1, 9):
+        found = _written(picture, question, None, Setup(Drafting.LOOKUP, draft_tokens=tokens))
+        if found != plain:
+            parted.append(f"{tokens} at token {_first_difference(found, plain)}")
+    assert not parted, "drafts of " + ", ".join(parted)
+    return f"{len(plain)} tokens equal with each of 8 lengths on {_backend()}"
+
+
 def tools_of_macos() -> str:
     """Find macOS's tools at the paths at which qvq calls them."""
-    _needs_macos()
+    needs_macos()
     missing = [path for path in TOOLS if not Path(path).is_file()]
     assert not missing, ", ".join(missing)
     return f"{len(TOOLS)} of {len(TOOLS)}"
@@ -129,14 +144,15 @@ def facts_of_the_machine() -> str:
         assert found.bandwidth_bytes_per_s, f"{found.chip} is in no table"
     rate = found.bandwidth_bytes_per_s
     speed = f"{rate / 1e9:g} GB/s" if rate else "bandwidth unknown"
-    return f"{found.chip}, {found.memory_bytes / 2**30:.1f} GiB, {speed}, {found.power or '-'}"
+    power = f"{found.power or '-'}{', Low Power Mode' if found.low_power else ''}"
+    return f"{found.chip}, {found.memory_bytes / 2**30:.1f} GiB, {speed}, {power}"
 
 
 def screen_access() -> str:
     """Ask whether this terminal may record the screen."""
     from qvq_mlx.images import mac
 
-    _needs_macos()
+    needs_macos()
     found = mac.screen_access()
     assert found is not None, "CoreGraphics has no such question"
     return "allowed" if found else "not allowed"
@@ -186,18 +202,6 @@ def _backend() -> str:
     return "the GPU" if mx.metal.is_available() else "the CPU"
 
 
-def _needs_metal() -> None:
-    import mlx.core as mx
-
-    if not mx.metal.is_available():
-        raise NotHereError("no Metal here")
-
-
-def _needs_macos() -> None:
-    if sys.platform != "darwin":
-        raise NotHereError("no macOS here")
-
-
 CHECKS: dict[str, Callable[[], str]] = {
     "system and versions": system,
     "working set": working_set,
@@ -205,8 +209,14 @@ CHECKS: dict[str, Callable[[], str]] = {
     "goldens of the embedded model": goldens,
     "cached against cold": cached,
     "drafted against plain": drafted,
+    "drafts of 1 to 8 tokens": drafted_by_length,
+    "more memory than there is": tools.over_allocation,
     "macOS's tools at their paths": tools_of_macos,
+    "what the tools say themselves": tools.raw_outputs,
     "facts of the machine": facts_of_the_machine,
     "permission to record the screen": screen_access,
+    "the clipboard by script": tools.clipboard,
+    "sips": tools.sips,
+    "caffeinate": tools.caffeinate,
     "links and locks": links_and_locks,
 }
