@@ -58,7 +58,7 @@ def check(
         return Room()
     machine = env.machine()
     found = _estimate(resolved, draft, request, _tokens(pictures), machine)
-    slow = _slow(found, pictures)
+    slow = (*_slow(found, pictures), *(() if request.earlier else _power(machine)))
     limit = machine.working_set_bytes
     alone = bool(limit) and card.download_bytes > BIG_SHARE * (limit or 0)
     match found.verdict:
@@ -77,6 +77,15 @@ def check(
             return Room((tight, *slow), alone)
         case Verdict.YES | Verdict.UNKNOWN:
             return Room(slow, alone)
+
+
+def _power(machine: Machine) -> tuple[Notice, ...]:
+    """Say what slows macOS's GPU down; a follow-up is not told it again."""
+    if machine.low_power:
+        return (Notice("power", "Low Power Mode is on: macOS slows the GPU down"),)
+    if machine.power == "battery":
+        return (Notice("power", "on battery: macOS may slow the GPU down"),)
+    return ()
 
 
 def leaves_room(

@@ -232,8 +232,12 @@ def test_o_fails_before_any_work(world, tmp_path: Path) -> None:
     assert hint_of(caught.value) == f"mkdir -p {tmp_path / 'none'}"
     with pytest.raises(OutputError, match="is a folder"):
         w.start(Output(file=tmp_path))
+    (tmp_path / "locked").mkdir(mode=0o500)
+    if os.geteuid():  # root writes there all the same
+        with pytest.raises(OutputError, match="cannot be written"):
+            w.start(Output(file=tmp_path / "locked" / "a.txt"))
     with pytest.raises(OutputError, match="cannot be written"):
-        w.start(Output(file=Path("/proc/answer.txt")))
+        w.start(Output(file=tmp_path / ("a" * 300)))  # longer than any file system's names
 
 
 def test_a_stream_that_cannot_encode_loses_a_character_and_not_the_answer(world) -> None:

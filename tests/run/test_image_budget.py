@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from qvq_mlx.core.machine import Machine
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.plan import Resolved
 from qvq_mlx.core.request import Limits, Policy, Request
+from qvq_mlx.core.rounds import Shown, Source
 from qvq_mlx.images.detail import limited
 from qvq_mlx.memory import admission
 from qvq_mlx.memory.estimate import Verdict, estimate, prefill_s
@@ -194,6 +196,27 @@ def test_a_long_prefill_is_said_before_it_begins(world: Build) -> None:
     short = replace(picture, tokens=1280)
     room = admission.check(resolved(model), Request("?", ("a.png",), ""), [short], env)
     assert "slow-prefill" not in {notice.code for notice in room.notices}
+
+
+def test_what_slows_the_gpu_down_is_said_once(world: Build) -> None:
+    """macOS lowers the clock of the GPU in Low Power Mode:
+    https://support.apple.com/guide/mac-help/mh43877/mac.
+    """
+    model, picture = card("qvq-72b-preview"), Picture("a.png", 28, 28, 28, 28, 1, "", b"")
+    request = Request("?", ("a.png",), "")
+
+    def said(asked: Request, **power: Any) -> list[str]:
+        machine = Machine(working_set_bytes=90 * GIB, **power)
+        env = replace(world([]).env, machine=lambda: machine)
+        room = admission.check(resolved(model), asked, [picture], env)
+        return [notice.text for notice in room.notices if notice.code == "power"]
+
+    assert said(request, power="battery") == ["on battery: macOS may slow the GPU down"]
+    low = said(request, power="mains", low_power=True)
+    assert low == ["Low Power Mode is on: macOS slows the GPU down"]
+    assert said(request, power="mains", low_power=False) == []
+    shown = Shown(Source("a.png", ImageOptions(), "", 1))
+    assert said(replace(request, earlier=(shown,)), power="battery") == []
 
 
 # ---------------------------------------------------------------- the command

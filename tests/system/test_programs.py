@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -26,11 +27,10 @@ def is_gone(pid: int) -> bool:
     """Ended, or a zombie that nobody has waited for."""
     end = time.monotonic() + 10
     while time.monotonic() < end:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except FileNotFoundError:
-            return True
-        if state in "ZX":
+        said = subprocess.run(
+            ["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, check=False
+        )
+        if said.stdout.strip()[:1] in (b"", b"Z", b"X"):  # macOS has no /proc
             return True
         time.sleep(0.01)
     return False
@@ -115,4 +115,5 @@ def test_space_is_that_of_the_nearest_folder(tmp_path: Path) -> None:
     volume = space(tmp_path)
     assert 0 < volume.free_bytes <= volume.total_bytes
     assert space(tmp_path / "not" / "there").total_bytes == volume.total_bytes
-    assert free_bytes(Path("/proc")) == 0
+    if sys.platform == "linux":  # a volume without space, which macOS has not
+        assert free_bytes(Path("/proc")) == 0
