@@ -96,7 +96,7 @@ def _loaded(source: str, data: bytes, frame: int) -> Image:
 
 
 def _of_our_own(source: str, data: bytes, frame: int) -> Image | None:
-    """A TIFF, BMP or GIF of a layout that PIL misreads; None of any other."""
+    """A TIFF, BMP, GIF or PNG of a layout that PIL misreads; None of any other."""
     if is_tiff(data):
         from qvq_mlx.images import tiff_pictures
 
@@ -117,6 +117,12 @@ def _of_our_own(source: str, data: bytes, frame: int) -> Image | None:
         if first := next(gif.frames_of(data), None):
             _check_pixels(source, gif.canvas_px(data, first), "GIF")
         return gif.picture(data, frame)
+    if frame and data.startswith(b"\x89PNG") and len(data) >= 33:
+        from qvq_mlx.images import apng
+
+        width, height = int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+        _check_pixels(source, (width, height), "PNG")
+        return apng.picture(data, frame)
     return None
 
 
