@@ -42,6 +42,7 @@ from qvq_mlx.core.events import (
     Done,
     DoubleCheck,
     Event,
+    Looked,
     Notice,
     Progress,
     Stage,
@@ -74,6 +75,7 @@ EVENTS: tuple[type[Event], ...] = (
     ThinkingDelta,
     AnswerDelta,
     AnswerRetracted,
+    Looked,
     Notice,
     Done,
 )
@@ -393,6 +395,7 @@ def _line(cls: type[Event]) -> tuple[str, ...]:
         ThinkingDelta("Row 1: a red circle", 5),
         AnswerDelta("\\boxed{3}", 4),
         AnswerRetracted("\\boxed{3}\n\nWait, let me look again."),
+        Looked(0, 1200, 300, 1460, 560, 868, 868, 961, "the sign"),
         Notice("budget", "4,096 tokens of thinking are spent: asked for the answer"),
         Done(StopReason.END, AnswerSource.MARKER, True, False, stats, vote, second),
     )

@@ -17,6 +17,7 @@ from qvq_mlx.core.events import (
     AnswerRetracted,
     Done,
     Event,
+    Looked,
     Notice,
     Progress,
     StopReason,
@@ -44,7 +45,7 @@ class Run:
                 self.notices.append(event)
             case Done():
                 self.done = event
-            case Progress() | ThinkingDelta() | AnswerDelta() | AnswerRetracted():
+            case Progress() | ThinkingDelta() | AnswerDelta() | AnswerRetracted() | Looked():
                 pass
 
     @property

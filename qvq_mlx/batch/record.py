@@ -12,6 +12,7 @@ from qvq_mlx.core.events import (
     AnswerSource,
     ConcludedBy,
     DoubleCheck,
+    Looked,
     Notice,
     Stats,
     StopReason,
@@ -73,6 +74,7 @@ class BatchRecord:
     stats: Stats | None = None
     vote: Vote | None = None
     double_check: DoubleCheck | None = None
+    evidence: tuple[Looked, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,7 @@ def answered(key: str, item: Item, result: ResultRecord) -> BatchRecord:
         stats=result.stats,
         vote=result.vote,
         double_check=result.double_check,
+        evidence=result.evidence,
     )
 
 

@@ -24,6 +24,7 @@ from qvq_mlx.core.events import (
     AnswerRetracted,
     Done,
     Event,
+    Looked,
     Notice,
     Progress,
     ThinkingDelta,
@@ -206,6 +207,7 @@ def _asked(
                         | ThinkingDelta()
                         | AnswerDelta()
                         | AnswerRetracted()
+                        | Looked()
                         | Notice()
                         | Done()
                     ):

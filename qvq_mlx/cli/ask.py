@@ -64,6 +64,7 @@ def ask(
     penalty: options.Penalty = None,
     seed: options.Seed = None,
     vote: options.Votes = None,
+    look: options.Look = "auto",
     double_check: options.DoubleCheck = False,
     draft: options.Draft = "auto",
     no_cache: options.NoCache = False,
@@ -92,10 +93,9 @@ def ask(
     sources = Sources(arguments or [], image or [], question, follow, files_of(schema), short)
     read = reading_of(page, background, detail, crop, frames_of(fps, frames, span))
     sampling = sampling_of(temperature, top_p, top_k, min_p, seed, penalty)
-    how = method_of(vote, schema, lang, double_check=double_check)
-    policy = Policy(draft, not no_cache, force, not no_wait, offline, not no_save)
-    limits = limits_of(budget, answer_tokens, max_tokens, think)
-    given = Given(model, system, limits, sampling, how, policy)
+    method = method_of(vote, schema, lang, double_check=double_check, look=look)
+    how = (sampling, method, Policy(draft, not no_cache, force, not no_wait, offline, not no_save))
+    given = Given(model, system, limits_of(budget, answer_tokens, max_tokens, think), *how)
     return ask_as_typed(context.obj, sources, given, read, output, _inputs, _pull)
 
 

@@ -98,7 +98,7 @@ def batch(
         prompt=PromptOptions(system),
         limits=limits_of(budget, answer_tokens, max_tokens, think),
         sampling=SamplingOverrides(temperature=temperature, seed=seed),
-        method=method_of(vote, schema, lang),
+        method=method_of(vote, schema, lang, look="off"),
         policy=Policy(draft=draft, force=force, wait=not no_wait, offline=offline),
     )
     work = Batch(request, world.env, world.settings, parallel)

@@ -75,7 +75,7 @@ OPTION_GROUPS = {
         *("--image", "--page", "--crop", "--background", "--fps", "--frames", "--span"),
         *("--annotate", "--show", "--boxes"),
     ),
-    "Thinking": ("-R", "--think", "--max-tokens", "--vote", "--double-check"),
+    "Thinking": ("-R", "--think", "--max-tokens", "--vote", "--look", "--double-check"),
     "Answer": ("--question", "--answer-tokens", "--lang", "--schema"),
     "Output": ("--jsonl", "--verbose", "--no-save"),
     "Model": (

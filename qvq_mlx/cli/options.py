@@ -27,12 +27,10 @@ Model = Annotated[
     typer.Option("--model", "-m", metavar="NAME", help="A model's name, folder or repository."),
 ]
 System = Annotated[
-    str | None,
-    typer.Option("--system", metavar="TEXT", help="Another system prompt; '' sends none."),
+    str | None, typer.Option("--system", metavar="TEXT", help="Another system prompt; '' for none.")
 ]
 MaxTokens = Annotated[
-    int | None,
-    typer.Option("--max-tokens", min=1, metavar="N", help="Thinking and answer together."),
+    int | None, typer.Option("--max-tokens", min=1, metavar="N", help="Of thinking and answer.")
 ]
 BudgetText = Annotated[
     str | None,
@@ -46,8 +44,7 @@ ThinkOrNot = Annotated[
     Think | None, typer.Option("--think", help="Of models with the choice: think first, or not.")
 ]
 AnswerTokens = Annotated[
-    int,
-    typer.Option("--answer-tokens", min=1, metavar="N", help="Tokens for the answer after that."),
+    int, typer.Option("--answer-tokens", min=1, metavar="N", help="Tokens of the answer after it.")
 ]
 Lang = Annotated[
     str,
@@ -93,6 +90,9 @@ Votes = Annotated[
         help="Experimental: N samples, and the answer that most of them give.",
     ),
 ]
+Look = Annotated[
+    str, typer.Option("--look", metavar="auto|off|N", help="Look closer at N regions of the image.")
+]
 DoubleCheck = Annotated[
     bool,
     typer.Option(
@@ -121,8 +121,7 @@ NoWait = Annotated[
     bool, typer.Option("--no-wait", help="Fail where another qvq has a big model loaded.")
 ]
 Offline = Annotated[
-    bool,
-    typer.Option("--offline", callback=forbid_network, help="Refuse every network connection."),
+    bool, typer.Option("--offline", callback=forbid_network, help="Refuse any network connection.")
 ]
 Pages = Annotated[
     str | None,
@@ -158,8 +157,7 @@ FrameCount = Annotated[
     int | None, typer.Option("--frames", min=1, metavar="N", help="Of a video: frames in all.")
 ]
 Span = Annotated[
-    str | None,
-    typer.Option("--span", metavar="3s-12s|0:03-0:12", help="Of a video: this part only."),
+    str | None, typer.Option("--span", metavar="3s-12s|0:03-0:12", help="Of a video: this part.")
 ]
 RetryErrors = Annotated[
     bool, typer.Option("--retry-errors", help="Ask again what could not be asked before.")

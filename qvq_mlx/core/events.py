@@ -1,8 +1,8 @@
 """Events of one question, as a closed set of values.
 
-Law: a stream of events is `Progress* (ThinkingDelta | AnswerDelta | AnswerRetracted | Notice |
-Progress)* Done`: exactly one `Done`, and it is last, also after Ctrl-C. Recording, replay, JSON
-and every screen are consumers of this stream and of nothing else.
+Law: a stream of events is `Progress* (ThinkingDelta | AnswerDelta | AnswerRetracted | Looked |
+Notice | Progress)* Done`: exactly one `Done`, and it is last, also after Ctrl-C. Recording, replay,
+JSON and every screen are consumers of this stream and of nothing else.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ class Stage(StrEnum):
     """Once per machine and model: whether drafting pays."""
     VOTE = "vote"
     """Several samples are drawn side by side; what the chosen one wrote follows."""
+    LOOK = "look"
+    """The model says where to look closer, or reads a region that it looks at."""
     DOUBLE_CHECK = "double_check"
     """The answer stands and is looked at once more."""
 
@@ -95,7 +97,8 @@ class Progress:
     """Progress of a stage: `done` of `total`, in the stage's own unit.
 
     load: bytes of weights; encode: image tokens; prefill: prompt tokens; calibrate: measurements;
-    vote: samples that have ended; double_check: tokens of the double check.
+    vote: samples that have ended; look: tokens that say where, or image tokens of the region;
+    double_check: tokens of the double check.
     `total` 0: not known yet.
     """
 
@@ -139,6 +142,34 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class Looked:
+    """The model looked closer at a region of an image, which was cut from the original.
+
+    `picture` is the image's place, from 0. The region covers the columns x1 <= x < x2 and the rows
+    y1 <= y < y2 of the upright original; the model saw it at `width_px` x `height_px`, which are so
+    many `tokens`. `label` is what the model says is there, or null.
+    """
+
+    picture: int
+    x1: int
+    y1: int
+    x2: int
+    y2: int
+    width_px: int
+    height_px: int
+    tokens: int
+    label: str | None = None
+
+    @property
+    def receipt(self) -> str:
+        """`looked closer at 1200,300-1460,560 → 868×868 · 961 tokens`, an en dash between."""
+        return (
+            f"looked closer at {self.x1},{self.y1}\u2013{self.x2},{self.y2}"
+            f" → {self.width_px}×{self.height_px} · {self.tokens:,} tokens"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Stats:
     """The numbers of one question.
 
@@ -153,7 +184,8 @@ class Stats:
     included; `peak_memory_bytes` covers encode, prefill and decode.
 
     With votes, tokens are those of all samples together, and decoding starts with their first one.
-    A double check is not part of these numbers, but for its time, `double_check_s`.
+    A double check is not part of these numbers, but for its time, `double_check_s`. `look_s` is the
+    time of reading regions, and of the question that asks where to look; `decode_s` is without it.
     """
 
     prompt_tokens: int = 0
@@ -179,6 +211,7 @@ class Stats:
     drafter: str = "none"
     drafter_off: str = ""
     double_check_s: float = 0.0
+    look_s: float = 0.0
 
     @property
     def tokens_per_s(self) -> float:
@@ -235,7 +268,7 @@ class Done:
     `concluded` says that the user or a guard asked for the answer before the model did, and
     `concluded_by` who; null where nobody did. `vote` and `double_check` are null where they were
     not asked for, or there was nothing to check; `schema_met` is null where the answer was held to
-    no schema.
+    no schema. `evidence` are the regions that were looked at, in order.
     """
 
     stop_reason: StopReason
@@ -247,9 +280,10 @@ class Done:
     double_check: DoubleCheck | None = None
     schema_met: bool | None = None
     concluded_by: ConcludedBy | None = None
+    evidence: tuple[Looked, ...] = ()
 
 
-Event = Progress | ThinkingDelta | AnswerDelta | AnswerRetracted | Notice | Done
+Event = Progress | ThinkingDelta | AnswerDelta | AnswerRetracted | Looked | Notice | Done
 
 
 class Transcript:
@@ -305,7 +339,7 @@ class Transcript:
                 self._thinking = [self.thinking.removesuffix(self.answer).rstrip()]
             case Done():
                 self._answer = [self.answer.rstrip()]
-            case Progress() | Notice():
+            case Progress() | Looked() | Notice():
                 pass
 
 
@@ -333,7 +367,7 @@ def checked(events: Iterable[Event]) -> Iterator[Event]:
                 answering = False
             case ThinkingDelta():
                 assert not answering, "ThinkingDelta within an answer that was not retracted"
-            case Progress() | Notice():
+            case Progress() | Looked() | Notice():
                 pass
         yield event
     assert ended, "the stream ended without Done"

@@ -7,6 +7,9 @@ from pathlib import PurePath
 
 from qvq_mlx.core.image_options import Region
 
+SHRUNK_A_LOT = 4.0
+"""Pixels of the original for one that the model sees: each side is half as long."""
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:
@@ -29,6 +32,18 @@ class Picture:
     page: int | None = None
     crop: Region | None = None
     pages: int = 1
+
+    @property
+    def seen(self) -> Region:
+        """The part of the original that `rgb` shows."""
+        return self.crop or Region(0, 0, self.source_width_px, self.source_height_px)
+
+    @property
+    def shrunk_a_lot(self) -> bool:
+        """True if a pixel that the model sees stands for SHRUNK_A_LOT of the original's."""
+        seen = self.seen
+        shown = max(1, self.width_px * self.height_px)
+        return seen.width_px * seen.height_px >= SHRUNK_A_LOT * shown
 
     @property
     def receipt(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qvq_mlx.core.card import ModelCard, Thinking
 from qvq_mlx.core.clip import Visual
@@ -14,6 +15,9 @@ from qvq_mlx.core.request import Placement, Request, Sampling
 from qvq_mlx.core.rounds import Attachment, Round, Source, kept, retold
 from qvq_mlx.core.setup import Checkpoint, Setup
 from qvq_mlx.core.tokens import AnswerConstraint
+
+if TYPE_CHECKING:  # most runs look at no region
+    from qvq_mlx.core.look import Look
 
 CLOSING_TOKENS = 32
 """Room for the text that is forced where the budget ends."""
@@ -68,7 +72,8 @@ class Plan:
     the model is told as many as `room_bytes` allow; None: all.
 
     `notices` are said before the first event. `alone`: the model is so big that no second one may
-    be loaded at the same time. `rates`: how fast earlier runs were here.
+    be loaded at the same time. `rates`: how fast earlier runs were here. `look` None: no region is
+    looked at.
     """
 
     request: Request
@@ -81,6 +86,7 @@ class Plan:
     sources: tuple[Source, ...] = ()
     attachments: tuple[Attachment, ...] = ()
     rates: Rates = Rates()
+    look: Look | None = None
 
     @property
     def labelled(self) -> bool:

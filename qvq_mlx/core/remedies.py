@@ -33,6 +33,7 @@ class Field(StrEnum):
     JSONL = "jsonl"
     KEEP = "keep"
     LANG = "lang"
+    LOOK = "look"
     MAX_TOKENS = "max_tokens"
     MEMORY = "memory"
     MIN_P = "min_p"

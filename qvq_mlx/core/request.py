@@ -128,17 +128,19 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """The method of answering: votes, double check, schema, language.
+    """The method of answering: votes, double check, schema, language, closer looks.
 
     `votes` samples are drawn and put to the vote; `double_check` has the model look at the picture
     once more. `schema` is the text of a JSON schema, '' for none; `lang` names the language that
-    the answer is held to.
+    the answer is held to. The model may `look` closer at as many regions of its pictures; None: at
+    some, where a picture was shrunk a lot and the model can point.
     """
 
     votes: int = 1
     double_check: bool = False
     schema: str = ""
     lang: str = "auto"
+    look: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

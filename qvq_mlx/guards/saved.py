@@ -21,6 +21,7 @@ from qvq_mlx.core.events import (
     AnswerSource,
     Done,
     Event,
+    Looked,
     Notice,
     Progress,
     StopReason,
@@ -170,7 +171,7 @@ def _folded(events: Iterable[Event]) -> tuple[Transcript, Done, tuple[Notice, ..
             case Notice():
                 if event.code in _OF_THE_TEXT:
                     notices.append(event)
-            case Progress():
+            case Progress() | Looked():
                 pass
             case Done():
                 transcript = Transcript("".join(thinking), "".join(answer))

@@ -38,6 +38,7 @@ from qvq_mlx.core.events import (
     ConcludedBy,
     Done,
     Event,
+    Looked,
     Notice,
     Progress,
     StopReason,
@@ -227,7 +228,7 @@ class Watch:
                 self._answer, self._answer_chars = [], 0
                 self._answer_detector, self.answer_loop = LoopDetector(), None
                 self._has_retracted = True
-            case Progress() | Notice() | Done():
+            case Progress() | Looked() | Notice() | Done():
                 pass
 
     def _judge_block(self) -> None:

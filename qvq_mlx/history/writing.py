@@ -26,6 +26,7 @@ from qvq_mlx.core.events import (
     AnswerRetracted,
     Done,
     Event,
+    Looked,
     Notice,
     Progress,
     ThinkingDelta,
@@ -110,7 +111,7 @@ class _Draft:
                 self._held = event if self._held is None else _joined(self._held, event)
                 if len(self._held.text) >= _MERGED_CHARACTERS:
                     self._flush()
-            case AnswerRetracted() | Notice() | Done():
+            case AnswerRetracted() | Looked() | Notice() | Done():
                 self._flush()
                 self._save(event)
 

@@ -47,6 +47,19 @@ def original(
 
     Raises an InputError where it cannot be read again, or is another one now.
     """
+    data = same_bytes(source, sha256, kept)
+    pages = Pages() if page is None else Pages(((page, page),))
+    options = replace(ImageOptions(), detail=Detail.MAX, pages=pages, background=background)
+    [picture] = read("-", _WHOLE, ImageSources(BytesIO(data)), options)
+    assert isinstance(picture, Picture), "a video is refused before the run"
+    return picture.width_px, picture.height_px, picture.rgb
+
+
+def same_bytes(source: str, sha256: str, kept: Kept) -> bytes:
+    """Return the bytes of that hash, kept or read again.
+
+    Raises an InputError where they cannot be read again, or are others now.
+    """
     data = kept(sha256)
     if data is None:
         data = from_file(source, path_of(source))
@@ -55,8 +68,4 @@ def original(
             f"{source}: has changed since the model saw it; nothing is drawn on another picture",
             RunProgram(("ls", "-l", operand(path_of(source)))),
         )
-    pages = Pages() if page is None else Pages(((page, page),))
-    options = replace(ImageOptions(), detail=Detail.MAX, pages=pages, background=background)
-    [picture] = read("-", _WHOLE, ImageSources(BytesIO(data)), options)
-    assert isinstance(picture, Picture), "a video is refused before the run"
-    return picture.width_px, picture.height_px, picture.rgb
+    return data

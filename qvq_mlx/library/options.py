@@ -38,6 +38,7 @@ class Options:
     page: str | None = None
     lang: str = "auto"
     vote: int | None = None
+    look: str = "auto"
     double_check: bool = False
     draft: str = "auto"
     use_cache: bool = True
@@ -81,7 +82,9 @@ class Asked:
                 given.repetition_penalty,
                 given.presence_penalty,
             ),
-            method=method_of(given.vote, schema, given.lang, double_check=given.double_check),
+            method=method_of(
+                given.vote, schema, given.lang, double_check=given.double_check, look=given.look
+            ),
             policy=Policy(
                 draft=given.draft,
                 use_cache=given.use_cache,

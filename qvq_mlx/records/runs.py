@@ -19,6 +19,7 @@ from qvq_mlx.core.events import (
     Done,
     DoubleCheck,
     Event,
+    Looked,
     Notice,
     Progress,
     Stage,
@@ -47,6 +48,7 @@ _TYPES: dict[str, type[Event]] = {
     "thinking": ThinkingDelta,
     "answer": AnswerDelta,
     "answer_retracted": AnswerRetracted,
+    "looked": Looked,
     "notice": Notice,
     "done": Done,
 }
@@ -118,6 +120,8 @@ class RequestRecord:
     `sources` are what the images come from; `rounds` the earlier questions and answers, oldest
     first, and `follows` the id of the run that this one goes on from, or null.
 
+    `look` is the most regions that may be looked at, null: as the model and the pictures suggest.
+
     `boxes` is what the numbers mean with which the model points at a place; null in a run that was
     saved before it was kept. `thinks` false: the model was asked not to think, which it could.
     """
@@ -135,6 +139,7 @@ class RequestRecord:
     answer_tokens: int = 1024
     votes: int = 1
     double_check: bool = False
+    look: int | None = None
     lang: str = "auto"
     schema: str | None = None
     draft: str = "auto"
@@ -174,6 +179,7 @@ class ResultRecord:
     stats: Stats
     vote: Vote | None
     double_check: DoubleCheck | None
+    evidence: tuple[Looked, ...]
     pointing: tuple[PointedImage, ...] | None
 
 
@@ -230,6 +236,7 @@ def _done(record: Json) -> Done:
         double_check=None if double_check is None else _double_check(double_check),
         schema_met=record.get("schema_met"),
         concluded_by=_concluded_by(record),
+        evidence=tuple(_looked(one) for one in record.get("evidence", ())),
     )
 
 
@@ -239,6 +246,10 @@ def _concluded_by(record: Json) -> ConcludedBy | None:
         told = record["concluded_by"]
         return None if told is None else ConcludedBy(told)
     return ConcludedBy.of(StopReason(record["stop_reason"])) if record["concluded"] else None
+
+
+def _looked(record: Json) -> Looked:
+    return Looked(**{f.name: record[f.name] for f in fields(Looked)})
 
 
 def _vote(record: Json) -> Vote:
@@ -289,6 +300,7 @@ def request_record(plan: Plan) -> RequestRecord:
         answer_tokens=request.limits.answer_tokens,
         votes=method.votes,
         double_check=method.double_check,
+        look=method.look,
         lang=method.lang,
         schema=method.schema or None,
         draft=request.policy.draft,
@@ -378,5 +390,6 @@ def result_record(
         stats=done.stats,
         vote=done.vote,
         double_check=done.double_check,
+        evidence=done.evidence,
         pointing=pointing if any(image.said for image in pointing) else None,
     )

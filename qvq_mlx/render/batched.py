@@ -22,6 +22,7 @@ from qvq_mlx.core.events import (
     AnswerRetracted,
     Done,
     Event,
+    Looked,
     Notice,
     Progress,
     ThinkingDelta,
@@ -83,7 +84,7 @@ class BatchProgress:
             case ThinkingDelta(tokens=tokens) | AnswerDelta(tokens=tokens):
                 self._tokens += tokens
                 self._doing = f"{self._tokens:,} tok"
-            case AnswerRetracted() | Notice() | Done():
+            case AnswerRetracted() | Looked() | Notice() | Done():
                 pass
         self._draw(urgent=False)
 

@@ -22,6 +22,7 @@ from qvq_mlx.core.events import (
     AnswerRetracted,
     Done,
     Event,
+    Looked,
     Notice,
     Progress,
     ThinkingDelta,
@@ -75,6 +76,8 @@ class Cleaner:
                 return replace(event, text=clean(text))
             case Notice(code=code, text=text):
                 return Notice(clean_line(code), clean_line(text))
+            case Looked(label=label):
+                return replace(event, label=None if label is None else clean_line(label))
             case Progress() | Done():
                 return event
 

@@ -14,6 +14,7 @@ from qvq_mlx.core.events import (
     AnswerRetracted,
     Done,
     Event,
+    Looked,
     Notice,
     Progress,
     Stage,
@@ -62,7 +63,7 @@ class Meter:
                 self.thinking_tokens += self.answer_tokens
                 self.answer_tokens = 0
                 self.answering_since = None
-            case Notice() | Done():
+            case Looked() | Notice() | Done():
                 pass
 
     @property

@@ -13,6 +13,7 @@ from qvq_mlx.core.events import (
     AnswerRetracted,
     Done,
     Event,
+    Looked,
     Notice,
     Progress,
     ThinkingDelta,
@@ -95,7 +96,7 @@ class ForcedNotes:
                 write_notices(self._notices, self._stderr)
             case Done() | Notice() | Progress() | ThinkingDelta() | AnswerDelta():
                 pass
-            case AnswerRetracted():
+            case AnswerRetracted() | Looked():
                 pass
 
     def abort(self) -> None:
@@ -129,7 +130,7 @@ class ThinkingText:
                 self._write(text)
             case AnswerDelta() | Done() if self._open:
                 self._write("\n")
-            case Progress() | AnswerDelta() | Notice() | Done():
+            case Progress() | AnswerDelta() | Looked() | Notice() | Done():
                 pass
 
     def abort(self) -> None:

@@ -17,6 +17,7 @@ from qvq_mlx.core.events import (
     AnswerRetracted,
     Done,
     Event,
+    Looked,
     Notice,
     Progress,
     Stats,
@@ -80,7 +81,7 @@ class Tape:
                 self.now_s = max(self.now_s, first_s + self.stats.thinking_s)
             case Done():
                 self.now_s = max(self.now_s, first_s + self.stats.decode_s)
-            case Progress() | AnswerRetracted() | Notice():
+            case Progress() | AnswerRetracted() | Looked() | Notice():
                 pass
 
 

@@ -11,6 +11,7 @@ from qvq_mlx.core.events import (
     AnswerRetracted,
     Done,
     Event,
+    Looked,
     Notice,
     Progress,
     ThinkingDelta,
@@ -41,6 +42,8 @@ class Spoken:
                 return self._said(self._word, parts[0])
             case AnswerDelta() if self._word == "Thinking":
                 return self._said("Answering", "Answering")
+            case Looked():
+                return [event.receipt]
             case AnswerDelta() | Notice() | Done():
                 return []
 

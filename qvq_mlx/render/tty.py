@@ -22,6 +22,7 @@ from qvq_mlx.core.events import (
     AnswerSource,
     Done,
     Event,
+    Looked,
     Notice,
     Progress,
     Stage,
@@ -128,6 +129,8 @@ class Screen:
                 said += self._note(f"note[{event.code}]: {event.text}")
             case Progress():
                 self._forecast.saw(event)
+            case Looked():
+                said += self._looked(event)
             case Notice():
                 pass
         if not self._area.able and self._manner.answers and not self._manner.quiet:
@@ -162,6 +165,12 @@ class Screen:
             self._env.stderr.write(writable(line, self._env.stderr) + "\n")
             self._env.stderr.flush()
         return []
+
+    def _looked(self, looked: Looked) -> list[Row]:
+        """The receipt of a region, where those of the images stand."""
+        if self._manner.quiet or not self._manner.answers:
+            return []
+        return [dim(row) for row in wrap(clean_line(looked.receipt), self._terminal.width)]
 
     def _note(self, line: str) -> list[Row]:
         """Rows for a note; one that comes within an answer is said below it."""

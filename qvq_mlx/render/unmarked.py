@@ -15,6 +15,7 @@ from qvq_mlx.core.events import (
     AnswerRetracted,
     Done,
     Event,
+    Looked,
     Notice,
     Progress,
     ThinkingDelta,
@@ -83,7 +84,7 @@ class Unmarked:
             case Done():
                 self._flush()
                 self._screen.feed(event)
-            case Progress() | Notice():
+            case Progress() | Looked() | Notice():
                 self._screen.feed(event)
 
     def abort(self) -> None:

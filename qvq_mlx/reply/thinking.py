@@ -16,6 +16,7 @@ from qvq_mlx.core.events import (
     AnswerSource,
     Done,
     Event,
+    Looked,
     Notice,
     Progress,
     Stats,
@@ -74,7 +75,7 @@ class _Counts:
                     self.thinking += self.answer
                     self.answer = 0
                     yield event
-                case Progress() | Notice() | Done():
+                case Progress() | Looked() | Notice() | Done():
                     yield event
 
     def _take(self) -> int:

@@ -11,7 +11,7 @@ from qvq_mlx import history
 from qvq_mlx.core.env import Engine, Env
 from qvq_mlx.core.events import UNSAVED, AnswerSource, Done, Event, Notice, Stats, StopReason
 from qvq_mlx.core.plan import Plan
-from qvq_mlx.core.tokens import Asked, Control, Generation, Prompt
+from qvq_mlx.core.tokens import Asked, Continuation, Control, Generation, Prompt
 from qvq_mlx.guards.language import expected_scripts
 from qvq_mlx.guards.supervise import GuardLimits, supervise
 from qvq_mlx.memory.lock import BigModelLock
@@ -41,31 +41,54 @@ def ask(
 
 
 def answers(engine: Engine, plan: Plan, control: Control, pace: Pace = iter) -> Iterator[Event]:
-    """Run a plan on a loaded model: one run or a vote, and a double check of its answer."""
-    request, resolved = plan.request, plan.resolved
-    limits = limits_of(plan)
-    if request.method.votes > 1:
-        from qvq_mlx.run import vote
+    """Run a plan on a loaded model: one run or a vote, and a double check of its answer.
 
-        events = vote.voted(engine, prompt_of(engine, plan), plan, limits, control, pace)
+    Where it looks closer by pointing, that comes first, and the question goes on from there.
+    """
+    if plan.look is not None:
+        from qvq_mlx.run.locate import pointed
+
+        events = pointed(engine, plan, plan.look, control, pace)
     else:
-        # what a guard asks of this run is not asked of a double check
-        asked = asked_of(engine, plan, Control(control))
-        steps = pace(engine.generate(asked.prompt, asked.generation, asked.control))
-        events = supervise(steps, resolved.thinking, asked.control, limits)
-    if request.method.double_check:
+        events = answered(engine, plan, prompt_of(engine, plan), control, pace)
+    if plan.request.method.double_check:
         from qvq_mlx.run import double_check
 
         events = double_check.double_checked(events, engine, plan, control, pace)
     return events
 
 
+def answered(
+    engine: Engine,
+    plan: Plan,
+    prompt: Prompt,
+    control: Control,
+    pace: Pace,
+    continuation: Continuation | None = None,
+) -> Iterator[Event]:
+    """The events of one run or a vote on `prompt`, which may go on from a `continuation`."""
+    generation, limits = generation_of(plan, continuation), limits_of(plan)
+    if plan.request.method.votes > 1:
+        from qvq_mlx.run import vote
+
+        return vote.voted(engine, prompt, generation, plan, limits, control, pace)
+    own = Control(control)  # what a guard asks of this run is not asked of a double check
+    steps = pace(engine.generate(prompt, generation, own))
+    return supervise(steps, plan.resolved.thinking, own, limits)
+
+
 def asked_of(engine: Engine, plan: Plan, control: Control) -> Asked:
     """Return a plan as the engine is asked it, steered by `control`."""
+    return Asked(prompt_of(engine, plan), generation_of(plan), control)
+
+
+def generation_of(plan: Plan, continuation: Continuation | None = None) -> Generation:
+    """Return the settings of a plan's generation."""
     resolved = plan.resolved
     closing = resolved.thinking.closing
-    generation = Generation(resolved.sampling, resolved.max_tokens, closing, plan.constraint)
-    return Asked(prompt_of(engine, plan), generation, control)
+    return Generation(
+        resolved.sampling, resolved.max_tokens, closing, plan.constraint, continuation
+    )
 
 
 def prompt_of(engine: Engine, plan: Plan) -> Prompt:

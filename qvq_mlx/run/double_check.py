@@ -3,14 +3,16 @@
 Law: the double check is a run of its own over the same pictures, so its prompt begins with the
 prefix that the first one left in memory; it is short, and it changes nothing: the first answer
 stands, and `Done` says what the double check found. It is compared by canonical form. There is none
-where there is no whole answer, or the user asked for the answer at once.
+where there is no whole answer, or the user asked for the answer at once. Where the model looked
+closer at regions, it is asked about these too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 
+from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.env import Engine
 from qvq_mlx.core.events import (
     AnswerDelta,
@@ -60,7 +62,9 @@ def double_checked(
             yield Notice("double-check", "no double check: the answer was asked for early")
             yield event
         else:
-            found = yield from _checked(transcript.answer, engine, plan, Control(control), pace)
+            pictures = (*plan.pictures, *_regions(plan, event))
+            own = Control(control)
+            found = yield from _checked(transcript.answer, engine, plan, pictures, own, pace)
             yield Notice("double-check", said_of(found))
             yield replace(event, double_check=found)
 
@@ -80,6 +84,7 @@ def _checked(
     answer: str,
     engine: Engine,
     plan: Plan,
+    pictures: Sequence[Visual],
     control: Control,
     pace: Pace,
 ) -> Generator[Progress, None, DoubleCheck]:
@@ -93,10 +98,11 @@ def _checked(
     question, rounds = plan.posed(question_about(plan.request.question, answer))
     prompt = engine.prompt(
         question,
-        plan.pictures,
+        pictures,
         plan.resolved.system,
         rounds,
-        labelled=plan.labelled,
+        # a picture that stood alone stays without a number: what it cost is not paid again
+        labelled=plan.labelled and len(plan.pictures) > 1,
         inline=plan.inline,
         thinks=plan.resolved.thinks,
     )
@@ -112,6 +118,15 @@ def _checked(
             return _found(answer, check, event)
         yield Progress(Stage.DOUBLE_CHECK, written_tokens, 0)
     raise AssertionError("the stream ended without Done")
+
+
+def _regions(plan: Plan, done: Done) -> Sequence[Visual]:
+    """The regions that the answer rests on, as the model saw them."""
+    if not done.evidence:
+        return ()
+    from qvq_mlx.run.regions import cut_again
+
+    return cut_again(plan, done.evidence)
 
 
 def _found(answer: str, check: Transcript, done: Done) -> DoubleCheck:

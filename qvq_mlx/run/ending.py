@@ -19,6 +19,7 @@ from qvq_mlx.core.events import (
     AnswerSource,
     Done,
     Event,
+    Looked,
     Notice,
     Progress,
     Stats,
@@ -44,7 +45,7 @@ def ended(events: Iterable[Event], control: Control) -> Iterator[Event]:
                     answer += tokens
                 case Done():
                     control.over = True
-                case Progress() | AnswerRetracted() | Notice():
+                case Progress() | AnswerRetracted() | Looked() | Notice():
                     pass
             yield event
     except (KeyboardInterrupt, SystemExit):

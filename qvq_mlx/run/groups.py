@@ -75,8 +75,31 @@ def _number(text: str) -> float | None:
         return None
 
 
+MOST_REGIONS = 16
+"""Of a run: each is a further picture of its sequence."""
+
+
+def look_of(text: str) -> int | None:
+    """`auto`, `off`, or the most regions that are looked at; None: auto. Raises UsageError."""
+    word = text.strip().lower()
+    if word in ("auto", "off"):
+        return None if word == "auto" else 0
+    if word.isascii() and word.isdigit() and 1 <= int(word) <= MOST_REGIONS:
+        return int(word)
+    from qvq_mlx.core.errors import UsageError
+    from qvq_mlx.core.remedies import AskAgain, Field
+
+    said = f" is {text[:40]!r}; it is auto, off, or a number from 1 to {MOST_REGIONS}"
+    raise UsageError((Field.LOOK, said), AskAgain(((Field.LOOK, "3"),)))
+
+
 def method_of(
-    vote: int | None, schema: str | None, lang: str, *, double_check: bool = False
+    vote: int | None,
+    schema: str | None,
+    lang: str,
+    *,
+    double_check: bool = False,
+    look: str = "auto",
 ) -> Method:
     """Build the method from texts. Raises UsageError."""
     from qvq_mlx.guards.language import parse_lang
@@ -86,7 +109,7 @@ def method_of(
         from qvq_mlx.run.schema_text import read_schema
 
         text = read_schema(schema)
-    return Method(vote or 1, double_check, text, parse_lang(lang))
+    return Method(vote or 1, double_check, text, parse_lang(lang), look_of(look))
 
 
 def frames_of(fps: float | None, count: int | None, span: str | None) -> Frames:
@@ -146,6 +169,7 @@ def check_numbers(request: Request) -> None:
     budget = limits.budget.tokens if limits.budget else None
     for field, value, least, most in (
         (Field.VOTE, request.method.votes, 1, MOST_VOTES),
+        (Field.LOOK, request.method.look, 0, MOST_REGIONS),
         (Field.TEMPERATURE, sampling.temperature, 0, inf),
         (Field.TOP_P, sampling.top_p, 0, 1),
         (Field.TOP_K, sampling.top_k, 0, inf),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from qvq_mlx import images
 from qvq_mlx.core.card import ModelCard, Thinking
@@ -14,6 +15,7 @@ from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ModelError, NoVideoError, UsageError
 from qvq_mlx.core.events import PIPED, Notice
+from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.plan import CLOSING_TOKENS, Plan, Resolved
 from qvq_mlx.core.remedies import Ask, AskAgain, Field, Message, PullModel, Remedy, Show, Spelling
 from qvq_mlx.core.request import Request, Sampling, Think
@@ -27,6 +29,9 @@ from qvq_mlx.run import inputs, rates
 from qvq_mlx.run.groups import check_numbers
 from qvq_mlx.settings.config import Settings
 from qvq_mlx.store import registry
+
+if TYPE_CHECKING:
+    from qvq_mlx.core.look import Look
 
 
 def make_plan(request: Request, env: Env, settings: Settings) -> Plan:
@@ -54,6 +59,7 @@ def make_plan(request: Request, env: Env, settings: Settings) -> Plan:
     broken = registry.broken_cards(settings.cards_folder)
     room = admission.check(resolved, request, pictures, env, draft)
     room_bytes = _room_bytes(request, resolved, pictures)
+    look, said_of_look = _look(request, resolved, pictures, draft, env)
     return Plan(
         request=request,
         resolved=resolved,
@@ -67,12 +73,14 @@ def make_plan(request: Request, env: Env, settings: Settings) -> Plan:
             *room.notices,
             *_said_of_sampling(resolved, env.spelling),
             *_said_of_rounds(request, card, room_bytes),
+            *said_of_look,
         ),
         alone=room.alone,
         room_bytes=room_bytes,
         sources=sight.sources,
         attachments=sight.attachments,
         rates=rates.known(settings.cache_folder, resolved.folder),
+        look=look,
     )
 
 
@@ -157,6 +165,23 @@ def _said_of_rounds(
         text = f"{card.name} knows one round only: it is asked anew, and told {last} in words"
         notices.append(Notice("one-round", text))
     return tuple(notices)
+
+
+def _look(
+    request: Request,
+    resolved: Resolved,
+    pictures: Sequence[Visual],
+    draft: ModelCard | None,
+    env: Env,
+) -> tuple[Look | None, tuple[Notice, ...]]:
+    """Return how regions are looked at, and what to say of it. Raises UsageError."""
+    wanted = request.method.look
+    shrunk = (isinstance(visual, Picture) and visual.shrunk_a_lot for visual in pictures)
+    if wanted == 0 or (wanted is None and not (resolved.card.points and any(shrunk))):
+        return None, ()
+    from qvq_mlx.run.look_plan import look_of  # most questions end above
+
+    return look_of(request, resolved, pictures, draft, env)
 
 
 def _piped(request: Request) -> tuple[Notice, ...]:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from qvq_mlx.core.clip import Clip
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import NoAnswerError, QvqError, UsageError
-from qvq_mlx.core.events import Done, Event, Transcript
-from qvq_mlx.core.places import PointedImage
+from qvq_mlx.core.events import Done, Event, Looked, Transcript
+from qvq_mlx.core.places import Box, PointedImage
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.remedies import AskAgain, AskFor, Field, Show
 from qvq_mlx.core.request import Output, OutputForm
@@ -89,6 +89,7 @@ class Pointed:
         if not (lists or asked):
             return
         pointing = pointed_at(self._request, self._transcript.answer, asked=asked)
+        drawn = with_regions(pointing, done.evidence)
         if lists:
             from qvq_mlx.render.places import listed, say
 
@@ -96,12 +97,12 @@ class Pointed:
             say(self._env, ["", *places] if places else [])
         written: tuple[Path, ...] = ()
         if self._output.annotate is not None:
-            written = annotate(self._output.annotate, self._request, pointing, self._kept.get)
+            written = annotate(self._output.annotate, self._request, drawn, self._kept.get)
             if self._env.stderr.isatty() and not self._output.quiet:
                 names = ", ".join(str(path) for path in written)
                 self._env.stderr.write(clean_line(f"annotated: {names or 'nothing'}") + "\n")
         if self._output.show:
-            self._show(self._request, pointing)
+            self._show(self._request, drawn)
         if self._output.annotate is not None and not written and done.complete:
             raise _nothing(self._output.annotate)
 
@@ -129,6 +130,24 @@ class Pointed:
                 return
 
 
+def with_regions(
+    pointing: Sequence[PointedImage], evidence: Sequence[Looked]
+) -> tuple[PointedImage, ...]:
+    """The places with the regions that were looked at, as boxes with a name of their own."""
+    return tuple(
+        replace(
+            one,
+            boxes=(*one.boxes, *(_box(seen) for seen in evidence if seen.picture == number)),
+        )
+        for number, one in enumerate(pointing)
+    )
+
+
+def _box(seen: Looked) -> Box:
+    name = f"looked closer: {seen.label}" if seen.label else "looked closer"
+    return Box(name, seen.x1, seen.y1, seen.x2, seen.y2)
+
+
 def check(path: Path, seen: Sequence[ImageRecord]) -> None:
     """True if every file that may come of `--annotate` can be written. Raises OutputError."""
     from qvq_mlx.images.annotate import Target
@@ -151,7 +170,8 @@ def draw_again(run: Run, path: Path, settings: Settings, env: Env) -> tuple[Path
     outputs = [NamedFile(Field.ANNOTATE, name) for name in targets(path, len(request.images))]
     check_outputs(outputs, [image.path for image in request.images], env, run_files(run))
     check(path, request.images)
-    pointing = pointed_at(with_coordinates(request, settings), run.transcript.answer, asked=True)
+    found = pointed_at(with_coordinates(request, settings), run.transcript.answer, asked=True)
+    pointing = with_regions(found, run.done.evidence if run.done else ())
     written = annotate(path, request, pointing, lambda sha256: attachments.find(sha256, folder))
     if not written:
         raise _nothing(path)

@@ -20,6 +20,7 @@ from qvq_mlx.core.events import (
     AnswerRetracted,
     Done,
     Event,
+    Looked,
     Notice,
     Progress,
     Stage,
@@ -60,7 +61,13 @@ def remembered(
                 listening = False
                 _keep(folder, checkpoint, {s: _measured(first[s], last[s]) for s in first})
             case (
-                Progress() | ThinkingDelta() | AnswerDelta() | AnswerRetracted() | Notice() | Done()
+                Progress()
+                | ThinkingDelta()
+                | AnswerDelta()
+                | AnswerRetracted()
+                | Looked()
+                | Notice()
+                | Done()
             ):
                 pass
         yield event

@@ -85,7 +85,7 @@ def request_again(run: Run, history_folder: Path, model: str | None, *, changed:
             think=given.think if given else None,
         ),
         sampling=given.sampling if given else SamplingOverrides(**asdict(then.sampling)),
-        method=Method(then.votes, then.double_check, then.schema or "", then.lang),
+        method=Method(then.votes, then.double_check, then.schema or "", then.lang, then.look),
         policy=Policy(draft=then.draft),
         origin=Origin(follows=then.follows),
     )

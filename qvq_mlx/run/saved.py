@@ -136,7 +136,11 @@ def _story(run: Run) -> Story:
     found = result(run)
     when = f"{run.time:%Y-%m-%d %H:%M} · " if run.time else ""
     return Story(
-        heads=(*receipts_of(run.request), f"{when}{found.model} · {run.id} · {run.ending}"),
+        heads=(
+            *receipts_of(run.request),
+            *(seen.receipt for seen in found.evidence),
+            f"{when}{found.model} · {run.id} · {run.ending}",
+        ),
         question=found.question,
         thought=thought_of(run.events),
         thinking=readable(found.thinking),

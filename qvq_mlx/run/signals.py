@@ -28,6 +28,7 @@ from qvq_mlx.core.events import (
     AnswerRetracted,
     Done,
     Event,
+    Looked,
     Notice,
     Progress,
     Stage,
@@ -59,7 +60,7 @@ class Interrupts:
                 self._thinking = False
             case Done():
                 self._arrived = True
-            case Progress() | Notice():
+            case Progress() | Looked() | Notice():
                 pass
 
     def press(self) -> None:

@@ -28,6 +28,7 @@ class Stopwatch:
         self._first: float | None = None
         self._answer_started: float | None = None
         self._ended: float | None = None
+        self._looked = 0.0  # since the first token
 
     def timed(self, event: Event) -> Event:
         """The same event, `Done` with the seconds."""
@@ -35,6 +36,8 @@ class Stopwatch:
         stage = event.stage if isinstance(event, Progress) else None
         if self._stage is not None and stage is not self._stage:
             self._stages[self._stage] += now - self._stage_started
+            if self._stage is Stage.LOOK and self._first is not None:
+                self._looked += now - self._stage_started
         if stage is not self._stage:
             self._stage, self._stage_started = stage, now
         if stage is Stage.DOUBLE_CHECK and self._ended is None:
@@ -57,8 +60,9 @@ class Stopwatch:
             encode_s=self._stages[Stage.ENCODE],
             prefill_s=self._stages[Stage.PREFILL],
             first_token_s=begin - self._started,
-            thinking_s=thought_until - begin,
-            decode_s=end - begin,
+            thinking_s=thought_until - begin - self._looked,
+            decode_s=end - begin - self._looked,
+            look_s=self._stages[Stage.LOOK],
             double_check_s=self._stages[Stage.DOUBLE_CHECK],
         )
         return replace(done, stats=stats)

@@ -72,28 +72,22 @@ def sampling_of(request: Request, card: ModelCard) -> tuple[Sampling, Message | 
 def voted(
     engine: Engine,
     prompt: Prompt,
+    generation: Generation,
     plan: Plan,
     limits: GuardLimits,
     control: Control,
     pace: Pace,
 ) -> Iterator[Event]:
-    """The events of one run: progress while the samples are drawn, then what the chosen one wrote,
-    the agreement as a notice, and `Done` with the vote.
+    """The events of one run: progress while the samples are drawn, each as `generation` says with a
+    seed of its own, then what the chosen one wrote, the agreement as a notice, and `Done` with the
+    vote.
     """
-    resolved, thinking = plan.resolved, plan.resolved.thinking
+    thinking = plan.resolved.thinking
     samples = [
         PushedRun(thinking, limits, Control(control)) for _ in range(plan.request.method.votes)
     ]
     ways = [
-        (
-            Generation(
-                _reseeded(resolved.sampling, number),
-                resolved.max_tokens,
-                thinking.closing,
-                plan.constraint,
-            ),
-            sample.control,
-        )
+        (replace(generation, sampling=_reseeded(generation.sampling, number)), sample.control)
         for number, sample in enumerate(samples)
     ]
     yield from _drawn(pace(engine.generate_rows(prompt, ways)), samples)

@@ -19,6 +19,7 @@ from qvq_mlx.core.events import (
     AnswerRetracted,
     Done,
     Event,
+    Looked,
     Notice,
     Progress,
     StopReason,
@@ -101,7 +102,7 @@ class Reply:
                 answer = self._cut()
                 yield from self._more(answer, whole=True)
                 yield self._end(event, answer)
-            case Progress():
+            case Progress() | Looked():
                 pass
 
     def _cut(self) -> str:

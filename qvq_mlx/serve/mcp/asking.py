@@ -18,6 +18,7 @@ from qvq_mlx.core.events import (
     AnswerDelta,
     AnswerRetracted,
     Done,
+    Looked,
     Notice,
     Progress,
     ThinkingDelta,
@@ -71,7 +72,7 @@ async def asked(engine: EngineThread, request: Request, client: str, meter: Mete
                     return Asked(plan, delivery, record)
                 case Notice():
                     notices.append(delivery)
-                case Progress() | ThinkingDelta() | AnswerDelta() | AnswerRetracted():
+                case Progress() | ThinkingDelta() | AnswerDelta() | AnswerRetracted() | Looked():
                     transcript.add(delivery)
                     await meter.saw(delivery)
                 case _:

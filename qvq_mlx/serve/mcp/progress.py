@@ -15,6 +15,7 @@ from qvq_mlx.core.events import (
     AnswerRetracted,
     Done,
     Event,
+    Looked,
     Notice,
     Progress,
     Stage,
@@ -70,7 +71,7 @@ class Meter:
                 return self._written(tokens), f"thinking, {self._tokens:,} tokens"
             case AnswerDelta(tokens=tokens):
                 return self._written(tokens), f"answering, {self._tokens:,} tokens"
-            case AnswerRetracted() | Notice() | Done():
+            case AnswerRetracted() | Looked() | Notice() | Done():
                 return -1.0, ""
             case _:
                 assert_never(event)

@@ -1,0 +1,86 @@
+"""Whether and how a run looks closer at regions of its pictures.
+
+Law: what the user asked for is done or refused by name. By default regions are looked at only where
+a picture was shrunk a lot and the model can point; then, as with a number of the user's, no more
+than the context and the memory have room for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.clip import Visual
+from qvq_mlx.core.env import Env
+from qvq_mlx.core.errors import UsageError
+from qvq_mlx.core.events import Notice
+from qvq_mlx.core.look import AUTO_REGIONS, Look, LookForm
+from qvq_mlx.core.picture import Picture
+from qvq_mlx.core.plan import Resolved
+from qvq_mlx.core.remedies import Ask, Field
+from qvq_mlx.core.request import Placement, Request
+from qvq_mlx.memory import admission
+from qvq_mlx.run.image_budget import context_room
+
+_TURN_TOKENS = 256
+"""What is asked and answered about a region, and the template around it."""
+
+Planned = tuple[Look | None, tuple[Notice, ...]]
+
+
+def look_of(
+    request: Request,
+    resolved: Resolved,
+    pictures: Sequence[Visual],
+    draft: ModelCard | None,
+    env: Env,
+) -> Planned:
+    """Return how regions are looked at, None for not at all, and what to say of it.
+
+    Raises UsageError where the user asked for it and this model or question has no regions.
+    """
+    card, wanted = resolved.card, request.method.look
+    if wanted is not None:
+        _check(request, card, pictures)
+    elif not card.points or request.prompt.placement is Placement.INLINE:
+        return None, ()
+    most = AUTO_REGIONS if wanted is None else wanted
+    room = min(most, _room(request, resolved, pictures, draft, env, most))
+    if room < most and wanted is not None:
+        counted = f"{room} of {most} regions" if room else "no region"
+        text = f"there is room for {counted} beside the pictures and the reply"
+        notices: tuple[Notice, ...] = (Notice("look", text),)
+    else:
+        notices = ()
+    return (Look(LookForm.POINTING, room) if room > 0 else None), notices
+
+
+def _check(request: Request, card: ModelCard, pictures: Sequence[Visual]) -> None:
+    said = f" {request.method.look}"
+    if not any(isinstance(visual, Picture) for visual in pictures):
+        raise UsageError(
+            (Field.LOOK, f"{said}: regions are cut out of pictures, and none is asked about"), Ask()
+        )
+    if request.prompt.placement is Placement.INLINE:
+        raise UsageError((Field.LOOK, f"{said}: pictures stand within this question"), Ask())
+    if not card.sees:
+        raise UsageError((Field.LOOK, f"{said}: {card.name} reads text only"), Ask())
+
+
+def _room(
+    request: Request,
+    resolved: Resolved,
+    pictures: Sequence[Visual],
+    draft: ModelCard | None,
+    env: Env,
+    most: int,
+) -> int:
+    """Regions that fit the context and the memory, of the size that one has at most."""
+    card = resolved.card
+    each = card.vision.max_tokens + _TURN_TOKENS
+    taken = sum(visual.tokens for visual in pictures)
+    reply = resolved.reply_tokens(request.limits.answer_tokens)
+    question = admission.prompt_tokens(request.question, resolved.system or "")
+    in_context = context_room(card, reply, question, len(pictures)) - taken
+    fits = admission.most_image_tokens(resolved, draft, request, taken + most * each, env) - taken
+    return max(0, min(in_context, fits) // each)
