@@ -160,7 +160,7 @@ def test_a_key_expands_the_tail_and_folds_it_again(
     t.read_until(lambda: t.shows("Thinking") and not t.shows(first))  # more than six lines by now
     lines = [line for line in t.visible() if line]
     assert lines[-1].startswith("Thinking")
-    assert len(lines) == 1 + 6 + 1  # the receipt and the header around the tail
+    assert len(lines) == 2 + 6 + 1  # the receipt, the tail, the header
     t.press(key)
     t.read_until(lambda: t.shows(first))
     t.press(key)
