@@ -19,6 +19,10 @@ from qvq_mlx.core.errors import ExitCode
 VARIABLES = {
     "QVQ_MODEL": "The model, where -m names none.",
     "QVQ_THINKING": "How much of the thinking a terminal shows: tail, full, line or none.",
+    "QVQ_BUDGET": "The tokens of thinking, where --budget says none.",
+    "QVQ_DETAIL": "The image tokens, where --detail says none.",
+    "QVQ_TEMPERATURE": "The temperature, where --temp says none.",
+    "QVQ_LANG": "The language of the answer, where --lang says none.",
     "QVQ_SAVE": "0 keeps no history.",
     "QVQ_HOME": "One folder for settings, history and cache.",
     "QVQ_CACHE_MAX": "The most that the cache of image prefixes holds, 4GiB if unset; 0: nothing.",

@@ -14,7 +14,7 @@ from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.image_names import on_disk
 from qvq_mlx.core.remedies import Ask
 from qvq_mlx.core.request import Output, OutputForm, Policy, ThinkingView
-from qvq_mlx.run.groups import files_of, frames_of, limits_of, method_of, reading_of, sampling_of
+from qvq_mlx.run.groups import files_of, frames_of, limits_of, method_of, reading, sampling_of
 from qvq_mlx.run.question import Given, Sources, ask_as_typed
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def ask(
     form = _form(as_json=as_json, as_jsonl=as_jsonl, boxed=boxed, boxes=boxes)
     output = Output(form, view, boxed, file, verbose, quiet, annotate, show)
     sources = Sources(arguments or [], image or [], question, follow, files_of(schema), short)
-    read = reading_of(page, background, detail, crop, frames_of(fps, frames, span))
+    read = reading(page, background, detail, crop, frames_of(fps, frames, span), context.obj.detail)
     sampling = sampling_of(temperature, top_p, top_k, min_p, seed, penalty)
     method = method_of(vote, schema, lang, double_check=double_check, look=look)
     how = (sampling, method, Policy(draft, not no_cache, force, not no_wait, offline, not no_save))

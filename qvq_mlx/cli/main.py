@@ -79,7 +79,11 @@ def _by_typer(words: Sequence[str], commands: Sequence[str], env: Env, world: Wo
         # typer prints help to sys.stdout; a test's world has a stdout of its own
         with redirect_stdout(env.stdout), redirect_stderr(env.stderr):
             code = get_command(app_with(commands)).main(
-                list(words), prog_name="qvq", standalone_mode=False, obj=world or env
+                list(words),
+                prog_name="qvq",
+                standalone_mode=False,
+                obj=world or env,
+                default_map=world.option_defaults if world else None,
             )
     except SystemExit as exit_:
         if isinstance(exit_.__context__, BrokenPipeError):  # typer makes an exit code of its own

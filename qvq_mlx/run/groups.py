@@ -139,15 +139,19 @@ def image_options_of(
     )
 
 
-def reading_of(
+def reading(
     page: str | None,
     background: str,
     details: Sequence[str] | None,
     crops: Sequence[str] | None,
     frames: Frames,
+    usual_detail: str | None = None,
 ) -> Callable[[Sequence[str]], tuple[ImageOptions, ...]]:
-    """Build how images are read, each with its own detail and crop. Raises UsageError."""
-    plain = image_options_of(page, background, frames=frames)
+    """Build how images are read, each with its own detail and crop. Raises UsageError.
+
+    `usual_detail` holds where none is given, and asks for no image.
+    """
+    plain = image_options_of(page, background, detail=usual_detail, frames=frames)
     return partial(image_options_for, details=details or [], crops=crops or [], plain=plain)
 
 

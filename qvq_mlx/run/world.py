@@ -46,6 +46,23 @@ class World:
         except ConfigError:
             return config.defaults(self.env)
 
+    @property
+    def option_defaults(self) -> dict[str, dict[str, str]]:
+        """The user's own defaults of options, by command; none where settings cannot be read.
+
+        A question reads its `detail` itself: as an option it would need an image.
+        """
+        if isinstance(self._settings, ConfigError):
+            return {}
+        usual = dict(self._settings.options)
+        asked = {key: text for key, text in usual.items() if key != "detail"}
+        return {"ask": asked, "chat": usual, "batch": usual}
+
+    @property
+    def detail(self) -> str | None:
+        """The user's own default of a picture's detail. Raises ConfigError."""
+        return dict(self.settings.options).get("detail")
+
     def forbid_network(self) -> None:
         """Refuse every connection of this process from now on. May be called again."""
         if self.network is None:

@@ -9,8 +9,13 @@ Law: defaults < config file < environment < flags, and nothing else in the proje
                                    plain = true          # lines that stay, for a screen reader
                                    notify = false        # say nothing when a long run ends
                                    backup = false        # Time Machine leaves the models out
+                                   budget = "low"        # as the options of a question are
+                                   detail = "high"
+                                   temperature = 0.2
+                                   lang = "en"
 
-    QVQ_MODEL QVQ_THINKING QVQ_SAVE QVQ_PLAIN QVQ_NOTIFY QVQ_HOME QVQ_CACHE_MAX QVQ_DEBUG QVQ_PACE
+    QVQ_MODEL QVQ_THINKING QVQ_SAVE QVQ_PLAIN QVQ_NOTIFY QVQ_BUDGET QVQ_DETAIL QVQ_TEMPERATURE
+    QVQ_LANG QVQ_HOME QVQ_CACHE_MAX QVQ_DEBUG QVQ_PACE
     QVQ_STALL_S QVQ_STDIN_S QVQ_OFFLINE, and those of Hugging Face's tools (`hugging_face.py`)
 
 QVQ_CACHE_MAX=2GiB caps the image-prefix cache (0: keep nothing). QVQ_PACE=8 holds a fast model to
@@ -32,6 +37,7 @@ from qvq_mlx.core.remedies import ForgetSetting, RunProgram, Show
 from qvq_mlx.core.request import Policy, ThinkingView
 from qvq_mlx.core.sizes import parse_size
 from qvq_mlx.settings import hugging_face
+from qvq_mlx.settings.option_defaults import OPTION_KEYS, checked_option, option_defaults
 from qvq_mlx.system.files import write_private
 from qvq_mlx.system.outputs import output_place
 from qvq_mlx.system.reading import read_text, read_toml
@@ -50,6 +56,7 @@ _DEFAULTS: dict[str, str | None] = {
     "plain": "false",
     "notify": "true",
     "backup": "true",
+    **dict.fromkeys(OPTION_KEYS),
 }
 KEYS = tuple(_DEFAULTS)
 _WITHOUT_VARIABLE = {"backup"}  # it is done once, to a folder, and holds for no single command
@@ -61,6 +68,7 @@ _FALSE = {"0", "false", "no", "off"}
 class Settings:
     """Everything that holds for every command. Paths are absolute and need not exist.
 
+    `options` are the keys and texts of the options that have a default of the user's.
     `pace_tokens_per_s` 0: as fast as it goes. `offline` names the variable that forbids the
     network, '' where none does.
     """
@@ -78,6 +86,7 @@ class Settings:
     cards_folder: Path
     offline: str = ""
     backup: bool = True
+    options: tuple[tuple[str, str], ...] = ()
 
     def keeps(self, policy: Policy) -> bool:
         """True if a run under `policy` is saved: neither the user nor the request forbids it."""
@@ -118,6 +127,7 @@ def _settings(env: Env, values: dict[str, Any]) -> Settings:
         cache_max_bytes=_size("QVQ_CACHE_MAX", env.environ.get("QVQ_CACHE_MAX", "")),
         cards_folder=config_folder / "models",
         offline=offline_variable(env),
+        options=option_defaults(values),
     )
 
 
@@ -163,6 +173,8 @@ def checked(key: str, text: str) -> str | bool:
             return str(view)
         case "save" | "plain" | "notify" | "backup":
             return _flag(key, text)
+        case "budget" | "detail" | "temperature" | "lang":
+            return checked_option(key, text)
         case _:
             if not text.strip() or not text.isprintable():
                 raise ConfigError(f"{key} is {text!r}; it can be a model's name", Show.MODELS)

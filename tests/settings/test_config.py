@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from qvq_mlx.core.errors import ConfigError
 from qvq_mlx.core.request import ThinkingView
 from qvq_mlx.settings import config
-from tests.conftest import World
+from tests.conftest import EXAMPLES, ScriptedEngine, World
 
 
 def test_defaults(world: Callable[..., World], tmp_path: Path) -> None:
@@ -180,3 +181,43 @@ def test_time_machine_leaves_the_models_out(world: Callable[..., World], tmp_pat
     w = world(environ=environ)
     assert w.run("config", "set", "backup", "no") == 2
     assert "tmutil, a part of macOS, is not here" in w.err
+
+
+def test_options_have_defaults_of_the_users_own(
+    world: Callable[..., World], tmp_path: Path
+) -> None:
+    """In the file, then in the environment, then on the command line."""
+    given = {"budget": "700", "detail": "low", "temperature": "0.5", "lang": "de"}
+    for key, value in given.items():
+        assert world().run("config", "set", key, value) == 0
+    picture = str(EXAMPLES / "shapes.png")
+    engine = ScriptedEngine(["**Final Answer**\n\n", "drei"])
+    there = world(engine=engine)
+    assert there.run("ask", "-m", "tiny", picture, "Wie viele?", "--jsonl") == 0
+    request = json.loads(there.out.splitlines()[0])
+    assert request["given"]["budget"] == {"tokens": 700}
+    assert request["sampling"]["temperature"] == 0.5
+    there = world(engine=engine, environ={"QVQ_BUDGET": "low"})
+    assert there.run("ask", "-m", "tiny", picture, "?", "--jsonl", "--temp", "0") == 0
+    request = json.loads(there.out.splitlines()[0])
+    assert request["given"]["budget"] == {"tokens": 1024}
+    assert request["sampling"]["temperature"] == 0
+    assert request["images"][0]["tokens"] <= 256
+    text = world(engine=engine)
+    assert text.run("ask", "-m", "tiny", "Wie viele?", "--json") == 2
+    assert "--detail" not in text.err
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("budget", "huge"), ("detail", "tall"), ("temperature", "warm"), ("lang", "xx")],
+)
+def test_a_default_that_the_option_would_refuse_is_refused(
+    world: Callable[..., World], tmp_path: Path, key: str, value: str
+) -> None:
+    there = world()
+    assert there.run("config", "set", key, value) == 2
+    assert there.err.startswith(f"error[config]: {key} is {value!r}; ")
+    there = world(environ={f"QVQ_{key.upper()}": value})
+    assert there.run("log", "list") == 2
+    assert there.err.startswith(f"error[config]: {key} is {value!r}; ")
