@@ -55,7 +55,7 @@ class LoadedOnce:
         yield from ()
         if not hasattr(self, "session"):
             self.session = cast("Session", loaded(checkpoint.card, checkpoint.folder))
-        return cast("Engine", _Remembering(self))
+        return _Remembering(self)
 
 
 class _Remembering:
@@ -73,12 +73,24 @@ class _Remembering:
         *,
         labelled: bool = True,
         inline: bool = False,
+        thinks: bool = True,
     ) -> Prompt:
         session = self._owner.session
         self._owner.prompt = session.prompt(
-            question, pictures, system, rounds, labelled=labelled, inline=inline
+            question, pictures, system, rounds, labelled=labelled, inline=inline, thinks=thinks
         )
         return self._owner.prompt
+
+    def extended(
+        self,
+        prompt: Prompt,
+        written: Sequence[int],
+        text: str,
+        pictures: Sequence[Visual] = (),
+        *,
+        thinks: bool = True,
+    ) -> Prompt:
+        return self._owner.session.extended(prompt, written, text, pictures, thinks=thinks)
 
     def generate(self, prompt: Prompt, generation: Generation, control: Control) -> Iterator[Step]:
         return self._owner.session.generate(prompt, generation, control)
