@@ -36,8 +36,8 @@ from qvq_mlx.reply.box import boxed
 
 _PAIRS = (("\\[", "\\]"), ("\\(", "\\)"), ("$$", "$$"))
 _DOLLAR = re.compile(r"\$(?=[^\s$])[^$\n]*?(?<=[^\s\\])\$(?!\d)")
-_UNBROKEN = 1_000_000
-"""Cells; wider than any line."""
+_MOST_CELLS = 4
+"""Of a character, also of one that a formula is spelled out by."""
 _CODE_BLOCKS = ("fence", "code_block")
 _BOX_BEGIN = re.compile(r"\\boxed\s*\{")
 _BRACE = re.compile(r"(?<!\\)[{}]")
@@ -208,7 +208,8 @@ def kept_block(block: str, width: int) -> tuple[Row, ...]:
     top = [token for token in _structure().parse(block) if token.level == 0 and token.nesting >= 0]
     match [token.type for token in top]:
         case ["paragraph_open"]:
-            return block_rows(block, _UNBROKEN)
+            # wider than the line can be; rich fills a row up to the width before that is cut off
+            return block_rows(block, _MOST_CELLS * len(block) + _MOST_CELLS)
         case ["fence"] | ["code_block"]:
             return tuple(plain(line) for line in clean(top[0].content).rstrip("\n").split("\n"))
         case _:
