@@ -108,7 +108,9 @@ def asked(world, rng: random.Random, *, kept: bool) -> tuple[list[str], TypeAhea
             height = sum(lines_taken(row.plain, columns) for row in screen._area._shown)
             if rng.random() < 0.3 and height < w.window.lines:
                 w.window.resize(columns, w.window.lines)
-                wait(0.1)
+                wait(
+                    0.14
+                )  # with no pause together just ALONE_S, which floats are on either side of
             shown = w.window.text
             assert shown.count("Thinking ") <= 1, shown
             assert all(shown.count(f"t{n:05}") <= 1 for n in range(max(0, count - 40), count + 1))
