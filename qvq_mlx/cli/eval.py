@@ -105,7 +105,8 @@ def evaluate(
         prompt=PromptOptions(system, style.placement, allow_text_only=True),
         limits=limits_of(None, answer_tokens, max_tokens, think),
         sampling=SamplingOverrides(temperature=temperature, seed=seed),
-        method=method_of(vote, None, "auto", double_check=double_check),
+        # the published numbers are of models that saw the picture once
+        method=method_of(vote, None, "auto", double_check=double_check, look="off"),
         policy=Policy(draft=draft, force=force, wait=not no_wait, offline=offline),
     )
     order = Order(choice, request, budgets_of(budget, budgets), folder, against, score)
