@@ -38,9 +38,9 @@ def total_bytes(folder: layout.RepoFolder, commits: Iterable[str]) -> int:
 
 
 def snapshot_bytes(folder: layout.RepoFolder, commit: str) -> int:
-    """The sizes of a snapshot's files, each blob once."""
+    """The sizes of a snapshot's files, each blob once. A link to nowhere counts for nothing."""
     names = {blob: path for path, blob in links(folder, commit)}
-    return sum((folder.snapshot(commit) / path).stat().st_size for path in names.values())
+    return sum(layout.size_of(folder.snapshot(commit) / path) or 0 for path in names.values())
 
 
 def links(folder: layout.RepoFolder, commit: str) -> Iterator[tuple[str, str]]:
