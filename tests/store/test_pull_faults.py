@@ -8,6 +8,7 @@ the last one on disk, so no byte below that is ever fetched twice.
 from __future__ import annotations
 
 import errno
+import json
 import multiprocessing
 import os
 import random
@@ -336,6 +337,28 @@ def test_a_list_whose_next_page_is_itself_ends(served: Hub, tmp_path: Path) -> N
             client.listing(served.endpoint)
     finally:
         served.page, served.circular = 4, False
+
+
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        ([], "goes on behind an empty page"),
+        pytest.param([{}], "more than 200 pages", marks=pytest.mark.slow),
+    ],
+)
+def test_a_list_whose_pages_never_end_ends(
+    served: Hub, tmp_path: Path, page: list[object], said: str
+) -> None:
+    Trial(served, tmp_path, "drop", 1)
+    first = served.api_requests + 1
+    body = json.dumps(page).encode()
+    served.listed = lambda number: (
+        Fault(body=body, headers={"Link": f'<?page={number}>; rel="next"'})
+        if number > first
+        else Fault()
+    )
+    with pytest.raises(NetworkError, match=said):
+        client.listing(served.endpoint)
 
 
 def test_a_commit_that_goes_away_meanwhile_may_be_tried_again(served: Hub, tmp_path: Path) -> None:

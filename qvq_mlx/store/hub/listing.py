@@ -29,6 +29,8 @@ from qvq_mlx.system.reading import parse_json
 
 _TRIES = 4
 _PATIENCE_S = 120.0
+_MAX_PAGES = 200
+"""The Hub lists a thousand files on a page."""
 
 
 def listing(
@@ -64,11 +66,13 @@ def listing(
 
 
 def _tree(wire: Wire, url: str, repo: str, pace: Pace) -> Iterator[Mapping[str, Any]]:
-    """The entries of all pages."""
+    """The entries of all pages. A list that never comes to its end is a fault of the server's."""
     seen: set[str] = set()
     while url:
         if url in seen:
             raise NetworkError(f"the list of {repo}'s files names itself as its next page")
+        if len(seen) == _MAX_PAGES:
+            raise NetworkError(f"the list of {repo}'s files has more than {_MAX_PAGES:,} pages")
         seen.add(url)
         try:
             page, url = _document(wire, url, repo, pace)
@@ -81,6 +85,8 @@ def _tree(wire: Wire, url: str, repo: str, pace: Pace) -> Iterator[Mapping[str, 
             ) from error
         if not isinstance(page, list):
             raise NetworkError(f"the list of {repo}'s files is not one")
+        if url and not page:
+            raise NetworkError(f"the list of {repo}'s files goes on behind an empty page")
         yield from (entry for entry in page if isinstance(entry, dict))
 
 
