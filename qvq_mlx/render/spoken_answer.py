@@ -17,8 +17,6 @@ from qvq_mlx.render.markdown import (
 )
 from qvq_mlx.render.rows import BLANK, Row, plain
 
-_ONE_LINE = 1_000_000
-
 
 def spoken_rows(text: str, width: int) -> list[Row]:
     """The whole answer; a blank row between two blocks."""
@@ -47,4 +45,5 @@ def _spoken(block: str, width: int) -> list[Row]:
 
 
 def _line(cell: str) -> str:
-    return " ".join(row.plain for row in block_rows(cell, _ONE_LINE))
+    # wider than the line can be; rich fills a row up to the width before that is cut off
+    return " ".join(row.plain for row in block_rows(cell, 4 * len(cell) + 4))

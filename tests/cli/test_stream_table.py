@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from fcntl import ioctl
 from itertools import combinations, product
 from pathlib import Path
+from random import Random
+from string import ascii_letters
 
 import pyte
 import pytest
@@ -28,8 +30,9 @@ from tests.support.styles import unstyled
 Build = Callable[..., World]
 SHAPES = str(EXAMPLES / "shapes.png")
 THINKING, ANSWER = "I see two.", "It is \\boxed{2}"
-# the clock of a test ticks with each look at it: enough words for a frame or two
-WORDS = ["I", " see", " two.", *[" So"] * 60, "\n\n", "**Final Answer**", "\n\n", ANSWER]
+# the clock of a test ticks with each look at it: enough words for a frame or two, in few rows
+SHORT = [f" {letter}" for letter in Random(1).choices(ascii_letters, k=215)]
+WORDS = ["I", " see", " two.", *SHORT, "\n\n", "**Final Answer**", "\n\n", ANSWER]
 RECEIPT = "shapes.png 640×640 → 140×140 · 25 tokens"
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from qvq_mlx.engine.patches import patches, read_layout
 from qvq_mlx.engine.prompt import positions
+from qvq_mlx.engine.sequence import forward_together
 from qvq_mlx.families import ModelType
 from tests.engine.families import (
     BOUND,
@@ -129,14 +130,18 @@ def test_rows_of_a_lane_and_a_block_of_tokens_equal_one_by_one(
     made = checkpoint(family)
     case = "one" if family in SEEING else "text"
     golden = made.golden["greedy.ids"][:4].tolist()
-    start = started(made.session, made, case)
-    start.sequence.repeat(3)
-    start.sequence.mark()
-    block = mx.array([[start.ids[-1], *golden]] * 3)
-    drawn = np.array(mx.argmax(start.sequence.forward(block, start.position), axis=-1))
+    starts = [started(made.session, made, case) for _ in range(3)]
+    sequences = [start.sequence for start in starts]
+    positions = [start.position for start in starts]
+    for sequence in sequences:
+        sequence.mark()
+    block = mx.array([[starts[0].ids[-1], *golden]] * 3)
+    drawn = np.array(mx.argmax(forward_together(sequences, block, positions), axis=-1))
     assert drawn.tolist() == [made.golden["greedy.ids"][:5].tolist()] * 3
-    start.sequence.trim(4)  # back to the last prompt token
-    again = np.array(mx.argmax(start.sequence.forward(block[:, 1:], start.position + 1), axis=-1))
+    for sequence in sequences:
+        sequence.trim(4)  # back to the last prompt token
+    further = [position + 1 for position in positions]
+    again = np.array(mx.argmax(forward_together(sequences, block[:, 1:], further), axis=-1))
     assert again.tolist() == drawn[:, 1:].tolist()
 
 

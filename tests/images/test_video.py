@@ -406,7 +406,7 @@ def test_crops_and_pages_are_for_pictures(videos: dict[str, Path]) -> None:
 
 def test_the_cards_say_who_takes_videos() -> None:
     for card in registry.cards():
-        takes = card.family and card.name.startswith(("qwen2-vl", "qwen2.5-vl", "qwen3-vl"))
+        takes = card.family and card.name.startswith(("qwen2-vl", "qwen2.5-vl", "qwen3"))
         assert card.vision.video is bool(takes), card.name
 
 

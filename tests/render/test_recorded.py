@@ -23,6 +23,7 @@ from qvq_mlx.core.events import (
 from qvq_mlx.core.request import Output, OutputForm, ThinkingView
 from qvq_mlx.records.runs import event_from_json
 from qvq_mlx.render.rows import cells, cut
+from qvq_mlx.render.spoken_answer import spoken_rows
 from tests.render.conftest import STAGES, done, plan, words
 
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
@@ -246,7 +247,8 @@ def test_a_stream_on_a_terminal_that_cannot_be_drawn_over(world, name) -> None:
         assert "\x1b" not in written
         assert not LEAST.search(written)
         if stream.events[-1].complete and name != "hostile":
-            assert written.endswith(f"{fold(stream.events).answer.strip()}\n")
+            answer = spoken_rows(fold(stream.events).answer.strip(), 80)
+            assert written.endswith("".join(f"{row.plain}\n" for row in answer))
 
 
 @pytest.mark.parametrize("tty", [True, False])

@@ -272,6 +272,11 @@ def test_config_sets_gets_and_unsets(world: Build, tmp_path: Path) -> None:
         f"save\tfalse\t{path}",
         "plain\tfalse\tdefault",
         "notify\ttrue\tdefault",
+        "backup\ttrue\tdefault",
+        "budget\t\tdefault",
+        "detail\t\tdefault",
+        "temperature\t\tdefault",
+        "lang\t\tdefault",
     ]
 
 
