@@ -5,6 +5,7 @@ Peaks are MLX's own. Metal's formula has other terms, and nobody measured them h
 
 from __future__ import annotations
 
+import gc
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,7 +66,9 @@ def test_fit_is_within_a_tenth_of_what_was_measured(tmp_path: Path, family: Mode
 
     if mx.metal.is_available():
         pytest.skip("the formula of the CPU backend")
+    gc.collect()
+    held = mx.get_active_memory()  # by models of other tests in this process
     there = made(family, tmp_path / "made")
     for grid, words in zip(GRIDS, WORDS, strict=True):
         peak, found = run(there, grid, words)
-        assert found.needed_bytes == pytest.approx(peak, rel=0.1), (grid, words)
+        assert found.needed_bytes == pytest.approx(peak - held, rel=0.1), (grid, words)
