@@ -77,7 +77,7 @@ class Batch:
         self.model = self._resolved.card.name
         self.takes_video = self._resolved.card.vision.video
         self.files = checkpoint_files(self._resolved)
-        """What is read of the model."""
+        """The files that the model is read from."""
         self._identity = model_identity(self._resolved)
         draft = request.policy.draft if in_flight == 1 else str(Drafting.NONE)
         policy = replace(request.policy, save=False, draft=draft)

@@ -50,7 +50,7 @@ class Run:
 
     @property
     def result(self) -> ResultRecord | None:
-        """What came of it; None where the user stopped it."""
+        """The item's result; None where the user stopped it."""
         assert self.done is not None, "the stream ended without Done"
         if self.done.stop_reason is StopReason.INTERRUPT:
             return None

@@ -65,7 +65,7 @@ class StreamLedger:
             self.stream.flush()
 
     def arrange(self) -> None:
-        """What was printed stays where it is."""
+        """Leave the records in the order in which they were printed."""
 
     def close(self) -> None:
         """Nothing to let go of."""

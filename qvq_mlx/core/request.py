@@ -82,7 +82,7 @@ class Budget:
 
 
 class Think(StrEnum):
-    """Whether a model that can do both thinks before it answers."""
+    """The choice to think before the answer, for a model that can do both."""
 
     ON = "on"
     OFF = "off"

@@ -191,7 +191,7 @@ class Session:
         return self._finished(prompt, row.start, row.ending, effort, row.held.schema_met)
 
     def _kept(self, start: Start, row: Row, prompt: Prompt) -> Written:
-        """What a next turn of the run goes on from."""
+        """Keep the sequence that a next turn of the run goes on from."""
         ids = (*prompt.ids, *self.parts.as_text(row.sequence[len(prompt.ids) :]))
         behind = len(start.ids) - 1 - start.position  # images make positions fall behind indices
         return Written(start.sequence, ids, prompt.pictures, len(ids) - behind)

@@ -33,8 +33,9 @@ class _Frame:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """What all frames share, such as a palette, the frames, and whether a picture before them is
-    none of the animation.
+    """The parts of a file: chunks that all frames share, such as a palette, and the frames.
+
+    `has_other`: a picture before them is none of the animation.
     """
 
     shared: bytes
@@ -43,7 +44,7 @@ class _Parts:
 
 
 def picture(data: bytes, index: int) -> Image | None:
-    """What is seen when PIL's frame `index` is drawn; None for the first, which PIL shows right.
+    """Compose what PIL's frame `index` shows; None for the first, which PIL shows right.
 
     None too for a gray picture of 16 bits or with a profile. Raises what PIL raises for a frame
     that is damaged, ValueError for one outside of the picture, and EOFError where there is none.

@@ -108,7 +108,7 @@ def canvas_px(data: bytes, first: GifFrame) -> tuple[int, int]:
 
 
 def picture(data: bytes, index: int) -> Image | None:
-    """What is seen when frame `index`, counted from 0, is drawn; None where PIL shows the same.
+    """Compose what frame `index`, counted from 0, shows; None where PIL shows the same.
 
     Raises what PIL raises for codes that are damaged, and EOFError where there is no such frame.
     """

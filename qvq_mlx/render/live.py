@@ -37,7 +37,7 @@ _ERASE, _ERASE_LINE = "\x1b[J", "\x1b[2K"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a terminal answers: its size, and the row of its cursor, from 1."""
+    """A terminal's answer: its size, and the row of its cursor, from 1."""
 
     row: int
     size: os.terminal_size

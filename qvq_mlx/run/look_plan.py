@@ -1,4 +1,4 @@
-"""Whether and how a run looks closer at regions of its pictures.
+"""Decides how many regions a run looks at closer, and in which way the model names them.
 
 Law: what the user asked for is done or refused by name. By default regions are looked at only where
 a picture was shrunk a lot and the model can point; then, as with a number of the user's, no more
@@ -23,7 +23,7 @@ from qvq_mlx.memory import admission
 from qvq_mlx.run.image_budget import context_room
 
 _TURN_TOKENS = 256
-"""What is asked and answered about a region, and the template around it."""
+"""Tokens that a region's question, its answer and the template around them may take."""
 
 Planned = tuple[Look | None, tuple[Notice, ...]]
 

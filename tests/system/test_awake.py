@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -38,6 +38,27 @@ def test_the_machine_is_kept_awake(path: str, tmp_path: Path) -> None:
         eventually(lambda: is_called(tmp_path))
     with awake({"PATH": str(tmp_path / "none")}):
         pass
+
+
+class Unread(Mapping[str, str]):
+    """Variables that nobody may look at: no program is looked for."""
+
+    def __getitem__(self, name: str) -> str:
+        raise AssertionError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        raise AssertionError
+
+    def __len__(self) -> int:
+        return 1
+
+
+def test_an_item_of_a_batch_starts_no_second_one(path: str, tmp_path: Path) -> None:
+    with awake({"PATH": path}), awake(Unread()):
+        eventually(lambda: is_called(tmp_path))
+    (tmp_path / "log").unlink()
+    with awake({"PATH": path}):  # and the next batch starts its own
+        eventually(lambda: is_called(tmp_path))
 
 
 def test_a_question_keeps_it_awake(world: Build, path: str, tmp_path: Path) -> None:
