@@ -118,7 +118,8 @@ class Conversation:
 
     def bound(self, budget: Budget) -> None:
         """Let it think so long."""
-        self._base = replace(self._base, limits=replace(self._base.limits, budget=budget))
+        limits = replace(self._base.limits, budget=budget, usual_budget=False)
+        self._base = replace(self._base, limits=limits)
 
     def read_at(self, detail: ImageSize) -> None:
         """Look at every picture with so much detail."""

@@ -95,7 +95,8 @@ def ask(
     sampling = sampling_of(temperature, top_p, top_k, min_p, seed, penalty)
     method = method_of(vote, schema, lang, double_check=double_check, look=look)
     how = (sampling, method, Policy(draft, not no_cache, force, not no_wait, offline, not no_save))
-    given = Given(model, system, limits_of(budget, answer_tokens, max_tokens, think), *how)
+    limits = limits_of(budget, answer_tokens, max_tokens, think, context.obj.budget)
+    given = Given(model, system, limits, *how)
     return ask_as_typed(context.obj, sources, given, read, output, _inputs, _pull)
 
 

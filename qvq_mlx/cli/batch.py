@@ -96,7 +96,7 @@ def batch(
         model=model_for(world.env, world.settings, model),
         image_options=(image_options_of(page, background, detail=detail, crop=crop),),
         prompt=PromptOptions(system),
-        limits=limits_of(budget, answer_tokens, max_tokens, think),
+        limits=limits_of(budget, answer_tokens, max_tokens, think, world.budget),
         sampling=SamplingOverrides(temperature=temperature, seed=seed),
         method=method_of(vote, schema, lang, look="off"),
         policy=Policy(draft=draft, force=force, wait=not no_wait, offline=offline),

@@ -53,7 +53,7 @@ def chat(
         model=model_for(env, settings, model),
         image_options=(image_options_of(detail=detail),),
         prompt=PromptOptions(system),
-        limits=limits_of(budget, max_tokens=max_tokens, think=think),
+        limits=limits_of(budget, max_tokens=max_tokens, think=think, usual=world.budget),
         policy=Policy(
             draft=draft,
             use_cache=not no_cache,

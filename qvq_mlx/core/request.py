@@ -117,13 +117,15 @@ class Limits:
     """Bounds on what the model writes. None leaves the card's default.
 
     `max_tokens` are thinking and answer together. `answer_tokens` may follow once the thinking
-    `budget` is spent. `think` None: as the chat template does by itself.
+    `budget` is spent. `think` None: as the chat template does by itself. A `usual_budget` is the
+    user's own default: it gives way where a budget that was typed would be refused.
     """
 
     budget: Budget | None = None
     answer_tokens: int = 1024
     max_tokens: int | None = None
     think: Think | None = None
+    usual_budget: bool = False
 
 
 @dataclass(frozen=True, slots=True)

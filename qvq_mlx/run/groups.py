@@ -31,12 +31,17 @@ def limits_of(
     answer_tokens: int = Limits().answer_tokens,
     max_tokens: int | None = None,
     think: Think | None = None,
+    usual: str | None = None,
 ) -> Limits:
-    """Build the limits, the budget from a text. Raises UsageError."""
+    """Build the limits, the budget from a text; `usual` is the user's own default of it.
+
+    Raises UsageError.
+    """
     from qvq_mlx.guards.budget import parse_budget
 
-    bound = None if budget is None else parse_budget(budget)
-    return Limits(bound, answer_tokens, max_tokens, think)
+    text = usual if budget is None else budget
+    bound = None if text is None else parse_budget(text)
+    return Limits(bound, answer_tokens, max_tokens, think, budget is None and bound is not None)
 
 
 def sampling_of(

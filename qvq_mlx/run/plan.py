@@ -40,6 +40,7 @@ def make_plan(request: Request, env: Env, settings: Settings) -> Plan:
         raise UsageError("the question is empty", Ask())
     resolved = resolve(request, settings)
     card, setup = resolved.card, resolved.setup
+    request, gave_way = _held_to(request, card)
     _check_images(request, card)
     draft = setup.draft_model.card if setup.draft_model else None
     named = draft if setup.drafting is Drafting.MODEL else None
@@ -69,6 +70,7 @@ def make_plan(request: Request, env: Env, settings: Settings) -> Plan:
             *(Notice("card", f"{fault.message}; it is left out") for fault in broken),
             *(Notice("checkpoint", f"{card.name}: {remark}") for remark in card.remarks),
             *_piped(request),
+            *((Notice("budget-gave-way", env.spelling.sentence(gave_way)),) if gave_way else ()),
             *sight.notices,
             *room.notices,
             *_said_of_sampling(resolved, env.spelling),
@@ -92,6 +94,7 @@ def resolve(request: Request, settings: Settings) -> Resolved:
     _check_text(request)
     check_numbers(request)
     card, folder = registry.resolve(request.model, settings.hub_cache, settings.cards_folder)
+    request, _ = _held_to(request, card)
     if request.method.schema and request.method.double_check:
         raise UsageError.excluding(Field.SCHEMA, Field.DOUBLE_CHECK)
     if request.method.schema:
@@ -217,6 +220,26 @@ def _constraint(request: Request, thinking: Thinking) -> AnswerConstraint | None
     if not schema and scripts is None:
         return None
     return AnswerConstraint(thinking, schema, scripts)
+
+
+def _held_to(request: Request, card: ModelCard) -> tuple[Request, Message | None]:
+    """Return the request without a usual budget that could not be kept, and why it gave way."""
+    limits = request.limits
+    budget = limits.budget
+    if not limits.usual_budget or budget is None:
+        return request, None
+    contradicted = limits.think is not None and (budget.tokens == 0) is (limits.think is Think.ON)
+    bounded = budget.tokens is not None
+    if contradicted:
+        why: Message = (Field.THINK, f" is {limits.think}")
+    elif bounded and not (card.thinking.closing or card.thinking.unasked):
+        why = (f"{card.name} cannot be told to conclude",)
+    elif bounded and limits.max_tokens is not None and (budget.tokens or 0) > limits.max_tokens:
+        why = (Field.MAX_TOKENS, f" is {limits.max_tokens:,}")
+    else:
+        return request, None
+    bare = replace(request, limits=replace(limits, budget=None, usual_budget=False))
+    return bare, ("the budget of your settings is left out here: ", *why)
 
 
 def _thinks(request: Request, card: ModelCard) -> bool:

@@ -50,11 +50,12 @@ class World:
     def option_defaults(self) -> dict[str, dict[str, str]]:
         """The user's own defaults of options, by command; none where settings cannot be read.
 
-        A question reads its `detail` itself: as an option it would need an image.
+        A question reads its `detail` itself: as an option it would need an image. A budget gives
+        way, which what was typed does not, so the commands are told of it by its own name.
         """
         if isinstance(self._settings, ConfigError):
             return {}
-        usual = dict(self._settings.options)
+        usual = {key: text for key, text in self._settings.options if key != "budget"}
         asked = {key: text for key, text in usual.items() if key != "detail"}
         return {"ask": asked, "chat": usual, "batch": usual}
 
@@ -62,6 +63,11 @@ class World:
     def detail(self) -> str | None:
         """The user's own default of a picture's detail. Raises ConfigError."""
         return dict(self.settings.options).get("detail")
+
+    @property
+    def budget(self) -> str | None:
+        """The user's own default of the thinking's budget. Raises ConfigError."""
+        return dict(self.settings.options).get("budget")
 
     def forbid_network(self) -> None:
         """Refuse every connection of this process from now on. May be called again."""

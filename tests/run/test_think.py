@@ -144,3 +144,16 @@ def test_penalties_are_options_too(world: Build) -> None:
         refused = world([])
         assert refused.run("ask", IMAGE, "?", "-m", "tiny", "--penalty", wrong) == ExitCode.USAGE
         assert "--penalty is" in refused.err
+
+
+def test_a_configured_budget_gives_way_to_what_is_typed(world: Build, switching: str) -> None:
+    for budget, think in (("low", "off"), ("0", "on")):
+        engine = ScriptedEngine(["Hm.</think>" if think == "on" else "", "three."])
+        w = world(engine=engine, environ={"QVQ_BUDGET": budget})
+        words = ("ask", IMAGE, "How many?", "-m", switching, "--think", think)
+        assert w.run(*words, "--jsonl") == ExitCode.OK, w.err
+        said = [line for line in map(json.loads, w.out.splitlines()) if line["type"] == "notice"]
+        why = f"the budget of your settings is left out here: --think is {think}"
+        assert why in [notice["text"] for notice in said]
+        assert engine.thinks == [think == "on"]
+        assert w.run(*words, "--budget", budget) == ExitCode.USAGE

@@ -12,6 +12,7 @@ import pytest
 from qvq_mlx.core.errors import ConfigError
 from qvq_mlx.core.request import ThinkingView
 from qvq_mlx.settings import config
+from qvq_mlx.store import registry
 from tests.conftest import EXAMPLES, ScriptedEngine, World
 
 
@@ -221,3 +222,27 @@ def test_a_default_that_the_option_would_refuse_is_refused(
     there = world(environ={f"QVQ_{key.upper()}": value})
     assert there.run("log", "list") == 2
     assert there.err.startswith(f"error[config]: {key} is {value!r}; ")
+
+
+def test_a_configured_budget_gives_way_where_a_typed_one_is_refused(
+    world: Callable[..., World], tmp_path: Path
+) -> None:
+    """Beyond the bound of the whole, and for a model that cannot be told to conclude."""
+    assert world().run("config", "set", "budget", "low") == 0
+    plain = tmp_path / "plain"
+    plain.symlink_to(registry.folder_of(registry.find("tiny"), tmp_path))
+    picture = str(EXAMPLES / "shapes.png")
+    short = ("ask", "-m", "tiny", picture, "How many?", "--max-tokens", "700")
+    for words, why in (
+        (("ask", "-m", str(plain), picture, "How many?"), "plain cannot be told to conclude"),
+        (short, "--max-tokens is 700"),
+    ):
+        there = world(["2"])
+        assert there.run(*words, "--jsonl") == 0, there.err
+        request, *lines = map(json.loads, there.out.splitlines())
+        said = [line["text"] for line in lines if line.get("code") == "budget-gave-way"]
+        assert said == [f"the budget of your settings is left out here: {why}"]
+        assert request["given"]["budget"] is None  # so it is asked again in the same way
+        assert world(["2"]).run("log", "rerun") == 0
+        there = world(["2"])
+        assert there.run(*words, "--budget", "low") == 2  # what is typed is honoured or refused
