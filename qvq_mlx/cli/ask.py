@@ -14,7 +14,7 @@ from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.image_names import on_disk
 from qvq_mlx.core.remedies import Ask
 from qvq_mlx.core.request import Output, OutputForm, Policy, ThinkingView
-from qvq_mlx.run.groups import files_of, frames_of, limits_of, method_of, reading, sampling_of
+from qvq_mlx.run.groups import files_of, frames_of, method_of, reading, sampling_of
 from qvq_mlx.run.question import Given, Sources, ask_as_typed
 
 if TYPE_CHECKING:
@@ -95,8 +95,7 @@ def ask(
     sampling = sampling_of(temperature, top_p, top_k, min_p, seed, penalty)
     method = method_of(vote, schema, lang, double_check=double_check, look=look)
     how = (sampling, method, Policy(draft, not no_cache, force, not no_wait, offline, not no_save))
-    limits = limits_of(budget, answer_tokens, max_tokens, think, context.obj.budget)
-    given = Given(model, system, limits, *how)
+    given = Given(model, system, context.obj.limits(budget, answer_tokens, max_tokens, think), *how)
     return ask_as_typed(context.obj, sources, given, read, output, _inputs, _pull)
 
 

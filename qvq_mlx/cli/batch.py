@@ -9,7 +9,7 @@ import typer
 
 from qvq_mlx.cli import options
 from qvq_mlx.core.request import Policy, PromptOptions, Request, SamplingOverrides
-from qvq_mlx.run.groups import files_of, image_options_of, limits_of, method_of
+from qvq_mlx.run.groups import files_of, image_options_of, method_of
 
 if TYPE_CHECKING:
     from qvq_mlx.run.world import World
@@ -96,7 +96,7 @@ def batch(
         model=model_for(world.env, world.settings, model),
         image_options=(image_options_of(page, background, detail=detail, crop=crop),),
         prompt=PromptOptions(system),
-        limits=limits_of(budget, answer_tokens, max_tokens, think, world.budget),
+        limits=world.limits(budget, answer_tokens, max_tokens, think),
         sampling=SamplingOverrides(temperature=temperature, seed=seed),
         method=method_of(vote, schema, lang, look="off"),
         policy=Policy(draft=draft, force=force, wait=not no_wait, offline=offline),

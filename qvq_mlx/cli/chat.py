@@ -9,7 +9,7 @@ import typer
 from qvq_mlx.cli import options
 from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.remedies import Ask
-from qvq_mlx.core.request import Output, Policy, PromptOptions, Request
+from qvq_mlx.core.request import Limits, Output, Policy, PromptOptions, Request
 
 if TYPE_CHECKING:
     from qvq_mlx.run.world import World
@@ -40,7 +40,7 @@ def chat(
     """
     from qvq_mlx.chat.loop import Talk
     from qvq_mlx.run.choose import model_for
-    from qvq_mlx.run.groups import image_options_of, limits_of
+    from qvq_mlx.run.groups import image_options_of
 
     world: World = context.obj
     env = world.env
@@ -53,7 +53,7 @@ def chat(
         model=model_for(env, settings, model),
         image_options=(image_options_of(detail=detail),),
         prompt=PromptOptions(system),
-        limits=limits_of(budget, max_tokens=max_tokens, think=think, usual=world.budget),
+        limits=world.limits(budget, Limits().answer_tokens, max_tokens, think),
         policy=Policy(
             draft=draft,
             use_cache=not no_cache,

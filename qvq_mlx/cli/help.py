@@ -53,6 +53,7 @@ COMMAND_GROUPS = {
     "Machine": {
         "doctor": "Say what works here and what does not",
         "config": "Show or change the settings: get, set, unset, path, list",
+        "integrate": "Put qvq into the Finder's menu, Shortcuts or Raycast, or take it away",
         "cache": "Show or empty the cache of image prefixes",
         "completion": "Print a script that completes commands, options, models and images",
         "man": "Show the manual page: with man on a terminal, as plain text in a pipe",

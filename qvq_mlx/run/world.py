@@ -18,6 +18,7 @@ from qvq_mlx.settings.config import Settings
 
 if TYPE_CHECKING:  # most commands forbid nothing
     from qvq_mlx.core.network import Network
+    from qvq_mlx.core.request import Limits, Think
 
 
 @dataclass(slots=True)
@@ -64,10 +65,17 @@ class World:
         """The user's own default of a picture's detail. Raises ConfigError."""
         return dict(self.settings.options).get("detail")
 
-    @property
-    def budget(self) -> str | None:
-        """The user's own default of the thinking's budget. Raises ConfigError."""
-        return dict(self.settings.options).get("budget")
+    def limits(
+        self, budget: str | None, answer_tokens: int, max_tokens: int | None, think: Think | None
+    ) -> Limits:
+        """Build the limits; where no budget is given, it is the user's own default of it.
+
+        Raises UsageError or ConfigError.
+        """
+        from qvq_mlx.run.groups import limits_of
+
+        usual = dict(self.settings.options).get("budget")
+        return limits_of(budget, answer_tokens, max_tokens, think, usual)
 
     def forbid_network(self) -> None:
         """Refuse every connection of this process from now on. May be called again."""
