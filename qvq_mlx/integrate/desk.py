@@ -110,7 +110,7 @@ def _is_ours(place: Place, path: Path) -> bool:
 
 
 def _sign(data: bytes, target: Path, path: str | None) -> None:
-    """Have macOS sign the shortcut, keep it, and open it. Raises UsageError, OSError, OutputError."""
+    """Have macOS sign the shortcut, keep and open it. Raises UsageError, OSError, OutputError."""
     tool, opening = (_needed(name, path, Place.SHORTCUTS) for name in ("shortcuts", "open"))
     with scratch_folder() as folder:
         raw, signed = folder / "raw.shortcut", folder / "signed.shortcut"
