@@ -93,6 +93,26 @@ PRESETS = {
         dtype="float32",
         bits=None,
     ),
+    # Qwen2-VL-2B's widths, depths and rows, with the embedded model's tokenizer: nothing is fetched
+    "2b": Preset(
+        hub.Shape(
+            vision_width=1280,
+            vision_layers=32,
+            vision_heads=16,
+            width=1536,
+            layers=28,
+            heads=12,
+            kv_heads=2,
+            mlp_width=8960,
+            rope_theta=1e6,
+            mrope_section=(16, 24, 24),
+        ),
+        rows=151_936,
+        tied=True,
+        real_tokenizer=False,
+        dtype="bfloat16",
+        bits=4,
+    ),
     # QVQ-72B-Preview's widths; of its 80 language and 32 vision layers one and two
     "qvq-1layer": Preset(
         hub.Shape(

@@ -7,6 +7,7 @@ needs, and AssertionError, with numbers, where something is not as it should be.
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -14,8 +15,9 @@ from pathlib import Path
 
 from qvq_mlx.core.setup import Setup
 from qvq_mlx.core.tokens import Control, Generation, Token
+from tools.metal import by_hand, true_shapes
 from tools.metal import tools_of_macos as tools
-from tools.metal.needs import DATA, needs_macos, needs_metal
+from tools.metal.needs import DATA, ROOT, needs_macos, needs_metal
 
 TOOLS = (
     *("/usr/sbin/sysctl", "/usr/sbin/ioreg", "/usr/sbin/screencapture", "/usr/bin/vm_stat"),
@@ -83,6 +85,23 @@ def goldens() -> str:
     ]
     assert not wrong, "; ".join(wrong)
     return f"{len(entries)} of {len(entries)} texts equal on {_backend()}"
+
+
+def gpu_against_cpu() -> str:
+    """Compare the texts of both devices; where they part at a tie, the token is named."""
+    import mlx.core as mx
+
+    needs_metal()
+    picture, question = DATA / "count-1.png", "What shapes do you see?"
+    on_gpu = _written(picture, question, None)
+    device = mx.default_device()
+    mx.set_default_device(mx.Device(mx.cpu))
+    try:
+        on_cpu = _written(picture, question, None)
+    finally:
+        mx.set_default_device(device)
+    assert on_gpu == on_cpu, f"they part at token {_first_difference(on_gpu, on_cpu)}"
+    return f"{len(on_gpu)} tokens equal"
 
 
 def cached() -> str:
@@ -158,6 +177,24 @@ def screen_access() -> str:
     return "allowed" if found else "not allowed"
 
 
+def suite() -> str:
+    """Run the suite, and give its last line."""
+    needs_macos()  # elsewhere `make test` says it
+    return summary_of((), 1200)
+
+
+def summary_of(paths: tuple[str, ...], wait_s: float) -> str:
+    """Run these tests, or all; give pytest's last line. Raises AssertionError with what failed."""
+    command = (sys.executable, "-m", "pytest", "-q", "-n", "auto", *paths)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=wait_s, check=False
+    )
+    lines = done.stdout.splitlines()
+    failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
+    assert not done.returncode, "; ".join([*lines[-1:], *failed])
+    return lines[-1]
+
+
 def links_and_locks() -> str:
     """Make a link and take a lock in a folder of the disk."""
     from qvq_mlx.system.locks import LockFile
@@ -207,9 +244,14 @@ CHECKS: dict[str, Callable[[], str]] = {
     "working set": working_set,
     "wired limit, at and above": wired_limit,
     "goldens of the embedded model": goldens,
+    "GPU against CPU": gpu_against_cpu,
     "cached against cold": cached,
     "drafted against plain": drafted,
     "drafts of 1 to 8 tokens": drafted_by_length,
+    "encode at 2B's true shapes": true_shapes.encode,
+    "prefill at 2B's true shapes": true_shapes.prefill,
+    "decode at 2B's true shapes": true_shapes.decode,
+    "4,096 tokens": true_shapes.long_text,
     "more memory than there is": tools.over_allocation,
     "macOS's tools at their paths": tools_of_macos,
     "what the tools say themselves": tools.raw_outputs,
@@ -219,4 +261,6 @@ CHECKS: dict[str, Callable[[], str]] = {
     "sips": tools.sips,
     "caffeinate": tools.caffeinate,
     "links and locks": links_and_locks,
+    "a minute by hand": by_hand.minute,
+    "the suite": suite,
 }

@@ -13,11 +13,16 @@ class NotHereError(Exception):
     """A check needs what this machine has not."""
 
 
-def needs_metal() -> None:
-    """Raise NotHereError where MLX has no Metal."""
+def has_metal() -> bool:
+    """True where MLX has Metal."""
     import mlx.core as mx
 
-    if not mx.metal.is_available():
+    return mx.metal.is_available()
+
+
+def needs_metal() -> None:
+    """Raise NotHereError where MLX has no Metal."""
+    if not has_metal():
         raise NotHereError("no Metal here")
 
 
