@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from qvq_mlx.core.card import ModelCard, ThinkingStyle
 from qvq_mlx.core.machine import Machine
 from qvq_mlx.core.sizes import size
 from qvq_mlx.images.resize import smart_resize
-from qvq_mlx.memory.chips import bandwidth_of
+from qvq_mlx.memory.chips import USUAL_CHIPS, bandwidth_of
 from qvq_mlx.memory.choice import best
 from qvq_mlx.memory.estimate import (
     ACHIEVED_SHARE,
@@ -23,7 +22,7 @@ from qvq_mlx.memory.estimate import (
     typical,
 )
 from qvq_mlx.memory.machine import hypothetical
-from qvq_mlx.memory.working_set import highest_wired_limit_bytes
+from qvq_mlx.memory.working_set import SOURCES, highest_wired_limit_bytes
 from qvq_mlx.store import registry
 
 MEMORIES_GIB = (16, 24, 32, 36, 48, 64, 96, 128)
@@ -31,14 +30,7 @@ SOLD_GIB = (8, 16, 18, 24, 32, 36, 48, 64, 96, 128, 192, 256, 512)
 """The memories that Macs with Apple silicon are sold with."""
 PHOTO_PX = (4032, 3024)
 """A picture of 12 megapixels, width and height."""
-MACS = (
-    (16, "M4", 10),
-    (24, "M4 Pro", 20),
-    (36, "M3 Max", 30),
-    (48, "M4 Max", 40),
-    (64, "M3 Max", 40),
-    (128, "M4 Max", 40),
-)
+MACS = tuple((memory, *USUAL_CHIPS[memory]) for memory in (16, 24, 36, 48, 64, 128))
 """Memory, chip and GPU cores of Macs as they are sold."""
 BUDGETS = (4096, 32768)
 CHIPS = (
@@ -84,12 +76,10 @@ def by_mac_table() -> str:
     """
     rows = []
     for memory_gb, chip, cores in MACS:
-        machine = hypothetical(memory_gb * 2**30)
+        machine = hypothetical(memory_gb * 2**30, chip=chip, gpu_cores=cores)
         card = best(registry.cards(), machine)
-        rate = bandwidth_of(f"Apple {chip}", cores)
         assert card is not None
-        assert rate is not None
-        speed = tokens_per_s(card, replace(machine, chip=chip, bandwidth_bytes_per_s=rate))
+        speed = tokens_per_s(card, machine)
         assert speed is not None
         thinks = card.thinking.style is not ThinkingStyle.NONE
         minutes = card.thinking.budget_tokens / speed / 60
@@ -187,10 +177,12 @@ Not in it: Python itself, the allocator's cache of freed buffers, a drafting mod
 macOS wires only a part of the memory for the GPU. On a Mac, Metal is asked through MLX
 (`max_recommended_working_set_size`, which follows `iogpu.wired_limit_mb`); `doctor` shows it. For
 a Mac that is not this one (`--memory 36GB`, `36` and `36GiB` mean the same, the Mac that is sold
-as 36 GB) it is what owners report, and between two reports the share of the smaller Mac. Sources stand
-in `qvq_mlx/memory/working_set.py`. Older systems had two thirds below 36 GiB and 75 % above.
+as 36 GB) it is what owners report, and between two reports the share of the smaller Mac. Older systems had two thirds below 36 GiB and 75 % above.
 
 {_working_sets()}
+
+Reported in: {_sources()}. Older shares: https://github.com/exo-explore/exo/pull/1672. Wired limits that owners run with:
+59 of 64 GiB (https://github.com/ddalcu/mlx-serve/issues/440), 112 of 128 (https://github.com/antirez/ds4/issues/890).
 
 *With a wired limit*: the highest that qvq proposes, which leaves macOS 5 GiB, or a 16th where that is more.
 An owner sets it with
@@ -236,7 +228,7 @@ Every token reads its weights once: tokens/s = bandwidth / size x {ACHIEVED_SHAR
 x {ULTRA_SHARE:g} on an Ultra. Of a sparse model that is the active share of the size, which
 `qvq show MODEL` prints. The share is what others measured with 70B models: 79 to 86 % on Max chips,
 63 to 64 % on Ultra chips. A chip that is not in the table gets no figure. `qvq models --memory 36GB --chip "M3 Max"`
-computes it for any of them. Bandwidths are the maker's; `qvq_mlx/memory/chips.py` names the sources.
+computes it for any of them; without a chip, of one that is sold with so much memory. Bandwidths are the maker's; `qvq_mlx/memory/chips.py` names the sources.
 
 {_speeds(card)}
 """
@@ -259,6 +251,10 @@ def _working_sets() -> str:
     head = ("Mac", "known", "GiB", "model", "QVQ, 4 bit")
     raised_head = ("GiB, wired limit", "model", "QVQ, 4 bit")
     return _table((*head, *raised_head), rows)
+
+
+def _sources() -> str:
+    return "; ".join(f"{macs} GB: {where}" for macs, where in SOURCES)
 
 
 def _photo_table(card: ModelCard) -> str:

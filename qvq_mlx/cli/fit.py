@@ -92,4 +92,4 @@ def _write(env: Env, found: Fit, mac: tuple[str, ...], *, as_json: bool) -> None
     if estimate.verdict is Verdict.TIGHT and env.stderr.isatty():
         env.stderr.write("warning: a tight fit; close what else uses much memory\n")
     rest = [("instead", f"{o.what}: {o.command}" if o.command else o.what) for o in others]
-    listing.write_facts(env, [("model", card.name), *estimate.facts(), *rest])
+    listing.write_facts(env, [*found.facts(), *rest])

@@ -56,6 +56,29 @@ _TFLOPS = {
 }
 
 
+USUAL_CHIPS: dict[int, tuple[str, int]] = {
+    8: ("M2", 10),
+    16: ("M4", 10),
+    18: ("M3 Pro", 18),
+    24: ("M4 Pro", 20),
+    32: ("M4", 10),
+    36: ("M3 Max", 30),
+    48: ("M4 Max", 40),
+    64: ("M3 Max", 40),
+    96: ("M3 Ultra", 60),
+    128: ("M4 Max", 40),
+    192: ("M2 Ultra", 76),
+    256: ("M3 Ultra", 80),
+    512: ("M3 Ultra", 80),
+}
+"""A Mac that is sold with so many GB: its chip and GPU cores, where nobody names one.
+
+From https://support.apple.com/specs: MacBook Air M2 (8), Mac mini M4 and M4 Pro (16, 24, 32),
+MacBook Pro M3 Pro and Max (18, 36, 64) and M4 Max (48, 128), Mac Studio M2 Ultra (192) and M3 Ultra
+(96, 256, 512). Others of the same size are faster or slower.
+"""
+
+
 def bandwidth_of(chip: str | None, gpu_cores: int | None) -> float | None:
     """Memory bandwidth in bytes/s; None for a chip that is not in the table."""
     rates = _BANDWIDTH_GB_PER_S.get(_name(chip))

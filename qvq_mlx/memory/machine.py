@@ -116,16 +116,19 @@ def _linux(host: Host, disk: int | None) -> Machine:
 
 
 def hypothetical(
-    memory_bytes: int, wired_limit_bytes: int | None = None, chip: str | None = None
+    memory_bytes: int,
+    wired_limit_bytes: int | None = None,
+    chip: str | None = None,
+    gpu_cores: int | None = None,
 ) -> Machine:
     """A Mac with so much memory, this wired limit if one was set, and this chip, such as `M4 Max`.
 
-    Where the chip is sold with two bandwidths, the smaller one holds.
+    Where the chip is sold with two bandwidths, that of its `gpu_cores` holds, else the smaller one.
     """
     found, source = _working_set(None, wired_limit_bytes, memory_bytes)
     return Machine(
         chip=chip,
-        bandwidth_bytes_per_s=bandwidth_of(chip, None),
+        bandwidth_bytes_per_s=bandwidth_of(chip, gpu_cores),
         flops=flops_of(chip),
         memory_bytes=memory_bytes,
         working_set_bytes=found,

@@ -3,15 +3,8 @@
 Law: more memory is never a smaller working set. Where Metal itself can be asked, it is (the
 `working_set_bytes` of a `Machine` are then MLX's): this table serves a Mac that is not this one.
 
-The values are what owners' programs print as `recommendedMaxWorkingSetSize`, in GiB:
-
-     8  5.33    https://github.com/SceneWorks/SceneWorks/pull/1552
-    16  11.84   https://github.com/AlexsJones/llmfit/pull/754
-    24  17.76, 48 37.44, 64 51.84: the same share as their neighbours, in logs of llama.cpp
-    32  24.96, 36 28.08: `26800.60 MB` and `30150.67 MB` in logs of llama.cpp (M4, M5, M3 Max)
-    96  72, 192 144    https://github.com/raullenchai/Rapid-MLX/pull/183
-    128 107.52  https://github.com/antirez/ds4/pull/893
-    256 208
+The values are what owners' programs print as `recommendedMaxWorkingSetSize`, in GiB; `SOURCES` says
+where each was reported.
 
 Reports disagree with the age of macOS: older ones have two thirds below 36 GiB (10.67 of 16,
 https://github.com/exo-explore/exo/pull/1672; 21.33 of 32) and three quarters above (27 of 36, 48 of
@@ -39,6 +32,16 @@ _REPORTED_GIB = {
     192: 144.0,
     256: 208.0,
 }
+SOURCES = (
+    ("8", "https://github.com/SceneWorks/SceneWorks/pull/1552"),
+    ("16", "https://github.com/AlexsJones/llmfit/pull/754"),
+    ("24, 48, 64", "logs of llama.cpp; the same share as their neighbours"),
+    ("32, 36", "`26800.60 MB` and `30150.67 MB` in logs of llama.cpp (M4, M5, M3 Max)"),
+    ("96, 192", "https://github.com/raullenchai/Rapid-MLX/pull/183"),
+    ("128", "https://github.com/antirez/ds4/pull/893"),
+    ("256", "a report whose page was not kept; another one has 239"),
+)
+"""Macs in GB, and where their value was reported."""
 _LARGEST_PLAUSIBLE_GIB = 4096
 
 

@@ -68,7 +68,8 @@ def share_of(machine: Machine) -> str:
     """Return the whole of which `fits` is a share; '' where the machine's memory is not known."""
     if machine.working_set_bytes is None:
         return ""
-    return f"{size(machine.working_set_bytes)} ({machine.working_set_source})"
+    chip = f"; tok/s of {machine.chip}" if machine.bandwidth_bytes_per_s else ""
+    return f"{size(machine.working_set_bytes)} ({machine.working_set_source}){chip}"
 
 
 def _row(known: Candidate) -> tuple[str, ...]:

@@ -13,9 +13,17 @@ from qvq_mlx.core.image_options import ImageOptions, ImageSize
 from qvq_mlx.core.machine import Machine
 from qvq_mlx.core.remedies import EstimateModel, Field
 from qvq_mlx.images.detail import limited
-from qvq_mlx.memory.chips import bandwidth_of
+from qvq_mlx.memory.chips import USUAL_CHIPS, bandwidth_of
 from qvq_mlx.memory.choice import Offer, best, instead
-from qvq_mlx.memory.estimate import Estimate, Use, Verdict, estimate_for, typical, with_budget
+from qvq_mlx.memory.estimate import (
+    Estimate,
+    Use,
+    Verdict,
+    estimate_for,
+    tokens_per_s,
+    typical,
+    with_budget,
+)
 from qvq_mlx.memory.machine import hypothetical
 from qvq_mlx.memory.working_set import sold_memory_bytes
 from qvq_mlx.run.catalogue import measured
@@ -24,6 +32,8 @@ from qvq_mlx.store import registry
 
 _MEMORY = EstimateModel("qvq", ((Field.MEMORY, "36GB"),))
 _FALLBACK = "qvq"
+_TOO_FAST_BYTES = 2**30
+"""A smaller model waits for other things than its weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +58,24 @@ class Fit:
     use: Use
     estimate: Estimate
     instead: tuple[tuple[str, Offer], ...]
+    tokens_per_s: float | None = None
+    chip: str | None = None
+
+    def facts(self) -> list[tuple[str, str]]:
+        """Return what is printed: the model, the parts, the verdict, and the speed to expect."""
+        found = [("model", self.card.name), *self.estimate.facts()]
+        if self.tokens_per_s is not None and self.card.download_bytes > _TOO_FAST_BYTES:
+            speed = f"{self.tokens_per_s:.3g} tokens/s expected of {self.chip}"
+            if budget := self.use.budget_tokens:
+                speed += f"; the budget is spent in {budget / self.tokens_per_s / 60:.1f} min"
+            found.append(("speed", speed))
+        return found
 
 
 def machine_for(memory: str | None, chip: str | None, env: Env) -> Machine:
     """The Mac that is sold with `memory` and `chip`; this machine where neither is given.
+
+    Without a chip it is one that is sold with so much memory.
 
     Raises UsageError for what is no size, and for a chip without a memory or one not in the table.
     """
@@ -66,6 +90,9 @@ def machine_for(memory: str | None, chip: str | None, env: Env) -> Machine:
         raise UsageError(
             (Field.CHIP, f" is {chip[:40]!r}; it can be M1 to M5, with Pro, Max or Ultra"), _MEMORY
         )
+    if chip is None:
+        usual, cores = USUAL_CHIPS.get(memory_bytes // 2**30, (None, None))
+        return hypothetical(memory_bytes, chip=usual, gpu_cores=cores)
     return hypothetical(memory_bytes, chip=chip)
 
 
@@ -83,7 +110,8 @@ def fit(question: Question, machine: Machine, env: Env, settings: Settings) -> F
     use = _use(card, question, env, settings)
     estimate = estimate_for(card, machine, use)
     is_poor = estimate.verdict in (Verdict.NO, Verdict.TIGHT)
-    return Fit(card, use, estimate, instead(card, known, machine, use) if is_poor else ())
+    others = instead(card, known, machine, use) if is_poor else ()
+    return Fit(card, use, estimate, others, tokens_per_s(card, machine), machine.chip)
 
 
 def _use(card: ModelCard, question: Question, env: Env, settings: Settings) -> Use:

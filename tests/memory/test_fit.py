@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -276,3 +277,16 @@ def test_every_sample_of_a_vote_has_a_kv_cache_of_its_own(world: Build) -> None:
     kv_gib = kv_bytes_per_token(model.shape) * 9728 / GIB  # 8,192 + 1,271 and the prompt, rounded
     assert needed[2] - needed[1] == pytest.approx(kv_gib, abs=0.11)
     assert needed[5] - needed[1] == pytest.approx(4 * kv_gib, abs=0.11)
+
+
+@pytest.mark.parametrize("memory", ["8", "16GB", "24", "32", "36", "48", "64", "96", "128", "512"])
+def test_the_commonest_macs_have_a_speed_without_a_chip(
+    world: Callable[..., World], memory: str
+) -> None:
+    there = world()
+    assert there.run("models", "--memory", memory, "--json") == 0
+    models = {one["name"]: one for one in json.loads(there.out)["models"]}
+    assert models["qwen2.5-vl-7b"]["tokens_per_s"] > 5
+    there = world()
+    assert there.run("fit", "qwen2.5-vl-7b", "--memory", memory) in {0, 5}
+    assert re.search(r"^speed\s+\d[\d.]* tokens/s expected of M\d", there.out, re.MULTILINE)

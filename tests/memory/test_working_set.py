@@ -15,7 +15,7 @@ from qvq_mlx.core.errors import DoesNotFitError, ExitCode
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.plan import Resolved
 from qvq_mlx.core.request import Budget, Limits, Request
-from qvq_mlx.memory import admission
+from qvq_mlx.memory import admission, working_set
 from qvq_mlx.memory.choice import best
 from qvq_mlx.memory.estimate import estimate_for, typical, with_budget
 from qvq_mlx.memory.machine import hypothetical
@@ -134,3 +134,8 @@ def test_the_best_of_each_mac_is_never_worse_with_more_memory() -> None:
     names = [best(registry.cards(), hypothetical(gib * GIB)) for gib in (8, 16, 24, 36, 64, 128)]
     ranks = [card.rank for card in names if card]
     assert ranks == sorted(ranks)
+
+
+def test_every_reported_value_has_its_source() -> None:
+    named = {int(size) for sizes, _ in working_set.SOURCES for size in sizes.split(", ")}
+    assert named == set(working_set._REPORTED_GIB)
