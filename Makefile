@@ -9,10 +9,14 @@ SMOKE := tests/cli/test_cli.py tests/chat/test_chat.py tests/engine tests/images
   tests/images/test_sources.py tests/images/test_video.py tests/render/test_markdown.py \
   tests/render/test_preview.py tests/store/test_pull.py tests/house/test_imports.py
 
+# What pages say: links, README's commands, those of all pages, examples as a consumer, the wheel.
+PAGES := tests/house/test_links.py tests/house/test_readme.py tests/house/test_pages.py \
+  tests/house/test_wheel.py
+
 # The suite starts qvq some hundred times: what is compiled is kept, whatever the environment says.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-slow test-linear fuzz fuzz-checkpoints lowest check fix docs evaluate bench clean
+.PHONY: help demo test test-slow test-linear fuzz fuzz-checkpoints lowest check fix formula docs evaluate bench clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -43,19 +47,29 @@ fuzz: .venv/developing ## Run the random tests with new seeds for FUZZ_SECONDS=6
 fuzz-checkpoints: .venv/developing ## Break checkpoints in FUZZ_COUNT=20000 ways; none may do harm (by hand, hours)
 	$(BIN)/python -m tools.fuzz_checkpoints $(or $(FUZZ_COUNT),20000) $(FUZZ_SEED)
 
-check: .venv/developing ## Lint, types, import contracts, generated docs, spelling
+check: .venv/developing ## Lint, types, import contracts, documents, the wheel, spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m tools.add_family --check
 	$(BIN)/lint-imports
 	$(BIN)/python -m tools.docs --check
+	$(BIN)/python -m tools.formula --check
+	$(BIN)/python -m pytest -q -p no:cacheprovider -m "not network" $(PAGES)
 	$(BIN)/codespell
 
 fix: .venv/developing ## Format, fix what can be fixed, regenerate the docs
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/python -m tools.docs
+
+formula: .venv/developing ## Write the Homebrew formula from constraints.txt (a network)
+	$(PYTHON) -m venv build/uv
+	build/uv/bin/pip install --quiet --disable-pip-version-check uv
+	MACOSX_DEPLOYMENT_TARGET=14.0 build/uv/bin/uv pip compile --quiet --format pylock.toml \
+	  --python-platform aarch64-apple-darwin --python-version 3.13 --only-binary :all: \
+	  -c constraints.txt pyproject.toml -o build/pylock.toml
+	$(BIN)/python -m tools.formula build/pylock.toml
 
 evaluate: .venv/installed ## Print the embedded model's accuracy over 400 fresh pictures
 	$(BIN)/python -m tools.tiny.evaluate --seed 7 --count 400

@@ -34,6 +34,47 @@ def test_the_wheel_carries_cards_and_the_embedded_model(wheel: Path) -> None:
     assert not [name for name in names if name.startswith(("tests/", "tools/", "models/"))]
 
 
+def test_the_wheel_carries_each_script_and_nothing_of_ours(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {f"qvq_mlx/integrations/{name}.sh" for name in ("picture", "raycast")} <= names
+    assert "qvq_mlx/py.typed" in names
+    code = {str(path.relative_to(ROOT)) for path in (ROOT / "qvq_mlx").rglob("*.py")}
+    assert {name for name in names if name.endswith(".py")} == code
+    kinds = {Path(name).suffix for name in names if ".dist-info" not in name}
+    assert kinds <= {".py", ".typed", ".toml", ".json", ".safetensors", ".md", ".sh", ".1", ".html"}
+    assert sum(one.file_size for one in zipfile.ZipFile(wheel).infolist()) < 20 * 2**20
+
+
+def test_a_consumers_project_is_typed(wheel: Path, tmp_path: Path) -> None:
+    """`mypy --strict` on the examples, where the wheel is installed and this checkout is not."""
+    home, here = tmp_path / "env", Path(sys.prefix)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], check=True)
+    (site,) = home.glob("lib/python3*/site-packages")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    others = [path for path in map(Path, sys.path) if path.name == "site-packages"]
+    assert others, here
+    (site / "others.pth").write_text("".join(f"{path}\n" for path in others))
+    for example in EXAMPLES.glob("*.py"):
+        (tmp_path / example.name).write_bytes(example.read_bytes())
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text("from qvq_mlx import answer\n\nfound: int = answer(3.5, 'What?')\n")
+    command = [
+        *(sys.executable, "-m", "mypy", "--strict", "--config-file", os.devnull),
+        *("--python-executable", str(home / "bin" / "python"), "--cache-dir", str(tmp_path / "c")),
+    ]
+    done = subprocess.run(
+        [*command, *(path.name for path in tmp_path.glob("*.py") if path != wrong)],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    told = subprocess.run(
+        [*command, wrong.name], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert 'incompatible type "float"' in told.stdout  # the types are there
+    assert "Incompatible types in assignment" in told.stdout
+
+
 @pytest.mark.network
 def test_the_wheel_asks_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "env")], check=True)
