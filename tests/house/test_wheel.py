@@ -41,7 +41,18 @@ def test_the_wheel_carries_each_script_and_nothing_of_ours(wheel: Path) -> None:
     code = {str(path.relative_to(ROOT)) for path in (ROOT / "qvq_mlx").rglob("*.py")}
     assert {name for name in names if name.endswith(".py")} == code
     kinds = {Path(name).suffix for name in names if ".dist-info" not in name}
-    assert kinds <= {".py", ".typed", ".toml", ".json", ".safetensors", ".md", ".sh", ".1", ".html"}
+    assert kinds <= {
+        ".py",
+        ".typed",
+        ".toml",
+        ".json",
+        ".safetensors",
+        ".md",
+        ".sh",
+        ".1",
+        ".html",
+        ".txt",
+    }
     assert sum(one.file_size for one in zipfile.ZipFile(wheel).infolist()) < 20 * 2**20
 
 
