@@ -9,14 +9,16 @@ from __future__ import annotations
 import glob
 import re
 import unicodedata
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
+from typing import Literal
 
 from qvq_mlx.core.errors import ImageNotFoundError, ImageSizeError
 from qvq_mlx.core.image_options import MAX_PICTURES
 from qvq_mlx.core.remedies import Ask, RunProgram
 from qvq_mlx.images.paths import found_file, is_file, operand, path_of
 
+_FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
 _NUMBERS = re.compile(r"([0-9]+)")
 
 
@@ -30,8 +32,14 @@ def expanded(source: str, most: int | None = MAX_PICTURES) -> tuple[str, ...]:
     path = path_of(source)
     if _exists(path):
         return (source,)
-    matches = glob.iglob(str(path), recursive=True)  # noqa: PTH207  (it may be absolute)
-    files = list(islice((name for name in matches if not Path(name).is_dir()), most and most + 1))
+    # a name that came from a Mac's disk may hold é as two characters, and a keyboard writes one
+    spelt = dict.fromkeys([str(path), *(unicodedata.normalize(f, str(path)) for f in _FORMS)])
+    matches = chain.from_iterable(
+        glob.iglob(pattern, recursive=True)  # noqa: PTH207  (it may be absolute)
+        for pattern in spelt
+    )
+    once = dict.fromkeys(islice(matches, most and (most + 1) * len(spelt)))
+    files = list(islice((name for name in once if not Path(name).is_dir()), most and most + 1))
     if not files:
         raise ImageNotFoundError(
             f"{source}: no file matches", RunProgram(("ls", "-l", operand(_folder(path))))

@@ -276,6 +276,10 @@ def test_a_question_takes_so_many_pictures(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- pipes
 
 
+NEEDS_FD = pytest.mark.skipif(not Path("/dev/fd/0").exists(), reason="/dev/fd is not here")
+
+
+@NEEDS_FD
 def test_a_pipe_that_the_shell_made_is_read(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(PNG)
     code = (
@@ -288,6 +292,7 @@ def test_a_pipe_that_the_shell_made_is_read(tmp_path: Path) -> None:
     assert done.stdout == "True 56\n"
 
 
+@NEEDS_FD
 def test_a_pipe_is_bounded_and_may_be_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "MAX_FILE_BYTES", 2**16)
 

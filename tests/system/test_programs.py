@@ -115,5 +115,5 @@ def test_space_is_that_of_the_nearest_folder(tmp_path: Path) -> None:
     volume = space(tmp_path)
     assert 0 < volume.free_bytes <= volume.total_bytes
     assert space(tmp_path / "not" / "there").total_bytes == volume.total_bytes
-    if sys.platform == "linux":  # a volume without space, which macOS has not
+    if Path("/proc/self").exists():  # a volume without space, which macOS has not
         assert free_bytes(Path("/proc")) == 0
