@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _FIELDS, _ALPHA_FIELDS = 3, 6
-_V3_BYTES, _V5_BYTES = 56, 124
+_CORE_BYTES, _V3_BYTES, _V5_BYTES = 12, 56, 124  # the first is OS/2's, whose sizes are shorter
 _EMBEDDED = b"DEBM"  # the letters MBED as a number
 
 
@@ -46,6 +46,9 @@ def picture(data: bytes) -> Image | None:
 
 def size_px(data: bytes) -> tuple[int, int]:
     """Width and height, from the header."""
+    if unpack_from("<I", data, 14)[0] == _CORE_BYTES:
+        wide, high = unpack_from("<HH", data, 18)
+        return wide, high
     width, height = unpack_from("<ii", data, 18)
     return width, abs(height)
 

@@ -29,8 +29,6 @@ _OTHERS = (
     (0, b"\xff\x0a", "a JPEG XL picture", _SIPS),
     (4, b"JXL \r\n", "a JPEG XL picture", _SIPS),
     (0, b"II\xbc\1", "a JPEG XR picture", _MAGICK),
-    (0, b"\0\0\1\0", "an icon (ICO)", _SIPS),
-    (0, b"\0\0\2\0", "a cursor (CUR)", _SIPS),
     (0, b"icns", "an icon (ICNS)", _SIPS),
     (0, b"8BPS", "a Photoshop picture", _SIPS),
     (0, b"gimp xcf", "a GIMP picture", _MAGICK),
@@ -39,12 +37,41 @@ _OTHERS = (
     (0, b"qoif", "a QOI picture", _MAGICK),
     (0, b"DDS ", "a DirectDraw surface", _MAGICK),
     (0, b"SIMPLE  =", "a FITS picture", _MAGICK),
+    *(
+        (0, magic, "a Silicon Graphics picture", _MAGICK)
+        for magic in (b"\x01\xda\0", b"\x01\xda\x01")
+    ),
+    (0, b"\x59\xa6\x6a\x95", "a Sun raster", _MAGICK),
+    (0, b"SDPX", "a DPX picture", _MAGICK),
+    (0, b"XPDS", "a DPX picture", _MAGICK),
+    (0, b"\x80\x2a\x5f\xd7", "a Cineon picture", _MAGICK),
+    (0, b"id=ImageMagick", "a MIFF picture", _MAGICK),
+    (0, b"/* XPM */", "an XPM picture", _MAGICK),
+    (0, b"BPG\xfb", "a BPG picture", ("bpgdec", "-o", _OUT, _NAME)),
+    (0, b"FLIF", "a FLIF picture", ("flif", "-d", _NAME, _OUT)),
+    (0, b"\x8aMNG\r\n", "an MNG animation", _MAGICK),
+    (0, b"\x8bJNG\r\n", "a JNG picture", _MAGICK),
+    (0, b"\xd7\xcd\xc6\x9a", "a Windows metafile (WMF)", _MAGICK),
+    (0, b"\xc5\xd0\xd3\xc6", "a PostScript document", _MAGICK),
+    (40, b" EMF", "a Windows metafile (EMF)", _MAGICK),
     (128, b"DICM", "a DICOM picture", _MAGICK),
     (0, b"AT&TFORM", "a DjVu document", ("ddjvu", "-format=pdf", _NAME, "document.pdf")),
     (0, b"%!PS", "a PostScript document", _MAGICK),
     (0, b"PK\3\4", "a ZIP archive", ("unzip", "-l", _NAME)),
 )
-_NETPBM = re.compile(rb"P[1-7]\s+(?:#|[0-9]|WIDTH)")
+# a count of pictures and an entry of 16 bytes, the fourth of which is 0: a Targa may begin like it
+_ICON = re.compile(rb"\x00\x00[\x01\x02]\x00[^\x00]\x00...\x00", re.DOTALL)
+_NETPBM = re.compile(rb"P[1-7Ff]\s+(?:#|[0-9]|WIDTH)")
+_XBM = re.compile(rb"(?:/\*[^/]*\*/\s*)?#define\s+\w*_?width\s+[0-9]")
+# version, coding and bits of a ZSoft file
+_PCX = re.compile(rb"\x0a[\x00\x02-\x05][\x00\x01][\x01\x02\x04\x08]")
+# a map and pixels that are its numbers, or none and others; bits of both, and which corner is first
+_TARGA = re.compile(
+    rb".(?:\x01[\x01\x09]....[\x0f\x10\x18\x20]|\x00[\x02\x03\x0a\x0b].....)"
+    rb".{8}[\x08\x0f\x10\x18\x20][\x00-\x3f]",
+    re.DOTALL,
+)
+_TARGA_END = b"TRUEVISION-XFILE.\0"
 _OURS_BY_SIPS = ("TIFF", "BMP", "HEIC", "AVIF")
 
 
@@ -113,6 +140,14 @@ def _other(data: bytes) -> tuple[str, tuple[str, ...]] | None:
     """What a format is called that is not read, and the program for it."""
     if _NETPBM.match(data):
         return "a Netpbm picture", _MAGICK
+    if _ICON.match(data):
+        return ("an icon (ICO)" if data[2] == 1 else "a cursor (CUR)"), _SIPS
+    if data.endswith(_TARGA_END) or _TARGA.match(data):
+        return "a Targa picture", _SIPS
+    if _PCX.match(data):
+        return "a PCX picture", _MAGICK
+    if _XBM.match(data):
+        return "an XBM picture", _MAGICK
     return next(
         ((kind, program) for at, magic, kind, program in _OTHERS if data.startswith(magic, at)),
         None,

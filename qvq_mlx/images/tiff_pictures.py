@@ -18,9 +18,14 @@ if TYPE_CHECKING:
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _LAB, _ICC_LAB = 0, 1, 2, 3, 5, 8, 9
 _MODES = {_WHITE_IS_ZERO: "L", _BLACK_IS_ZERO: "L", _RGB: "RGB", _CMYK: "CMYK"}
-_MODES |= {_LAB: "LAB", _ICC_LAB: "LAB"}
-_BANDS = {"L": 1, "RGB": 3, "CMYK": 4, "LAB": 3}
+_MODES |= {_LAB: "LAB", _ICC_LAB: "LAB", _PALETTE: "P"}
+_BANDS = {"P": 1, "L": 1, "RGB": 3, "CMYK": 4, "LAB": 3}
 _PREMULTIPLIED, _STRAIGHT = 1, 2
+# by what libtiff decompresses in PIL's wheels; others are no damage
+_DECOMPRESSED = (1, 2, 3, 4, 5, 6, 7, 8, 32766, 32771, 32773, 32809, 32908, 32909, 32946, 34676)
+_DECOMPRESSED += (34677, 34925, 50000, 50001)
+_COMPRESSIONS = {34661: "JBIG", 34712: "JPEG 2000", 34887: "LERC", 34892: "lossy JPEG of a DNG"}
+_COMPRESSIONS |= {33003: "JPEG 2000", 33005: "JPEG 2000", 50002: "JPEG XL", 52546: "JPEG XL"}
 _TRUSTED = (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, 6, _LAB)
 
 
@@ -34,7 +39,7 @@ def picture(data: bytes, index: int) -> Image | None:
     layout = layout_of(page)
     values = samples_of(data, page)
     if layout.photometric == _PALETTE:
-        image = _coloured(values, page)
+        image = _coloured(values, page, layout)
     else:
         image = eight_bits(values, layout.bits, _meaning(page, layout))
     if profile := page.values(Tag.ICC_PROFILE):
@@ -64,6 +69,9 @@ def why_not(data: bytes) -> str:
         return ""
     if layout.photometric not in _TRUSTED:
         return f"photometric interpretation {layout.photometric}"
+    if layout.compression not in _DECOMPRESSED:
+        number = layout.compression
+        return f"compression {_COMPRESSIONS.get(number, number)}"
     if is_ours(page):
         return ""
     if page.order == ">" and page.big:
@@ -88,14 +96,21 @@ def _meaning(page: Directory, layout: Layout) -> Meaning:
     )
 
 
-def _coloured(values: NDArray[np.generic], page: Directory) -> Image:
-    """Numbers of a colour map; one of 8-bit values is scaled by its largest."""
+def _coloured(values: NDArray[np.generic], page: Directory, layout: Layout) -> Image:
+    """Numbers of a colour map; one of 8-bit values is scaled by its largest. A second sample may
+    say how opaque a pixel is.
+    """
     import numpy as np
 
     table = np.array(page.values(Tag.COLOUR_MAP), np.float64).reshape(3, -1).T
     top = table.max() if table.max() < 256 else 65535
     colours = (table * (255 / top)).round().astype(np.uint8)
     shown = colours[np.minimum(values[..., 0].astype(np.intp), len(colours) - 1)]
+    meaning = _meaning(page, layout)
+    if meaning.alpha is not None:
+        # the colours of a map are never multiplied by it: they are numbers of rows
+        alpha = values[..., meaning.alpha].astype(np.float64) * (255 / (2**layout.bits - 1))
+        shown = np.concatenate([shown, alpha.round().astype(np.uint8)[..., None]], axis=-1)
     from PIL import Image
 
     return Image.fromarray(np.ascontiguousarray(shown))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_NONE, _DEFLATE, _PACKBITS = 1, (8, 32946), 32773
+_NONE, _DEFLATE, _PACKBITS, _WEBP = 1, (8, 32946), 32773, 50001
 _LIBTIFF = {5: "LZW", _PACKBITS: "PackBits", 34925: "LZMA", 50000: "Zstandard"}
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
 _DIFFERENCES, _FLOAT_DIFFERENCES = 2, 3
@@ -83,15 +83,18 @@ def is_ours(page: Directory) -> bool:
         layout = layout_of(page)
     except (UnsupportedError, ValueError):
         return False
-    known = (_NONE, *_DEFLATE, *_LIBTIFF)
+    known = (_NONE, *_DEFLATE, *_LIBTIFF, _WEBP)
     if layout.compression not in known or layout.photometric not in (*_GRAYS, 2, 3, 5, 8, 9):
         return False
     if layout.photometric == _PALETTE and (layout.planar or layout.kind != _UNSIGNED):
         return False
+    if layout.compression == _WEBP:  # libtiff has it as an option, which PIL's is built without
+        return True
     if page.order == ">" and page.big:  # PIL takes its head for that of a small one
         return True
     if layout.photometric == _PALETTE:
-        return 0 < max(page.values(Tag.COLOUR_MAP), default=0) < 256
+        usual = layout.samples == 1 and layout.bits in (1, 2, 4, 8)
+        return not usual or 0 < max(page.values(Tag.COLOUR_MAP), default=0) < 256
     if page.value(Tag.PLANAR, 1) == 2 or layout.predictor == _FLOAT_DIFFERENCES:
         return True
     if layout.samples == 1:
@@ -146,13 +149,15 @@ class _Piece:
 
 
 def _check(layout: Layout) -> None:
-    if layout.compression not in (_NONE, *_DEFLATE, *_LIBTIFF):
+    if layout.compression not in (_NONE, *_DEFLATE, *_LIBTIFF, _WEBP):
         raise UnsupportedError(f"compression {layout.compression} of these samples")
+    if layout.compression == _WEBP and (layout.bits != 8 or layout.together not in (3, 4)):
+        raise UnsupportedError(f"WebP of {layout.together} samples of {layout.bits} bits")
     sizes = {_UNSIGNED: range(1, 33), _SIGNED: (8, 16, 32), _FLOAT: (16, 24, 32, 64)}
     if layout.bits not in sizes.get(layout.kind, ()):
         raise UnsupportedError(f"samples of {layout.bits} bits, kind {layout.kind}")
     whole_bytes = layout.bits in (8, 16, 32, 64)
-    if layout.predictor == _DIFFERENCES and not (whole_bytes and layout.kind != _FLOAT):
+    if layout.predictor == _DIFFERENCES and not whole_bytes:
         raise UnsupportedError(f"differences of samples of {layout.bits} bits")
     if layout.predictor == _FLOAT_DIFFERENCES and layout.kind != _FLOAT:
         raise UnsupportedError("a predictor for floats, of whole numbers")
@@ -189,6 +194,8 @@ def _unpacked(packed: bytes, piece: _Piece, layout: Layout) -> bytes:
         raw = packed
     elif layout.compression in _DEFLATE:
         raw = zlib.decompressobj().decompress(packed, wanted)
+    elif layout.compression == _WEBP:
+        raw = _by_libwebp(packed, piece, layout.together)
     else:
         raw = _by_libtiff(packed, piece.row_bytes(layout), piece.height_px, layout.compression)
     if len(raw) < wanted:
@@ -208,6 +215,16 @@ def _by_libtiff(packed: bytes, width: int, height: int, compression: int) -> byt
     entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
     with Image.open(BytesIO(head + entries + bytes(4) + packed), formats=("TIFF",)) as image:
         return image.tobytes()
+
+
+def _by_libwebp(packed: bytes, piece: _Piece, samples: int) -> bytes:
+    """A strip or tile that is a WebP file of its own. Raises ValueError where its size differs."""
+    from PIL import Image
+
+    with Image.open(BytesIO(packed), formats=("WEBP",)) as image:
+        if image.width != piece.width_px or image.height < piece.height_px:
+            raise ValueError(f"a strip is {image.width}×{image.height} pixels large")
+        return image.convert("RGB" if samples == 3 else "RGBA").tobytes()
 
 
 def _dtype(layout: Layout) -> np.dtype[np.generic]:
@@ -245,8 +262,11 @@ def _numbers(raw: bytes, piece: _Piece, layout: Layout) -> NDArray[np.generic]:
     if layout.bits in (8, 16, 32, 64):
         values = np.frombuffer(raw, dtype).reshape(shape)
         if layout.predictor == _DIFFERENCES:
-            native = dtype.newbyteorder("=")
-            return np.cumsum(values.astype(native), axis=1, dtype=native)
+            # of floats, it is their bits that were subtracted
+            whole = np.dtype(f"{layout.order}u{layout.bits // 8}")
+            native = whole.newbyteorder("=")
+            summed = np.cumsum(values.view(whole).astype(native), axis=1, dtype=native)
+            return summed.view(dtype.newbyteorder("="))
         return values
     return _bits(raw, piece, layout).reshape(shape)
 

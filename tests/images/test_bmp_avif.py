@@ -114,6 +114,16 @@ def test_masks_behind_a_short_header() -> None:
     assert np.array_equal(read(data), shown)
 
 
+def test_the_short_header_of_os2_and_sixteen_bits() -> None:
+    """Its sizes have 16 bits each, so what stands behind them is none of theirs."""
+    data, shown = bmp(scene(WIDTH, HEIGHT, 4), (5, 5, 5), 16)
+    begin = int.from_bytes(data[10:14], "little")
+    core = struct.pack("<IHHHH", 12, WIDTH, HEIGHT, 1, 16)
+    head = b"BM" + struct.pack("<IHHI", 26 + len(data) - begin, 0, 0, 26)
+    found = read(head + core + data[begin:])
+    assert np.abs(found.astype(int) - shown).max() <= 8  # the lowest bits are filled otherwise
+
+
 def test_a_cut_one_is_damaged() -> None:
     data, _ = bmp(scene(WIDTH, HEIGHT, 4), (4, 4, 4), 16)
     with pytest.raises(ImageUnreadableError, match="the BMP is cut off or damaged"):

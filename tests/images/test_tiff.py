@@ -89,6 +89,33 @@ def test_floats(compression: int, bits: int, predictor: int, bands: int, planar:
         near(data, shown if bands == 3 else shown[..., 0], 1)
 
 
+@pytest.mark.parametrize("bits", [16, 32, 64])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_floats_whose_bits_were_subtracted(bits: int, order: str) -> None:
+    values, shown = levels(3, 8)
+    near(written(values / 255, bits, kind=3, compression=8, predictor=2, order=order), shown, 1)
+
+
+@pytest.mark.parametrize("samples", [3, 4])
+@pytest.mark.parametrize("tile", [None, (32, 16)])
+def test_strips_of_webp(samples: int, tile: tuple[int, int] | None) -> None:
+    values, shown = levels(samples, 8)
+    expected = shown if samples == 3 else over(shown[..., :3], shown[..., 3])
+    extra = (2,) if samples == 4 else ()
+    near(written(values, 8, compression=50001, tile=tile, extra=extra), expected, 1)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 12])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_colour_map_with_alpha(bits: int, order: str) -> None:
+    table = np.random.default_rng(3).integers(0, 256, (2**bits, 3)).astype(np.uint8)
+    numbers, _ = levels(2, bits)
+    opaque = np.round(numbers[..., 1] / (2**bits - 1) * 255).astype(np.uint8)
+    colour_map = (table.astype(int) * 257).T.ravel().tolist()
+    data = written(numbers, bits, photometric=3, colour_map=colour_map, extra=(2,), order=order)
+    near(data, over(table[numbers[..., 0]], opaque), 1)
+
+
 @pytest.mark.parametrize("big", [False, True])
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("bits", [8, 16])
@@ -184,6 +211,9 @@ def test_white_is_zero_and_bits_in_reverse() -> None:
         ({"photometric": 32803}, "photometric interpretation 32803"),
         ({"bits_said": (5, 6, 5)}, "samples of several sizes or kinds"),
         ({"kind": 6}, "16 bits"),
+        ({"compression": 34887}, "compression LERC"),
+        ({"compression": 50002}, "compression JPEG XL"),
+        ({"compression": 40000}, "compression 40000"),
     ],
 )
 def test_what_nobody_here_reads_is_not_called_damaged(

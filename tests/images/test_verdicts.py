@@ -209,6 +209,16 @@ def test_raw_data_below_a_thumbnail_is_not_supported(photometric: int) -> None:
         (b"gimp xcf v011\0", "is a GIMP picture", "magick"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n", "is a PostScript document", "magick"),
         (bytes(128) + b"DICM", "is a DICOM picture", "magick"),
+        (b"\0\0\1\0\1\0\x10\x10\0\0\1\0\x20\0", "is an icon (ICO)", "sips"),
+        (b"\0\0\2\0\1\0\x10\x10\0\0\1\0\x20\0", "is a cursor (CUR)", "sips"),
+        (b"\0\0\2" + bytes(9) + b"\x60\0\x40\0\x18\x20" + bytes(80), "is a Targa", "sips"),
+        (b"\0\1\1\0\0\0\1\x18" + bytes(4) + b"\4\0\4\0\b\0", "is a Targa", "sips"),
+        (bytes(40) + b"TRUEVISION-XFILE.\0", "is a Targa", "sips"),
+        (b"\x0a\5\1\b" + bytes(124), "is a PCX picture", "magick"),
+        (b"\x01\xda\0\2" + bytes(508), "is a Silicon Graphics picture", "magick"),
+        (b"PF\n9 6\n-1.0\n" + bytes(648), "is a Netpbm picture", "magick"),
+        (b"/* XPM */\nstatic char *x[] = {", "is an XPM picture", "magick"),
+        (b"#define x_width 96\n#define x_height 64\n", "is an XBM picture", "magick"),
     ],
 )
 def test_formats_of_others_have_a_name_and_a_command(data: bytes, says: str, program: str) -> None:

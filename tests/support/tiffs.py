@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from collections.abc import Sequence
 
 import numpy as np
+from PIL import Image
 
 
 def written(
@@ -42,7 +44,8 @@ def written(
                     lack = (down - part.shape[0], across - part.shape[1])
                     part = np.pad(part, ((0, lack[0]), (0, lack[1]), (0, 0)))
                 raw = _bytes(part, bits, kind, order, predictor)
-                raw = _packed(raw, compression, len(raw) // part.shape[0])
+                shape = part.shape if compression == 50001 else ()
+                raw = _packed(raw, compression, len(raw) // part.shape[0], shape)
                 pieces.append(
                     bytes(int(f"{b:08b}"[::-1], 2) for b in raw) if fill_order == 2 else raw
                 )
@@ -101,10 +104,12 @@ def _file(
 
 def _bytes(part: np.ndarray, bits: int, kind: int, order: str, predictor: int) -> bytes:
     rows, columns, bands = part.shape
+    if predictor == 2 and kind == 3:  # what is subtracted is the numbers that their bits make
+        part, kind = part.astype(f"f{bits // 8}").view(f"u{bits // 8}"), 1
     if predictor == 2:
-        part = part.astype(np.int64)
+        part = part.astype(np.int64) if bits < 64 else part
         part[:, 1:] = part[:, 1:] - part[:, :-1]
-        part = (part % 2**bits).astype(np.uint64)
+        part = (part % 2**bits).astype(np.uint64) if bits < 64 else part
     if kind == 3:
         floats = _float24(part) if bits == 24 else part.astype(f">f{bits // 8}").tobytes()
         size = bits // 8
@@ -117,7 +122,7 @@ def _bytes(part: np.ndarray, bits: int, kind: int, order: str, predictor: int) -
     if bits == 24:
         big = np.frombuffer(part.astype(">u4").tobytes(), np.uint8).reshape(-1, 4)[:, 1:]
         return (big if order == ">" else big[:, ::-1]).tobytes()
-    if bits in (8, 16, 32):
+    if bits in (8, 16, 32, 64):
         return part.astype(f"{order}u{bits // 8}").tobytes()
     out = b""
     for row in part.reshape(rows, -1):
@@ -138,8 +143,13 @@ def _float24(part: np.ndarray) -> bytes:
     return out
 
 
-def _packed(raw: bytes, compression: int, row_bytes: int) -> bytes:
+def _packed(raw: bytes, compression: int, row_bytes: int, shape: tuple[int, ...]) -> bytes:
     match compression:
+        case 50001:  # a WebP file for each strip or tile, by libtiff's convention
+            out = io.BytesIO()
+            pixels = np.frombuffer(raw, np.uint8).reshape(shape)
+            Image.fromarray(pixels).save(out, "WEBP", lossless=True, exact=True)
+            return out.getvalue()
         case 8:
             return zlib.compress(raw)
         case 5:
