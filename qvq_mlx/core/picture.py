@@ -18,7 +18,8 @@ class Picture:
     `rgb` holds `height_px * width_px * 3` bytes in row order, sRGB, 8 bit. `source_*` is the size
     after the EXIF orientation was applied, before crop and resize. `sha256` is of the file's
     bytes. `page` is counted from 1, None where the file holds one picture; `crop` is the part of
-    the source that `rgb` shows, None for all of it. `pages` is how many the file holds.
+    the source that `rgb` shows, None for all of it. `pages` is how many the file holds;
+    `has_gain_map`: it also holds what a screen of high dynamic range multiplies the picture with.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Picture:
     page: int | None = None
     crop: Region | None = None
     pages: int = 1
+    has_gain_map: bool = False
 
     @property
     def seen(self) -> Region:
@@ -48,7 +50,7 @@ class Picture:
     @property
     def receipt(self) -> str:
         """`cat.png 5712×4284 → 1148×868 · 1,271 tokens`; behind the size, the part that is shown:
-        `[800×600 at 10,20]`.
+        `[800×600 at 10,20]`. What was left out comes last: ` · without its HDR gain map`.
         """
         size = f"{self.source_width_px}×{self.source_height_px}"
         if self.crop is not None:
@@ -57,4 +59,6 @@ class Picture:
         return (
             f"{PurePath(self.name).name} {size}"
             f" → {self.width_px}×{self.height_px} · {self.tokens:,} tokens"
+            + " · without its HDR gain map"
+            * self.has_gain_map
         )

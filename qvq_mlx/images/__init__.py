@@ -21,7 +21,7 @@ from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.errors import ImageUnreadableError
 from qvq_mlx.core.image_options import ImageOptions
 from qvq_mlx.images.colour import Upright, background_of
-from qvq_mlx.images.containers import HEAD_BYTES, is_video, readable
+from qvq_mlx.images.containers import HEAD_BYTES, format_of, is_video, readable
 from qvq_mlx.images.image_sources import CLIP, ImageSources, Web
 from qvq_mlx.images.pages import Frame, Sheet, pages_of
 from qvq_mlx.images.paths import called, is_file, path_of
@@ -121,6 +121,11 @@ def _shown(
 ) -> tuple[Visual, ...]:
     background = background_of(options.background)
     found: list[Visual] = []
+    gain_map = False
+    if format_of(data) in ("JPEG", "HEIC", "AVIF"):
+        from qvq_mlx.images.gain_map import has_gain_map
+
+        gain_map = has_gain_map(data)
     for page in pages_of(name, data, options.pages):
         match page:
             case Frame():
@@ -130,5 +135,5 @@ def _shown(
             case _:
                 assert_never(page)
         picture = shown(upright, name, digest, limits, options)
-        found.append(replace(picture, page=page.number, pages=page.count))
+        found.append(replace(picture, page=page.number, pages=page.count, has_gain_map=gain_map))
     return tuple(found)

@@ -26,6 +26,25 @@ def properties(data: bytes) -> dict[bytes, bytes]:
         return {}
 
 
+def meta(data: bytes) -> bytes:
+    """What is said of the file's items; b'' where the boxes cannot be followed."""
+    try:
+        return _first(data, b"meta")[4:]
+    except KeyError:
+        return b""
+
+
+def item_types(data: bytes) -> frozenset[bytes]:
+    """The kinds of all items; none where the boxes cannot be followed."""
+    try:
+        items = _first(meta(data), b"iinf")
+    except KeyError:
+        return frozenset()
+    entries = (content for kind, content in _boxes(items[6 if not items[:1].strip(b"\0") else 8 :]))
+    # version, flags, a number of 2 or (version 3) 4 bytes, 2 bytes of protection, the type
+    return frozenset(entry[10:14] if entry[:1] == b"\3" else entry[8:12] for entry in entries)
+
+
 def clean_aperture(data: bytes, width: int, height: int) -> tuple[int, int, int, int] | None:
     """Left, top, right and bottom of what is to be shown of the stored pixels; None for all."""
     content = properties(data).get(b"clap", b"")

@@ -19,6 +19,8 @@ _NAME, _OUT = "{name}", "{out}"  # where a program's arguments get the file and 
 _SIPS = ("sips", "-s", "format", "png", _NAME, "--out", _OUT)  # part of macOS
 _MAGICK = ("magick", _NAME, _OUT)
 
+_FFMPEG = ("ffmpeg", "-i", _NAME, "clip.mp4")
+
 # what others read: (offset, first bytes, what it is, the program to run)
 _OTHERS = (
     (4, b"ftypcrx ", "a camera's raw picture (CR3)", _SIPS),
@@ -54,6 +56,11 @@ _OTHERS = (
     (0, b"\xd7\xcd\xc6\x9a", "a Windows metafile (WMF)", _MAGICK),
     (0, b"\xc5\xd0\xd3\xc6", "a PostScript document", _MAGICK),
     (40, b" EMF", "a Windows metafile (EMF)", _MAGICK),
+    (0, b"FLV\x01", "a Flash video", _FFMPEG),
+    (0, b"\0\0\x01\xba", "a video (MPEG program stream)", _FFMPEG),
+    (0, b"\0\0\x01\xb3", "a video (MPEG)", _FFMPEG),
+    (0, b"OggS", "an Ogg file", _FFMPEG),
+    (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "a Windows Media file", _FFMPEG),
     (128, b"DICM", "a DICOM picture", _MAGICK),
     (0, b"AT&TFORM", "a DjVu document", ("ddjvu", "-format=pdf", _NAME, "document.pdf")),
     (0, b"%!PS", "a PostScript document", _MAGICK),
@@ -71,6 +78,7 @@ _TARGA = re.compile(
     rb".{8}[\x08\x0f\x10\x18\x20][\x00-\x3f]",
     re.DOTALL,
 )
+_TS_BYTES = 188  # of a packet, each of which begins with G
 _TARGA_END = b"TRUEVISION-XFILE.\0"
 _OURS_BY_SIPS = ("TIFF", "BMP", "HEIC", "AVIF")
 
@@ -142,6 +150,8 @@ def _other(data: bytes) -> tuple[str, tuple[str, ...]] | None:
         return "a Netpbm picture", _MAGICK
     if _ICON.match(data):
         return ("an icon (ICO)" if data[2] == 1 else "a cursor (CUR)"), _SIPS
+    if len(data) > _TS_BYTES and data[0] == data[_TS_BYTES] == 0x47:
+        return "a video (MPEG transport stream)", _FFMPEG
     if data.endswith(_TARGA_END) or _TARGA.match(data):
         return "a Targa picture", _SIPS
     if _PCX.match(data):
