@@ -67,7 +67,7 @@ _OTHERS = (
     (0, b"PK\3\4", "a ZIP archive", ("unzip", "-l", _NAME)),
 )
 # a count of pictures and an entry of 16 bytes, the fourth of which is 0: a Targa may begin like it
-_ICON = re.compile(rb"\x00\x00[\x01\x02]\x00[^\x00]\x00...\x00", re.DOTALL)
+_ICON = re.compile(rb"\x00\x00[\x01\x02]\x00[^\x00]\x00(?:...\x00|.{0,3}\Z)", re.DOTALL)
 _NETPBM = re.compile(rb"P[1-7Ff]\s+(?:#|[0-9]|WIDTH)")
 _XBM = re.compile(rb"(?:/\*[^/]*\*/\s*)?#define\s+\w*_?width\s+[0-9]")
 # version, coding and bits of a ZSoft file
