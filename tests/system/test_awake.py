@@ -9,9 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from qvq_mlx.chat.loop import Talk
+from qvq_mlx.core.errors import ExitCode
+from qvq_mlx.core.request import Output, Request
 from qvq_mlx.run import ask
+from qvq_mlx.settings import config
 from qvq_mlx.system.awake import awake
-from tests.conftest import World
+from tests.conftest import EXAMPLES, ScriptedEngine, World
+from tests.serve.http import CHAT, chat, serving
 from tests.support.waiting import eventually
 
 Build = Callable[..., World]
@@ -65,3 +70,38 @@ def test_a_question_keeps_it_awake(world: Build, path: str, tmp_path: Path) -> N
     env = world(environ={"PATH": path}).env
     with ask._awake(env):
         eventually(lambda: is_called(tmp_path))
+
+
+def during(tmp_path: Path, seen: list[int]) -> ScriptedEngine:
+    """An engine that waits for the tool at its first token: it runs beside the answer."""
+
+    def look(index: int, _control: object) -> None:
+        if index == 0:
+            eventually(lambda: is_called(tmp_path))
+            seen.append(index)
+
+    return ScriptedEngine(["**Final Answer**\n\n", "two"], on_token=look)
+
+
+def test_a_chat_keeps_it_awake_while_it_answers(world: Build, path: str, tmp_path: Path) -> None:
+    seen: list[int] = []
+    w = world(engine=during(tmp_path, seen), environ={"PATH": path}, tty=True, err_tty=True)
+    talk = Talk(w.env, config.read(w.env), Request("", (), "tiny"), Output())
+    talk.begin([str(EXAMPLES / "shapes.png")])
+    lines = iter(["How many?"])
+
+    def read(*_: object) -> str:
+        found = next(lines, None)
+        if found is None:
+            raise EOFError
+        return found
+
+    assert talk.talk(read) == ExitCode.OK
+    assert seen == [0]
+
+
+def test_a_server_keeps_it_awake_while_it_answers(world: Build, path: str, tmp_path: Path) -> None:
+    seen: list[int] = []
+    with serving(world(engine=during(tmp_path, seen), environ={"PATH": path})) as served:
+        assert served.post(CHAT, chat()).json()["choices"][0]["message"]["content"] == "two"
+    assert seen == [0]
