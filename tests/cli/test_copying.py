@@ -44,7 +44,7 @@ def test_the_texts_are_as_long_as_they_should_be() -> None:
 
 @pytest.fixture
 def tool(tmp_path: Path) -> Path:
-    """A folder with a pbcopy that keeps what it is given."""
+    """A folder with a pbcopy that keeps what it is given: https://ss64.com/mac/pbcopy.html."""
     folder = tmp_path / "tools"
     folder.mkdir()
     program = folder / "pbcopy"

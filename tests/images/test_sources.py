@@ -315,7 +315,11 @@ def test_a_pipe_is_bounded_and_may_be_empty(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture
 def tools(tmp_path: Path) -> Callable[[str, str], str]:
-    """Put a program that is a shell script on a PATH of its own; the PATH."""
+    """Put a program that is a shell script on a PATH of its own; the PATH.
+
+    What macOS's own say and write: https://ss64.com/mac/screencapture.html (-i: Esc writes no
+    file), https://ss64.com/mac/osascript.html, https://ss64.com/mac/sips.html.
+    """
     folder = tmp_path / "bin"
     folder.mkdir()
     (tmp_path / "red.png").write_bytes(PNG)

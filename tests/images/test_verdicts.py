@@ -249,7 +249,7 @@ def test_a_kind_of_jpeg_that_is_not_supported(marker: int, bits: int, kind: str)
 
 @pytest.fixture
 def sips(tmp_path: Path) -> str:
-    """A stand-in that makes the same PNG of everything."""
+    """A stand-in that makes the same PNG of everything: https://ss64.com/mac/sips.html."""
     (tmp_path / "made.png").write_bytes(encoded(of(scene(40, 30)), "PNG"))
     program = tmp_path / "bin" / "sips"
     program.parent.mkdir()

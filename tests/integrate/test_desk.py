@@ -1,7 +1,8 @@
 """The Finder, Shortcuts and Raycast get qvq and lose it again, with stand-ins for macOS's tools.
 
 What macOS does with the files is not known here (docs/metal.md); that they are property lists with
-the documented keys is, and that the scripts in them ask and show.
+the documented keys is, and that the scripts in them ask and show. osascript's windows:
+https://ss64.com/mac/osascript.html.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Facts of a computer, from what its commands print."""
+"""Facts of a computer, from what its commands print.
+
+https://ss64.com/mac/sysctl.html, https://ss64.com/mac/vm_stat.html, https://ss64.com/mac/pmset.html
+and https://ss64.com/mac/ioreg.html.
+"""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ CARD = ModelCard(REPO, "", "", "", repo=REPO)
 
 
 def no_links(path: Path, target: str) -> None:
-    """As exFAT says it on a Mac; Linux says EPERM."""
+    """As exFAT says it on a Mac; Linux says EPERM. https://github.com/relan/exfat/issues/68."""
     raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP), str(path))
 
 
@@ -130,7 +130,7 @@ def test_another_failure_of_a_link_is_not_taken_for_a_volume_without_them(tmp_pa
 
 
 def test_a_macs_notes_beside_files_are_no_files_of_ours(served: Hub, tmp_path: Path) -> None:
-    """`._NAME` on exFAT and SMB. Source: Apple's AppleDouble format, `man dot_clean`."""
+    """`._NAME` on exFAT and SMB: https://github.com/SceneWorks/SceneWorks/issues/1333."""
     folder = layout.RepoFolder(tmp_path, REPO)
     for disk in (hub.Disk(), DISK):
         snapshot = pull(served, tmp_path, disk)
@@ -148,7 +148,10 @@ def test_a_macs_notes_beside_files_are_no_files_of_ours(served: Hub, tmp_path: P
 
 
 def test_no_lock_of_a_volume_without_locks_waits(tmp_path: Path) -> None:
-    """SMB on macOS says ENOTSUP; the pull, the conversion, the big model and a batch go on."""
+    """SMB on macOS says ENOTSUP: https://github.com/EC-DIGIT-CSIRC/sysdiagnose/issues/92.
+
+    The pull, the conversion, the big model and a batch go on.
+    """
     program = (
         "import errno, fcntl, sys\n"
         "def flock(descriptor, operation): raise OSError(errno.ENOTSUP, 'not supported')\n"

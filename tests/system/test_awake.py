@@ -24,8 +24,8 @@ Build = Callable[..., World]
 
 @pytest.fixture
 def path(tmp_path: Path) -> str:
-    """A PATH with a `caffeinate` that notes how it was called. `man caffeinate`: -i no idle sleep,
-    -w until this process ends.
+    """A PATH with a `caffeinate` that notes how it was called: -i no idle sleep, -w until this
+    process ends (https://ss64.com/mac/caffeinate.html).
     """
     tool = tmp_path / "caffeinate"
     tool.write_text(f'#!/bin/sh\necho "$@" > {tmp_path / "log"}; exec sleep 60\n')

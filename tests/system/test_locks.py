@@ -33,7 +33,8 @@ def test_one_at_a_time_and_the_file_says_who(tmp_path: Path) -> None:
     two.release()
 
 
-# SMB on macOS says ENOTSUP, some NFS ENOLCK, a kernel without flock ENOSYS
+# SMB on macOS says ENOTSUP (https://github.com/EC-DIGIT-CSIRC/sysdiagnose/issues/92), some NFS
+# ENOLCK, a kernel without flock ENOSYS (https://github.com/tox-dev/filelock/pull/212)
 @pytest.mark.parametrize(
     "code", [errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS, errno.EINVAL]
 )
