@@ -159,6 +159,12 @@ def _from_web(source: str, image_sources: ImageSources) -> bytes:
 
 
 def _not_found(source: str, path: Path) -> ImageNotFoundError:
+    with suppress(OSError, ValueError):  # ValueError: a NUL in the name
+        leads_to = path.readlink()
+        return ImageNotFoundError(
+            f"{source}: is a link to {leads_to}, where no file is",
+            RunProgram(("ls", "-l", operand(path))),
+        )
     folder = path.parent
     while not folder.is_dir() and folder != folder.parent:
         folder = folder.parent

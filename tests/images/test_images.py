@@ -270,6 +270,13 @@ def put(folder: Path, name: str, data: bytes) -> str:
 PNG = encoded(noise(40, 30), "PNG")
 
 
+def test_a_link_to_nowhere_is_not_said_to_be_there(tmp_path: Path) -> None:
+    (tmp_path / "cat.png").symlink_to("gone.png")
+    error = refused(f"{tmp_path}/cat.png", ImageNotFoundError)
+    assert error.message == f"{tmp_path}/cat.png: is a link to gone.png, where no file is"
+    assert hint_of(error) == f"ls -l {tmp_path}/cat.png"
+
+
 def test_not_found(tmp_path: Path) -> None:
     put(tmp_path, "my cat.png", PNG)
     error = refused(f"{tmp_path}/my cta.png", ImageNotFoundError)

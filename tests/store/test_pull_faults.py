@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import random
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -23,7 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from huggingface_hub import snapshot_download
+from huggingface_hub import close_session, snapshot_download
 
 from qvq_mlx.core.errors import AccessError, DiskFullError, NetworkError, QvqError
 from qvq_mlx.store import digests, hub, layout
@@ -408,6 +409,27 @@ def test_a_proxy_or_endpoint_that_is_none_is_one_line(
     done = subprocess.run(argv, env=world, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
     assert said in done.stderr
+
+
+def test_a_proxy_that_is_not_there_is_named_and_not_its_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no name and password of it is printed."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("http_proxy", f"http://name:secret@127.0.0.1:{port}")
+    close_session()
+    try:
+        with pytest.raises(NetworkError) as caught:
+            client.listing("http://hub.invalid")
+    finally:
+        close_session()
+    assert f"no connection to the proxy 127.0.0.1:{port}: " in caught.value.message
+    assert "hub.invalid" not in caught.value.message
+    assert "secret" not in caught.value.message
 
 
 @pytest.mark.seeded

@@ -279,6 +279,23 @@ def _host(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2] or url[:80]
 
 
+def _proxy(url: str) -> str:
+    """Host and port of the proxy that is asked for `url`, as the variables name it; '' for none.
+
+    Never with the name and the password that may stand before them.
+    """
+    from urllib.request import getproxies, proxy_bypass
+
+    proxies, host = getproxies(), urlsplit(url).hostname or ""
+    proxy = proxies.get(urlsplit(url).scheme) or proxies.get("all") or ""
+    if not proxy.strip() or proxy_bypass(host):
+        return ""
+    try:
+        return _host(proxy if "://" in proxy else f"//{proxy}")
+    except ValueError:  # its address is none, and is another error before it is asked
+        return ""
+
+
 def _reason(error: Exception, url: str, stall_s: float) -> str:
     """Describe a failure, in a few words."""
     import httpx2
@@ -286,7 +303,10 @@ def _reason(error: Exception, url: str, stall_s: float) -> str:
     host = _host(url)
     match error:
         case httpx2.ConnectError() | httpx2.ConnectTimeout():
-            return f"no connection to {host}: {str(error) or 'it does not answer'}"
+            asked = f"the proxy {proxy}" if (proxy := _proxy(url)) else host
+            return f"no connection to {asked}: {str(error) or 'it does not answer'}"
+        case httpx2.ProxyError():
+            return f"the proxy {_proxy(url)} leads to no {host}: {error}"
         case httpx2.TimeoutException():
             return f"{host} sent nothing for {stall_s:g} s"
         case httpx2.RemoteProtocolError() | httpx2.ReadError():
