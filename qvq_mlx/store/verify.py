@@ -15,6 +15,8 @@ from qvq_mlx.store.digests import blocks, digest_for
 from qvq_mlx.store.download import BytesReceived, CheckEvent, Damaged, FileStarted, Verified
 
 _SAID_EVERY_BYTES = 32 << 20
+# what file managers lay into every folder that they show
+_BESIDE = (".DS_Store", ".localized", "Icon\r", "Thumbs.db", "desktop.ini", ".directory")
 
 
 def verify(folder: layout.RepoFolder, commits: Iterable[str] | None = None) -> Iterator[CheckEvent]:
@@ -47,11 +49,12 @@ def links(folder: layout.RepoFolder, commit: str) -> Iterator[tuple[str, str]]:
     """The files of a snapshot with the names of their blobs, ordered by path."""
     root, hashes = folder.snapshot(commit), layout.placed(folder).get(commit, {})
     for link in sorted(root.rglob("*")):
-        if link.name.startswith("._"):  # a Mac's notes beside a file, on a foreign volume
-            continue
         if link.is_symlink() or link.is_file():
             path = link.relative_to(root).as_posix()
-            yield path, link.readlink().name if link.is_symlink() else hashes.get(path, "")
+            blob = link.readlink().name if link.is_symlink() else hashes.get(path, "")
+            # nobody's file, unless the repository has one of that name
+            if blob or not (link.name.startswith("._") or link.name in _BESIDE):
+                yield path, blob
 
 
 def _check(link: Path, path: str, commit: str, blob: str) -> Iterator[CheckEvent]:

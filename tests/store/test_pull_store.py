@@ -23,7 +23,14 @@ from qvq_mlx.core.errors import (
     UsageError,
 )
 from qvq_mlx.store import archive, garbage, layout, local, registry
-from qvq_mlx.store.download import Damaged, Listing, RemoteFile, Verified
+from qvq_mlx.store.download import (
+    BytesReceived,
+    Damaged,
+    FileStarted,
+    Listing,
+    RemoteFile,
+    Verified,
+)
 from qvq_mlx.store.verify import verify
 from qvq_mlx.system.space import free_bytes
 from tests.store.test_store import safetensors
@@ -208,6 +215,25 @@ def test_prune_takes_a_snapshot_that_was_not_finished(folder: layout.RepoFolder)
     assert found.paths == (left,)
     garbage.remove([found])
     assert not left.exists()
+
+
+@pytest.mark.parametrize("name", [".DS_Store", "._config.json", "Icon\r", "Thumbs.db"])
+def test_what_a_file_manager_lays_beside_files_is_no_damage(
+    folder: layout.RepoFolder, name: str
+) -> None:
+    (commit,) = folder.commits()
+    (folder.snapshot(commit) / name).write_bytes(b"of nobody")
+    assert all(
+        isinstance(event, (FileStarted, BytesReceived, Verified)) for event in verify(folder)
+    )
+
+
+def test_a_file_of_a_repository_is_checked_whatever_it_is_called(folder: layout.RepoFolder) -> None:
+    (commit,) = folder.commits()
+    (folder.blobs / ("5" * 40)).write_bytes(b"another")
+    (folder.snapshot(commit) / ".DS_Store").symlink_to(f"../../blobs/{'5' * 40}")
+    (found,) = [event for event in verify(folder) if isinstance(event, Damaged)]
+    assert found.path == ".DS_Store"
 
 
 def test_a_part_that_is_a_link_is_not_written_through(served: Hub, tmp_path: Path) -> None:
