@@ -9,6 +9,12 @@ SMOKE := tests/cli/test_cli.py tests/chat/test_chat.py tests/engine tests/images
   tests/images/test_sources.py tests/images/test_video.py tests/render/test_markdown.py \
   tests/render/test_preview.py tests/store/test_pull.py tests/house/test_imports.py
 
+# What runs where mlx-vlm's own requirements are left out: nothing that compares with its processors.
+SLIM := tests/cli/test_cli.py tests/chat/test_chat.py tests/engine/test_every_family.py \
+  tests/engine/test_prefix.py tests/engine/test_schemas.py tests/images/test_sources.py \
+  tests/images/test_video.py tests/render/test_markdown.py tests/store/test_pull.py \
+  tests/serve/test_http.py tests/serve/test_mcp.py tests/house/test_imports.py
+
 # What pages say: links, README's commands, those of all pages, examples as a consumer, the wheel.
 PAGES := tests/house/test_links.py tests/house/test_readme.py tests/house/test_pages.py \
   tests/house/test_wheel.py
@@ -16,7 +22,7 @@ PAGES := tests/house/test_links.py tests/house/test_readme.py tests/house/test_p
 # The suite starts qvq some hundred times: what is compiled is kept, whatever the environment says.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-slow test-linear fuzz fuzz-checkpoints lowest check fix formula docs evaluate bench clean
+.PHONY: help demo test test-slow test-slim test-metal test-linear fuzz fuzz-checkpoints lowest check fix formula docs evaluate bench clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -83,6 +89,14 @@ lowest: ## Run some of the tests with the lowest versions that pyproject.toml al
 	VIRTUAL_ENV=build/lowest build/lowest/bin/uv pip install --quiet --resolution lowest-direct -e '.[dev]'
 	build/lowest/bin/python -m qvq_mlx ask -m tiny examples/sum.png "What is the result?" </dev/null
 	build/lowest/bin/python -m pytest -q -n auto -p no:cacheprovider $(SMOKE)
+
+test-slim: ## Install without what no question imports, and run some of the tests there
+	$(or $(PYTHON),python3) -m venv --clear build/slim
+	build/slim/bin/pip install --quiet --disable-pip-version-check uv
+	VIRTUAL_ENV=build/slim build/slim/bin/uv pip install --quiet --overrides packaging/slim.txt \
+	  -c constraints.txt -e . hypothesis jsonschema pyte pytest pytest-xdist websockets
+	build/slim/bin/python -m qvq_mlx ask -m tiny examples/sum.png "What is the result?" </dev/null
+	build/slim/bin/python -m pytest -q -n auto -p no:cacheprovider $(SLIM)
 
 bench: .venv/developing ## Measure the speed ratios (a quarter of an hour)
 	$(BIN)/python -m benchmarks

@@ -25,6 +25,7 @@ NOT_HERE = {
     "make demo": "an environment of its own; the workflow runs it",
     "make test": "this suite",
     "uv tool install .": "a network; tests/house/test_wheel.py installs the wheel (slow)",
+    "uv tool install --overrides packaging/slim.txt .": "a network; make test-slim",
     "git pull && uv tool install --force .": "a network",
     "uv tool uninstall qvq-mlx": "what is not installed so",
     "qvq pull qvq": "41 GB; tests/store pull from a Hub of their own",
