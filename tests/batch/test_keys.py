@@ -68,7 +68,7 @@ RESOLVED_FIELDS = {
     "images": None,
     "model": None,
     "prompt": {"system"},
-    "limits": {"budget", "max_tokens", "think"},
+    "limits": {"budget", "max_tokens", "think", "usual_budget"},
     "sampling": {
         "temperature",
         "top_p",
@@ -233,3 +233,9 @@ def test_the_same_command_in_other_words_adds_no_row(
     there = world(WORDS)
     assert there.run("batch", *more, *ASKED) == 0, there.err
     assert len((folder / "out.jsonl").read_text().splitlines()) == rows
+
+
+def test_a_budget_of_the_settings_is_the_same_budget_typed() -> None:
+    """Where it gives way, the resolved budget is another one, and so is the key."""
+    usual = replace(REQUEST, limits=replace(REQUEST.limits, usual_budget=True))
+    assert key(usual) == key()
