@@ -85,7 +85,7 @@ def with_command(argv: Sequence[str], exists: Callable[[str], bool]) -> list[str
 
 def _help(words: Sequence[str]) -> list[str]:
     """The command line that shows the help which was asked for."""
-    if not words:
+    if not words or words[0] == "help":
         return ["--help"]
     if words[0] not in COMMANDS:
         from qvq_mlx.core.near import near

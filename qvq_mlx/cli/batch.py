@@ -77,9 +77,10 @@ def batch(
     no_wait: options.NoWait = False,
     offline: options.Offline = False,
 ) -> int:
-    """Ask the same questions about many images, or each its own, with one load.
+    """Ask about many images, one by one, the model loaded once.
 
-    The output has one JSON object per question and image. Run the same command again, and it goes
+    The same questions about all, or each its own. The output has one JSON object per question and
+    image. Run the same command again, and it goes
     on where it was ended, by whatever. Exit code 0 where every item has an answer.
     """
     from qvq_mlx.batch import Batch

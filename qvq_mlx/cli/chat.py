@@ -33,7 +33,7 @@ def chat(
     no_wait: options.NoWait = False,
     offline: options.Offline = False,
 ) -> int:
-    """Talk about images: one question after the other, with the model loaded once.
+    """Talk about images, question by question, the model loaded once.
 
     Needs a terminal. /help lists the commands there, /image adds an image, Ctrl-C stops an
     answer, Ctrl-D leaves. Every question is saved as a run of its own.

@@ -30,7 +30,7 @@ def completion(
     shell: Annotated[Shell, typer.Argument(metavar="bash|zsh|fish")],
     words: Annotated[list[str] | None, typer.Argument(metavar="[-- WORD...]", hidden=True)] = None,
 ) -> None:
-    """Print a script that completes commands, options, models and images.
+    """Print a script that completes commands, options and names.
 
     bash: eval "$(qvq completion bash)" in ~/.bashrc. zsh: the same with zsh in ~/.zshrc, after
     compinit. fish: qvq completion fish > ~/.config/fish/completions/qvq.fish

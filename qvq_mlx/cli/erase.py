@@ -14,9 +14,10 @@ def erase(
     context: typer.Context,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
 ) -> None:
-    """Erase every trace of every run: history, kept pictures, prefixes, measurements.
+    """Erase every trace of every run: history, pictures, prefixes.
 
-    Says what remains. Models and settings stay. docs/privacy.md has what each option leaves.
+    Measurements too. Says what remains. Models and settings stay. docs/privacy.md has what each
+    option leaves.
     """
     from qvq_mlx.core.remedies import Typed
     from qvq_mlx.run.erase import erase_everything

@@ -84,7 +84,7 @@ def evaluate(
     no_wait: options.NoWait = False,
     offline: options.Offline = False,
 ) -> None:
-    """Measure a model on a benchmark that QVQ is known by, judged by rules alone.
+    """Measure a model on a benchmark, judged by rules alone.
 
     Run the same command again, and it goes on where it was ended. stdout gets the report.
     """

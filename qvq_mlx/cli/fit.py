@@ -48,9 +48,10 @@ def fit(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> int:
-    """Say whether a model fits in memory: the parts, the verdict, and what fits instead.
+    """Say whether a model fits in memory, and what fits instead.
 
-    Without MODEL: the configured one, else the best of the catalogue that fits.
+    Shows the parts and the verdict. Without MODEL: the configured one, else the best of the
+    catalogue that fits.
     Exit code 0 where it fits, also tightly; 5 where it does not. docs/memory.md has the formula.
     """
     from qvq_mlx.core.image_options import ImageOptions, parse_detail, parse_pages

@@ -21,7 +21,7 @@ def import_(
         bool, typer.Option("--yes", "-y", help="Change a model that is here, and ask nothing.")
     ] = False,
 ) -> None:
-    """Put an exported model into the cache, after every hash was checked."""
+    """Put an exported model into the cache, every hash checked."""
     from qvq_mlx.cli.spelling import typed
     from qvq_mlx.run.signals import stoppable
     from qvq_mlx.run.unpack import unpack

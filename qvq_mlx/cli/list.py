@@ -14,7 +14,7 @@ def list_models(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
-    """List what is on this disk: size, revision, whether it is whole, and where."""
+    """List the models on this disk: size, revision, state, place."""
     from qvq_mlx.render import listing
     from qvq_mlx.render.models import write_downloaded
     from qvq_mlx.run.catalogue import downloaded

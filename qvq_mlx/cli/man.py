@@ -6,7 +6,7 @@ import typer
 
 
 def man(context: typer.Context) -> None:
-    """Show the manual page: with man on a terminal, as plain text in a pipe."""
+    """Show the manual page; as plain text in a pipe."""
     from qvq_mlx.run.manual import show_manual
 
     show_manual(context.obj.env)

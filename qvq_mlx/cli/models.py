@@ -22,7 +22,7 @@ def models(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
-    """List the models that qvq knows, and whether this machine can run them.
+    """List the models that qvq knows, and which of them fit here.
 
     fits: the share of what the GPU may hold that a run needs (qvq fit MODEL explains it).
     tok/s: expected, 80 % of memory bandwidth / size (63 % on an Ultra).
@@ -41,9 +41,8 @@ def models(
     if as_json:
         listing.write_json(env, models_record(world.settings, machine))
         return
-    write_models(env, candidates(world.settings, machine, every=every), machine)
-    if env.stdout.isatty():
-        listing.write_text(env, _footer(share_of(machine)))
+    known = candidates(world.settings, machine, every=every)
+    write_models(env, known, machine, _footer(share_of(machine)))
 
 
 def _footer(limit: str) -> str:

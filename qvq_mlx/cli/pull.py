@@ -30,7 +30,7 @@ def pull(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be fetched.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
-    """Download a model; an interrupted download goes on where it stopped."""
+    """Download a model, or go on with a download that stopped."""
     from qvq_mlx.core.remedies import Typed
     from qvq_mlx.run.pull import Wish
     from qvq_mlx.run.signals import stoppable

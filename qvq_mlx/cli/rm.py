@@ -45,7 +45,7 @@ def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be deleted.")] = False,
     yes: _YES = False,
 ) -> None:
-    """Delete what no model needs: old revisions, unused files, stale partial files."""
+    """Delete what no model needs: old revisions, stale partial files."""
     from qvq_mlx.cli.spelling import typed
     from qvq_mlx.run.delete import delete, list_garbage
     from qvq_mlx.store import garbage

@@ -24,7 +24,7 @@ def serve(
     allow_host: Names = None,
     origin: Sites = None,
 ) -> None:
-    """Serve a model over HTTP: OpenAI's and Anthropic's interfaces, and a page at /."""
+    """Serve a model over HTTP: OpenAI's API, Anthropic's, and a page."""
     from qvq_mlx.serve.listen import listening, serve
 
     names = (tuple(allow_host or ()), tuple(origin or ()))

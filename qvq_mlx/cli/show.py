@@ -15,7 +15,7 @@ def show(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Name, folder or repository.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
-    """Show a model's card, shape, licence, sources, and whether it fits this machine.
+    """Show a model's card, shape and licence, and whether it fits here.
 
     What no source confirms is marked "unconfirmed".
     """

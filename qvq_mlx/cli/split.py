@@ -18,7 +18,7 @@ def split(
     ] = "qvq",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
-    """Split a saved output into thinking and answer, and look for loops.
+    """Split a saved output into thinking and answer, and find loops.
 
     stdout gets the answer. The exit code is 3 where there is none.
     """

@@ -29,6 +29,11 @@ def faint(text: str, env: Env) -> str:
     return f"{_DIM}{text}{_END}" if text and _has_styles(env, None) else text
 
 
+def strong(text: str, env: Env) -> str:
+    """Style text that should not be overlooked, and is no head."""
+    return f"{_BOLD}{text}{_END}" if text and _has_styles(env, None) else text
+
+
 def alarming(text: str, env: Env, stream: TextIO | None = None) -> str:
     """The word for an error or a problem."""
     return _coloured(text, _RED, env, stream)

@@ -28,7 +28,7 @@ from qvq_mlx.core.events import (
     ThinkingDelta,
 )
 from qvq_mlx.core.sizes import counted
-from qvq_mlx.render.accent import accented
+from qvq_mlx.render.accent import accented, alarming
 from qvq_mlx.render.clean import clean_line, writable
 from qvq_mlx.render.live import LiveArea
 from qvq_mlx.render.meter import short, spelled, status
@@ -150,8 +150,17 @@ class BatchProgress:
             return
         self._drawn_at = now
         width = max(1, self._env.terminal_size().columns - 1)
-        rows = [dim(_shortened(line, width)) for line in self._last]
+        rows = [self._item(_shortened(line, width)) for line in self._last]
         self._area.draw([*rows, self._bar(width), self._counts(width)])
+
+    def _item(self, line: str) -> Row:
+        """An item's outcome, dim but for the word that it failed with."""
+        name, colon, outcome = line.partition(": ")
+        word, bracket, rest = outcome.partition("]")
+        if not (bracket and word.startswith("error[")):
+            return dim(line)
+        failed = alarming(word + bracket, self._env, self._env.stderr)
+        return Row(line, f"{dim(name + colon).styled}{failed}{dim(rest).styled}")
 
     def _bar(self, width: int) -> Row:
         """`━━━───  33/120 · 12.4 items/min · 7m 1s left`, the bar where there is room for it."""

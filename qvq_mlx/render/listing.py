@@ -28,13 +28,16 @@ def write_table(
     heads: Sequence[str],
     rows: Sequence[Sequence[str]],
     dimmed: Container[int] = (),
+    marked: Container[int] = (),
 ) -> None:
-    """One table on stdout. Rows whose number is in `dimmed` stand back where a person reads."""
+    """Write one table on stdout. Where a person reads, rows whose number is in `dimmed` stand back,
+    and those in `marked` stand out.
+    """
     cells = [[clean_line(cell) for cell in row] for row in rows]
     if not env.stdout.isatty():
         _write(env, ["\t".join(heads), *("\t".join(row) for row in cells)])
         return
-    from qvq_mlx.render.accent import accented, faint
+    from qvq_mlx.render.accent import accented, faint, strong
     from qvq_mlx.render.rows import cells as width_of
 
     width = max(20, env.terminal_size().columns)
@@ -42,6 +45,7 @@ def write_table(
     if sum(widths) + 2 * (len(widths) - 1) <= width:
         lines = [_aligned(row, heads, widths) for row in cells]
         shown = [faint(line, env) if at in dimmed else line for at, line in enumerate(lines)]
+        shown = [strong(line, env) if at in marked else line for at, line in enumerate(shown)]
         _write(env, [accented(_aligned(heads, heads, widths), env), *shown])
     else:
         _write(env, _blocks(env, heads, cells, width, dimmed))
@@ -77,6 +81,15 @@ def write_text(env: Env, text: str) -> None:
         width = env.terminal_size().columns - 1
         lines = [faint(row, env) for line in lines for row in wrap(clean_line(line), width)]
     _write(env, lines)
+
+
+def write_strong(env: Env, text: str) -> None:
+    """Write what a person should not overlook, in a terminal."""
+    from qvq_mlx.render.accent import strong
+    from qvq_mlx.render.rows import wrap
+
+    rows = wrap(clean_line(text), env.terminal_size().columns - 1)
+    _write(env, [strong(row, env) for row in rows])
 
 
 def write_shown(

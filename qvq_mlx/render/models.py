@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from qvq_mlx.core.card import ModelCard, Shape
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.machine import Machine
+from qvq_mlx.core.remedies import PullModel
 from qvq_mlx.core.sizes import size
 from qvq_mlx.memory.candidates import Candidate
 from qvq_mlx.memory.choice import best, may_be_default
@@ -23,12 +24,13 @@ HEADS = ("model", "size", "fits", "tok/s", "rank", "licence", "here")
 DISK_HEADS = ("model", "size", "revision", "whole", "path")
 
 
-def write_models(env: Env, known: Sequence[Candidate], machine: Machine) -> None:
-    """The catalogue as a table.
+def write_models(env: Env, known: Sequence[Candidate], machine: Machine, remark: str) -> None:
+    """Write the catalogue as a table.
 
     A person finds the model that is recommended for `machine` first, then what fits, then the
-    rest, dim; a script gets the catalogue's order. `rank` orders the recommendations among those
-    that fit comfortably; a model without one is never recommended.
+    rest, dim, then `remark`; and the recommended one once more in the last row, since the first has
+    left a small window by then. A script gets the catalogue's order. `rank` orders the
+    recommendations among those that fit comfortably; a model without one is never recommended.
     """
     if not env.stdout.isatty():
         listing.write_table(env, HEADS, [_row(one) for one in known])
@@ -41,7 +43,18 @@ def write_models(env: Env, known: Sequence[Candidate], machine: Machine) -> None
         share = rows[0][at].rpartition("✓")[2]
         rows[0] = (*rows[0][:at], f"best{share}", *rows[0][at + 1 :])
     dimmed = {at for at, one in enumerate(ranked) if not _may_fit(one)}
-    listing.write_table(env, HEADS, rows, dimmed)
+    listing.write_table(env, HEADS, rows, dimmed, () if chosen is None else (0,))
+    listing.write_text(env, remark)
+    if chosen is not None:
+        listing.write_strong(env, _advice(ranked[0], env))
+
+
+def _advice(best_one: Candidate, env: Env) -> str:
+    """Return the row that says what to take: the model, its size and share, the next command."""
+    name, share = best_one.card.name, best_one.estimate.share
+    facts = [_download(best_one.card), *([f"{share * 100:.0f} %"] if share is not None else [])]
+    after = "it is here" if best_one.on_disk else env.spelling.remedy(PullModel(name))
+    return f"best here: {name} ({', '.join(filter(None, facts))}) · {after}"
 
 
 def write_downloaded(env: Env, entries: Sequence[DiskEntry]) -> None:

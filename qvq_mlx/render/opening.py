@@ -15,6 +15,7 @@ class Manner:
 
     `answers` False: the answer goes elsewhere, and in the end nothing of ours is left here but
     what `view` FULL wrote. `hint` is the command that shows the thinking later, or empty.
+    `saved` True: the run is over, and nothing is said of what it is doing.
     """
 
     view: ThinkingView
@@ -23,6 +24,7 @@ class Manner:
     quiet: bool = False
     verbose: bool = False
     hint: str = ""
+    saved: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,8 @@ def replay(
     `hint` is the command that shows the thinking.
     """
     tape = Tape(stats_of(events))
-    manner = Manner(view=view or ThinkingView.TAIL, answers=True, boxed_only=boxed_only, hint=hint)
+    view = view or ThinkingView.TAIL
+    manner = Manner(view=view, answers=True, boxed_only=boxed_only, hint=hint, saved=True)
     # a stream that is no terminal: what is typed meanwhile is the shell's
     screen = Screen(replace(env, clock=tape.read, stdin=io.StringIO()), manner=manner)
     shown = Unmarked(screen)

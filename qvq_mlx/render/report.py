@@ -1,6 +1,7 @@
 """The report of `qvq doctor`, for people.
 
-Law: no row is wider than the terminal, and nothing is left out. In a pipe a fact is one line, in
+Law: no row is wider than the terminal, and nothing is left out; what is not well stands at the end
+once more where a person reads. In a pipe a fact is one line, in
 columns that are aligned; a hint is a line below it. The verdict is a word, so that it stands
 without colours.
 """
@@ -34,6 +35,10 @@ def write_report(env: Env, record: DoctorRecord) -> None:
         for check in checks:
             lines += _lines(check, name_columns, width, colours)
     lines += ["", *_wrapped(_summary(record), width)]
+    if width:  # the rows themselves may have left the window by now
+        for check in record.checks:
+            if check.verdict is not Health.OK:
+                lines += _lines(check, name_columns, width, colours)
     env.stdout.write(writable("".join(f"{line}\n" for line in lines), env.stdout))
 
 

@@ -42,9 +42,7 @@ class Spoken:
                 return self._said(self._word, parts[0])
             case AnswerDelta() if self._word == "Thinking":
                 return self._said("Answering", "Answering")
-            case Looked():
-                return [event.receipt]
-            case AnswerDelta() | Notice() | Done():
+            case AnswerDelta() | Looked() | Notice() | Done():  # the screen has receipts and notes
                 return []
 
     def _said(self, doing: str, in_full: str) -> list[str]:

@@ -133,7 +133,8 @@ class Screen:
                 said += self._looked(event)
             case Notice():
                 pass
-        if not self._area.able and self._manner.answers and not self._manner.quiet:
+        told = self._manner.answers and not (self._manner.quiet or self._manner.saved)
+        if told and not self._area.able:
             lines = self._spoken.lines(event)
             said += [plain(row) for line in lines for row in wrap(line, self._terminal.width)]
         # a stage may stay for long as it is now

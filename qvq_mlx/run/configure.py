@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from qvq_mlx.core.env import Env
-from qvq_mlx.core.errors import ConfigError
-from qvq_mlx.core.remedies import Show
 from qvq_mlx.records.models import ConfigRecord
 from qvq_mlx.render import listing
 from qvq_mlx.render.clean import shown
@@ -15,10 +13,9 @@ from qvq_mlx.store import registry
 
 def get(env: Env, key: str) -> None:
     """Print the value of a setting. Raises ConfigError for an unknown key."""
-    found = {setting.key: setting for setting in settings.described(env)}
-    if key not in found:
-        raise ConfigError(f"unknown key {key!r}; known: {', '.join(found)}", Show.SETTINGS)
-    if (value := found[key].value) is not None:
+    settings.check_key(key)
+    found = {setting.key: setting.value for setting in settings.described(env)}
+    if (value := found[key]) is not None:
         env.stdout.write(shown(value, env.stdout) + "\n")
 
 

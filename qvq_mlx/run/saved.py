@@ -117,14 +117,13 @@ def _boxed(answer: str) -> str:
 
 
 def _text(text: str, env: Env) -> str:
-    """As it is in a pipe; on a terminal harmless, and wrapped."""
+    """As it is in a pipe; on a terminal harmless.
+
+    Its lines are not broken: the terminal does that, and gives a copy of a paragraph in one line.
+    """
     from qvq_mlx.render.clean import clean, writable
 
-    if not env.stdout.isatty():
-        return writable(text, env.stdout)
-    from qvq_mlx.render.rows import wrap
-
-    return writable("\n".join(wrap(clean(text), env.terminal_size().columns)), env.stdout)
+    return writable(clean(text) if env.stdout.isatty() else text, env.stdout)
 
 
 def _story(run: Run) -> Story:

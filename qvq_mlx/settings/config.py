@@ -110,6 +110,8 @@ def defaults(env: Env) -> Settings:
 
 def _settings(env: Env, values: dict[str, Any]) -> Settings:
     named = {key: f"QVQ_{key.upper()}" if key in _variables(env) else key for key in KEYS}
+    for name in ("QVQ_OFFLINE", "QVQ_DEBUG"):
+        _flag(name, env.environ.get(name) or "0")
     home = _path(env, "QVQ_HOME")
     config_folder = path_of(env).parent
     data_folder = home or _xdg(env, "XDG_DATA_HOME", ".local/share") / "qvq"
@@ -134,10 +136,11 @@ def _settings(env: Env, values: dict[str, Any]) -> Settings:
 def offline_variable(env: Env) -> str:
     """The variable that forbids the network, '' where none does. Never raises.
 
+    A value of QVQ_OFFLINE that is neither yes nor no forbids it until `read` has named it.
     HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE are read as huggingface_hub does.
     """
-    own = env.environ.get("QVQ_OFFLINE", "").lower() in _TRUE
-    return "QVQ_OFFLINE" if own else hugging_face.offline_variable(env)
+    own = env.environ.get("QVQ_OFFLINE", "").strip().lower()
+    return "QVQ_OFFLINE" if own and own not in _FALSE else hugging_face.offline_variable(env)
 
 
 def path_of(env: Env) -> Path:
@@ -166,7 +169,7 @@ def described(env: Env) -> tuple[Setting, ...]:
 
 def checked(key: str, text: str) -> str | bool:
     """The value that `text` means for `key`. Raises ConfigError for a key or value not allowed."""
-    match _known(key):
+    match check_key(key):
         case "thinking":
             view = _view(key, text)
             assert view is not None
@@ -181,10 +184,19 @@ def checked(key: str, text: str) -> str | bool:
             return text
 
 
-def _known(key: str) -> str:
+def check_key(key: str) -> str:
+    """Return `key`. Raises ConfigError where no setting is called so."""
     if key not in KEYS:
-        raise ConfigError(f"unknown key {key!r}; known: {', '.join(KEYS)}", Show.SETTINGS)
+        raise ConfigError(f"unknown key {key!r}; {_meant(key)}", Show.SETTINGS)
     return key
+
+
+def _meant(key: str) -> str:
+    """Say which key is near; where none is, which there are."""
+    from qvq_mlx.core.near import near
+
+    close = near(key, KEYS)
+    return f"did you mean {close}?" if close else f"known: {', '.join(KEYS)}"
 
 
 def store(env: Env, key: str, value: str | bool | None) -> Path:
@@ -198,7 +210,7 @@ def store(env: Env, key: str, value: str | bool | None) -> Path:
     path = path_of(env)
     # a file that is wrong already is not made worse, and what is wrong in it can be removed
     if value is not None or key not in _parsed(path):
-        _known(key)
+        check_key(key)
         _file(path)
     try:
         place = output_place(path)  # a link to a file elsewhere stays a link
@@ -246,9 +258,7 @@ def _file(path: Path) -> dict[str, Any]:
     values = _parsed(path)
     for key in values:
         if key not in KEYS:
-            raise ConfigError(
-                f"{path}: unknown key {key!r}; known: {', '.join(KEYS)}", ForgetSetting(key)
-            )
+            raise ConfigError(f"{path}: unknown key {key!r}; {_meant(key)}", ForgetSetting(key))
     return values
 
 

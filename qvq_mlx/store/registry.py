@@ -63,7 +63,8 @@ def find(name: str, own: Path | None = None) -> ModelCard:
     names = [card.name for card in known]
     close = difflib.get_close_matches(name.casefold(), names, n=3, cutoff=0.5)
     remedy: Remedy = Ask(settings=((Field.MODEL, close[0]),)) if close else Show.MODELS
-    nearest = f"; the nearest names are {', '.join(close)}" if close else ""
+    said = "name is" if len(close) == 1 else "names are"
+    nearest = f"; the nearest {said} {', '.join(close)}" if close else ""
     raise UnknownModelError(f"no model is called {name!r}{nearest}", remedy)
 
 

@@ -23,6 +23,7 @@ Build = Callable[..., World]
 WORDS = " ".join(f"word{n:03}" for n in range(113))
 PARAGRAPH = (WORDS + " abcd")[:900]
 CODE = "    x = " + "f(" * 48 + "'" + "a" * 45 + "'" + ")" * 48 + "#"
+THOUGHT = " ".join(f"thought{n}" for n in range(40))
 ANSWER = (
     f"{PARAGRAPH}\n\n```python\ndef g():\n{CODE}\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\nEnd."
 )
@@ -32,7 +33,7 @@ def saved(world: Build, tmp_path: Path, answer: str = ANSWER) -> str:
     """Save a run with this answer; the folder of `QVQ_HOME`."""
     path = tmp_path / "cat.png"
     Image.new("RGB", (300, 300), "white").save(path)
-    w = world(["So.", "\n\n", "**Final Answer**", "\n\n", answer])
+    w = world([THOUGHT, "\n\n", "**Final Answer**", "\n\n", answer])
     assert w.run("ask", "-m", "tiny", str(path), "How many?") == 0
     return w.env.environ["QVQ_HOME"]
 
@@ -86,6 +87,14 @@ def test_what_cannot_be_copied_is_said(world: Build, tmp_path: Path) -> None:
     assert w.run("last", "--copy", "--code", "2") == 2
     assert "the answer has 1 block of code, and no number 2" in w.err
     assert w.run("last", "--copy", "--json") == 2
+
+
+@pytest.mark.parametrize("form", ["--answer", "--thinking"])
+def test_a_part_of_a_run_is_not_broken_by_us(world: Build, tmp_path: Path, form: str) -> None:
+    saved(world, tmp_path)
+    w = world([], tty=True)
+    assert w.run("last", form) == 0
+    assert w.out == (f"{ANSWER}\n" if form == "--answer" else f"{THOUGHT}\n")
 
 
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not here")

@@ -47,6 +47,7 @@ def test_help_names_every_command_and_cuts_nothing(world: Build) -> None:
     for command in COMMANDS:
         assert re.search(rf"^  {command} ", w.out, re.MULTILINE), command
     assert "..." not in w.out.partition("Ask:")[2]
+    assert len(w.out.partition("Ask:")[2].splitlines()) == len(COMMANDS) + 16  # a row for each
     heads = ["Ask:", "Runs:", "Models:", "Data:", "Machine:", "Examples:"]
     places = [w.out.index(f"\n{head}\n") for head in heads]
     assert places == sorted(places)

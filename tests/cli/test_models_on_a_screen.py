@@ -21,7 +21,7 @@ def test_the_recommended_one_comes_first_then_what_fits_then_the_rest_dim(world:
     head, first, *rest = w.out.splitlines()
     assert head.startswith("\x1b[36m\x1b[1mmodel")
     assert re.search(r"  best \d+ %", first)
-    rows = [row for row in rest if "%" in row and "fits:" not in row]
+    rows = [row for row in rest if "%" in row and ": " not in row]
     refused = ["✗" in row for row in rows]
     assert refused == sorted(refused)
     assert any(refused)
@@ -38,3 +38,14 @@ def test_a_script_gets_the_catalogues_order_and_no_styles(world: Build) -> None:
     assert names.index("qvq-tiny") < names.index("qwen2.5-vl-7b") < names.index("qwq-32b")
     assert "\x1b" not in w.out
     assert "best" not in w.out
+
+
+def test_what_to_take_is_in_sight_when_the_table_has_scrolled(world: Build) -> None:
+    w = world(tty=True, err_tty=True, size=(80, 24))
+    w.env = replace(w.env, machine=lambda: MACHINE)
+    assert w.run("models") == 0
+    rows = [re.sub(r"\x1b\[[0-9;]*m", "", row) for row in w.out.splitlines()]
+    assert len(rows) > 24
+    taken = rows[1].split()[0]
+    assert re.fullmatch(rf"best here: {taken} \([^)]*\) · qvq pull {taken}", rows[-1])
+    assert w.out.splitlines()[1].startswith("\x1b[1m")  # it stands out in the table, too

@@ -72,6 +72,9 @@ def test_help_alone_is_the_help(world: Build) -> None:
     w, direct = world(), world()
     assert w.run("help") == direct.run("--help") == 0
     assert w.out == direct.out
+    twice = world()
+    assert twice.run("help", "help") == 0
+    assert twice.out == direct.out
 
 
 @pytest.mark.parametrize(

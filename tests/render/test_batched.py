@@ -93,3 +93,10 @@ def test_one_thing_is_no_plural(world) -> None:
     progress = BatchProgress(w.env, 1, quiet=False, lines=False)
     progress.summed_up("out.jsonl", [("answered", 1)])
     assert "out.jsonl: 1 item in 0.0 s" in w.stderr.getvalue()
+
+
+def test_what_failed_is_red_and_the_rest_is_dim(world) -> None:
+    w, progress = played(world)
+    progress.close()
+    assert "\x1b[31m\x1b[1merror[image-unreadable]\x1b[0m\x1b[2m: no" in w.stderr.getvalue()
+    assert "\x1b[2mp8.png: answer 8\x1b[0m" in w.stderr.getvalue()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from qvq_mlx import render
 from qvq_mlx.core.env import Env
-from qvq_mlx.core.events import Progress, Stage, ThinkingDelta
+from qvq_mlx.core.events import Looked, Progress, Stage, ThinkingDelta
 from qvq_mlx.core.rates import STAGES, Rates
 from qvq_mlx.core.request import Output, ThinkingView
 from qvq_mlx.render import Wishes
@@ -266,6 +266,30 @@ def test_a_replay_opens_the_screen_without_a_plan(world) -> None:
         w.now += 0.1
         screen.feed(event)
     assert w.window.text.startswith("cat.png 1×1\n▸ Thought for")
+
+
+def test_a_run_that_is_over_says_nothing_of_what_it_does(world) -> None:
+    w = world()
+    w.environ = {"TERM": "dumb"}
+    screen = Screen(w.env, manner=Manner(ThinkingView.TAIL, answers=True, saved=True))
+    screen.open(Opening(receipts=("cat.png 1×1",)))
+    for event in RECORDED:
+        w.now += 0.1
+        screen.feed(event)
+    first, second, *rest = w.stdout.getvalue().splitlines()
+    assert (first, second[:11]) == ("cat.png 1×1", "Thought for")
+    assert not {"Thinking", "Answering", "load", "prefill"} & set(rest)
+
+
+def test_a_region_is_told_once_in_lines_that_stay(world) -> None:
+    w = world()
+    w.environ = {"TERM": "dumb"}
+    renderer = w.start()
+    renderer.feed(ThinkingDelta("So.", 1))
+    looked = Looked(0, 1, 2, 3, 4, 28, 28, 1)
+    renderer.feed(looked)
+    assert w.stdout.getvalue().count(looked.receipt) == 1
+    renderer.abort()
 
 
 def test_lines_that_stay_say_what_goes_on(world) -> None:

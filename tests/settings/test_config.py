@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -108,11 +109,22 @@ def test_the_environment_beats_the_file(world: Callable[..., World], tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "name", ["QVQ_THINKING", "QVQ_SAVE", "QVQ_PLAIN", "QVQ_NOTIFY", "QVQ_PACE", "QVQ_CACHE_MAX"]
+    "name",
+    [
+        *("QVQ_THINKING", "QVQ_SAVE", "QVQ_PLAIN", "QVQ_NOTIFY", "QVQ_PACE", "QVQ_CACHE_MAX"),
+        *("QVQ_OFFLINE", "QVQ_DEBUG"),
+    ],
 )
 def test_an_error_names_the_variable_that_is_wrong(world: Callable[..., World], name: str) -> None:
     with pytest.raises(ConfigError, match=f"^{name} is 'foo'; it can be"):
         config.read(world([], environ={name: "foo"}).env)
+
+
+def test_a_slip_in_a_key_is_told_what_was_meant(world: Callable[..., World]) -> None:
+    w = world([])
+    assert w.run("config", "get", "mode") == 2
+    assert w.run("config", "set", "savf", "0") == 2
+    assert re.findall(r"did you mean (\w+)\?", w.err) == ["model", "save"]
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,6 @@ Batch = packing.Batch
 WEIGHT_DECAY = 0.05
 GROUNDING_WEIGHT = 0.5
 LOG_S = 20.0
-MOST_CELLS = hub.MAX_PIXELS // hub.CELL_PX**2
 
 
 class Learner:
@@ -69,14 +68,16 @@ class Learner:
     def look(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Image embeddings (B, cells, width) and the loss of the grounding head.
 
-        Behind the cells of a row's picture stand those of its crop, padded to the largest grid.
+        Behind the cells of a row's picture stand those of its crop, padded to the largest
+        of the batch (a long narrow one has a cell more than a picture may have pixels for).
         The crops are of any size, so they go through one by one and are not compiled.
         """
         patches, rows, columns = patchify(torch.from_numpy(batch.arrays["images"]))
         cells = self.model.visual(patches.bfloat16(), *self.model.vision_rotation(rows, columns))
         target = torch.from_numpy(batch.arrays["grounding"])
         losses = [self._grounding(cells, target)]
-        behind = cells.new_zeros(len(cells), MOST_CELLS, cells.shape[-1])
+        most = max((len(truth) for _, _, truth in batch.crops), default=0)
+        behind = cells.new_zeros(len(cells), most, cells.shape[-1])
         for row, pixels, truth in batch.crops:
             patches, rows, columns = patchify(torch.from_numpy(pixels.copy())[None])
             crop = self.model.visual(patches.bfloat16(), *self.model.vision_rotation(rows, columns))
