@@ -28,7 +28,8 @@ _IMPORTED = (
     "qvq_mlx.engine.convert",
     "qvq_mlx.run.show",
 )
-_SHARE = {"ask": 78, "ask text": 4, "convert": 10, "show": 3, "fit": 3, "chat": 2}
+_SCHEMA = '{"enum": ["yes", "no"]}'
+_SHARE = {"ask": 78, "ask text": 4, "convert": 10, "show": 3, "fit": 3, "schema": 2}
 
 
 def main() -> int:
@@ -61,7 +62,7 @@ def main() -> int:
 def _tried(folder: Path, sources: list[Path], numbers: range, seed: int) -> int:
     """Run them one after the other; returns how many did harm."""
     _preload(sources)
-    _check_sound(folder, sources)
+    answered = _answered(folder, sources)
     found = 0
     for number in numbers:
         place = _fresh(Place(folder / "trial"))
@@ -70,7 +71,8 @@ def _tried(folder: Path, sources: list[Path], numbers: range, seed: int) -> int:
         draw = random.Random(f"{seed}/{number}")
         base = sources[number % len(sources)]
         what = mutants.make(base, place.mutant, draw, outside)
-        command = draw.choices([*_SHARE], [*_SHARE.values()])[0]
+        commands = answered[base]
+        command = draw.choices(commands, [_SHARE[command] for command in commands])[0]
         if told := harm(run(place, _argv(command, base, place))):
             found += 1
             print(f"#{number} {base.name} {command} {what!a:.300}\n    {told!a:.400}", flush=True)
@@ -79,14 +81,33 @@ def _tried(folder: Path, sources: list[Path], numbers: range, seed: int) -> int:
     return found
 
 
-def _check_sound(folder: Path, sources: list[Path]) -> None:
-    """Ask every checkpoint as it is: a mutant says nothing where the sound one is refused."""
-    for base in sources:
+def _answered(folder: Path, sources: list[Path]) -> dict[Path, list[str]]:
+    """Run every command on every checkpoint as it is; returns those that get through.
+
+    A mutant says nothing where the sound one is refused: there is no picture for a model that needs
+    one in "ask text", and what is quantized is not converted again.
+    """
+    answered = {base: _through(folder, base) for base in sources}
+    for base, commands in answered.items():
+        if "ask" not in commands:
+            sys.exit(f"{base.name} is not answered as it is")
+    if unused := _SHARE.keys() - {command for found in answered.values() for command in found}:
+        sys.exit(f"no checkpoint gets through as it is: {', '.join(sorted(unused))}")
+    return answered
+
+
+def _through(folder: Path, base: Path) -> list[str]:
+    """The commands that the checkpoint gets through as it is."""
+    through = []
+    for command in _SHARE:
         place = _fresh(Place(folder / "trial"))
         shutil.copytree(base, place.mutant)
-        ended = run(place, _argv("ask", base, place))
-        if harm(ended) or ended.code not in (ExitCode.OK, ExitCode.NO_ANSWER):
-            sys.exit(f"{base.name} is not answered as it is: {ended.said[-300:]}")
+        ended = run(place, _argv(command, base, place))
+        if not harm(ended) and ended.code in (ExitCode.OK, ExitCode.NO_ANSWER):
+            through.append(command)
+        elif command in ("ask", "schema"):
+            print(f"{base.name} {command}: {ended.code} {ended.said[-300:]!a}", flush=True)
+    return through
 
 
 def _fresh(place: Place) -> Place:
@@ -111,7 +132,7 @@ def _argv(command: str, base: Path, place: Place) -> list[str]:
         case "fit":
             return ["fit", model]
         case _:
-            return ["ask", *seen, "What?", *asked, "--json", "--choices", "yes,no"]
+            return ["ask", *seen, "What?", *asked, "--json", "--schema", _SCHEMA]
 
 
 def _preload(sources: list[Path]) -> None:
