@@ -75,6 +75,8 @@ class Reply:
         self._sent = 0  # characters of the answer
         self._stopped_at = ""
         self._hold = max((len(text) - 1 for text in stop), default=0)
+        self._tail = ""  # the end of the answer that may begin a stop text
+        self._begun = False
 
     @property
     def stopped(self) -> bool:
@@ -90,38 +92,47 @@ class Reply:
         match event:
             case ThinkingDelta(text=text):
                 yield Thinking(text)
-            case AnswerDelta():
-                answer = self._cut() if self._live or self._stop else ""
-                if self._live:
-                    yield from self._more(answer, whole=self.stopped)
+            case AnswerDelta(text=text):
+                certain = self._grown(text)
+                if self._live and certain:
+                    self._sent += len(certain)
+                    yield Answer(certain)
             case AnswerRetracted(text=text):
+                self._tail, self._begun = "", False
                 yield Thinking(text)
             case Notice():
                 self._notices.append(event)
             case Done():
                 answer = self._cut()
-                yield from self._more(answer, whole=True)
+                if answer[self._sent :]:
+                    yield Answer(answer[self._sent :])
                 yield self._end(event, answer)
             case Progress() | Looked():
                 pass
 
-    def _cut(self) -> str:
-        """The answer up to the first stop text in it. White space before it is never sent: `Done`
-        takes it away, and what was sent is counted in characters.
+    def _grown(self, text: str) -> str:
+        """Take more of the answer; return what stands of it now, up to a stop text.
+
+        Only the new text is searched, and what before it may begin a stop text: a long answer costs
+        the same for each of its tokens. White space before an answer is none of it.
         """
+        new = self._tail + (text if self._begun else text.lstrip())
+        self._begun = self._begun or bool(new)
+        if found := [(at, stop) for stop in self._stop if (at := new.find(stop)) >= 0]:
+            at, self._stopped_at = min(found)
+            return new[:at]
+        certain = max(len(new) - self._hold, 0)
+        self._tail = new[certain:]
+        return new[:certain]
+
+    def _cut(self) -> str:
+        """The answer up to the first stop text in it, without white space before it."""
         answer = self._transcript.answer.lstrip()
         found = [(at, text) for text in self._stop if (at := answer.find(text)) >= 0]
         if not found:
             return answer
         at, self._stopped_at = min(found)
         return answer[:at]
-
-    def _more(self, answer: str, *, whole: bool) -> Iterator[Answer]:
-        """Take what was not sent yet, but for an end that may begin a stop text."""
-        end = len(answer) if whole else len(answer) - self._hold
-        if end > self._sent:
-            text, self._sent = answer[self._sent : end], end
-            yield Answer(text)
 
     def _end(self, done: Done, answer: str) -> End:
         whole = done.complete or self.stopped or (done.stop_reason is StopReason.END and not answer)

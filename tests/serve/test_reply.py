@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qvq_mlx.core.card import Thinking, ThinkingStyle
-from qvq_mlx.core.events import StopReason
+from qvq_mlx.core.events import StopReason, Transcript
 from qvq_mlx.core.tokens import Finished, Token
 from qvq_mlx.reply.thinking import split
 from qvq_mlx.serve.reply import Answer, End, Finish, Piece, Reply
@@ -78,3 +78,29 @@ def test_a_stop_text_ends_the_answer_however_tokens_are_cut(
 def test_a_stop_text_in_the_thinking_means_nothing() -> None:
     pieces = replied("I see two.\n\n**Final Answer**\n\nthree", MARKER, "two")
     assert content(pieces) == "three"
+
+
+def test_a_token_of_a_long_answer_costs_what_one_of_a_short_one_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    put_together = []
+    whole = Transcript.answer.fget
+    assert whole is not None
+    monkeypatch.setattr(
+        Transcript, "answer", property(lambda it: put_together.append(1) or whole(it))
+    )
+    for thinking in (PLAIN, MARKER):
+        text = "**Final Answer**\n\n" + "one two three " * 300
+        put_together.clear()
+        assert content(replied(text, thinking, "\nfour", size=3)).startswith(
+            "**" if thinking is PLAIN else "one"
+        )
+        assert len(put_together) < 8  # at the end, and not with each of the 1,400 tokens
+
+
+def test_a_retracted_answer_leaves_nothing_of_its_end_before_the_next() -> None:
+    text = "I see.\n\n**Final Answer**\n\ntwo ab\n\nNo, wait.\n\n**Final Answer**\n\nc"
+    pieces = replied(text, MARKER, "abc", size=1)
+    assert content(pieces) == "c"
+    assert isinstance(pieces[-1], End)
+    assert not pieces[-1].stopped_at
