@@ -53,7 +53,7 @@ COMMAND_GROUPS = {
     "Machine": {
         "doctor": "Say what works here and what does not",
         "config": "Show or change the settings: get, set, unset, path, list",
-        "integrate": "Put qvq into the Finder's menu, Shortcuts or Raycast, or take it away",
+        "integrate": "Put qvq into the Finder's menu, Shortcuts or Raycast",
         "cache": "Show or empty the cache of image prefixes",
         "completion": "Print a script that completes commands, options and names",
         "man": "Show the manual page; as plain text in a pipe",

@@ -17,7 +17,7 @@ def integrate(
     place: Annotated[Place, typer.Argument(help="Where to ask from.")],
     remove: Annotated[bool, typer.Option("--remove", help="Take it away again.")] = False,
 ) -> None:
-    """Put qvq into the Finder's menu, Shortcuts or Raycast, or take it away.
+    """Put qvq into the Finder's menu, Shortcuts or Raycast.
 
     Says what is written, and what is left to do. Only what was made here is replaced or removed.
     """
