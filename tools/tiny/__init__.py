@@ -20,15 +20,17 @@ To measure it:
     python -m tools.tiny.goldens
     python -m tools.tiny.check                     (pictures and wordings of another hand)
 
-The second generation (`tools.tiny.second`) is trained from the shipped weights, which `dequantized`
-writes as a folder to start from. Its rate stays level, so that a run can be continued from its last
-folder with another --seed; the last run falls to zero (--level 0.5):
+The second generation (`tools.tiny.second`) goes on from the weights in `tools/tiny/second/begun`
+(bfloat16, with the head of the grounding stage), which began as the shipped ones. The rate stays
+level, so that a run can be continued from its last folder with another --seed; what a day has
+reached is written back to `begun`. The last run falls to zero (--level 0.5):
 
-    python -m tools.tiny.dequantized models/qvq-tiny FIRST
-    python -m tools.tiny.train --generation second --shape second --tokenizer FIRST --init FIRST
-        --out RUN --minutes 120 --grounding-minutes 0 --rate 1.5e-3 --level 1
-    python -m tools.tiny.train --generation second --shape second --tokenizer FIRST --init RUN
-        --out LAST --minutes 120 --grounding-minutes 0 --rate 1.5e-3 --level 0.5 --seed 2
+    python -m tools.tiny.train --generation second --shape second --tokenizer models/qvq-tiny
+        --init tools/tiny/second/begun --out RUN --minutes 120 --grounding-minutes 0 --rate 1.5e-3
+        --level 1 --seed 13
+    python -m tools.tiny.train --generation second --shape second --tokenizer models/qvq-tiny
+        --init RUN --out LAST --minutes 120 --grounding-minutes 0 --rate 1.5e-3 --level 0.5
+        --seed 14
     python -m tools.tiny.export LAST MLX
     python -m tools.tiny.second.evaluate MLX
     python -m tools.tiny.check models/qvq-tiny MLX
