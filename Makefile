@@ -22,7 +22,7 @@ PAGES := tests/house/test_links.py tests/house/test_readme.py tests/house/test_p
 # The suite starts qvq some hundred times: what is compiled is kept, whatever the environment says.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-slow test-slim test-metal test-linear fuzz fuzz-checkpoints lowest check fix formula docs evaluate bench clean
+.PHONY: help demo test test-slow test-slim test-metal test-linear fuzz fuzz-checkpoints lowest check fix docs evaluate bench clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -60,7 +60,6 @@ check: .venv/developing ## Lint, types, import contracts, documents, the wheel, 
 	$(BIN)/python -m tools.add_family --check
 	$(BIN)/lint-imports
 	$(BIN)/python -m tools.docs --check
-	$(BIN)/python -m tools.formula --check
 	$(BIN)/python -m pytest -q -p no:cacheprovider -m "not network" $(PAGES)
 	$(BIN)/codespell
 
@@ -68,14 +67,6 @@ fix: .venv/developing ## Format, fix what can be fixed, regenerate the docs
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/python -m tools.docs
-
-formula: .venv/developing ## Write the Homebrew formula from constraints.txt (a network)
-	$(PYTHON) -m venv build/uv
-	build/uv/bin/pip install --quiet --disable-pip-version-check uv
-	MACOSX_DEPLOYMENT_TARGET=14.0 build/uv/bin/uv pip compile --quiet --format pylock.toml \
-	  --python-platform aarch64-apple-darwin --python-version 3.13 --only-binary :all: \
-	  -c constraints.txt pyproject.toml -o build/pylock.toml
-	$(BIN)/python -m tools.formula build/pylock.toml
 
 evaluate: .venv/installed ## Print the embedded model's accuracy over 400 fresh pictures
 	$(BIN)/python -m tools.tiny.evaluate --seed 7 --count 400

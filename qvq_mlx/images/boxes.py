@@ -27,7 +27,7 @@ def properties(data: bytes) -> dict[bytes, bytes]:
 
 
 def meta(data: bytes) -> bytes:
-    """What is said of the file's items; b'' where the boxes cannot be followed."""
+    """Return the description of the items of a file; b'' where the boxes cannot be followed."""
     try:
         return _first(data, b"meta")[4:]
     except KeyError:
