@@ -28,7 +28,7 @@ from tests.render.conftest import done
 from tests.support import seeds
 
 SEEDS = seeds.numbers(seeds.wanted(4, 500), 7)
-TYPED_S = seeds.wanted(6, 120)
+TYPED_S = seeds.seconds(6, 120)
 """So long, in seconds of a clock that nobody waits for, a person types."""
 STEP_S = 0.02
 PATCHES = [
