@@ -90,7 +90,10 @@ def _by_typer(words: Sequence[str], commands: Sequence[str], env: Env, world: Wo
             raise BrokenPipeError from exit_
         raise
     except TyperException as error:
-        raise UsageError(error.format_message().rstrip("."), Typed(_help_of(error))) from error
+        from qvq_mlx.cli.slips import with_what_was_meant
+
+        said = with_what_was_meant(error.format_message().rstrip("."))
+        raise UsageError(said, Typed(_help_of(error))) from error
     return int(code or 0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 
@@ -38,3 +39,14 @@ def check_slip(
         f"{question!r} {said}, and commands come first; as a question it goes behind -Q",
         Typed(shlex.join(["qvq", meant, *given, *rest])),
     )
+
+
+def with_what_was_meant(message: str) -> str:
+    """Return typer's message; the word that is near stands where it lists those that may."""
+    message = message.replace(": Value error, ", ": ")
+    if found := re.search(r"'([^']*)' is not one of ('.*)", message):
+        from qvq_mlx.core.near import near
+
+        if close := near(found[1], re.findall(r"'([^']*)'", found[2])):
+            return f"{message}; did you mean {close}?"
+    return message

@@ -281,7 +281,7 @@ class Screen:
         if self._copying:
             rows.append(dim(cut("the answer will be copied (c: not)", width)))
         if self._ahead is not None and self._terminal.has_keys:
-            typed = [*self._ahead.lines, *([self._ahead.line] if self._ahead.line else [])]
+            typed = [*self._ahead.lines, *([self._ahead.line] if self._ahead.line else [])][-3:]
             rows += [dim(row) for line in typed for row in wrap(f"> {clean(line)}", width)][-3:]
         return rows
 

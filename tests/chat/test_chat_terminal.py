@@ -23,8 +23,11 @@ def chat(tmp_path: Path) -> Iterator[Start]:
     """Start a chat and wait for its first prompt."""
     opened: list[Terminal] = []
 
-    def start(columns: int, rows: int, *arguments: str, pace: int = 200) -> Terminal:
-        terminal = Terminal(columns, rows, tmp_path, pace, "chat", "-m", "tiny", *arguments)
+    def start(
+        columns: int, rows: int, *arguments: str, pace: int = 200, scripted: bool = False
+    ) -> Terminal:
+        command = ("chat", "-m", "tiny", *arguments)
+        terminal = Terminal(columns, rows, tmp_path, pace, *command, scripted=scripted)
         opened.append(terminal)
         terminal.read_until(lambda: prompts(terminal) == 1)
         return terminal
@@ -164,6 +167,25 @@ def test_what_is_typed_while_it_thinks_is_kept_for_the_next_prompt(
     terminal.read_until(lambda: not terminal.screen.cursor.hidden)
     terminal.read_until(lambda: terminal.everything()[-1] == "> What about a quick cat")
     assert not terminal.shows("note[asked]")
+    terminal.press(b"\x03")
+    terminal.read_until(lambda: empty(terminal))
+    terminal.press(b"\x04")
+    assert terminal.wait() == 0
+    assert terminal.restored
+    [path] = (tmp_path / "history").glob("*.jsonl")
+    assert json.loads(path.read_text().splitlines()[-1])["concluded_by"] is None
+
+
+def test_what_is_typed_while_it_loads_is_kept_for_the_next_prompt(
+    chat: Start, tmp_path: Path
+) -> None:
+    terminal = chat(80, 24, SHAPES, scripted=True)
+    terminal.press(b"How many?\r")
+    terminal.read_until(lambda: terminal.shows("load"))
+    terminal.press(b"a quick cat")
+    terminal.read_until(lambda: terminal.shows("Thought for"))
+    terminal.read_until(lambda: not terminal.screen.cursor.hidden)  # the round is over
+    terminal.read_until(lambda: terminal.everything()[-1] == "> a quick cat")
     terminal.press(b"\x03")
     terminal.read_until(lambda: empty(terminal))
     terminal.press(b"\x04")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import select
 import shlex
 import shutil
@@ -12,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -181,6 +183,29 @@ def place(tmp_path: Path, monkeypatch) -> Path:
     monkeypatch.setenv("TERM", "dumb")
     monkeypatch.chdir(folder)
     return folder
+
+
+def test_the_script_of_zsh_is_whole_and_reads_every_answer(world: Build) -> None:
+    """So much is known where no zsh is: its parts, its ends, and the answers that it reads."""
+    w = world()
+    assert w.run("completion", "zsh") == 0
+    script = w.out
+    assert script.startswith("#compdef qvq\n")  # compinit looks for it in the first line alone
+    assert script.count("{") == script.count("}")
+    code = re.sub(r"(?m)^#.*$", "", script)
+    words = re.findall(r"\b(?:if|fi|case|esac|do|done)\b", code)
+    for begins, ends in (("if", "fi"), ("case", "esac"), ("do", "done")):
+        assert words.count(begins) == words.count(ends), begins
+    assert script.rstrip().endswith("compdef _qvq qvq\nfi")
+    assert '"${(@Q)words[2,CURRENT-1]}" "${(Q)PREFIX}"' in script
+    read = re.search(r"case \$kind in(.*?)esac", script, re.DOTALL)
+    assert read is not None
+    kinds = re.findall(r"(?m)^ +([a-z*]+)\)", read[1])
+    for words_typed in (["mod"], ["ask", "a"], ["ask", "-m", "./"], ["import", ""]):
+        answered = world()
+        assert answered.run("completion", "zsh", "--", *words_typed) == 0
+        kind = answered.out.splitlines()[0]
+        assert any(fnmatch(kind, one) for one in kinds), (words_typed, kind)
 
 
 CASES = {

@@ -59,6 +59,38 @@ def test_behind_ask_or_dash_q_it_is_a_question(world: Build, image: str, questio
     assert [asked[0] for asked in engine.asked] == [question, question]
 
 
+@pytest.mark.parametrize(
+    ("argv", "meant", "help_of"),
+    [
+        (["log", "shwo"], "show", "log"),  # codespell:ignore shwo
+        (["cache", "cleaar"], "clear", "cache"),
+        (["config", "lst"], "list", "config"),
+        (["completion", "zhs"], "zsh", "completion"),
+        (["integrate", "finderr"], "finder", "integrate"),
+        (["ask", "cat.png", "Why?", "--thinking", "ful"], "full", "ask"),
+    ],
+)
+def test_a_slipped_word_behind_a_command_gets_one_line_and_the_word_that_was_meant(
+    world: Build, argv: list[str], meant: str, help_of: str
+) -> None:
+    w = world()
+    assert w.run(*argv) == 2
+    assert w.out == ""
+    error, hint = w.err.splitlines()
+    assert error.startswith("error[usage]: ")
+    assert "Value error" not in error
+    assert f"'{argv[-1]}'" in error
+    assert error.lower().partition("did you mean ")[2].strip("'?") == meant
+    assert hint == f"  try: qvq {help_of} --help"
+
+
+def test_a_word_that_is_near_to_nothing_gets_no_suggestion(world: Build) -> None:
+    w = world()
+    assert w.run("config", "zzz") == 2
+    assert "did you mean" not in w.err
+    assert "'zzz' is not one of 'get', 'set'" in w.err
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_shows_a_commands_help(world: Build, command: str) -> None:
     w, direct = world(), world()

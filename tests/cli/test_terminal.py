@@ -25,12 +25,22 @@ from tests.conftest import EXAMPLES, World
 
 QUESTION = "How many red circles are there?"
 PATIENCE_S = 60.0
+SCRIPTED = "tests.support.pseudo.program"
 
 
 class Terminal:
     """A process in a pty, and what its screen and scrollback show."""
 
-    def __init__(self, columns: int, rows: int, home: Path, pace: int, *arguments: str) -> None:
+    def __init__(
+        self,
+        columns: int,
+        rows: int,
+        home: Path,
+        pace: int,
+        *arguments: str,
+        scripted: bool = False,
+    ) -> None:
+        """`scripted`: with an engine whose answer, once asked for, does not end by itself."""
         self.columns, self.rows = columns, rows
         self.screen = pyte.HistoryScreen(columns, rows, history=2000, ratio=0.5)
         self._stream = pyte.ByteStream(self.screen)
@@ -39,7 +49,7 @@ class Terminal:
         self.before = termios.tcgetattr(slave)
         self._slave = slave
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "qvq_mlx", *arguments],
+            [sys.executable, "-m", SCRIPTED if scripted else "qvq_mlx", *arguments],
             stdin=slave,
             stdout=slave,
             stderr=slave,
@@ -48,6 +58,7 @@ class Terminal:
                 **os.environ,
                 "QVQ_HOME": str(home),
                 "QVQ_PACE": str(pace),
+                "QVQ_TEST_ENDLESS": "1",
                 "TERM": "xterm-256color",
             },
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
@@ -128,9 +139,11 @@ def thinking(tmp_path_factory: pytest.TempPathFactory) -> str:
 def terminal(tmp_path: Path) -> Iterator[Open]:
     opened: list[Terminal] = []
 
-    def start(columns: int, rows: int, *options: str, pace: int = 30) -> Terminal:
+    def start(
+        columns: int, rows: int, *options: str, pace: int = 30, scripted: bool = False
+    ) -> Terminal:
         arguments = ["ask", "-m", "tiny", str(EXAMPLES / "shapes.png"), QUESTION, *options]
-        opened.append(Terminal(columns, rows, tmp_path, pace, *arguments))
+        opened.append(Terminal(columns, rows, tmp_path, pace, *arguments, scripted=scripted))
         return opened[-1]
 
     yield start
@@ -205,13 +218,11 @@ def test_ctrl_c_before_the_first_token_stops(terminal: Open) -> None:
     assert t.restored
 
 
-def test_ctrl_c_twice_stops_cleanly_and_keeps_the_run(
-    terminal: Open, thinking: str, tmp_path: Path
-) -> None:
-    t = terminal(80, 24, pace=4)
-    t.read_until(lambda: t.shows(thinking[:15]))
+def test_ctrl_c_twice_stops_cleanly_and_keeps_the_run(terminal: Open, tmp_path: Path) -> None:
+    t = terminal(80, 24, pace=0, scripted=True)
+    t.read_until(lambda: t.shows("Thinking"))
     t.press(b"\x03")
-    time.sleep(0.05)  # within one token: the kernel makes one signal of what comes at once
+    t.read_until(lambda: t.shows("more"))  # the first has begun an answer, which does not end
     t.press(b"\x03")
     assert t.wait() == 130
     lines = [line for line in t.everything() if line]
@@ -227,6 +238,34 @@ def test_a_kill_restores_the_terminal(terminal: Open, number: int) -> None:
     t.read_until(lambda: t.shows("Thinking"))
     t.process.send_signal(number)
     assert t.wait() == (-number if number == signal.SIGQUIT else 128 + number)
+    assert t.restored
+
+
+@pytest.mark.parametrize("stage", ["load", "Thinking", "? hides"])
+def test_ctrl_backslash_leaves_the_cursor_shown(terminal: Open, stage: str) -> None:
+    """The shell says what a typed SIGQUIT does to a core file; the terminal is as it was."""
+    t = terminal(80, 24, scripted=True)
+    t.read_until(lambda: t.shows("load" if stage == "load" else "Thinking"))
+    if stage == "? hides":
+        t.press(b"?")
+        t.read_until(lambda: t.shows(stage))
+    assert t.screen.cursor.hidden
+    t.press(b"\x1c")
+    assert t.wait() == -signal.SIGQUIT
+    assert t.restored
+    assert not t.shows("tok/s")
+
+
+@pytest.mark.parametrize("keys", [b"aaqq", b"qq", b"\x1b[200~a\x1b[201~", b"what about a cat\r"])
+def test_what_is_typed_while_it_loads_is_no_key(
+    terminal: Open, tmp_path: Path, keys: bytes
+) -> None:
+    t = terminal(80, 24, scripted=True)
+    t.read_until(lambda: t.shows("load"))
+    t.press(keys)
+    assert t.wait() == 0
+    [run] = (tmp_path / "history").glob("*.jsonl")
+    assert json.loads(run.read_text().splitlines()[-1])["concluded_by"] is None
     assert t.restored
 
 

@@ -31,20 +31,29 @@ from qvq_mlx.core.events import (
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.plan import Plan, Resolved
 from qvq_mlx.core.request import Output, Request, Sampling
+from tests.support.screen import Screen
 
 DEFAULT = Output()
 
 
 class Window:
-    """A terminal window: the screen, and what scrolled out of it."""
+    """A terminal window: the screen, and what scrolled out of it.
+
+    `answered` gets what the terminal answers when it is asked where its cursor is.
+    """
 
     def __init__(self, columns: int, lines: int) -> None:
+        self.answered: Callable[[str], object] = lambda _answer: None
         self._open(columns, lines)
 
     def _open(self, columns: int, lines: int) -> None:
         self.columns, self.lines = columns, lines
-        self._screen = pyte.HistoryScreen(columns, lines, history=100_000)
+        self._screen = Screen(columns, lines)
+        self._screen.write_process_input = self._answer
         self._stream = pyte.Stream(self._screen)
+
+    def _answer(self, text: str) -> None:
+        self.answered(text)
 
     def feed(self, text: str) -> None:
         self._stream.feed(text)
@@ -61,7 +70,7 @@ class Window:
     def scrolled(self) -> list[str]:
         return [
             "".join(line[column].data for column in range(self.columns)).rstrip()
-            for line in self._screen.history.top
+            for line in self._screen.scrolled
         ]
 
     @property

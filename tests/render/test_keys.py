@@ -80,6 +80,45 @@ def test_a_key_expands_and_collapses_the_thinking(world, keyboard, key) -> None:
         renderer.abort()
 
 
+def test_escape_folds_what_was_expanded_and_expands_nothing(world, keyboard) -> None:
+    w = typed(world, keyboard)
+    with w.stdin:
+        renderer = w.start()
+        for event in THOUGHT:
+            w.now += 0.1
+            renderer.feed(event)
+        folded = len(w.window.text.split("\n"))
+        alone(w, renderer, keyboard, b"\x1b", ThinkingDelta("now\n", 1))
+        assert len(w.window.text.split("\n")) == folded
+        alone(w, renderer, keyboard, b"t", ThinkingDelta("now\n", 1))
+        assert len(w.window.text.split("\n")) > folded
+        alone(w, renderer, keyboard, b"\x1b[B", ThinkingDelta("now\n", 1))  # begins with Escape
+        assert len(w.window.text.split("\n")) > folded
+        alone(w, renderer, keyboard, b"\x1b", ThinkingDelta("now\n", 1))
+        assert len(w.window.text.split("\n")) == folded
+        renderer.abort()
+
+
+@pytest.mark.parametrize("parts", [[b"\x1b", b"[A"], [b"\x1b[", b"B"], [b"\x1b", b"x"]])
+def test_a_sequence_that_comes_in_parts_folds_nothing(world, keyboard, parts) -> None:
+    w = typed(world, keyboard)
+    with w.stdin:
+        renderer = w.start()
+        for event in THOUGHT:
+            w.now += 0.1
+            renderer.feed(event)
+        alone(w, renderer, keyboard, b"t", ThinkingDelta("now\n", 1))
+        expanded = len(w.window.text.split("\n"))
+        for part in parts:
+            press(keyboard, part)
+            w.now += 0.1
+            renderer.feed(ThinkingDelta("", 0))
+        w.now += 1
+        renderer.feed(ThinkingDelta("now\n", 1))
+        assert len(w.window.text.split("\n")) == expanded
+        renderer.abort()
+
+
 def test_the_thinking_expands_while_the_answer_comes(world, keyboard) -> None:
     w = typed(world, keyboard)
     with w.stdin:

@@ -79,6 +79,8 @@ def asked(world, rng: random.Random, *, kept: bool) -> tuple[list[str], TypeAhea
     w = world(rng.choice([40, 80, 120]), rng.choice([12, 24]))
     person, program = pty.openpty()
     before = termios.tcgetattr(program)
+    if rng.random() < 0.5:  # the others do not say where their cursor is
+        w.window.answered = lambda answer: os.write(person, answer.encode())
     did: list[str] = []
     ahead, account = TypeAhead(kept=kept), Account()
     with os.fdopen(program, "r") as stdin:

@@ -1,6 +1,7 @@
 """The program with an engine that needs no model: `qvq_mlx.cli.run` is all real but for that.
 
-QVQ_TEST_CRASH=N raises an exception in the engine at token N.
+QVQ_TEST_CRASH=N raises an exception in the engine at token N. QVQ_TEST_ENDLESS=1: an answer that
+was asked for goes on until the run is stopped.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from qvq_mlx.core.tokens import Control, Finished, Generation, Prompt, Step, Tok
 
 THINKING = [f"step {number} of what is to be seen here\n" for number in range(1, 50)]
 ANSWER = ["**Final Answer**", "\n\n", *[f"word{number} " for number in range(20)], "\\boxed{3}"]
+ENDLESS = "QVQ_TEST_ENDLESS" in os.environ
 CRASH = int(os.environ.get("QVQ_TEST_CRASH", "-1"))
 
 
@@ -70,6 +72,8 @@ class Engine:
                 raise ZeroDivisionError("by design")
             time.sleep(0.015)
             yield Token(index, queue.pop(0), forced=concluded and index == 0)
+            if ENDLESS and concluded:
+                queue = queue or ["more "]
             index += 1
         yield Finished(reason, "", 3, 0, 0, concluded)
 
