@@ -88,9 +88,8 @@ def _help(words: Sequence[str]) -> list[str]:
     if not words or words[0] == "help":
         return ["--help"]
     if words[0] not in COMMANDS:
-        from qvq_mlx.core.near import near
+        from qvq_mlx.core.near import meant
 
-        close = near(words[0], COMMANDS)
-        meant = f"; did you mean {close}?" if close else ""
-        raise UsageError(f"there is no command {words[0]}{meant}", Typed("qvq --help"))
+        said = f"there is no command {words[0]}{meant(words[0], COMMANDS)}"
+        raise UsageError(said, Typed("qvq --help"))
     return [*words, "--help"]

@@ -90,6 +90,13 @@ OPTION_GROUPS = {
 class GroupedCommands(TyperGroup):
     """The program: its commands in groups."""
 
+    def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Write the options of the program itself, and below them the commands."""
+        records = filter(None, (one.get_help_record(ctx) for one in self.get_params(ctx)))
+        with formatter.section(_head("Options", ctx)):
+            formatter.write_dl([*records])
+        self.format_commands(ctx, formatter)
+
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
         """Write the groups, and the examples below them."""
         column = max(len(command) for group in COMMAND_GROUPS.values() for command in group)
@@ -116,7 +123,7 @@ class GroupedOptions(TyperCommand):
         for name, found in {**groups, "More": [*left.items()]}.items():
             if found:
                 with formatter.section(_head(name, ctx)):
-                    formatter.write_dl([record for _, record in found])
+                    formatter.write_dl([record for _, record in found], col_max=36)
 
 
 def _head(name: str, ctx: Context) -> str:

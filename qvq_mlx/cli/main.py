@@ -72,6 +72,7 @@ def _by_typer(words: Sequence[str], commands: Sequence[str], env: Env, world: Wo
     from typer.main import get_command
 
     from qvq_mlx.cli.app import app_with
+    from qvq_mlx.cli.slips import with_what_was_meant
     from qvq_mlx.core.errors import UsageError
     from qvq_mlx.core.remedies import Typed
 
@@ -83,6 +84,10 @@ def _by_typer(words: Sequence[str], commands: Sequence[str], env: Env, world: Wo
                 prog_name="qvq",
                 standalone_mode=False,
                 obj=world or env,
+                # typer's own is at most 78
+                terminal_width=max(50, min(98, env.terminal_size().columns - 2))
+                if env.stdout.isatty()
+                else None,
                 default_map=world.option_defaults if world else None,
             )
     except SystemExit as exit_:
@@ -90,8 +95,6 @@ def _by_typer(words: Sequence[str], commands: Sequence[str], env: Env, world: Wo
             raise BrokenPipeError from exit_
         raise
     except TyperException as error:
-        from qvq_mlx.cli.slips import with_what_was_meant
-
         said = with_what_was_meant(error.format_message().rstrip("."))
         raise UsageError(said, Typed(_help_of(error))) from error
     return int(code or 0)

@@ -27,26 +27,24 @@ def check_slip(
     from qvq_mlx.core.near import near
 
     is_first = bool(arguments) and arguments[0] == question
-    meant = question if question in commands else near(question, commands) if is_first else None
+    command = question if question in commands else near(question, commands) if is_first else None
     if question == "help":
-        meant = "help"
-    if meant is None:
+        command = "help"
+    if command is None:
         return
     rest = [argument for argument in arguments if argument != question]
-    given = ["-m", model] if model and meant != "help" else []
-    said = "is a command" if meant == question else f"is close to the command {meant}"
+    given = ["-m", model] if model and command != "help" else []
+    said = "is a command" if command == question else f"is close to the command {command}"
     raise UsageError(
         f"{question!r} {said}, and commands come first; as a question it goes behind -Q",
-        Typed(shlex.join(["qvq", meant, *given, *rest])),
+        Typed(shlex.join(["qvq", command, *given, *rest])),
     )
 
 
 def with_what_was_meant(message: str) -> str:
     """Return typer's message; the word that is near stands where it lists those that may."""
-    message = message.replace(": Value error, ", ": ")
-    if found := re.search(r"'([^']*)' is not one of ('.*)", message):
-        from qvq_mlx.core.near import near
+    from qvq_mlx.core.near import meant
 
-        if close := near(found[1], re.findall(r"'([^']*)'", found[2])):
-            return f"{message}; did you mean {close}?"
-    return message
+    message = message.replace(": Value error, ", ": ")
+    found = re.search(r"'([^']*)' is not one of ('.*)", message)
+    return message + meant(found[1], re.findall(r"'([^']*)'", found[2])) if found else message

@@ -10,6 +10,12 @@ def near(word: str, words: Sequence[str]) -> str | None:
     return next((known for known in words if _is_one_slip(word, known)), None)
 
 
+def meant(word: str, words: Sequence[str]) -> str:
+    """Return the end of an error line: `; did you mean list?`, or ''."""
+    close = near(word, words)
+    return f"; did you mean {close}?" if close else ""
+
+
 def _is_one_slip(word: str, known: str) -> bool:
     """True if one letter is missing, too much, another one, or has changed places with the next."""
     if len(known) < 3 or word == known:

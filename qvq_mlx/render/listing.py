@@ -19,7 +19,7 @@ from qvq_mlx.render.clean import clean_line, json_text, writable
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-RIGHT = frozenset({"size", "tok/s", "tokens"})
+RIGHT = frozenset({"size", "tok/s", "rank", "tokens"})
 """Heads of columns with numbers, which stand at the right."""
 
 

@@ -20,6 +20,7 @@ from qvq_mlx.records.models import DiskEntry
 from qvq_mlx.render import listing
 from qvq_mlx.store.layout import RepoKind
 
+_MARKS = "~: computed; ?: not confirmed."
 HEADS = ("model", "size", "fits", "tok/s", "rank", "licence", "here")
 DISK_HEADS = ("model", "size", "revision", "whole", "path")
 
@@ -44,7 +45,7 @@ def write_models(env: Env, known: Sequence[Candidate], machine: Machine, remark:
         rows[0] = (*rows[0][:at], f"best{share}", *rows[0][at + 1 :])
     dimmed = {at for at, one in enumerate(ranked) if not _may_fit(one)}
     listing.write_table(env, HEADS, rows, dimmed, () if chosen is None else (0,))
-    listing.write_text(env, remark)
+    listing.write_text(env, f"{remark} {_MARKS}")
     if chosen is not None:
         listing.write_strong(env, _advice(ranked[0], env))
 
