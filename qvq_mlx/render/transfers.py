@@ -7,7 +7,9 @@
 | other | other | a line per file that is done, and one for all of them every 30 s |
 
 Law: file names and reasons are a server's and are cleaned; what stands in the scrollback in the
-end is what a log would say, and no bar.
+end is what a log would say, and no bar. A row takes three quarters of the window: one that wraps
+when the window gets narrower may be pushed into the scrollback by tmux, where it is out of reach,
+and would stand twice.
 """
 
 from __future__ import annotations
@@ -41,7 +43,10 @@ _FRAME_S = 1 / 8
 _LOG_S = 30.0
 _BAR_CELLS = 16
 _SMALL_BYTES = 1 << 20  # a person does not want a line for each
-_NARROW = 60
+_SHORT = 30
+"""Cells of a row that a person needs in any case, to tell one shard from another."""
+_WITH_BAR, _WITH_AMOUNT = 45, 72
+"""Cells of a row from which on it has a bar, and the amount behind it."""
 
 
 @dataclass(slots=True)
@@ -169,29 +174,39 @@ class Transfers:
         width = self._terminal.width
         area = self._terminal.area
         above = [dim(row) for line in said for row in wrap(line, width)]
-        total = plain(joined(self._gauge.parts(), width))
-        rows = [self._row(path, file, width) for path, file in self._files.items()]
-        area.draw([*(rows if self._bars else []), total] if area.able else [], above)
+        room = max(min(width, _SHORT), 3 * width // 4)
+        total = plain(joined(self._gauge.parts(), room))
+        rows = self._rows(room) if self._bars else []
+        area.draw([*rows, total] if area.able else [], above)
 
-    def _row(self, path: str, file: _File, width: int) -> Row:
-        """`name  ████░░░░  45 %  2.1/4.7 GiB`, or `name  45 %` where there is little room."""
-        name = clean_line(path)
-        share = percent(file.received_bytes, file.size_bytes)
-        if file.trouble:
-            note = file.trouble
-            room = max(8, width // 3)
-            return plain(cut(f"{_fitted(name, room)}  {note}", width))
-        if width < _NARROW:
-            return plain(f"{_fitted(name, width - 7)}  {share:>5}")
-        amount = of(file.received_bytes, file.size_bytes)
-        filled = _BAR_CELLS * file.received_bytes // max(1, file.size_bytes)
-        bar = "█" * filled + "░" * (_BAR_CELLS - filled)
-        right = f"  {bar}  {share:>5}  {amount:>14}"
-        return plain(_fitted(name, width - cells(right)) + right)
+    def _rows(self, room: int) -> list[Row]:
+        """A row per file, none wider than `room`; what is right of the names is aligned."""
+        rights = {path: _right(file, room) for path, file in self._files.items()}
+        names = {path: clean_line(path) for path in rights}
+        taken = max((cells(right) for right in rights.values()), default=0)
+        column = min(room - taken, max(map(cells, names.values()), default=0))
+        rows = []
+        for path, right in rights.items():
+            if trouble := self._files[path].trouble:
+                rows.append(cut(f"{_fitted(names[path], max(8, room // 3))}  {trouble}", room))
+            else:
+                rows.append(_fitted(names[path], column) + right)
+        return [plain(row) for row in rows]
 
     def _write(self, line: str) -> None:
         self._stream.write(writable(line, self._stream) + "\n")
         self._stream.flush()
+
+
+def _right(file: _File, room: int) -> str:
+    """`  ████░░░░   45 %  2.1/4.7 GiB`; without the amount or the bar where room is short."""
+    right = f"  {percent(file.received_bytes, file.size_bytes):>5}"
+    if room < _WITH_BAR:
+        return right
+    filled = _BAR_CELLS * file.received_bytes // max(1, file.size_bytes)
+    bar = f"  {'█' * filled}{'░' * (_BAR_CELLS - filled)}"
+    amount = f"  {of(file.received_bytes, file.size_bytes):>14}" if room >= _WITH_AMOUNT else ""
+    return bar + right + amount
 
 
 def _fitted(name: str, width: int) -> str:

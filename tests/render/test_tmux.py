@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tests.support.hub.server import REPO, Hub
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not here")
@@ -149,3 +150,56 @@ def test_no_row_stands_twice(
     if phase == "answer":
         flat = text.replace("\n", "")
         assert not [n for n in range(first, p.said) if f"a{n:05}" not in flat]
+
+
+SHARDS = {f"model-{n:05}-of-00003.safetensors": bytes([n]) * (12 << 20) for n in (1, 2, 3)}
+TOTAL = re.compile(r"[\d.]+/36\.0 MiB · .*")
+
+
+@pytest.mark.parametrize("before", [0, pytest.param(40, marks=pytest.mark.slow)])
+def test_no_row_of_a_pull_stands_twice(tmp_path: Path, before: int) -> None:
+    tmux = ["tmux", "-S", str(tmp_path / "tmux"), "-f", "/dev/null"]
+
+    def run(*command: str) -> str:
+        done = subprocess.run([*tmux, *command], capture_output=True, text=True, check=True)
+        return done.stdout
+
+    def text() -> str:
+        return run("capture-pane", "-p", "-S", "-").rstrip()
+
+    def check() -> None:
+        shown = text()
+        assert len(TOTAL.findall(shown)) <= 1, shown
+        for number in (1, 2, 3):
+            assert shown.count(f"model-{number:05}") <= 1, shown
+
+    with Hub(SHARDS, pause_s=0.02) as hub:
+        pull = f"{sys.executable} -m qvq_mlx pull {REPO}"
+        script = f"seq -f 'line %g' {before}; cd {ROOT}; {pull}; echo the-end; exec cat"
+        environ = {
+            **os.environ,
+            "HF_ENDPOINT": hub.endpoint,
+            "HF_HOME": str(tmp_path / "hf"),
+            "QVQ_HOME": str(tmp_path / "q"),
+            "NO_PROXY": "127.0.0.1,localhost",
+        }
+        window = ["new-session", "-d", "-x", "80", "-y", "24", "sh", "-c", script]
+        subprocess.run([*tmux, *window], check=True, env=environ)
+        try:
+            run("set", "-g", "window-size", "manual")
+            eventually(lambda: " left" in text(), text)
+            check()
+            for columns, rows in ((60, 24), (40, 24), (30, 24), (80, 24), (50, 12), (120, 24)):
+                run("resize-window", "-x", str(columns), "-y", str(rows))
+                drawn = set(TOTAL.findall(text()))
+                for _ in range(4):  # frames of the old width may come after the new one
+                    eventually(lambda: bool(set(TOTAL.findall(text())) - drawn), text)  # noqa: B023
+                    drawn |= set(TOTAL.findall(text()))
+                    check()
+            hub.pause_s = 0.0
+            eventually(lambda: "the-end" in text(), text)
+            check()
+            assert not TOTAL.findall(text())
+            assert text().count("fetched model-0000") == len(SHARDS)
+        finally:
+            subprocess.run([*tmux, "kill-server"], check=False, capture_output=True)

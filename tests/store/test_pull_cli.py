@@ -352,7 +352,7 @@ def test_bars_on_a_terminal_and_a_line_beside_a_pipe(
     import pyte
 
     served.pause_s = 0.002
-    for width in (80, 40):
+    for width in (120, 80, 40):
         place = run("pull", REPO, tty=True, err_tty=True, size=(width, 24))
         assert "\x1b[?25h" in place.out
         screen, seen = pyte.Screen(width, 24), set()
@@ -361,9 +361,12 @@ def test_bars_on_a_terminal_and_a_line_beside_a_pipe(
             stream.feed(frame)
             seen |= {row.rstrip() for row in screen.display}
         assert any(row.startswith("model.safetensors") and row.endswith("%") for row in seen) == (
-            width < 60
+            width < 100
         )
-        assert any("░" in row and "/6.3 MiB" in row for row in seen) == (width >= 60)
+        assert any("░" in row for row in seen) == (width >= 80)
+        assert any("░" in row and "/6.3 MiB" in row for row in seen) == (width >= 120)
+        bars = [row for row in seen if "%" in row]
+        assert max(map(len, bars)) <= max(30, 3 * width // 4)
         assert any("/6.4 MiB · " in row for row in seen)
         kept = [row.rstrip() for row in screen.display if row.strip()]
         assert f"{REPO} is here · 6.4 MiB fetched" in kept
