@@ -11,6 +11,11 @@ from enum import StrEnum
 AUTO_REGIONS = 3
 """The most that are looked at where nobody said how many."""
 
+ZOOM_TOOL = "image_zoom_in_tool"
+"""The name of the tool in the makers' own training."""
+RESPONSE = ("<tool_response>\n", "\n</tool_response>")
+"""The text around what a tool gives back, in a message of the user's."""
+
 
 class LookForm(StrEnum):
     """The ways to ask for a region."""
@@ -23,7 +28,10 @@ class LookForm(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The model may look closer at `most` regions."""
+    """The model may look closer at `most` regions. `system` is the system message that
+    offers the tool; '' where it points.
+    """
 
     form: LookForm
     most: int
+    system: str = ""

@@ -7,7 +7,8 @@ a picture that comes later leaves the prompt before it as it was. The positions 
 `get_rope_index` of transformers, which for still pictures is the same in every family
 (engine/clips.py says what differs for videos).
 
-Not covered: the default system message of a template (it is on the model card), and tools.
+Not covered: the default system message of a template (it is on the model card). A tool is offered
+within the system message that is given (store/template_tools.py).
 """
 
 from __future__ import annotations

@@ -43,9 +43,14 @@ def ask(
 def answers(engine: Engine, plan: Plan, control: Control, pace: Pace = iter) -> Iterator[Event]:
     """Run a plan on a loaded model: one run or a vote, and a double check of its answer.
 
-    Where it looks closer by pointing, that comes first, and the question goes on from there.
+    Where it looks closer by pointing, that comes first, and the question goes on from there; where
+    it has a tool for that, it asks while it thinks.
     """
-    if plan.look is not None:
+    if plan.look is not None and plan.look.system:
+        from qvq_mlx.run.zoom import zoomed
+
+        events = zoomed(engine, plan, plan.look, control, pace)
+    elif plan.look is not None:
         from qvq_mlx.run.locate import pointed
 
         events = pointed(engine, plan, plan.look, control, pace)
@@ -91,13 +96,13 @@ def generation_of(plan: Plan, continuation: Continuation | None = None) -> Gener
     )
 
 
-def prompt_of(engine: Engine, plan: Plan) -> Prompt:
-    """Return the prompt of a plan."""
+def prompt_of(engine: Engine, plan: Plan, system: str | None = None) -> Prompt:
+    """Return the prompt of a plan; a `system` message that is given stands for its own."""
     question, rounds = plan.posed(plan.request.question)
     return engine.prompt(
         question,
         plan.pictures,
-        plan.resolved.system,
+        plan.resolved.system if system is None else system,
         rounds,
         labelled=plan.labelled,
         inline=plan.inline,

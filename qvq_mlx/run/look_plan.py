@@ -8,19 +8,25 @@ than the context and the memory have room for.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
-from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.card import ModelCard, ThinkingStyle
 from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.env import Env
-from qvq_mlx.core.errors import UsageError
+from qvq_mlx.core.errors import QvqError, UsageError
 from qvq_mlx.core.events import Notice
 from qvq_mlx.core.look import AUTO_REGIONS, Look, LookForm
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.plan import Resolved
 from qvq_mlx.core.remedies import Ask, Field
 from qvq_mlx.core.request import Placement, Request
+from qvq_mlx.guards.language import held_scripts
 from qvq_mlx.memory import admission
+from qvq_mlx.reply.calls import Zoom, read
 from qvq_mlx.run.image_budget import context_room
+from qvq_mlx.store.chat_template import template_of
+from qvq_mlx.store.template_tools import BOX, offer
 
 _TURN_TOKENS = 256
 """Tokens that a region's question, its answer and the template around them may take."""
@@ -45,6 +51,9 @@ def look_of(
     elif not card.points or request.prompt.placement is Placement.INLINE:
         return None, ()
     most = AUTO_REGIONS if wanted is None else wanted
+    offered = _offered(request, resolved)
+    if offered is not None:
+        resolved = replace(resolved, system=offered)
     room = min(most, _room(request, resolved, pictures, draft, env, most))
     if room < most and wanted is not None:
         counted = f"{room} of {most} regions" if room else "no region"
@@ -52,7 +61,39 @@ def look_of(
         notices: tuple[Notice, ...] = (Notice("look", text),)
     else:
         notices = ()
-    return (Look(LookForm.POINTING, room) if room > 0 else None), notices
+    if room <= 0:
+        return None, notices
+    form = LookForm.POINTING if offered is None else LookForm.TOOL
+    return Look(form, room, offered or ""), notices
+
+
+def _offered(request: Request, resolved: Resolved) -> str | None:
+    """Return the system message that offers the zoom-in tool; None where the model has to point.
+
+    A vote shares one prefill, region and all; an answer that is held to something has no room for a
+    call. There the regions come first.
+    """
+    thinking, method = resolved.thinking, request.method
+    held = method.schema or held_scripts(method.lang) is not None
+    if held or method.votes > 1 or not resolved.card.rounds:
+        return None
+    if thinking.style not in (ThinkingStyle.PREOPENED, ThinkingStyle.NONE):
+        return None
+    template = _template(resolved.folder)
+    if "<tool_call>" not in template:
+        return None
+    switch = {"enable_thinking": resolved.thinks} if "enable_thinking" in template else {}
+    offered = offer(template, resolved.system, switch)
+    zoom = read(offered.call) if offered else None
+    known = isinstance(zoom, Zoom) and zoom.numbers == BOX
+    return offered.system if offered and known else None
+
+
+def _template(folder: Path) -> str:
+    try:
+        return template_of(folder)
+    except QvqError:  # it is told where the model is loaded
+        return ""
 
 
 def _check(request: Request, card: ModelCard, pictures: Sequence[Visual]) -> None:

@@ -28,11 +28,11 @@ _PROCESS = Path(__file__).with_name("template_process.py")
 _SYSTEM, _QUESTION, _REPLY, _NEXT = "SYSTEM-5Q", "QUESTION-7V", "REPLY-3A", "QUESTION-9W"
 _SWITCH = "enable_thinking"
 """The variable with which the templates of Qwen3 and later are asked to think, or not to."""
-_PICTURE = "<|vision_start|><|image_pad|><|vision_end|>"
+PICTURE = "<|vision_start|><|image_pad|><|vision_end|>"
 _OPENS = re.compile(r"<(\w{1,40})>\n")
 _TURNS = re.compile(
     r"(?:<\|im_start\|>system\n(?P<system>.*?)<\|im_end\|>\n)?"
-    rf"<\|im_start\|>user\n(?:{re.escape(_PICTURE)})?{_QUESTION}<\|im_end\|>\n"
+    rf"<\|im_start\|>user\n(?:{re.escape(PICTURE)})?{_QUESTION}<\|im_end\|>\n"
     r"<\|im_start\|>assistant\n(?P<opened>.*)",
     re.DOTALL,
 )
@@ -105,7 +105,7 @@ def facts_of(template: str, *, sees: bool) -> TemplateFacts:
     ]
     if has_switch:
         conversations += [{"messages": [asked], _SWITCH: False}, {"messages": [asked]}]
-    [alone, together, *switched] = _rendered(template, conversations)
+    [alone, together, *switched] = rendered(template, conversations)
     if "error" in alone:
         return TemplateFacts(
             rendered=False, splits=splits, differs=f"it cannot be rendered: {alone['error']}"
@@ -119,7 +119,7 @@ def facts_of(template: str, *, sees: bool) -> TemplateFacts:
     tag = opens[1] if opens else ""
     if opened and not tag:
         return TemplateFacts(True, system, "", splits, f"it begins each reply with {opened[:60]!r}")
-    picture = _PICTURE if sees else ""
+    picture = PICTURE if sees else ""
     expected = (
         f"<|im_start|>system\n{_SYSTEM}<|im_end|>\n"
         f"<|im_start|>user\n{picture}{_QUESTION}<|im_end|>\n"
@@ -150,8 +150,8 @@ def _apart(text: str) -> str:
     return f"it writes {' '.join(text.split())[:160]!r}"
 
 
-def _rendered(template: str, conversations: list[dict[str, object]]) -> list[dict[str, str]]:
-    """What the template writes for each conversation, or why it writes nothing."""
+def rendered(template: str, conversations: list[dict[str, object]]) -> list[dict[str, str]]:
+    """Render each conversation: `text` is what the template writes, or `error` why it does not."""
     failed = [{"error": "it takes too long or too much"}] * len(conversations)
     if len(template) > _TEMPLATE_BYTES:
         return [{"error": f"it is {len(template):,} characters long"}] * len(conversations)
