@@ -12,7 +12,7 @@ def test_each_promise_names_a_test_that_exists() -> None:
     rows = [line for line in page.splitlines() if line.startswith("| ")][1:]
     assert len(rows) >= 10
     for row in rows:
-        named = re.findall(r"`(tests/[\w/]+\.py)`", row)
+        named = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", row)
         assert named, row
-        for path in named:
-            assert "def test_" in (ROOT / path).read_text(encoding="utf-8"), path
+        for path, name in named:
+            assert f"\ndef {name}(" in (ROOT / path).read_text(encoding="utf-8"), name
