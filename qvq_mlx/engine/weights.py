@@ -33,6 +33,8 @@ def read_weights(folder: Path, family: Family) -> dict[str, mx.array]:
     """
     stored: dict[str, mx.array] = {}
     for path in _files(folder):
+        if not path.is_file():  # to open a pipe would wait for ever
+            raise BrokenModelError(f"{path} is no file", RunProgram(("ls", "-l", str(folder))))
         stored |= cast("dict[str, mx.array]", mx.load(str(path)))
     shapes = {name: array.shape for name, array in stored.items()}
     return {

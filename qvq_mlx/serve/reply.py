@@ -118,8 +118,8 @@ class Reply:
         """
         new = self._tail + (text if self._begun else text.lstrip())
         self._begun = self._begun or bool(new)
-        if found := [(at, stop) for stop in self._stop if (at := new.find(stop)) >= 0]:
-            at, self._stopped_at = min(found)
+        if found := self._first(new):
+            at, self._stopped_at = found
             return new[:at]
         certain = max(len(new) - self._hold, 0)
         self._tail = new[certain:]
@@ -128,11 +128,20 @@ class Reply:
     def _cut(self) -> str:
         """The answer up to the first stop text in it, without white space before it."""
         answer = self._transcript.answer.lstrip()
-        found = [(at, text) for text in self._stop if (at := answer.find(text)) >= 0]
+        found = self._first(answer)
         if not found:
             return answer
-        at, self._stopped_at = min(found)
+        at, self._stopped_at = found
         return answer[:at]
+
+    def _first(self, text: str) -> tuple[int, str] | None:
+        """Find the stop text that is complete first, and of those that end there the longest.
+
+        It is the one that a reader of single characters meets, so it is the same however the
+        tokens cut the text.
+        """
+        found = [(at + len(stop), at, stop) for stop in self._stop if (at := text.find(stop)) >= 0]
+        return min(found)[1:] if found else None
 
     def _end(self, done: Done, answer: str) -> End:
         whole = done.complete or self.stopped or (done.stop_reason is StopReason.END and not answer)

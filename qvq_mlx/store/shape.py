@@ -45,15 +45,18 @@ def _experts(text: dict[str, Any]) -> Experts | None:
     count = _whole(text, "num_experts", _whole(text, "num_local_experts", 1))
     if count == 1:
         return None
-    dense = text.get("mlp_only_layers") or ()
+    shared = "shared_expert_intermediate_size"  # 0 where there is none
+    dense = text.get("mlp_only_layers") or []
+    if not isinstance(dense, list) or not all(type(layer) is int for layer in dense):
+        raise ValueError("mlp_only_layers")
     step = _whole(text, "decoder_sparse_step", 1)
-    layers = range(_whole(text, "num_hidden_layers"))
+    sparse = range(step, _whole(text, "num_hidden_layers") + 1, step)  # counted from 1
     return Experts(
         count=count,
         active=_whole(text, "num_experts_per_tok"),
         intermediate=_whole(text, "moe_intermediate_size"),
-        layers=sum(layer not in dense and (layer + 1) % step == 0 for layer in layers),
-        shared_intermediate=text.get("shared_expert_intermediate_size") or 0,
+        layers=len(sparse) - len({layer for layer in dense if layer + 1 in sparse}),
+        shared_intermediate=_whole(text, shared) if text.get(shared) else 0,
     )
 
 
@@ -91,10 +94,10 @@ def _vision(config: object) -> VisionShape | None:
 
 
 def _whole(config: dict[str, Any], key: str, default: int | None = None) -> int:
-    """A positive whole number. Raises ValueError."""
+    """A positive whole number below 2^40. Raises ValueError."""
     value = config.get(key)
     if value is None and default is not None:
         return default
-    if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 2**40:
         raise ValueError(key)
     return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qvq_mlx.core.card import ModelCard, Thinking, ThinkingStyle
-from qvq_mlx.core.errors import OutputError, UsageError
+from qvq_mlx.core.errors import BrokenModelError, OutputError, UsageError
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.request import Sampling
 from qvq_mlx.engine.convert import Conversion
@@ -324,6 +325,19 @@ def test_a_card_with_values_of_other_types_is_refused(
     (tmp_path / "card.toml").write_text("".join(f"{k} = {v}\n" for k, v in good.items()))
     with pytest.raises(UsageError, match=f"{name} is"):
         registry.read_card(tmp_path / "card.toml")
+
+
+def test_a_pipe_in_place_of_the_weights_is_not_waited_for(tmp_path: Path) -> None:
+    source = Path(shutil.copytree(TINY, tmp_path / "source"))
+    config = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    for key in ("quantization", "quantization_config"):
+        config.pop(key, None)
+    (source / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    for path in source.glob("*.safetensors*"):
+        path.unlink()
+    os.mkfifo(source / "model.safetensors")
+    with pytest.raises(BrokenModelError, match="is no file"):
+        Conversion(source, LOSSLESS)
 
 
 def test_what_cannot_be_converted_is_one_clear_error(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from qvq_mlx.core.card import Thinking, ThinkingStyle
@@ -59,6 +59,8 @@ def test_the_answer_of_a_model_that_does_not_think_goes_out_as_it_comes() -> Non
     assert content(pieces) == "one two three"
 
 
+@example("baa", ["a", "baa"], 1)
+@example("baa", ["a", "baa"], 3)
 @given(
     st.text("ab\n", max_size=24), st.lists(st.text("ab", min_size=1), max_size=2), st.integers(1, 5)
 )
@@ -66,10 +68,11 @@ def test_a_stop_text_ends_the_answer_however_tokens_are_cut(
     text: str, stop: list[str], size: int
 ) -> None:
     whole = content(replied(text, PLAIN, size=1))
-    ends = [at for word in stop if (at := whole.find(word)) >= 0]
+    ends = [(at + len(word), at) for word in stop if (at := whole.find(word)) >= 0]
+    end_at = min(ends)[1] if ends else len(whole)  # the one that is complete first
     pieces = replied(text, PLAIN, *stop, size=size)
     # white space at the very end is no part of an answer, and may be held back
-    assert content(pieces).rstrip() == whole[: min(ends, default=len(whole))].rstrip()
+    assert content(pieces).rstrip() == whole[:end_at].rstrip()
     end = pieces[-1]
     assert isinstance(end, End)
     assert bool(end.stopped_at) is bool(ends)
