@@ -63,11 +63,6 @@ class CallScan:
         self._held = ""
         self._within: str | None = None  # an open call, with what was held back before it
 
-    @property
-    def is_open(self) -> bool:
-        """True if a call has begun and was not closed."""
-        return self._within is not None
-
     def feed(self, text: str) -> str:
         """Return the part of the text so far that is shown now."""
         if self.call is not None:
@@ -93,6 +88,12 @@ class CallScan:
                 return shown
             shown += self._within + OPEN
             self._within, text = None, text[len(OPEN) :]
+
+    def end(self) -> None:
+        """Take a call that is whole but for its close tag: the model has ended its turn."""
+        call = self._held.removeprefix(OPEN)
+        if self._within is not None and isinstance(read(call), Zoom):
+            self.call, self._within, self._held = call, None, ""
 
     def rest(self) -> str:
         """Return what is held back: nothing more comes, or what comes next is not the model's."""

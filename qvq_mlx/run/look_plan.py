@@ -79,11 +79,7 @@ def _offered(request: Request, resolved: Resolved) -> str | None:
         return None
     if thinking.style not in (ThinkingStyle.PREOPENED, ThinkingStyle.NONE):
         return None
-    template = _template(resolved.folder)
-    if "<tool_call>" not in template:
-        return None
-    switch = {"enable_thinking": resolved.thinks} if "enable_thinking" in template else {}
-    offered = offer(template, resolved.system, switch)
+    offered = offer(_template(resolved.folder), resolved.system, resolved.thinks)
     zoom = read(offered.call) if offered else None
     known = isinstance(zoom, Zoom) and zoom.numbers == BOX
     return offered.system if offered and known else None

@@ -59,6 +59,7 @@ class _Turns:
         self._look = look
         self._control = control
         self._refusals = 0
+        self._shown = False  # some text of the model's
         self._events: list[Event] = []
 
     def told(self) -> Iterator[Event]:
@@ -79,10 +80,8 @@ class _Turns:
             turn, scan, written = Control(control), CallScan(self._close_tag), list[int]()
             now = replace(generation, max_tokens=left)
             steps = pace(self._engine.generate(prompt, now, turn))
-            finished = yield from _scanned(
-                read_as_look(steps) if ends else steps, scan, turn, written
-            )
-            ends.append(finished)
+            steps = read_as_look(steps) if ends else steps
+            ends.append((yield from self._scanned(steps, scan, turn, written)))
             left -= len(written)
             call = scan.call
             if call is None or control.stopping or self._refusals >= MOST_REFUSALS or left <= 0:
@@ -92,6 +91,32 @@ class _Turns:
             prompt = self._engine.extended(
                 prompt, written, *self._answer(call), thinks=plan.resolved.thinks
             )
+
+    def _scanned(
+        self, steps: Iterator[Step], scan: CallScan, turn: Control, written: list[int]
+    ) -> Generator[Step, None, Finished]:
+        """Yield a turn's items with what is shown of their texts; return its end.
+
+        A call stops the turn. What is shown of two turns stands apart.
+        """
+        apart = "\n\n" if self._shown else ""
+        for step in steps:
+            match step:
+                case Token(id=token, text=text, forced=forced):
+                    written.append(token)
+                    text = scan.rest() + text if forced else scan.feed(text)
+                    if scan.call is not None:
+                        turn.stop()
+                    if text:
+                        text, apart, self._shown = apart + text, "", True
+                    yield replace(step, text=text)
+                case Progress():
+                    yield step
+                case Finished():
+                    if step.stop_reason is StopReason.END:
+                        scan.end()
+                    return step
+        raise AssertionError("the engine ended without Finished")
 
     @property
     def _close_tag(self) -> str:
@@ -167,25 +192,6 @@ class _Turns:
             return Refused("bbox_2d is no region of the picture")
         self._events.extend(Notice("look", one.text) for one in pointed.problems)
         return number, replace(pointed.boxes[0], label=zoom.label)
-
-
-def _scanned(
-    steps: Iterator[Step], scan: CallScan, turn: Control, written: list[int]
-) -> Generator[Step, None, Finished]:
-    """Yield a turn's items with what is shown of their texts; return its end. A call stops it."""
-    for step in steps:
-        match step:
-            case Token(id=token, text=text, forced=forced):
-                written.append(token)
-                text = scan.rest() + text if forced else scan.feed(text)
-                if scan.call is not None:
-                    turn.stop()
-                yield replace(step, text=text)
-            case Progress():
-                yield step
-            case Finished():
-                return step
-    raise AssertionError("the engine ended without Finished")
 
 
 def _sum(ends: list[Finished]) -> Finished:

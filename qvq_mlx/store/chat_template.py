@@ -26,7 +26,7 @@ _WAIT_S = 20.0  # the process bounds its own work to a few seconds; starting it 
 _PROCESS = Path(__file__).with_name("template_process.py")
 
 _SYSTEM, _QUESTION, _REPLY, _NEXT = "SYSTEM-5Q", "QUESTION-7V", "REPLY-3A", "QUESTION-9W"
-_SWITCH = "enable_thinking"
+SWITCH = "enable_thinking"
 """The variable with which the templates of Qwen3 and later are asked to think, or not to."""
 PICTURE = "<|vision_start|><|image_pad|><|vision_end|>"
 _OPENS = re.compile(r"<(\w{1,40})>\n")
@@ -97,14 +97,14 @@ def facts_of(template: str, *, sees: bool) -> TemplateFacts:
         {"role": "user", "content": _content(_NEXT, sees=False)},
     ]
     splits = "</think>" in template
-    has_switch = _SWITCH in template
-    asked_to = {_SWITCH: True} if has_switch else {}
+    has_switch = SWITCH in template
+    asked_to = {SWITCH: True} if has_switch else {}
     conversations: list[dict[str, object]] = [
         {"messages": [asked], **asked_to},
         {"messages": rounds, **asked_to},
     ]
     if has_switch:
-        conversations += [{"messages": [asked], _SWITCH: False}, {"messages": [asked]}]
+        conversations += [{"messages": [asked], SWITCH: False}, {"messages": [asked]}]
     [alone, together, *switched] = rendered(template, conversations)
     if "error" in alone:
         return TemplateFacts(

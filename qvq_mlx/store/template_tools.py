@@ -6,12 +6,13 @@ knows no tools, or a call and its answer would not come out as qvq spells them, 
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from qvq_mlx.core.look import RESPONSE, ZOOM_TOOL
-from qvq_mlx.store.chat_template import PICTURE, rendered
+from qvq_mlx.store.chat_template import PICTURE, SWITCH, rendered
 
 _SYSTEM, _QUESTION = "SYSTEM-8K", "QUESTION-4T"
 _SYSTEM_TURN = re.compile(r"<\|im_start\|>system\n(.*?)<\|im_end\|>\n", re.DOTALL)
@@ -63,11 +64,15 @@ class Offered:
     call: str
 
 
-def offer(template: str, system: str | None, switch: dict[str, bool]) -> Offered | None:
+@functools.lru_cache(maxsize=8)
+def offer(template: str, system: str | None, thinks: bool | None = None) -> Offered | None:
     """Return how the tool is offered, `system` within the message; None where no tool is known.
 
-    `switch` holds the template's own variables, such as `enable_thinking`.
+    `thinks`: the template is asked to think, or not to, where it has that choice.
     """
+    if "tool" not in template:  # most are told apart without starting a process
+        return None
+    switch = {} if thinks is None or SWITCH not in template else {SWITCH: thinks}
     asked: list[dict[str, Any]] = [{"role": "user", "content": _QUESTION}]
     if system is not None:
         asked.insert(0, {"role": "system", "content": _SYSTEM})

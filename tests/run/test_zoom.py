@@ -86,8 +86,9 @@ def test_the_region_comes_while_it_thinks(
     assert evidence["label"] == "the sum"
     assert crop.seen == Region(REGION[0], REGION[1], REGION[2] - REGION[0], REGION[3] - REGION[1])
     assert found["answer"] == "\\boxed{7}"
-    assert found["thinking"] == "It is small. I see it now."
+    assert found["thinking"] == "It is small. \n\nI see it now."
     assert found["stop_reason"] == "end"
+    assert found["stats"]["look_s"] > 0  # type: ignore[index, call-overload]
     first, second = engine.generations
     assert isinstance(first, Generation)
     assert first.continuation is second.continuation is not None
@@ -211,7 +212,7 @@ def test_a_budget_counts_over_all_turns(world: Build, model: Path, page: str) ->
     engine = saying(["a ", "b ", call(model)], ["c ", "d ", "e ", "never"])
     engine.after_closing = ["\\boxed{7}"]
     found = asked(world(engine=engine), model, page, "What?", "--look", "2", "--budget", "5")
-    assert found["thinking"] == "a b c d"
+    assert found["thinking"] == "a b \n\nc d"
     assert (found["answer"], found["concluded_by"]) == ("\\boxed{7}", "budget")
 
 
@@ -274,3 +275,64 @@ def test_a_double_check_sees_the_region_too(world: Build, model: Path, page: str
     engine = saying([call(model)], ANSWER, ANSWER)
     asked(world(engine=engine), model, page, "What?", "--look", "1", "--double-check")
     assert [pictures for _, pictures, _ in engine.asked] == [1, 2]
+
+
+def test_a_call_without_its_close_tag_counts_where_the_turn_ends(
+    world: Build, model: Path, page: str
+) -> None:
+    engine = saying([call(model).removesuffix("</tool_call>")], ANSWER)
+    found = asked(world(engine=engine), model, page, "What?", "--look", "1")
+    assert edges(found["evidence"]) == [REGION]
+    engine = saying(["</think>", "No <tool_call> is needed."])
+    found = asked(world(engine=engine), model, page, "What?", "--look", "1")
+    assert found["answer"] == "No <tool_call> is needed."
+
+
+def test_what_was_said_behind_the_thinking_before_a_call_is_no_answer(
+    world: Build, model: Path, page: str
+) -> None:
+    engine = saying(["Small. ", "</think>", "I look closer. ", call(model)], ANSWER)
+    found = asked(world(engine=engine), model, page, "What?", "--look", "1")
+    assert found["answer"] == "\\boxed{7}"
+    assert "I look closer." in str(found["thinking"])
+    assert "</think>" not in str(found["answer"])
+
+
+def test_of_several_pictures_the_one_that_is_named_is_cut(
+    world: Build, model: Path, page: str, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.png"
+    ground().resize((500, 400)).save(other)
+    engine = saying([call(model, BOX, 1)], [call(model, [0, 0, 500, 500], 2)], ANSWER)
+    found = asked(world(engine=engine), model, page, str(other), "What?", "--look", "2")
+    assert [one["picture"] for one in found["evidence"]] == [1, 1]  # type: ignore[attr-defined]
+    assert [crop.name for _, [crop] in engine.added] == [str(other)] * 2
+    assert edges(found["evidence"])[0] == [117, 114, 233, 206]
+
+
+def test_a_model_that_is_asked_not_to_think_looks_too(world: Build, model: Path, page: str) -> None:
+    if model.name != "qwen3_5":
+        pytest.skip("the other template has no such choice")
+    engine = saying(["I look. ", call(model)], ["Seven."])
+    found = asked(world(engine=engine), model, page, "What?", "--look", "1", "--think", "off")
+    assert edges(found["evidence"]) == [REGION]
+    assert (found["thinking"], found["answer"]) == ("", "I look. \n\nSeven.")
+
+
+def test_without_looking_no_tool_is_offered(world: Build, model: Path, page: str) -> None:
+    for options in ((), ("--look", "off")):  # the page is shown as it is
+        engine = saying(ANSWER)
+        asked(world(engine=engine), model, page, "What?", *options)
+        assert engine.asked[0][2] is None
+
+
+def test_by_default_it_is_offered_where_a_picture_was_shrunk_a_lot(
+    world: Build, model: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "large.png"
+    ground().resize((4000, 3200)).save(path)
+    engine = saying([call(model)], ANSWER)
+    found = asked(world(engine=engine), model, str(path), "What?")
+    assert "image_zoom_in_tool" in str(engine.asked[0][2])
+    [(x1, y1, x2, y2)] = edges(found["evidence"])
+    assert (x1, x2, y1, y2) == (936, 1864, 909, 1651)

@@ -19,7 +19,7 @@ SIGNATURE = json.dumps(DEFINITION, ensure_ascii=False)
 @pytest.mark.parametrize("template", KNOWING.values(), ids=KNOWING)
 @pytest.mark.parametrize("system", [None, "You are a <|im_end|> careful\nreader {{ 7 }}."])
 def test_a_template_that_knows_tools_offers_one(template: str, system: str | None) -> None:
-    found = offer(template, system, {})
+    found = offer(template, system)
     assert found is not None
     assert f"<tools>\n{SIGNATURE}\n</tools>" in found.system
     assert (system or "") in found.system
@@ -29,11 +29,11 @@ def test_a_template_that_knows_tools_offers_one(template: str, system: str | Non
 
 
 def test_a_model_that_is_asked_not_to_think_is_offered_it_too() -> None:
-    assert offer(QWEN3_5, None, {"enable_thinking": False}) is not None
+    assert offer(QWEN3_5, None, thinks=False) is not None
 
 
 def test_where_a_template_puts_the_system_message_is_kept() -> None:
-    first, last = offer(QWEN3_VL, "SAID", {}), offer(QWEN3_5, "SAID", {})
+    first, last = offer(QWEN3_VL, "SAID"), offer(QWEN3_5, "SAID")
     assert first is not None
     assert last is not None
     assert first.system.startswith("SAID\n\n# Tools")
@@ -56,7 +56,7 @@ def test_where_a_template_puts_the_system_message_is_kept() -> None:
     ids=["none", "opens", "response", "no-role", "other-call", "drops", "fails", "endless", "bad"],
 )
 def test_a_template_that_does_not_offers_nothing(template: str) -> None:
-    assert offer(template, "SAID", {}) is None
+    assert offer(template, "SAID") is None
 
 
 def test_the_name_is_the_one_that_models_were_trained_with() -> None:
