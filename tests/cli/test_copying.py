@@ -9,7 +9,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import ROOT, World
-from tests.support.waiting import CEILING_S
+from tests.support.waiting import eventually
 
 Build = Callable[..., World]
 WORDS = " ".join(f"word{n:03}" for n in range(113))
@@ -97,31 +96,45 @@ def test_a_part_of_a_run_is_not_broken_by_us(world: Build, tmp_path: Path, form:
     assert w.out == (f"{ANSWER}\n" if form == "--answer" else f"{THOUGHT}\n")
 
 
+def in_tmux(folder: Path, size: tuple[int, int], environ: dict[str, str], *argv: str) -> list[str]:
+    """The lines that tmux joins of what a command left in the window and above it."""
+    tmux = ["tmux", "-S", str(folder / "tmux"), "-f", "/dev/null"]
+    script = shlex.join([sys.executable, "-m", *argv]) + "; echo the-end; exec cat"
+    columns, rows = map(str, size)
+
+    def shown() -> str:
+        capture = [*tmux, "capture-pane", "-J", "-p", "-S", "-"]
+        return subprocess.run(capture, capture_output=True, text=True, check=True).stdout
+
+    subprocess.run(
+        [*tmux, "new-session", "-d", "-x", columns, "-y", rows, "sh", "-c", script],
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environ},
+    )
+    try:
+        eventually(lambda: "the-end" in shown(), shown)
+        return [line.rstrip() for line in shown().split("\n")]
+    finally:
+        subprocess.run([*tmux, "kill-server"], check=False, capture_output=True)
+
+
 @pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not here")
 @pytest.mark.parametrize("columns", [80, 120])
 def test_tmux_gives_the_lines_back(world: Build, tmp_path: Path, columns: int) -> None:
     home = saved(world, tmp_path)
-    socket = f"qvq-test-{os.getpid()}-{columns}"
-    command = shlex.join([sys.executable, "-m", "qvq_mlx", "last"]) + "; echo the-end; sleep 60"
-    tmux = ["tmux", "-L", socket, "-f", "/dev/null"]
-    subprocess.run(
-        [*tmux, "new-session", "-d", "-x", str(columns), "-y", "60", command],
-        check=True,
-        env={**os.environ, "QVQ_HOME": home, "PYTHONPATH": str(ROOT)},
-    )
-    try:
-        deadline, shown = time.monotonic() + CEILING_S, ""
-        while "the-end" not in shown:
-            assert time.monotonic() < deadline, shown
-            time.sleep(0.1)
-            shown = subprocess.run(
-                [*tmux, "capture-pane", "-J", "-p", "-S", "-"],
-                capture_output=True,
-                text=True,
-                check=True,
-            ).stdout
-    finally:
-        subprocess.run([*tmux, "kill-session"], check=False)
-    lines = [line.rstrip() for line in shown.split("\n")]
-    assert PARAGRAPH in lines
-    assert CODE in lines
+    lines = in_tmux(tmp_path, (columns, 60), {"QVQ_HOME": home}, "qvq_mlx", "last")
+    assert lines.count(PARAGRAPH) == lines.count(CODE) == 1
+
+
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not here")
+@pytest.mark.parametrize(
+    "size", [(80, 24), pytest.param((120, 40), marks=pytest.mark.slow), (80, 10)]
+)
+def test_tmux_gives_the_lines_back_of_an_answer_that_was_watched(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    """In a small window parts of it go to the scrollback while it comes."""
+    environ = {"QVQ_HOME": str(tmp_path), "QVQ_TEST_ANSWER": ANSWER}
+    question = ["ask", "-m", "tiny", str(ROOT / "examples" / "shapes.png"), "How many?"]
+    lines = in_tmux(tmp_path, size, environ, "tests.support.pseudo.program", *question)
+    assert lines.count(PARAGRAPH) == lines.count(CODE) == 1, "\n".join(lines)

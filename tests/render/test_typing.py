@@ -11,7 +11,7 @@ import os
 import pty
 import random
 import termios
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -21,7 +21,7 @@ from qvq_mlx.core.events import AnswerDelta, ThinkingDelta
 from qvq_mlx.core.request import Output
 from qvq_mlx.render import Wishes
 from qvq_mlx.render.opening import Opening
-from qvq_mlx.render.rows import lines_taken
+from qvq_mlx.render.rows import Row, lines_taken
 from qvq_mlx.render.strokes import ALONE_S
 from qvq_mlx.render.type_ahead import TypeAhead
 from tests.render.conftest import done
@@ -79,7 +79,8 @@ def asked(world, rng: random.Random, *, kept: bool) -> tuple[list[str], TypeAhea
     w = world(rng.choice([40, 80, 120]), rng.choice([12, 24]))
     person, program = pty.openpty()
     before = termios.tcgetattr(program)
-    if rng.random() < 0.5:  # the others do not say where their cursor is
+    answers = rng.random() < 0.5  # the others do not say where their cursor is
+    if answers:
         w.window.answered = lambda answer: os.write(person, answer.encode())
     did: list[str] = []
     ahead, account = TypeAhead(kept=kept), Account()
@@ -95,7 +96,8 @@ def asked(world, rng: random.Random, *, kept: bool) -> tuple[list[str], TypeAhea
             for _ in range(round(seconds / STEP_S)):
                 w.now += STEP_S
                 count += 1
-                screen.feed(ThinkingDelta(f"t{count:05} ", 1))
+                # a word that is long enough to be known again: scrolled_out.LEAST
+                screen.feed(ThinkingDelta(f"t{count:08} ", 1))
 
         wait(1)
         for pause, text, pasted in bursts(rng):
@@ -106,16 +108,14 @@ def asked(world, rng: random.Random, *, kept: bool) -> tuple[list[str], TypeAhea
             screen.feed(ThinkingDelta("", 0))
             account.bursts.append((w.now, text, pasted))
             columns = rng.choice([30, 40, 80, 120])
-            # rows that a narrower window pushes into the scrollback are out of everybody's reach
-            height = sum(lines_taken(row.plain, columns) for row in screen._area._shown)
-            if rng.random() < 0.3 and height < w.window.lines:
+            reach = in_reach(screen._area._shown, columns, w.window.lines, answers=answers)
+            if rng.random() < 0.3 and reach:
                 w.window.resize(columns, w.window.lines)
-                wait(
-                    0.14
-                )  # with no pause together just ALONE_S, which floats are on either side of
+                # with no pause together just ALONE_S, which floats are on either side of
+                wait(0.14)
             shown = w.window.text
             assert shown.count("Thinking ") <= 1, shown
-            assert all(shown.count(f"t{n:05}") <= 1 for n in range(max(0, count - 40), count + 1))
+            assert all(shown.count(f"t{n:08}") <= 1 for n in range(max(0, count - 40), count + 1))
         wait(1)
         account.bursts.append((w.now, "\x1b[A", False))
         screen.feed(AnswerDelta("It is 7.", 1))
@@ -126,6 +126,17 @@ def asked(world, rng: random.Random, *, kept: bool) -> tuple[list[str], TypeAhea
         assert not w.window.cursor[2]
         os.close(person)
     return did, ahead, account
+
+
+def in_reach(shown: Sequence[Row], columns: int, lines: int, *, answers: bool) -> bool:
+    """Whether a window of `columns` leaves the header where it can be drawn over.
+
+    Thinking may leave the window above it, but only where the terminal `answers` how much did.
+    """
+    rows = [row.plain for row in shown]
+    while answers and rows and not rows[0].startswith("Thinking "):
+        rows = rows[1:]
+    return bool(rows) and sum(lines_taken(row, columns) for row in rows) < lines
 
 
 def stops(keys: list[str]) -> int:

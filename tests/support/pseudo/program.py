@@ -1,7 +1,7 @@
 """The program with an engine that needs no model: `qvq_mlx.cli.run` is all real but for that.
 
 QVQ_TEST_CRASH=N raises an exception in the engine at token N. QVQ_TEST_ENDLESS=1: an answer that
-was asked for goes on until the run is stopped.
+was asked for goes on until the run is stopped. QVQ_TEST_ANSWER is the answer.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from qvq_mlx.core.tokens import Control, Finished, Generation, Prompt, Step, Tok
 
 THINKING = [f"step {number} of what is to be seen here\n" for number in range(1, 50)]
 ANSWER = ["**Final Answer**", "\n\n", *[f"word{number} " for number in range(20)], "\\boxed{3}"]
+if "QVQ_TEST_ANSWER" in os.environ:
+    said = os.environ["QVQ_TEST_ANSWER"].replace(" ", " \0").split("\0")
+    ANSWER = ["**Final Answer**", "\n\n", *said]
 ENDLESS = "QVQ_TEST_ENDLESS" in os.environ
 CRASH = int(os.environ.get("QVQ_TEST_CRASH", "-1"))
 
