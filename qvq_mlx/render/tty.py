@@ -240,7 +240,7 @@ class Screen:
             return rows  # while the thinking is on show, all of the answer waits
         budget = max(1, self._room - 2)
         head = self._head()
-        answer = self._answer.rows(self._terminal.width)
+        answer = self._answer.last_rows(self._terminal.width, budget + 1)
         if len(head) + len(answer) <= budget:
             return rows
         rows += head
@@ -323,7 +323,7 @@ class Screen:
             thinking = self._flow.rows(self._terminal.width, max(1, self._room - 2), compact=False)
             return [*map(dim, thinking), self._header()]
         room = max(1, self._room - len(head))
-        return head + self._answer.rows(self._terminal.width)[-room:]
+        return head + self._answer.last_rows(self._terminal.width, room)
 
     def _thinking_frame(self) -> list[Row]:
         width = self._terminal.width
