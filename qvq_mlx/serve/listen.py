@@ -12,8 +12,10 @@ import errno
 import secrets
 import socket
 from dataclasses import dataclass
+from typing import cast
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from qvq_mlx.core.errors import BusyError, UsageError
 from qvq_mlx.core.remedies import Field, RunProgram
@@ -31,6 +33,7 @@ TOKEN = "QVQ_SERVE_TOKEN"  # noqa: S105  the name of a variable
 _UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600}
 _POLL_S = 0.1
 _CONNECTIONS = 256
+HEAD_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,40 @@ class Listening:
     origins: tuple[str, ...] = ()
 
 
+class _Connection(H11Protocol):
+    """A connection that is closed where the head of a request takes longer than HEAD_S.
+
+    Without it 256 clients that send half a line keep everybody else out. The body has its own bound
+    (`gate`), and a connection between two requests has uvicorn's.
+    """
+
+    _head_ends: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._time_head()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._time_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._let_be()
+
+    def _time_head(self) -> None:
+        cycle = cast("RequestResponseCycle | None", self.cycle)  # None before the first head
+        if cycle is not None and not cycle.response_complete:
+            self._let_be()
+        elif self._head_ends is None:
+            self._head_ends = self.loop.call_later(HEAD_S, self.transport.close)
+
+    def _let_be(self) -> None:
+        if self._head_ends is not None:
+            self._head_ends.cancel()
+            self._head_ends = None
+
+
 class HttpServer:
     """One server. `run` returns after `stop`; in the main thread also after a signal."""
 
@@ -57,7 +94,7 @@ class HttpServer:
         self._uvicorn = uvicorn.Server(
             uvicorn.Config(
                 app,
-                http="h11",
+                http=_Connection,
                 ws="none",
                 lifespan="off",
                 log_config=None,

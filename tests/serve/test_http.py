@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 
@@ -11,6 +13,7 @@ import pytest
 
 from qvq_mlx import history
 from qvq_mlx.core.tokens import Control
+from qvq_mlx.serve import listen
 from qvq_mlx.serve.gate import LOOPBACK, Gate
 from qvq_mlx.serve.listen import bound, parse_keep
 from qvq_mlx.settings import config
@@ -28,6 +31,7 @@ from tests.serve.http import (
     serving,
 )
 from tests.serve.test_engine_thread import Held
+from tests.support.seeds import dice
 from tests.support.waiting import eventually
 
 Build = Callable[..., World]
@@ -178,7 +182,7 @@ def test_bodies_are_bounded_and_read_as_json(scripted: Served) -> None:
         assert refused.status_code == 400, body[:20]
     huge = scripted.client.post(CHAT, content=b"", headers={**json_type, "content-length": "0"})
     assert huge.status_code == 400
-    with socket.create_connection(("127.0.0.1", int(scripted.http.address[-5:]))) as raw:
+    with socket.create_connection(("127.0.0.1", int(scripted.http.address[-5:])), SOON_S) as raw:
         head = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         raw.sendall(f"{head}Content-Length: 209715200\r\n\r\n".encode())
         assert b" 413 " in raw.recv(200)
@@ -209,6 +213,66 @@ def test_a_client_that_leaves_stops_its_decode_within_one_token(world: Build, he
         eventually(lambda: served.engine.status.ended == 1)
         assert held.tokens == 2
         assert served.post(CHAT, chat()).status_code == 200
+
+
+def raw_request(body: Json) -> bytes:
+    data = json.dumps(body).encode()
+    head = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    return f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data
+
+
+def leave(port: int, die: random.Random) -> None:
+    """Ask as a client does that goes at any moment: within its request, or within the reply."""
+    request = raw_request(chat(stream=die.random() < 0.7, store=die.random() < 0.5))
+    with socket.create_connection(("127.0.0.1", port), SOON_S) as raw:
+        if die.random() < 0.3:
+            raw.sendall(request[: die.randrange(len(request))])
+            return
+        raw.sendall(request)
+        for _ in range(die.randrange(6)):
+            if not raw.recv(die.choice((1, 100, 5000))):
+                return
+        if die.random() < 0.5:  # a reset in place of an orderly end
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+@pytest.mark.parametrize("count", [12, pytest.param(200, marks=pytest.mark.slow)])
+def test_clients_that_leave_at_any_moment_hold_nobody_up(world: Build, count: int) -> None:
+    die = dice(f"{count} clients leave")
+    with serving(world(WORDS * 20), max_waiting=count) as served:
+        port = int(served.http.address[-5:])
+        threads = [
+            threading.Thread(target=leave, args=(port, random.Random(die.random())))
+            for _ in range(count)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(SOON_S)
+        assert served.post(CHAT, chat()).status_code == 200
+        eventually(lambda: (served.engine.status.waiting, served.engine._running) == (0, None))
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST /v1/chat", raw_request({})[:60]])
+def test_a_head_that_does_not_come_is_not_waited_for(
+    scripted: Served, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr(listen, "HEAD_S", 0.05)
+    with socket.create_connection(("127.0.0.1", int(scripted.http.address[-5:])), SOON_S) as raw:
+        raw.sendall(sent)
+        assert raw.recv(100) == b""
+
+
+def test_the_next_head_on_a_connection_is_not_waited_for_either(
+    scripted: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listen, "HEAD_S", 0.05)
+    with socket.create_connection(("127.0.0.1", int(scripted.http.address[-5:])), SOON_S) as raw:
+        raw.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b" 200 " in raw.recv(4096)
+        raw.sendall(b"GET /hea")
+        while raw.recv(4096):
+            pass
 
 
 def test_shutting_down_ends_a_reply_by_length_and_keeps_it(world: Build, held: Held) -> None:
