@@ -141,6 +141,9 @@ def test_a_region_is_all_that_is_encoded_and_the_call_is_not_read_again(plain: R
     last, stats = plain.engine.prompts[-1], plain.found["stats"]
     assert stats["generated_tokens"] == sum(counts)
     assert stats["prompt_tokens"] == len(last.ids) - sum(counts[:-1])
+    peaks = [cast("Finished", steps[-1]).peaks for steps in plain.engine.steps]
+    assert stats["encode_peak_bytes"] == max(one.encode_bytes for one in peaks) > 0
+    assert stats["prefill_peak_bytes"] == max(one.prefill_bytes for one in peaks)
     assert stats["image_tokens"] == sum(picture.tokens for picture in last.pictures)
 
 
