@@ -104,7 +104,7 @@ Draft = Annotated[
     str,
     typer.Option(
         "--draft",
-        metavar="auto|none|lookup|NAME",
+        metavar="auto|none|lookup|mtp|NAME",
         help="Who guesses tokens ahead; the text stays the same.",
     ),
 ]

@@ -149,7 +149,7 @@ class Method:
 class Policy:
     """The policy of a run on this machine. Law: nothing in here can change the text.
 
-    `draft` is auto, none, lookup, or a draft model's name. `use_cache` False neither reads nor
+    `draft` is auto, none, lookup, mtp, or a draft model's name. `use_cache` False neither reads nor
     keeps what earlier runs computed. `force` runs what does not fit in memory; `wait` False fails
     where another process has a big model loaded. `offline` fetches no picture. `save` False keeps
     nothing of the run, whatever the settings say: no history, and no image prefix.

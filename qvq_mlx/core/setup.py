@@ -15,11 +15,14 @@ class Drafting(StrEnum):
     """The drafters: who proposes tokens for the model to verify. It never changes the text."""
 
     AUTO = "auto"
-    """The card's draft model where it is on this disk, else prompt lookup; whichever pays."""
+    """The card's draft model where it is on this disk, else the checkpoint's own MTP head, else
+    prompt lookup; whichever pays."""
     NONE = "none"
     """Nobody: one token a pass."""
     LOOKUP = "lookup"
     """The prompt and the output themselves, where they repeat."""
+    MTP = "mtp"
+    """The checkpoint's own head for multi-token prediction."""
     MODEL = "model"
     """The draft model that the user named."""
 

@@ -90,8 +90,8 @@ class Peaks:
 class Effort:
     """The cost of decoding. `passes` count passes of the model, not of a drafter's.
 
-    `drafter`: "none", "lookup" or the name of a draft model. `off` says why drafting ended, if it
-    did.
+    `drafter`: "none", "lookup", "mtp" or the name of a draft model. `off` says why drafting ended,
+    if it did.
     """
 
     drafter: str = "none"

@@ -12,7 +12,7 @@ import io
 import logging
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import mlx.core as mx
 import numpy as np
@@ -29,9 +29,12 @@ from qvq_mlx.engine.library import family_package
 from qvq_mlx.engine.patches import Patches
 from qvq_mlx.engine.sequence import KVSequence
 from qvq_mlx.engine.soundness import first_unsound
-from qvq_mlx.engine.weights import install, read_weights, tie
+from qvq_mlx.engine.weights import install, read_head, read_weights, tie
 from qvq_mlx.families import Family
 from qvq_mlx.families.family import PatchLayout, Values
+
+if TYPE_CHECKING:
+    from qvq_mlx.engine.mtp import MTPHead
 
 _NO_NUMBERS = "holds values that are no numbers (NaN, infinite, or scales that are all zero)"
 
@@ -47,6 +50,7 @@ class Model:
         vision = architecture.vision
         self._model = model
         self._folder = folder
+        self._architecture = architecture
         self._language = Language(
             model.language_model, architecture.family.call, architecture.caches
         )
@@ -80,6 +84,31 @@ class Model:
     def sequence(self) -> KVSequence:
         """An empty KV cache on this model."""
         return KVSequence(self._language)
+
+    def read_head(self) -> MTPHead | None:
+        """The MTP head of the checkpoint, read; None where it holds none.
+
+        Raises BrokenModelError where it is not whole.
+        """
+        architecture = self._architecture
+        head = architecture.family.draft_head
+        if head is None:
+            return None
+        from qvq_mlx.engine.mtp import MTPHead, build_head
+        from qvq_mlx.families.hybrid import MTP
+
+        with _silence(), _as_broken(self._folder, f"the `{MTP}` weights"):
+            weights = read_head(self._folder, architecture.family)
+            if not weights:
+                return None
+            stated = architecture.quantization
+            own = {path.partition(MTP)[2]: stated[path] for path in stated if MTP in path}
+            package = architecture.family.package
+            module = build_head(head, package, architecture.text, weights, {**stated, **own})
+            mx.eval(module.parameters())
+        if name := first_unsound(_named(module), small_only=True):
+            raise _broken(self._folder, f"{MTP}{name} {_NO_NUMBERS}")
+        return MTPHead(module, self._language)
 
     def unsound(self) -> BrokenModelError:
         """The error for logits that are no numbers; reads all weights to name the one at fault."""
@@ -175,7 +204,7 @@ def _broken(folder: Path, what: str) -> BrokenModelError:
 
 
 @contextlib.contextmanager
-def _as_broken(folder: Path) -> Iterator[None]:
+def _as_broken(folder: Path, what: str = "the weights") -> Iterator[None]:
     """Whatever mlx and mlx-vlm raise over a checkpoint, as one line."""
     try:
         yield
@@ -187,7 +216,7 @@ def _as_broken(folder: Path) -> Iterator[None]:
         raise_for_memory(str(folder), error)
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BrokenModelError(
-            f"the weights in {folder} do not load: {reason[:200]}",
+            f"{what} in {folder} do not load: {reason[:200]}",
             RunProgram(("ls", "-l", str(folder))),
         ) from error
 

@@ -2,13 +2,15 @@
 
 Law: a draft model reads the prompt and the pictures itself, with its own vision encoder and its own
 prefix cache, and only where the costs leave hope that it pays. Without a draft model, or where it
-is hopeless and the choice is ours, prompt lookup is tried in the same way.
+is hopeless and the choice is ours, the checkpoint's own MTP head is tried in the same way, and then
+prompt lookup.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from typing import TYPE_CHECKING
 
 from qvq_mlx.core.events import Progress
 from qvq_mlx.core.setup import Drafting
@@ -20,6 +22,10 @@ from qvq_mlx.engine.row import Start
 from qvq_mlx.engine.sample import Sampler
 from qvq_mlx.engine.speculation import HOPE, Costs, Past, Speculation, hopeless
 
+if TYPE_CHECKING:
+    from qvq_mlx.engine.mtp import MTPHead
+
+_MTP = "mtp"
 _ENOUGH_DRAFTS = 16
 """An acceptance rate of fewer is chance."""
 _HOPE_A_RUN = 0.01
@@ -49,14 +55,29 @@ class Drafts:
         model: Reader | None = None,
         book: CostBook | None = None,
         always: int = 0,
+        head: MTPHead | None = None,
     ) -> None:
-        """`always` > 0: draft as many tokens each time, whatever it costs."""
+        """`always` > 0: draft as many tokens each time, whatever it costs. `head`: the model's."""
         self._drafting = drafting
         self._model = model
         self._book = book or CostBook(None)
         self._always = always
         self._lookup = PromptLookup()
-        self._read_s = 0.0  # what the draft model took to read the last prompt
+        self._head = head
+        self._read_s = 0.0  # what the drafter took to read the last prompt
+
+    def watches(self, parts: Parts) -> bool:
+        """True if the hidden states of the next prompt are to be kept for the MTP head."""
+        if self._head is None or self._drafting is Drafting.NONE:
+            return False
+        target, each = self._book.costs(parts.fingerprint), self._book.costs(_head_key(parts))
+        if self._always or target is None or each is None:
+            return True
+        past = self._book.past(parts.fingerprint, _MTP)
+        if not hopeless(target, each.plain_s, past):
+            return True
+        self._book.keep_past(parts.fingerprint, _MTP, _hopeful(past))
+        return False
 
     def speculation(
         self, parts: Parts, start: Start, prompt: Prompt, generation: Generation, control: Control
@@ -74,6 +95,11 @@ class Drafts:
                 self._book.keep_past(parts.fingerprint, self._model.parts.name, _hopeful(past))
             if speculation.on or self._drafting is Drafting.MODEL:
                 return speculation
+        if self._head is not None:
+            speculation = self._by_head(parts, start, target, generation)
+            if speculation.on or self._drafting is Drafting.MTP:
+                return speculation
+        start.sequence.trace = None  # nobody follows it
         self._lookup.restart()
         past = self._book.past(parts.fingerprint, self._lookup.name)
         speculation = Speculation(self._lookup, target, 0.0, self._always, past)
@@ -88,12 +114,11 @@ class Drafts:
         if self._always or not speculation.tried or not enough:
             return
         past = self._book.past(parts.fingerprint, effort.drafter)
-        by_model = self._model is not None and effort.drafter == self._model.parts.name
         found = Past(
             # what never drafted anything, and cost the asking, is asked less
             rate=speculation.acceptance if effort.drafted_tokens else _UNASKED * past.rate,
             tokens=max(1, (past.tokens + tokens) // 2),
-            read_s=self._read_s if by_model else 0.0,
+            read_s=0.0 if effort.drafter == self._lookup.name else self._read_s,
         )
         self._book.keep_past(parts.fingerprint, effort.drafter, found)
 
@@ -125,6 +150,41 @@ class Drafts:
         draft_s = draft.plain_s if draft is not None else 0.0
         return Speculation(drafter, target, draft_s, self._always, past)
 
+    def _by_head(
+        self,
+        parts: Parts,
+        start: Start,
+        target: Costs | None,
+        generation: Generation,
+    ) -> Speculation:
+        """The MTP head, which has read the end of the prompt; off where it is known to be vain."""
+        from qvq_mlx.engine.mtp import MTPDrafter  # few checkpoints have one
+
+        assert self._head is not None
+        past, key = self._book.past(parts.fingerprint, _MTP), _head_key(parts)
+        each = self._book.costs(key)
+        if start.sequence.trace is None:  # see `watches`
+            reason = hopeless(target, each.plain_s, past) if target and each else ""
+            return Speculation.refused(_MTP, reason)
+        sampler = Sampler(generation.sampling, parts.vocabulary.size)
+        drafter = MTPDrafter(self._head, start, sampler)
+        if each is None and not self._always:
+            if target is None:  # `control` had no time for it
+                return Speculation()
+            each_s = drafter.measured_s()
+            each = Costs(each_s, (each_s,) * len(target.pass_s))
+            self._book.keep_costs(key, each)
+        speculation = Speculation(
+            drafter, target, each.plain_s if each else 0.0, self._always, past
+        )
+        if speculation.on:
+            began = time.perf_counter()
+            drafter.read()
+            self._read_s = time.perf_counter() - began
+        else:
+            self._book.keep_past(parts.fingerprint, _MTP, _hopeful(past))
+        return speculation
+
     def _costs(
         self, parts: Parts, start: Start, control: Control
     ) -> Generator[Progress, None, Costs | None]:
@@ -137,6 +197,11 @@ class Drafts:
             if found is not None:
                 self._book.keep_costs(parts.fingerprint, found)
         return found
+
+
+def _head_key(parts: Parts) -> str:
+    """The fingerprint under which the costs of a model's head are kept."""
+    return f"{parts.fingerprint}-{_MTP}"
 
 
 def _hopeful(past: Past) -> Past:

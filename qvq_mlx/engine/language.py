@@ -35,18 +35,33 @@ class Language:
 
     def embed(self, ids: Sequence[int]) -> mx.array:
         """Embeddings (1, tokens, hidden) of text."""
-        rows: mx.array = self._model.model.embed_tokens(mx.array([ids]))
+        return self.embedded(mx.array([ids]))
+
+    def embedded(self, ids: mx.array) -> mx.array:
+        """Embeddings (rows, tokens, hidden) of `ids` (rows, tokens) of text."""
+        rows: mx.array = self._model.model.embed_tokens(ids)
         return rows
 
-    def extend(self, tokens: Embedded, positions: mx.array, cache: list[Any]) -> None:
-        """Run tokens at (3, 1, tokens) positions for what they leave in the cache."""
+    def output(self, hidden: mx.array) -> mx.array:
+        """Logits (rows, tokens, vocab) of hidden states (rows, tokens, hidden)."""
+        tied = self._model.args.tie_word_embeddings
+        head = self._model.model.embed_tokens.as_linear if tied else self._model.lm_head
+        logits: mx.array = head(hidden)
+        return logits
+
+    def extend(self, tokens: Embedded, positions: mx.array, cache: list[Any]) -> mx.array:
+        """Run tokens at (3, 1, tokens) positions for what they leave in the cache.
+
+        Returns their hidden states (1, tokens, hidden), which nothing has to evaluate.
+        """
         names = self._names
         arguments = {names.embeddings: tokens.rows, **self._positioned(positions)}
         if names.image_mask is not None:
             arguments[names.image_mask] = mx.array(tokens.image[None])
         if names.deepstack is not None:
             arguments[names.deepstack] = list(tokens.deepstack) if tokens.image.any() else None
-        self._model.model(None, cache=cache, **arguments)
+        hidden: mx.array = self._model.model(None, cache=cache, **arguments)
+        return hidden
 
     def logits(self, ids: mx.array, positions: mx.array, cache: list[Any]) -> mx.array:
         """Logits (rows, tokens, vocab) after each of `ids` (rows, tokens) of text.
@@ -55,6 +70,16 @@ class Language:
         """
         logits: mx.array = self._model(ids, cache=cache, **self._positioned(positions)).logits
         return logits
+
+    def traced(
+        self, ids: mx.array, positions: mx.array, cache: list[Any]
+    ) -> tuple[mx.array, mx.array]:
+        """Logits as of `logits`, and the hidden states (rows, tokens, hidden) that gave them.
+
+        Of families that have draft heads.
+        """
+        output = self._model(ids, cache=cache, return_hidden=True, **self._positioned(positions))
+        return output.logits, output.hidden_states[-1]
 
     def _positioned(self, positions: mx.array) -> dict[str, Any]:
         """The argument that holds the positions, of a model that is given any."""

@@ -96,16 +96,22 @@ class Reader:
         return Reader(self.parts, PrefixCache(None), tokens)
 
     def read(
-        self, prompt: Prompt, control: Control, before: Written | None = None
+        self,
+        prompt: Prompt,
+        control: Control,
+        before: Written | None = None,
+        *,
+        watched: bool = False,
     ) -> Generator[Progress, None, Start | None]:
         """Encode and prefill what is not kept of an earlier run. None where `control` stopped it.
 
         All but the last prompt token: that one is the decode loop's first block. Where the prompt
-        goes on from `before`, that sequence is extended.
+        goes on from `before`, that sequence is extended. `watched`: the hidden states of its last
+        tokens are kept.
         """
         rest = before.rest_of(prompt) if before is not None else None
         if before is not None and rest is not None:
-            return (yield from self._extended(before, rest, control))
+            return (yield from self._extended(before, rest, control, watched=watched))
         ids, model = prompt.ids, self.parts.model
         ends = self._ends(prompt)
         sequence = model.sequence()
@@ -124,17 +130,19 @@ class Reader:
             yield Progress(Stage.PREFILL, first, len(ids))
             if control.stopping:
                 return None
+            _watch(sequence, len(ids) - first, watched=watched)
             sequence.prefill(embedded[first - begin : last - begin], where[:, first:last])
             reached = [end for end in ends if end.index <= last]
             if reached and reached[-1].index == last:
                 self._prefixes.keep(reached, sequence.saved())
+        _watch(sequence, 1, watched=watched)
         yield Progress(Stage.PREFILL, len(ids), len(ids))
         return Start(
             sequence, ids, int(where[0, -1]), begin, encode_peak_bytes, _peak_bytes(), seen
         )
 
     def _extended(
-        self, before: Written, rest: Prompt, control: Control
+        self, before: Written, rest: Prompt, control: Control, *, watched: bool
     ) -> Generator[Progress, None, Start | None]:
         """Encode and prefill `rest` behind what the sequence holds, all but the last token."""
         held, sequence = len(before.ids), before.sequence
@@ -150,7 +158,9 @@ class Reader:
             yield Progress(Stage.PREFILL, held + first, total)
             if control.stopping:
                 return None
+            _watch(sequence, len(rest.ids) - first, watched=watched)
             sequence.prefill(embedded[first:last], where[:, first:last])
+        _watch(sequence, 1, watched=watched)
         yield Progress(Stage.PREFILL, total, total)
         ids = (*before.ids, *rest.ids)
         return Start(sequence, ids, int(where[0, -1]), 0, encode_peak_bytes, _peak_bytes())
@@ -208,6 +218,16 @@ def _parts(visual: Visual, layout: PatchLayout) -> Iterator[Patches]:
         return
     for step in range(visual.steps):
         yield step_patches(visual, layout, step)
+
+
+def _watch(sequence: KVSequence, left: int, *, watched: bool) -> None:
+    """Keep hidden states from here on, if so many tokens are `left` that all of them can be."""
+    if not watched or sequence.trace is not None:
+        return
+    from qvq_mlx.engine.trace import WINDOW
+
+    if left <= WINDOW + 1:
+        sequence.watch()
 
 
 def _peak_bytes() -> int:

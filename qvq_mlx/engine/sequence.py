@@ -24,6 +24,7 @@ from qvq_mlx.families.family import LayerCache
 
 if TYPE_CHECKING:
     from qvq_mlx.engine.recurrent import RecurrentCache
+    from qvq_mlx.engine.trace import Trace
 
 KeyValues = tuple[mx.array, mx.array]
 """One layer's keys and values, each (rows, kv heads, tokens, head width)."""
@@ -65,6 +66,8 @@ class KVSequence:
 
     def __init__(self, language: Language) -> None:
         self.language = language
+        self.trace: Trace | None = None
+        """The last hidden states, where somebody watches; None: they are not kept."""
         self._cache: list[Any] = language.new_cache()
         kinds = list(zip(self._cache, language.caches, strict=True))
         self._attention = [layer for layer, kind in kinds if kind is LayerCache.KEYS_VALUES]
@@ -76,6 +79,12 @@ class KVSequence:
     def length(self) -> int:
         """Tokens that the sequence holds."""
         return int(self._attention[0].offset)
+
+    def watch(self) -> None:
+        """From here on, keep the last hidden states. Only alone in a pass."""
+        from qvq_mlx.engine.trace import Trace  # most models have nobody to watch
+
+        self.trace = Trace(self.length)
 
     def layer(self, place: int) -> Any:
         """Return the cache of one layer."""
@@ -98,8 +107,12 @@ class KVSequence:
         for layer in self._recurrent:
             layer.settle()
         # (3, batch, tokens)
-        self.language.extend(tokens, mx.array(positions)[:, None], self._cache)
-        mx.eval(self._held().arrays)
+        hidden = self.language.extend(tokens, mx.array(positions)[:, None], self._cache)
+        if self.trace is None:
+            mx.eval(self._held().arrays)
+            return
+        self.trace.read(tokens.rows, hidden, positions)
+        mx.eval(self._held().arrays, self.trace.arrays)
 
     def forward(self, ids: mx.array, position: int) -> mx.array:
         """Logits (rows, tokens, vocab) after each of `ids` (rows, tokens): text from `position` on.
@@ -108,7 +121,11 @@ class KVSequence:
         """
         rows, tokens = ids.shape
         where = mx.broadcast_to(position + mx.arange(tokens), (3, rows, tokens))
-        return self.language.logits(ids, where, self._cache)
+        if self.trace is None:
+            return self.language.logits(ids, where, self._cache)
+        logits, hidden = self.language.traced(ids, where, self._cache)
+        self.trace.add(hidden)
+        return logits
 
     def mark(self) -> None:
         """From here on, tokens can be taken back; what is before is for good.
@@ -122,6 +139,8 @@ class KVSequence:
         """Take back the last `tokens` of every layer, at most those since the mark."""
         for layer in self._cache:
             layer.trim(tokens)
+        if self.trace is not None:
+            self.trace.trim(tokens)
 
     def saved(self) -> Saved:
         """Return what the layers hold. Later writes do not change it."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import mlx.core as mx
 
@@ -32,6 +33,7 @@ from qvq_mlx.core.tokens import (
     Step,
 )
 from qvq_mlx.engine.adapter import Model, load_model
+from qvq_mlx.engine.architecture import read_architecture
 from qvq_mlx.engine.cache_files import prefixes_in
 from qvq_mlx.engine.costs import CostBook
 from qvq_mlx.engine.decode import decode
@@ -44,7 +46,11 @@ from qvq_mlx.engine.row import Ending, Row, Start
 from qvq_mlx.engine.soundness import UnsoundLogitsError
 from qvq_mlx.engine.speculation import Speculation
 from qvq_mlx.engine.vocabulary import Vocabulary
+from qvq_mlx.engine.weights import head_names
 from qvq_mlx.families.family import PatchLayout
+
+if TYPE_CHECKING:
+    from qvq_mlx.engine.mtp import MTPHead
 
 
 class Session:
@@ -149,7 +155,10 @@ class Session:
     ) -> Iterator[Step]:
         mx.reset_peak_memory()
         continuation = ways[0][0].continuation
-        start = yield from self.reader.read(prompt, ways[0][1], _taken(continuation))
+        watched = len(ways) == 1 and self._drafts.watches(self.parts)
+        start = yield from self.reader.read(
+            prompt, ways[0][1], _taken(continuation), watched=watched
+        )
         if start is None:
             for generation, _ in ways:
                 yield self.unread(prompt, generation)
@@ -168,6 +177,7 @@ class Session:
         except UnsoundLogitsError:
             raise self.parts.model.unsound() from None
         self._drafts.remember(self.parts, speculation, rows[0].written)
+        start.sequence.trace = None
         whole = start.sequence.length == len(rows[0].sequence)  # its last token was run, too
         if continuation is not None and len(rows) == 1 and whole:
             continuation.kept = self._kept(start, rows[0], prompt)
@@ -243,6 +253,8 @@ def load_session(
     What an engine that was let go of had in memory goes back to the system first.
     """
     mx.clear_cache()
+    if setup.drafting is Drafting.MTP:
+        _check_has_head(checkpoint)
     reader = yield from _load_reader(checkpoint, setup, control)
     if reader is None:
         return None
@@ -253,7 +265,20 @@ def load_session(
         if draft is None:
             return None
         _check_reads_alike(reader.parts, draft.parts)
-    return Session(reader, Drafts(setup.drafting, draft, book, setup.draft_tokens))
+    head = _head(reader.parts, setup)
+    return Session(reader, Drafts(setup.drafting, draft, book, setup.draft_tokens, head))
+
+
+def _head(parts: Parts, setup: Setup) -> MTPHead | None:
+    """The MTP head, where it may draft. Raises BrokenModelError where it was asked for by name."""
+    if setup.drafting not in (Drafting.AUTO, Drafting.MTP):
+        return None
+    try:
+        return parts.model.read_head()
+    except BrokenModelError:
+        if setup.drafting is Drafting.MTP:
+            raise
+        return None  # the model runs without it
 
 
 def _drafts(target: Parts, draft: Checkpoint, setup: Setup, book: CostBook) -> bool:
@@ -261,6 +286,23 @@ def _drafts(target: Parts, draft: Checkpoint, setup: Setup, book: CostBook) -> b
     if setup.drafting is not Drafting.AUTO:
         return setup.drafting is Drafting.MODEL
     return worth_loading(book, target.fingerprint, fingerprint(draft.folder), draft.card.name)
+
+
+def _check_has_head(checkpoint: Checkpoint) -> None:
+    """Raises UsageError where the files hold no MTP head: many conversions leave it out, and
+    config.json speaks of it all the same.
+    """
+    family = read_architecture(checkpoint.folder).family
+    try:
+        names = head_names(checkpoint.folder, family)
+    except (RuntimeError, ValueError, OSError):
+        return  # files that do not load: the loader says which
+    if names:
+        return
+    raise UsageError(
+        f"{checkpoint.card.name} has no MTP head to draft with: its files hold no `mtp.` weights",
+        AskAgain(((Field.DRAFT, Drafting.LOOKUP),)),
+    )
 
 
 def _load_reader(

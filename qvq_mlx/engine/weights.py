@@ -6,7 +6,7 @@ read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,16 +31,24 @@ def read_weights(folder: Path, family: Family) -> dict[str, mx.array]:
 
     Raises BrokenModelError, OSError, ...
     """
-    stored: dict[str, mx.array] = {}
-    for path in _files(folder):
-        if not path.is_file():  # to open a pipe would wait for ever
-            raise BrokenModelError(f"{path} is no file", RunProgram(("ls", "-l", str(folder))))
-        stored |= cast("dict[str, mx.array]", mx.load(str(path)))
-    shapes = {name: array.shape for name, array in stored.items()}
-    return {
-        placement.name: _placed([stored[source] for source in placement.sources], placement)
-        for placement in family.placements(shapes)
-    }
+    stored = _stored(folder)
+    return _all_placed(stored, family.placements(_shapes(stored)))
+
+
+def read_head(folder: Path, family: Family) -> dict[str, mx.array]:
+    """Every weight of the family's draft head; nothing where the files hold none of it."""
+    head = family.draft_head
+    stored = _stored(folder) if head is not None else {}
+    return _all_placed(stored, head.place(_shapes(stored))) if head is not None else {}
+
+
+def head_names(folder: Path, family: Family) -> list[str]:
+    """The stored names of the weights of the family's draft head; headers are read, no data."""
+    head = family.draft_head
+    if head is None:
+        return []
+    placements = head.place(_shapes(_stored(folder)))
+    return [source for placement in placements for source in placement.sources]
 
 
 def tie(weights: Mapping[str, mx.array], stated: bool | None) -> tuple[dict[str, mx.array], bool]:
@@ -86,6 +94,29 @@ def install(
     weight_shapes.check(dict(tree_flatten(model.parameters())), weights)
     model.load_weights(list(weights.items()))
     model.eval()
+
+
+def _stored(folder: Path) -> dict[str, mx.array]:
+    """Everything in the files. Raises BrokenModelError, OSError, RuntimeError, ..."""
+    stored: dict[str, mx.array] = {}
+    for path in _files(folder):
+        if not path.is_file():  # to open a pipe would wait for ever
+            raise BrokenModelError(f"{path} is no file", RunProgram(("ls", "-l", str(folder))))
+        stored |= cast("dict[str, mx.array]", mx.load(str(path)))
+    return stored
+
+
+def _shapes(stored: Mapping[str, mx.array]) -> dict[str, tuple[int, ...]]:
+    return {name: array.shape for name, array in stored.items()}
+
+
+def _all_placed(
+    stored: Mapping[str, mx.array], placements: Iterable[Placement]
+) -> dict[str, mx.array]:
+    return {
+        placement.name: _placed([stored[source] for source in placement.sources], placement)
+        for placement in placements
+    }
 
 
 def _part(weights: Mapping[str, mx.array], prefix: str) -> dict[str, mx.array]:

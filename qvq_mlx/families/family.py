@@ -8,7 +8,7 @@ a new family is a type error until all questions are answered.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -117,6 +117,18 @@ class Placement:
     added: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class DraftHead:
+    """A head that guesses the token after the next one, stored beside the model as `mtp.*`.
+
+    `layer` is the class of its layers in mlx-vlm's `language` module of the family; `place` gives
+    its weights under their names in it, from names and shapes of all stored weights.
+    """
+
+    layer: str
+    place: Callable[[Mapping[str, tuple[int, ...]]], Iterable[Placement]]
+
+
 class Vision(ABC):
     """The questions about the pictures and clips of a family.
 
@@ -213,6 +225,11 @@ class Family(ABC):
     @abstractmethod
     def call(self) -> CallNames:
         """The parameters of the language model."""
+
+    @property
+    @abstractmethod
+    def draft_head(self) -> DraftHead | None:
+        """The head that checkpoints of the family may hold; None where there is no such thing."""
 
     @abstractmethod
     def text_values(self, text: Fields) -> Values:

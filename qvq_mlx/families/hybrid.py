@@ -77,7 +77,7 @@ def hybrid_placements(
 
     The MTP head is no part of the model itself.
     """
-    by_torch = any(name.endswith(_CONVOLUTION) and shape[-1] != 1 for name, shape in shapes.items())
+    by_torch = _by_torch(shapes)
     own = {name: shape for name, shape in shapes.items() if MTP not in name}
     for placement in place(own):
         if by_torch and placement.name.endswith(_CONVOLUTION):
@@ -86,6 +86,26 @@ def hybrid_placements(
             yield replace(placement, added=1.0)
         else:
             yield placement
+
+
+def head_placements(
+    shapes: Mapping[str, tuple[int, ...]],
+    place: Callable[[Mapping[str, tuple[int, ...]]], Iterable[Placement]] = renamed,
+) -> Iterator[Placement]:
+    """The weights of the MTP head by their names in it (`fc.weight`, `layers.0...`), as `place`
+    does; all its norms are raised by 1 where torch's layout says so. Nothing where there is none.
+    """
+    by_torch = _by_torch(shapes)
+    own = {source.partition(MTP)[2]: source for source in shapes if MTP in source}
+    for placement in place({name: shapes[source] for name, source in own.items()}):
+        stored = replace(placement, sources=tuple(own[source] for source in placement.sources))
+        norm = "norm" in placement.name.split(".")[-2:][0]
+        yield replace(stored, added=1.0) if by_torch and norm else stored
+
+
+def _by_torch(shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    """True if torch's layout is stored."""
+    return any(name.endswith(_CONVOLUTION) and shape[-1] != 1 for name, shape in shapes.items())
 
 
 def _interval(text: Fields) -> int:

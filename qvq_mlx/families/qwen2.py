@@ -24,6 +24,7 @@ class Qwen2(Family):
     system = None
     nested_config = True
     call = CallNames("input_embeddings", positions=None, image_mask=None, deepstack=None)
+    draft_head = None
 
     def text_values(self, text: Fields) -> Values:
         """A dense decoder."""

@@ -72,6 +72,7 @@ class Qwen25VL(Family):
     system = "You are a helpful assistant."
     nested_config = False
     call = CallNames("inputs_embeds", "position_ids", image_mask=None, deepstack=None)
+    draft_head = None
 
     def text_values(self, text: Fields) -> Values:
         """A dense decoder."""

@@ -8,6 +8,7 @@ from qvq_mlx.core.clip import Clip
 from qvq_mlx.core.places import Coordinates
 from qvq_mlx.families.family import (
     CallNames,
+    DraftHead,
     Family,
     LayerCache,
     ModelType,
@@ -18,7 +19,12 @@ from qvq_mlx.families.family import (
     VisualTokens,
 )
 from qvq_mlx.families.fields import Fields
-from qvq_mlx.families.hybrid import hybrid_caches, hybrid_placements, hybrid_values
+from qvq_mlx.families.hybrid import (
+    head_placements,
+    hybrid_caches,
+    hybrid_placements,
+    hybrid_values,
+)
 from qvq_mlx.families.text_config import attention_values
 from qvq_mlx.families.vision_config import plain_encoder
 from qvq_mlx.families.weight_names import mlx_name
@@ -59,6 +65,7 @@ class Qwen35(Family):
     system = None
     nested_config = True
     call = CallNames("inputs_embeds", "position_ids", image_mask=None, deepstack=None)
+    draft_head = DraftHead("Qwen3_5DecoderLayer", head_placements)
 
     def text_values(self, text: Fields) -> Values:
         """A dense decoder with hybrid attention."""

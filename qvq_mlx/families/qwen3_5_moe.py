@@ -14,6 +14,7 @@ from qvq_mlx.families.experts import (
 )
 from qvq_mlx.families.family import (
     CallNames,
+    DraftHead,
     Family,
     LayerCache,
     ModelType,
@@ -24,7 +25,12 @@ from qvq_mlx.families.family import (
     VisualTokens,
 )
 from qvq_mlx.families.fields import Fields
-from qvq_mlx.families.hybrid import hybrid_caches, hybrid_placements, hybrid_values
+from qvq_mlx.families.hybrid import (
+    head_placements,
+    hybrid_caches,
+    hybrid_placements,
+    hybrid_values,
+)
 from qvq_mlx.families.text_config import decoder_values
 from qvq_mlx.families.vision_config import plain_encoder
 from qvq_mlx.families.weight_names import mlx_name
@@ -56,6 +62,10 @@ class Qwen35MoeVision(Vision):
         return plain_encoder(eyes, layout, hidden)
 
 
+def _head_placements(shapes: Mapping[str, tuple[int, ...]]) -> Iterable[Placement]:
+    return head_placements(shapes, stacked_experts)
+
+
 class Qwen35Moe(Family):
     """Linear attention in three of four layers; gated attention with partial M-RoPE in one."""
 
@@ -65,6 +75,7 @@ class Qwen35Moe(Family):
     system = None
     nested_config = True
     call = CallNames("inputs_embeds", "position_ids", image_mask=None, deepstack=None)
+    draft_head = DraftHead("Qwen3_5MoeDecoderLayer", _head_placements)
 
     def text_values(self, text: Fields) -> Values:
         """A decoder with hybrid attention; every layer has experts, one of them shared."""

@@ -67,6 +67,7 @@ class Qwen3VL(Family):
         image_mask="visual_pos_masks",
         deepstack="deepstack_visual_embeds",
     )
+    draft_head = None
 
     def text_values(self, text: Fields) -> Values:
         """A dense decoder."""

@@ -68,6 +68,7 @@ class Qwen3VLMoe(Family):
         image_mask="visual_pos_masks",
         deepstack="deepstack_visual_embeds",
     )
+    draft_head = None
 
     def text_values(self, text: Fields) -> Values:
         """A decoder whose layers have experts, but for those that the config names."""

@@ -336,7 +336,7 @@ def _setup(request: Request, card: ModelCard, settings: Settings) -> Setup:
     names is left out where it does not serve.
     """
     drafting, name = Drafting.MODEL, request.policy.draft
-    if name in (Drafting.AUTO, Drafting.NONE, Drafting.LOOKUP):
+    if name in (Drafting.AUTO, Drafting.NONE, Drafting.LOOKUP, Drafting.MTP):
         drafting = Drafting(name)
         name = card.draft if drafting is Drafting.AUTO else ""
     if request.method.votes > 1:
