@@ -24,7 +24,9 @@ def quick(argv: Sequence[str], world: World) -> int | None:
             first_screen(world)
             return 0
         case ["last", *options]:
-            return _last(options, world)
+            return _show(None, options, world)
+        case ["log", "show", run, *options] if run[:1] != "-":
+            return _show(run, options, world)
         case ["log", "list", *options]:
             return _list(options, world)
         case ["log", "search", *words] if words and not any(word[:1] == "-" for word in words):
@@ -36,12 +38,15 @@ def quick(argv: Sequence[str], world: World) -> int | None:
             return None
 
 
-def _last(options: list[str], world: World) -> int | None:
-    from qvq_mlx.cli.past import FORMS, form_of, show_last
+def _show(run: str | None, options: list[str], world: World) -> int | None:
+    from qvq_mlx.cli.past import FORMS, form_of, show_last, show_run
 
     if not all(option in FORMS for option in options):
         return None
-    show_last(world, form_of(options))
+    if run is None:
+        show_last(world, form_of(options))
+    else:
+        show_run(world, run, form_of(options), play=None)
     return 0
 
 

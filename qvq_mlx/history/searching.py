@@ -7,13 +7,13 @@ question, the answer or the thinking; all words have to be there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from qvq_mlx.core.errors import InputError
 from qvq_mlx.core.events import ConcludedBy, Done
-from qvq_mlx.history.files import MAX_BYTES, File, being_written, names_in, newest_first, runs_among
+from qvq_mlx.history.files import MAX_BYTES, File, being_written, runs_among
 from qvq_mlx.history.reading import ending, spoken
 from qvq_mlx.records.history import Ending, Entry, Hit
 from qvq_mlx.records.runs import event_from_json
@@ -24,13 +24,17 @@ _EXCERPT_CHARACTERS = 60
 
 def entries(
     folder: Path,
+    names: Sequence[str],
     *,
     model: str | None = None,
     since: datetime | None = None,
     is_left_out: Callable[[File], None] = lambda _file: None,
 ) -> Iterator[Entry]:
-    """The runs of a model, or of all, from a time on; `is_left_out` hears of what is none."""
-    for file in newest_first(folder):
+    """The runs among the folder's `names`, of a model or of all, from a time on.
+
+    `is_left_out` hears of what is none.
+    """
+    for file in runs_among(names, folder):
         if since is not None and (began := file.time) is not None and began < since:
             continue
         found = entry_of(file)
@@ -67,11 +71,12 @@ def entry_of(file: File) -> Entry | None:
 
 def search(
     folder: Path,
+    names: Sequence[str],
     words: Iterable[str],
     is_reading: Callable[[int], None] = lambda _runs: None,
     is_left_out: Callable[[File], None] = lambda _file: None,
 ) -> Iterator[Hit]:
-    """The runs that hold every word.
+    """The runs among the folder's `names` that hold every word.
 
     `is_reading` hears how many are read for the index before, `is_left_out` of files that are no
     run.
@@ -81,7 +86,6 @@ def search(
         return
     from qvq_mlx.history.index import may_hold
 
-    names = names_in(folder)
     for file in runs_among(may_hold(folder, names, wanted, is_reading), folder):
         try:
             texts = spoken(file.path)

@@ -10,7 +10,7 @@ from qvq_mlx.core.errors import InputError
 from qvq_mlx.core.remedies import Field
 from qvq_mlx.history import Run, attachments, files, find, load
 from qvq_mlx.history.exporting import markdown, result_json
-from qvq_mlx.history.files import no_run
+from qvq_mlx.history.files import names_in, no_run
 from qvq_mlx.history.searching import entries
 from qvq_mlx.render.clean import clean, json_text
 from qvq_mlx.render.sink import FileSink, StreamSink
@@ -29,7 +29,7 @@ def export_runs(
         raise no_run(folder)
     found = (find(folder, run) for run in ids) if ids else _all(env, folder)
     if file is not None:
-        saved = tuple(entries(folder))
+        saved = tuple(entries(folder, names_in(folder)))
         pictures = [picture for entry in saved for picture in entry.images]
         runs = [Path(entry.path) for entry in saved]
         kept = attachments.folder_in(folder)

@@ -40,7 +40,8 @@ def list_runs(env: Env, folder: Path, wanted: Wanted) -> None:
     """Newest first. A terminal gets short ids and the beginning of the question."""
     after = None if wanted.since is None else env.now() - wanted.since
     left_out: list[File] = []
-    found = entries(folder, model=wanted.model, since=after, is_left_out=left_out.append)
+    names = names_in(folder)
+    found = entries(folder, names, model=wanted.model, since=after, is_left_out=left_out.append)
     runs = tuple(islice(found, wanted.count or None))
     _say_left_out(env, left_out)
     if wanted.as_json:
@@ -49,7 +50,7 @@ def list_runs(env: Env, folder: Path, wanted: Wanted) -> None:
     if env.stdout.isatty() and not runs:
         listing.write_text(env, f"No run is saved in {folder}.")
         return
-    write_runs(env, runs, _names(env, folder, runs))
+    write_runs(env, runs, _short(env, folder, names, runs))
     if env.stdout.isatty() and next(found, None) is not None:
         listing.write_text(env, f"The newest {len(runs)}; {wanted.more}.")
 
@@ -59,7 +60,8 @@ def search_runs(env: Env, folder: Path, words: Sequence[str], wanted: Wanted) ->
     if not any(word.strip() for word in words):
         raise UsageError("there is no word to search for", Show.RUNS)
     left_out: list[File] = []
-    found = search(folder, words, lambda runs: _say_reading(env, runs), left_out.append)
+    names = names_in(folder)
+    found = search(folder, names, words, lambda runs: _say_reading(env, runs), left_out.append)
     hits = tuple(islice(found, wanted.count or None))
     _say_left_out(env, left_out)
     if wanted.as_json:
@@ -67,7 +69,7 @@ def search_runs(env: Env, folder: Path, words: Sequence[str], wanted: Wanted) ->
         return
     if not hits:
         raise InputError(f"no saved run holds {' '.join(words)!r}", Show.RUNS)
-    write_hits(env, hits, _names(env, folder, [hit.entry for hit in hits]))
+    write_hits(env, hits, _short(env, folder, names, [hit.entry for hit in hits]))
     if env.stdout.isatty() and next(found, None) is not None:
         listing.write_text(env, f"The newest {len(hits)}; {wanted.more}.")
 
@@ -87,10 +89,10 @@ def _say_reading(env: Env, runs: int) -> None:
         env.stderr.write(f"{runs:,} runs are read once for the index; later searches are quick\n")
 
 
-def _names(env: Env, folder: Path, shown: Sequence[Entry]) -> dict[str, str]:
+def _short(env: Env, folder: Path, names: Sequence[str], shown: Sequence[Entry]) -> dict[str, str]:
     """By path, the id as a person types it; a script gets all of it."""
     if not env.stdout.isatty():
         return {}
     files = [File(path.stem, folder, True) for path in (Path(entry.path) for entry in shown)]
-    short = short_ids(names_in(folder), files)
+    short = short_ids(names, files)
     return {entry.path: short.get(Path(entry.path).stem, entry.id) for entry in shown}

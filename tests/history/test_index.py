@@ -39,7 +39,7 @@ def read(folder: Path) -> list[int]:
 
 
 def found(folder: Path, *words: str) -> list[str]:
-    return [hit.entry.question for hit in search(folder, words)]
+    return [hit.entry.question for hit in search(folder, names_in(folder), words)]
 
 
 def questions(*numbers: int) -> list[str]:

@@ -18,6 +18,7 @@ import pytest
 from qvq_mlx import history
 from qvq_mlx.core.events import AnswerDelta, Done, Event, ThinkingDelta, fold
 from qvq_mlx.history.erasing import erase
+from qvq_mlx.history.files import names_in
 from qvq_mlx.history.searching import entries
 from tests.history import writer
 from tests.support import seeds
@@ -54,7 +55,9 @@ def check(folder: Path, seed: int, done: list[int], at_once: int = 1) -> None:
     assert all(run.ending is not history.Ending.RUNNING for run in runs)
     if found:
         assert history.last(folder) in runs[-at_once:]
-    assert [entry.id for entry in entries(folder)] == [file.id for file in reversed(found)]
+    assert [entry.id for entry in entries(folder, names_in(folder))] == [
+        file.id for file in reversed(found)
+    ]
     for path in folder.glob("*.jsonl"):  # what is listed is whole, to the last byte
         text = path.read_text(encoding="utf-8")
         assert text.endswith("\n")

@@ -373,7 +373,7 @@ def test_a_search_finds_what_folding_finds(
         )
         if folded in text.casefold()
     ]
-    found = list(searching.search(folder, [word]))
+    found = list(searching.search(folder, names_in(folder), [word]))
     assert [list(hit.places) for hit in found] == ([expected] if expected and word.strip() else [])
 
 
@@ -389,7 +389,7 @@ def test_a_word_that_a_retraction_cuts_is_found(folder: Path) -> None:
         DONE,
     ]
     list(history.record(events, request, folder, NOW))
-    (hit,) = searching.search(folder, ["purple"])
+    (hit,) = searching.search(folder, names_in(folder), ["purple"])
     assert hit.places == ("thinking",)
 
 
@@ -471,6 +471,7 @@ def test_play_needs_a_terminal(world: Build, folder: Path) -> None:
 
 # --- the way past typer ---
 
+ID = "the id of a run"
 WORDS_OF_OPTIONS = (
     *("--json", "--jsonl", "--thinking", "--answer", "-x", "-n", "2", "0", "--model", "-m"),
     *("tiny", "--since", "3d", "soon", "-n1", "--help", "--nonsense", "-5"),
@@ -479,7 +480,7 @@ OPTIONS = st.lists(st.sampled_from(WORDS_OF_OPTIONS), max_size=4)
 
 
 @settings(SLOW, max_examples=25)
-@given(st.sampled_from([["last"], ["log", "list"]]), OPTIONS)
+@given(st.sampled_from([["last"], ["log", "list"], ["log", "show"], ["log", "show", ID]]), OPTIONS)
 def test_what_is_read_without_typer_means_the_same(
     world: Build, tmp_path: Path, command: list[str], options: list[str]
 ) -> None:
@@ -487,6 +488,7 @@ def test_what_is_read_without_typer_means_the_same(
     if not folder.exists():
         save(folder, "old", age=timedelta(days=9))
         save(folder, "new")
+    command = [history.files(folder)[0].id if word == ID else word for word in command]
     fast, slow = world(), world()
     code = fast.run(*command, *options)
     with pytest.MonkeyPatch.context() as patch:
@@ -495,10 +497,28 @@ def test_what_is_read_without_typer_means_the_same(
     assert (fast.out, fast.err) == (slow.out, slow.err)
 
 
-@pytest.mark.parametrize("line", ["last", "last -x", "log list", "log list -n 5 --json"])
+@pytest.mark.parametrize(
+    "line", ["last", "last -x", "log list", "log list -n 5 --json", "log show ID", "log show ID -x"]
+)
 def test_the_common_ways_to_ask_are_quick(world: Build, folder: Path, line: str) -> None:
-    save(folder)
-    assert quick(line.split(), open_world(world().env)) == 0
+    words = line.replace("ID", save(folder).id).split()
+    assert quick(words, open_world(world().env)) == 0
+
+
+@pytest.mark.parametrize("words", [("list",), ("search", "zebra")])
+def test_a_terminal_reads_the_folder_of_runs_once(
+    world: Build, folder: Path, words: tuple[str, ...]
+) -> None:
+    """Short ids need the names of all runs, and of a hundred thousand that is most of the time."""
+    file = save(folder, "about a zebra")
+    read: list[object] = []
+    real = os.listdir
+    there = world(tty=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "listdir", lambda place=".": read.append(place) or real(place))
+        assert there.run("log", *words) == 0
+    assert file.id[:4] in there.out
+    assert read.count(folder) == 1
 
 
 # --- erase ---
