@@ -131,7 +131,8 @@ def _configuration(env: Env) -> tuple[Configuration, Settings]:
     path = config.path_of(env)
     settings, fault = _attempt(lambda: config.read(env), env)
     described = config.described(env) if settings else ()
-    found = Configuration(str(path), _is(path.is_file), described, fault)
+    unknown = settings.unknown if settings else ()
+    found = Configuration(str(path), _is(path.is_file), described, fault, unknown)
     return found, settings or config.defaults(env)
 
 

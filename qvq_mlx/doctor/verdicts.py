@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from qvq_mlx.core.errors import ExitCode
 from qvq_mlx.core.machine import Machine
-from qvq_mlx.core.remedies import Remedy, RunProgram, Show, Spelling, Typed
+from qvq_mlx.core.remedies import ForgetSetting, Remedy, RunProgram, Show, Spelling, Typed
 from qvq_mlx.core.sizes import size
 from qvq_mlx.doctor.versions import satisfies
 from qvq_mlx.records.doctor import Check, DoctorRecord, Facts, Fault, Health, Place, Versions
@@ -261,6 +261,8 @@ def _settings(facts: Facts) -> Iterator[_Finding]:
         yield _fault(topic, "file", found.fault, looked)
         return
     yield _ok(topic, "file", found.path if found.exists else f"{found.path} (not there)")
+    for key in found.unknown:
+        yield _warning(topic, "key", f"{key!r} in {found.path} is no setting", ForgetSetting(key))
     for setting in found.settings:
         value = "not set" if setting.value is None else setting.value
         yield _ok(topic, setting.key, f"{value} (from {setting.source})")

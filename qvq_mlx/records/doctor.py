@@ -142,12 +142,16 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """The config file, and the settings in force. `fault`: one that is not allowed."""
+    """The config file, and the settings in force. `fault`: one that is not allowed.
+
+    `unknown` are keys of the file that are no setting's.
+    """
 
     path: str
     exists: bool
     settings: tuple[Setting, ...]
     fault: Fault | None
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

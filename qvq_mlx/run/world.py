@@ -31,21 +31,27 @@ class World:
     env: Env
     network: Callable[[], Network] | None
     _settings: Settings | ConfigError
+    _said: bool = False
 
     @property
     def settings(self) -> Settings:
-        """The settings in force. Raises ConfigError for a value or key that is not allowed."""
+        """The settings in force. Raises ConfigError for a value that is not allowed.
+
+        Whoever asks first has stderr name the keys of the file that are not known.
+        """
         if isinstance(self._settings, ConfigError):
             raise self._settings
+        if self._settings.unknown and not self._said:
+            self._said = True
+            self._say_unknown(self._settings.unknown)
         return self._settings
 
     @property
     def settings_or_defaults(self) -> Settings:
         """The settings; where they cannot be read, the defaults in the user's places."""
-        try:
-            return self.settings
-        except ConfigError:
+        if isinstance(self._settings, ConfigError):
             return config.defaults(self.env)
+        return self._settings
 
     @property
     def option_defaults(self) -> dict[str, dict[str, str]]:
@@ -76,6 +82,15 @@ class World:
 
         usual = dict(self.settings.options).get("budget")
         return limits_of(budget, answer_tokens, max_tokens, think, usual)
+
+    def _say_unknown(self, keys: tuple[str, ...]) -> None:
+        from qvq_mlx.render.clean import clean_line
+
+        for key in keys:
+            found = config.unknown_key(config.path_of(self.env), key)
+            said = self.env.spelling.sentence(found.parts)
+            remedy = self.env.spelling.remedy(found.remedy)
+            self.env.stderr.write(f"warning: {clean_line(said)}\n  try: {clean_line(remedy)}\n")
 
     def forbid_network(self) -> None:
         """Refuse every connection of this process from now on. May be called again."""

@@ -70,7 +70,7 @@ class Settings:
 
     `options` are the keys and texts of the options that have a default of the user's.
     `pace_tokens_per_s` 0: as fast as it goes. `offline` names the variable that forbids the
-    network, '' where none does.
+    network, '' where none does. `unknown` are keys of the file that are no setting's.
     """
 
     model: str | None
@@ -87,6 +87,7 @@ class Settings:
     offline: str = ""
     backup: bool = True
     options: tuple[tuple[str, str], ...] = ()
+    unknown: tuple[str, ...] = ()
 
     def keeps(self, policy: Policy) -> bool:
         """True if a run under `policy` is saved: neither the user nor the request forbids it."""
@@ -94,8 +95,13 @@ class Settings:
 
 
 def read(env: Env) -> Settings:
-    """The settings in force. Raises ConfigError for a value or key that is not allowed."""
-    return _settings(env, _file(path_of(env)) | _variables(env))
+    """The settings in force. Raises ConfigError for a value that is not allowed.
+
+    A key that is not known is left out and named: one file serves Macs with several versions. One
+    that may be meant for `save` raises, since a question would be kept that nobody wanted kept.
+    """
+    known, unknown = _file(path_of(env))
+    return replace(_settings(env, known | _variables(env)), unknown=unknown)
 
 
 def defaults(env: Env) -> Settings:
@@ -155,7 +161,7 @@ def described(env: Env) -> tuple[Setting, ...]:
 
     read(env)
     path, variables = path_of(env), _variables(env)
-    values = _file(path)
+    values = _file(path)[0]
     found = []
     for key in KEYS:
         if key in variables:
@@ -254,12 +260,21 @@ def debugging(env: Env) -> bool:
     return env.environ.get("QVQ_DEBUG", "").strip().lower() in _TRUE
 
 
-def _file(path: Path) -> dict[str, Any]:
+def unknown_key(path: Path, key: str) -> ConfigError:
+    """Say what is wrong with a key of the file that is no setting's."""
+    return ConfigError(f"{path}: unknown key {key!r}; {_meant(key)}", ForgetSetting(key))
+
+
+def _file(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The values of known keys, and the other keys. Raises ConfigError."""
+    from qvq_mlx.core.near import near
+
     values = _parsed(path)
-    for key in values:
-        if key not in KEYS:
-            raise ConfigError(f"{path}: unknown key {key!r}; {_meant(key)}", ForgetSetting(key))
-    return values
+    unknown = tuple(key for key in values if key not in KEYS)
+    for key in unknown:
+        if near(key, KEYS) == "save":
+            raise unknown_key(path, key)
+    return {key: value for key, value in values.items() if key in KEYS}, unknown
 
 
 def _parsed(path: Path) -> dict[str, Any]:

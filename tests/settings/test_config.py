@@ -32,16 +32,36 @@ def test_an_unknown_key_is_said_and_can_be_removed(
 ) -> None:
     path = tmp_path / "qvq" / "config.toml"
     path.parent.mkdir()
-    path.write_text("colour = 1\nsave = false\n")
-    there = world()
-    assert there.run("log", "list") == 2
-    assert "unknown key 'colour'" in there.err
-    assert "qvq config unset colour" in there.err
-    assert world().run("config", "unset", "colour") == 0
+    path.write_text("colour = 1\nthinkin = 'full'\nsave = false\n")
+    there = world(["3"])
+    assert there.run("ask", "-m", "tiny", str(EXAMPLES / "sum.png"), "What is it?") == 0
+    assert there.err == (
+        f"warning: {path}: unknown key 'colour'; known: {', '.join(config.KEYS)}\n"
+        "  try: qvq config unset colour\n"
+        f"warning: {path}: unknown key 'thinkin'; did you mean thinking?\n"
+        "  try: qvq config unset thinkin\n"
+    )
+    assert not (tmp_path / "qvq" / "history").exists()  # what is known holds
+    for key in ("colour", "thinkin"):
+        there = world()
+        assert there.run("config", "unset", key) == 0
+        assert not there.err
     assert path.read_text() == "save = false\n"
     there = world()
     assert there.run("config", "unset", "colour") == 2
     assert "unknown key 'colour'" in there.err
+
+
+def test_a_slip_that_would_keep_what_nobody_wanted_kept_stops(
+    world: Callable[..., World], tmp_path: Path
+) -> None:
+    path = tmp_path / "qvq" / "config.toml"
+    path.parent.mkdir()
+    path.write_text("svae = false\n")
+    there = world(["3"])
+    assert there.run("ask", "-m", "tiny", str(EXAMPLES / "sum.png"), "What is it?") == 2
+    assert "unknown key 'svae'; did you mean save?" in there.err
+    assert world().run("config", "unset", "svae") == 0
 
 
 def test_a_model_that_does_not_exist_is_not_configured(world: Callable[..., World]) -> None:
@@ -149,7 +169,7 @@ def test_the_hub_cache_is_where_other_tools_look(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("colour = 1", "unknown key 'colour'"),
+        ("svae = false", "unknown key 'svae'"),
         ('thinking = "some"', "tail, full, line, none"),
         ('save = "perhaps"', "it can be 0 or 1"),
         ("model = ", "cannot be read"),
