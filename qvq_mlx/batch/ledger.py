@@ -2,8 +2,8 @@
 
 Law: a line is written with one call and is on the disk before the next item begins, so a crash
 costs at most the item in flight. Half a line, NULs and garbage that a crash left behind the
-last record are cut off when the file is opened again; blank lines are nothing. One process at a
-time writes to it.
+last record are cut off when the file is opened again, and blank lines are taken out. One process
+at a time writes to it.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def open_ledger(path: Path, is_stale: Callable[[Json], bool]) -> FileLedger:
         _lock(path, descriptor)
         kept, records = _read(path, descriptor)
         stale = [is_stale(record) for record in records]
-        if any(stale):
+        if any(stale) or sum(map(len, kept)) < os.fstat(descriptor).st_size:  # blank lines
             # what stays is written first, in the very file that is locked
             lines = [text for text, old in zip(kept, stale, strict=True) if not old]
             _replace(path, descriptor, b"".join(lines))

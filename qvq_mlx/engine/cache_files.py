@@ -101,6 +101,11 @@ class KeptFiles:
         sweep(self.folder)
         return entries
 
+    def about(self) -> frozenset[str]:
+        """Return the hashes of the pictures of which something is kept."""
+        told = (_pictures_of(entry.path) for entry in self.entries())
+        return frozenset().union(*(known for known in told if known))
+
     def drop_about(self, sha256s: AbstractSet[str]) -> int:
         """Remove what was computed of one of these pictures, alone or among others.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import zlib
 
 from qvq_mlx.core.errors import ImageSizeError, ImageUnreadableError
 from qvq_mlx.core.remedies import RunProgram
@@ -80,6 +81,7 @@ _TARGA = re.compile(
 )
 _TS_BYTES = 188  # of a packet, each of which begins with G
 _TARGA_END = b"TRUEVISION-XFILE.\0"
+_GZIP, _GZIP_WINDOW = b"\x1f\x8b", 31  # the window's bits, and 16 for gzip's head
 _OURS_BY_SIPS = ("TIFF", "BMP", "HEIC", "AVIF")
 
 
@@ -109,8 +111,12 @@ def unreadable(source: str, data: bytes, error: Exception) -> ImageUnreadableErr
         )
     if is_film(data):
         return ImageUnreadableError(f"{source}: is a video{_READS}", ask)
+    if data.startswith(_GZIP) and not _is_svg(_unpacked(data)):
+        return ImageUnreadableError(
+            f"{source}: is a file compressed by gzip{_READS}", run(("gunzip", "-k", _NAME))
+        )
     head = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    if b"<svg" in head and head.startswith(b"<"):
+    if _is_svg(_unpacked(data)):
         return ImageUnreadableError(
             f"{source}: is an SVG drawing{_READS} (rsvg-convert is in Homebrew's librsvg)",
             RunProgram(("rsvg-convert", "-o", out, name)),
@@ -204,6 +210,22 @@ def _reason(error: Exception) -> str:
     """PIL's words on one line, without the addresses of its objects."""
     words = " ".join(re.sub(r"<[^>]*>", "", str(error)).split()).rstrip(" .:")
     return words[:100] or type(error).__name__
+
+
+def _unpacked(data: bytes) -> bytes:
+    """The first 4,096 bytes, of a gzip file those of what is in it."""
+    if not data.startswith(_GZIP):
+        return data[:4096]
+    try:
+        return zlib.decompressobj(_GZIP_WINDOW).decompress(data[:65536], 4096)
+    except zlib.error:
+        return b""
+
+
+def _is_svg(head: bytes) -> bool:
+    """True for SVG, which is XML; an `.svgz` is the same in a gzip file."""
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    return text.startswith(b"<") and b"<svg" in text
 
 
 def _is_text(head: bytes) -> bool:

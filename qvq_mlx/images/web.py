@@ -38,6 +38,8 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
 """What a server says when it may say otherwise in a minute."""
 _ADDRESSES = 4
+_HINTS = 16
+"""Heads that may come before the one of the answer, such as 103 Early Hints."""
 _BLOCK_BYTES = 64 * 2**10
 _HEADERS = {
     "User-Agent": f"qvq/{__version__}",
@@ -71,10 +73,11 @@ class _Timed(io.RawIOBase):
         self._connection = connection
         self._stall_s = stall_s
         self._deadline = deadline
+        self._stream: io.BufferedReader = io.BufferedReader(self)
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        """A stream that http.client reads a reply from."""
-        return io.BufferedReader(self)
+        """The stream that http.client reads every head from: what one left in it is the next's."""
+        return self._stream
 
     def readable(self) -> bool:
         return True
@@ -134,11 +137,15 @@ class _Hop:
                 connection.settimeout(_left(self.web.stall_s, self.deadline))
                 asked.request("GET", path, headers=_HEADERS)
                 timed = _Timed(connection, self.web.stall_s, self.deadline)
-                # typeshed wants a socket, and http.client calls makefile("rb") and no more
-                response = HTTPResponse(cast(socket.socket, timed), method="GET")
-                opened.enter_context(response)
-                response.begin()
-                return _Reply(response, opened.pop_all())
+                for _ in range(_HINTS + 1):
+                    # typeshed wants a socket, and http.client calls makefile("rb") and no more
+                    response = HTTPResponse(cast(socket.socket, timed), method="GET")
+                    opened.enter_context(response)
+                    response.begin()
+                    if not 102 <= response.status < 200:  # http.client skips 100 alone
+                        return _Reply(response, opened.pop_all())
+                    response.fp = None  # type: ignore[assignment]  # the next reads on in it
+                raise HTTPException(f"more than {_HINTS} heads before the answer")
         except (OSError, HTTPException, ValueError) as error:
             raise self._failed(host, error) from error
 
@@ -193,6 +200,10 @@ class _Hop:
         coding = response.getheader("Content-Encoding", "").strip().lower()
         if coding not in ("", "identity"):
             raise _refused(self.source, f"{self._host} sends it compressed ({coding[:20]})")
+        transfer = response.getheader("Transfer-Encoding", "").strip().lower()
+        if transfer not in ("", "identity", "chunked"):  # RFC 9112, 7.4: nobody asked for another
+            words = f"in a transfer coding that was not asked for ({transfer[:20]})"
+            raise _refused(self.source, f"{self._host} sends it {words}")
 
     def _target(self) -> tuple[str, int, str]:
         """Host, port and path. Raises ImageUnreadableError for what is not asked."""

@@ -29,14 +29,18 @@ _REMAINS = (
 )
 
 
-def erase(found: Sequence[File], settings: Settings, env: Env) -> None:
+def erase(
+    found: Sequence[File], settings: Settings, env: Env, about: frozenset[str] = frozenset()
+) -> None:
     """Erase the runs of `found`, and the pictures and prefixes that no other run needs.
+
+    `about` are the hashes of more pictures whose prefixes go where no run names them.
 
     Raises BusyError for a run that is being written, after the others went, and InputError where
     one cannot be erased.
     """
     gone = _erased(found)
-    dropped = erasing.drop_pictures(settings.history_folder, gone.sha256s)
+    dropped = erasing.drop_pictures(settings.history_folder, gone.sha256s | about)
     freed_bytes = gone.freed_bytes + dropped.freed_bytes
     freed_bytes += _prefixes(settings).drop_about(dropped.sha256s)
     env.stdout.write(f"erased {counted(gone.runs)}, {size(freed_bytes)}\n")
@@ -66,14 +70,15 @@ def prune(
     else:
         found = erasing.older_than(known, env.now() - bound)
     if not found:
-        freed_bytes = 0 if dry_run else erasing.drop_pictures(folder).freed_bytes
+        freed_bytes = 0 if dry_run else _drop_unnamed(settings)
         of_pictures = f"; pictures that no run needs: {size(freed_bytes)}" if freed_bytes else ""
         env.stdout.write(f"nothing to prune{of_pictures}\n")
     elif dry_run:
         env.stdout.write(f"would erase {described(found)}\n")
     else:
         _ask(described(found), env, yes=yes, remedy=remedy)
-        erase(found, settings, env)
+        # whoever removed a run by hand left what was computed of its pictures
+        erase(found, settings, env, _prefixes(settings).about())
 
 
 def erase_everything(settings: Settings, env: Env, *, yes: bool, remedy: Remedy) -> None:
@@ -141,6 +146,13 @@ def _refuse_busy(gone: erasing.Erased) -> None:
 
 def _prefixes(settings: Settings) -> KeptFiles:
     return prefixes_in(settings.cache_folder, settings.cache_max_bytes)
+
+
+def _drop_unnamed(settings: Settings) -> int:
+    """Remove pictures and prefixes of pictures that no run names. Returns the freed bytes."""
+    prefixes = _prefixes(settings)
+    dropped = erasing.drop_pictures(settings.history_folder, prefixes.about())
+    return dropped.freed_bytes + prefixes.drop_about(dropped.sha256s)
 
 
 def _emptied(folder: Path) -> int:

@@ -105,6 +105,23 @@ def test_pruning_everything_leaves_no_picture(world: Build, home: Path) -> None:
     assert {name.split("/")[1] for name in left(home)} <= {"rates", "costs"}
 
 
+@pytest.mark.parametrize("others", [0, 1])
+def test_pruning_takes_what_a_run_left_that_was_removed_by_hand(
+    world: Build, home: Path, others: int
+) -> None:
+    plain = ("-q", "--budget", "0", "--draft", "none")
+    ran(world, home, (*ASK[:4], "What is the result?", *plain))
+    (run,) = (home / "history").glob("*.jsonl")
+    run.unlink()
+    if others:
+        ran(world, home, (*ASK[:4], "A?", *plain), OTHER)
+    prefixes = home / "cache" / "prefixes"
+    assert len(list(prefixes.iterdir())) == 1 + others
+    w = ran(world, home, ("log", "prune", "--keep", "1", "-y"))
+    assert w.out.startswith("nothing to prune; pictures that no run needs: ")
+    assert len(list(prefixes.iterdir())) == others
+
+
 def test_erase_says_what_remains_and_asks(world: Build, home: Path) -> None:
     ran(world, home, ASK)
     (home / "history" / TYPED).write_text("+What is it?\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import os
@@ -405,6 +406,9 @@ def test_too_small_and_too_narrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         (b"<!DOCTYPE html><p>404", "is a web page (HTML)", "file"),
         (b"<?xml version='1.0'?>\n<svg/>", "is an SVG drawing", "rsvg-convert -o a-2.png"),
         (b"\xef\xbb\xbf <svg></svg>", "is an SVG drawing", "rsvg-convert -o a-2.png"),
+        (gzip.compress(b"<svg/>" * 999), "is an SVG drawing", "rsvg-convert -o a-2.png"),  # .svgz
+        (gzip.compress(b"a log"), "is a file compressed by gzip", "gunzip -k"),
+        (b"\x1f\x8b\x08garbage", "is a file compressed by gzip", "gunzip -k"),
         (b"%PDF-1.7\n", "the PDF is cut off or damaged (Failed to load document", "file"),
         (b"\0\0\0\x18ftypheic\0\0\0\0", "the HEIC is cut off or damaged", "file"),
         (b"\0\0\0\x18ftypmif1\0\0\0\0", "the HEIC is cut off or damaged", "file"),

@@ -114,6 +114,24 @@ def test_the_type_is_that_of_the_bytes(server: WebServer) -> None:
     assert "cut off or damaged" in fails(server.url("/cut.png"), ImageUnreadableError).message
 
 
+def test_heads_before_the_answer_are_passed_over(server: WebServer) -> None:
+    """RFC 8297: `103 Early Hints`, any number of them, in one packet with the answer or not."""
+    hint = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n"
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(PNG)}\r\n\r\n".encode()
+    for number, before in enumerate((hint, hint * 3, b"HTTP/1.1 102 Processing\r\n\r\n" + hint)):
+        server.routes[f"/{number}"] = Says(raw=before + head + PNG)
+        assert read(server.url(f"/{number}")).tokens == 2
+    server.routes["/hints"] = Says(raw=hint * 100 + head + PNG)
+    fails(server.url("/hints"), ImageUnreadableError)
+
+
+@pytest.mark.parametrize("coding", ["gzip, chunked", "deflate", "chunked, chunked"])
+def test_a_transfer_coding_that_was_not_asked_for_is_named(server: WebServer, coding: str) -> None:
+    server.routes["/t"] = Says(PNG, headers=(f"Transfer-Encoding: {coding}",), length=-1)
+    error = fails(server.url("/t"), ImageUnreadableError)
+    assert f"a transfer coding that was not asked for ({coding})" in error.message
+
+
 # ---------------------------------------------------------------- redirects
 
 
