@@ -18,22 +18,19 @@ def verify(
         str | None, typer.Argument(metavar="[MODEL]", help="A name or a repository; else all.")
     ] = None,
 ) -> None:
-    """Rehash downloaded models, offline, and name what is damaged."""
+    """Rehash downloaded models and data sets, offline, and name what is damaged."""
     from qvq_mlx.cli.spelling import typed
     from qvq_mlx.core.errors import DamagedError
     from qvq_mlx.core.remedies import Typed
     from qvq_mlx.render.clean import clean_line
     from qvq_mlx.run.signals import stoppable
     from qvq_mlx.run.verify import verify_models
-    from qvq_mlx.store import layout
-    from qvq_mlx.store.places import Place, present_model
+    from qvq_mlx.store.places import every, present
 
     world: World = context.obj
     env, settings = world.env, world.settings
-    if model is None:
-        places = tuple(map(Place, layout.repo_folders(settings.hub_cache)))
-    else:
-        places = (present_model(model, settings.cards_folder, settings.hub_cache),)
+    cards, cache = settings.cards_folder, settings.hub_cache
+    places = every(cache) if model is None else (present(model, cards, cache),)
     with stoppable("nothing was changed", typed("qvq", "verify", *([model] if model else []))):
         repairs = [_command(repair) for repair in verify_models(places, env)]
     if not places:
@@ -48,6 +45,8 @@ def verify(
 
 def _command(repair: Repair) -> str:
     """The command that fetches what is missing, or just that file of just that revision."""
+    if repair.is_data_set:
+        return shlex.join(["qvq", "rm", repair.repo, "-y"])
     words = ["qvq", "pull", repair.repo]
     words += ["--repair", repair.path] if repair.path else []
     words += ["--revision", repair.revision] if repair.path and repair.revision else []

@@ -1,4 +1,4 @@
-"""Rehashes downloaded models, shows how far it is, and says what has to be repaired."""
+"""Rehashes downloaded models and data sets, shows how far it is, and says what has to be repaired."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from qvq_mlx.render.clean import clean_line
 from qvq_mlx.render.transfers import Transfers
 from qvq_mlx.store import local
 from qvq_mlx.store.download import Damaged, Verified
+from qvq_mlx.store.layout import RepoKind
 from qvq_mlx.store.places import Place
 from qvq_mlx.store.verify import total_bytes, verify
 
@@ -27,6 +28,7 @@ class Repair:
     repo: str
     path: str = ""
     revision: str = ""
+    is_data_set: bool = False
 
 
 def verify_models(places: Iterable[Place], env: Env) -> tuple[Repair, ...]:
@@ -35,7 +37,7 @@ def verify_models(places: Iterable[Place], env: Env) -> tuple[Repair, ...]:
 
 
 def _verified(place: Place, env: Env) -> list[Repair]:
-    """The repairs that one model needs; none where all is well."""
+    """The repairs that one repository needs; none where all is well."""
     folder = place.folder
     commits = folder.commits() if place.commit is None else (place.commit,)
     total = total_bytes(folder, commits)
@@ -57,6 +59,8 @@ def _verified(place: Place, env: Env) -> list[Repair]:
     for found in damaged:
         line = f"{found.path} {found.reason} (revision {found.commit[:12]})"
         env.stdout.write(f"  {clean_line(line)}\n")
+    if folder.kind is RepoKind.DATASET:  # which files a data set has to have, nobody noted
+        return [Repair(folder.repo, is_data_set=True)] if damaged else []
     main = folder.references().get("main")
     repairs = [
         Repair(folder.repo, found.path, "" if found.commit == main else found.commit)

@@ -9,7 +9,7 @@ from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.errors import ModelError, ModelNotOnDiskError, UsageError
 from qvq_mlx.core.remedies import PullModel, Show
 from qvq_mlx.store import registry
-from qvq_mlx.store.layout import RepoFolder, data_set_folders
+from qvq_mlx.store.layout import RepoFolder, data_set_folders, repo_folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,11 @@ class Place:
 
     folder: RepoFolder
     commit: str | None = None
+
+
+def every(hub_cache: Path) -> tuple[Place, ...]:
+    """The models and the data sets of a cache."""
+    return tuple(map(Place, (*repo_folders(hub_cache), *data_set_folders(hub_cache))))
 
 
 def repository(name: str, cards_folder: Path, hub_cache: Path) -> tuple[ModelCard, RepoFolder]:

@@ -76,6 +76,29 @@ def test_a_data_set_without_its_split_is_an_error(world: Build, tmp_path: Path) 
         assert "has no file of this data set" in place.stderr.text()
 
 
+@pytest.mark.parametrize("named", [(), ("mathvision",), ("MathLLMs/MathVision",)])
+def test_a_data_set_is_verified_like_a_model(
+    world: Build, tmp_path: Path, named: tuple[str, ...]
+) -> None:
+    with served(tmp_path) as hub:
+        variables = environ(hub, tmp_path)
+        assert world(environ=variables).run("eval", "--pull", "mathvision") == 0
+        there = world(environ=variables)
+        assert there.run("verify", *named) == 0
+        assert there.out.startswith("MathLLMs/MathVision: 1 file whole · ")
+        (blob,) = (tmp_path / "hub").rglob("blobs/*")
+        content = blob.read_bytes()
+        blob.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        there = world(environ=variables)
+        assert there.run("verify", *named) == 4
+        assert f"{NAME} is damaged" in there.out
+        assert "try: qvq rm MathLLMs/MathVision -y" in there.err
+        # what it names helps
+        assert world(environ=variables).run("rm", "MathLLMs/MathVision", "-y") == 0
+        assert world(environ=variables).run("eval", "--pull", "mathvision") == 0
+        assert world(environ=variables).run("verify", *named) == 0
+
+
 def test_a_data_set_is_listed_and_deleted_like_a_model(world: Build, tmp_path: Path) -> None:
     with served(tmp_path) as hub:
         variables = environ(hub, tmp_path)
