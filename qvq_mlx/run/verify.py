@@ -1,4 +1,4 @@
-"""Rehashes downloaded models and data sets, shows how far it is, and says what has to be repaired."""
+"""Rehashes models and data sets, shows how far it is, and says what has to be repaired."""
 
 from __future__ import annotations
 
