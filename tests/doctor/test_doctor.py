@@ -92,11 +92,11 @@ def test_an_engine_that_fails_is_reported(world: Build) -> None:
 def test_a_broken_config_file_is_one_problem_among_the_facts(world: Build, tmp_path: Path) -> None:
     (tmp_path / "qvq").mkdir()
     path = tmp_path / "qvq" / "config.toml"
-    path.write_text("svae = 1\n")
+    path.write_text("safe = 1\n")
     w = world(RIGHT)
     assert w.run("doctor") == ExitCode.USAGE
-    assert re.search(r"^problem +file +~/qvq/config.toml: unknown key 'svae'", w.out, re.MULTILINE)
-    assert "try: qvq config unset svae" in w.out
+    assert re.search(r"^problem +file +~/qvq/config.toml: unknown key 'safe'", w.out, re.MULTILINE)
+    assert "try: qvq config unset safe" in w.out
     assert "2, which is right" in w.out
     path.write_text("colour = 1\n")
     w = world(RIGHT)

@@ -57,11 +57,11 @@ def test_a_slip_that_would_keep_what_nobody_wanted_kept_stops(
 ) -> None:
     path = tmp_path / "qvq" / "config.toml"
     path.parent.mkdir()
-    path.write_text("svae = false\n")
+    path.write_text("safe = false\n")
     there = world(["3"])
     assert there.run("ask", "-m", "tiny", str(EXAMPLES / "sum.png"), "What is it?") == 2
-    assert "unknown key 'svae'; did you mean save?" in there.err
-    assert world().run("config", "unset", "svae") == 0
+    assert "unknown key 'safe'; did you mean save?" in there.err
+    assert world().run("config", "unset", "safe") == 0
 
 
 def test_a_model_that_does_not_exist_is_not_configured(world: Callable[..., World]) -> None:
@@ -169,7 +169,7 @@ def test_the_hub_cache_is_where_other_tools_look(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("svae = false", "unknown key 'svae'"),
+        ("safe = false", "unknown key 'safe'"),
         ('thinking = "some"', "tail, full, line, none"),
         ('save = "perhaps"', "it can be 0 or 1"),
         ("model = ", "cannot be read"),
