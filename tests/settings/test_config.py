@@ -32,17 +32,17 @@ def test_an_unknown_key_is_said_and_can_be_removed(
 ) -> None:
     path = tmp_path / "qvq" / "config.toml"
     path.parent.mkdir()
-    path.write_text("colour = 1\nthinkin = 'full'\nsave = false\n")
+    path.write_text("colour = 1\nthinkings = 'full'\nsave = false\n")
     there = world(["3"])
     assert there.run("ask", "-m", "tiny", str(EXAMPLES / "sum.png"), "What is it?") == 0
     assert there.err == (
         f"warning: {path}: unknown key 'colour'; known: {', '.join(config.KEYS)}\n"
         "  try: qvq config unset colour\n"
-        f"warning: {path}: unknown key 'thinkin'; did you mean thinking?\n"
-        "  try: qvq config unset thinkin\n"
+        f"warning: {path}: unknown key 'thinkings'; did you mean thinking?\n"
+        "  try: qvq config unset thinkings\n"
     )
     assert not (tmp_path / "qvq" / "history").exists()  # what is known holds
-    for key in ("colour", "thinkin"):
+    for key in ("colour", "thinkings"):
         there = world()
         assert there.run("config", "unset", key) == 0
         assert not there.err
