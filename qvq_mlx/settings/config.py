@@ -267,13 +267,14 @@ def unknown_key(path: Path, key: str) -> ConfigError:
 
 def _file(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The values of known keys, and the other keys. Raises ConfigError."""
-    from qvq_mlx.core.near import near
-
     values = _parsed(path)
     unknown = tuple(key for key in values if key not in KEYS)
-    for key in unknown:
-        if near(key, KEYS) == "save":
-            raise unknown_key(path, key)
+    if unknown:
+        from qvq_mlx.core.near import near
+
+        for key in unknown:
+            if near(key, KEYS) == "save":
+                raise unknown_key(path, key)
     return {key: value for key, value in values.items() if key in KEYS}, unknown
 
 
