@@ -9,14 +9,14 @@ Not kept in the history: the output has it all.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
+from qvq_mlx.batch.contents import Contents
 from qvq_mlx.batch.flight import Due, Flight, Run, Settled
 from qvq_mlx.batch.items import Item
-from qvq_mlx.batch.keys import key_of, legacy_keys, model_identity
+from qvq_mlx.batch.keys import KeyMaker, legacy_keys, model_identity
 from qvq_mlx.batch.ledger import Ledger
 from qvq_mlx.batch.record import BatchRecord, Status, answered, failed
 from qvq_mlx.core.env import Env
@@ -34,7 +34,6 @@ from qvq_mlx.core.remedies import Field, Show
 from qvq_mlx.core.request import Request
 from qvq_mlx.core.setup import Drafting
 from qvq_mlx.core.tokens import Control
-from qvq_mlx.images.paths import path_of
 from qvq_mlx.memory.lock import BigModelLock
 from qvq_mlx.run.ask import ask
 from qvq_mlx.run.outputs import checkpoint_files
@@ -78,10 +77,11 @@ class Batch:
         self.takes_video = self._resolved.card.vision.video
         self.files = checkpoint_files(self._resolved)
         """The files that the model is read from."""
-        self._identity = model_identity(self._resolved)
         draft = request.policy.draft if in_flight == 1 else str(Drafting.NONE)
         policy = replace(request.policy, save=False, draft=draft)
         self._request = replace(request, policy=policy)
+        self._keys = KeyMaker(self._request, self._resolved, model_identity(self._resolved))
+        self._contents = Contents()
         self._env = env
         self._in_flight = in_flight
         # what an image cost stays in memory while it is asked about: 0.4 GB of a 72B model for
@@ -93,9 +93,9 @@ class Batch:
 
         They come of the contents of the item's images, as far as they are files that can be read.
         """
-        contents = tuple(map(_content, item.images))
+        contents = tuple(map(self._contents.of, item.images))
+        yield self._keys.key(item.question, contents)
         request = replace(self._request, question=item.question)
-        yield key_of(request, self._resolved, self._identity, contents)
         yield from legacy_keys(request, self._resolved.card, contents)
 
     def ask_all(
@@ -269,15 +269,3 @@ def _check_in_flight(request: Request) -> None:
             (Field.DRAFT, f" {draft}"),
             "items side by side are not drafted for",
         )
-
-
-def _content(source: str) -> str:
-    """sha256 of a file's bytes; what is no file, or cannot be read, stands for itself."""
-    try:
-        path = path_of(source)
-        if path.is_file():  # a pipe would be empty afterwards
-            with path.open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-    except (OSError, ValueError, QvqError):
-        pass
-    return f"unread {source}"

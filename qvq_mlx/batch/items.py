@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from qvq_mlx.core.env import Env
@@ -137,6 +138,7 @@ def _of_line(place: str, line: str, folder: Path, questions: Sequence[str]) -> l
     return [Item(paths, question, own_id) for question in asked]
 
 
+@lru_cache(maxsize=1024)  # a file asks many questions about one picture
 def _beside(folder: Path, path: str) -> str:
     """A relative path as seen from `folder`; an absolute one, `~/…` or a URL as it is."""
     if "://" in path or path.startswith(("~", "data:")) or folder == Path():

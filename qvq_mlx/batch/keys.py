@@ -34,6 +34,9 @@ from qvq_mlx.guards.language import held_scripts
 from qvq_mlx.records.runs import Json
 from qvq_mlx.store import local
 
+_DIGITS = 32
+_spelt = json.JSONEncoder(sort_keys=True, ensure_ascii=True).encode
+
 
 def model_identity(resolved: Resolved) -> str:
     """A hash of what a model brings to the text: its weights, and what its card says of them."""
@@ -48,10 +51,46 @@ def key_of(request: Request, resolved: Resolved, model: str, contents: Sequence[
     `contents` are the sha256 of the images' bytes, or what stands for an image that cannot be
     read; `model` is its identity.
     """
+    return _hash(_stated(_as_it_came_out(request, resolved, model, contents)))
+
+
+class KeyMaker:
+    """Makes the keys of requests that differ in question and images alone: those of `key_of`.
+
+    What they share is spelt and hashed once: of 100,000 items it would take half of a batch's time.
+    """
+
+    def __init__(self, request: Request, resolved: Resolved, model: str) -> None:
+        """`model` is its identity."""
+        stated = _stated(_as_it_came_out(request, resolved, model, ("",)))
+        assert isinstance(stated, dict), stated
+        spelt = {name: f"{_spelt(name)}: {_spelt(value)}" for name, value in stated.items()}
+        names = sorted(spelt)
+        first, second = names.index("images"), names.index("question")
+        assert first < second
+        before = [spelt[name] for name in names[:first]]
+        between = [spelt[name] for name in names[first + 1 : second]]
+        after = [spelt[name] for name in names[second + 1 :]]
+        self._begun = hashlib.sha256(("{" + ", ".join([*before, '"images": '])).encode())
+        self._between = ", ".join(["", *between, '"question": '])
+        self._end = ", ".join(["", *after]) + "}"
+
+    def key(self, question: str, contents: Sequence[str]) -> str:
+        """32 hex digits, as of `key_of`."""
+        digest = self._begun.copy()
+        rest = f"{_spelt(list(contents))}{self._between}{_spelt(question)}{self._end}"
+        digest.update(rest.encode())
+        return digest.hexdigest()[:_DIGITS]
+
+
+def _as_it_came_out(
+    request: Request, resolved: Resolved, model: str, contents: Sequence[str]
+) -> Request:
+    """The request with every default filled in, the pictures by their contents."""
     limits, scripts = request.limits, held_scripts(request.method.lang)
     by_itself = resolved.thinks is not resolved.card.thinking.on_request
     think = None if by_itself else Think.ON if resolved.thinks else Think.OFF
-    stated = replace(
+    return replace(
         request,
         images=tuple(contents),
         model=model,
@@ -64,7 +103,6 @@ def key_of(request: Request, resolved: Resolved, model: str, contents: Sequence[
         policy=Policy(),
         origin=Origin(),
     )
-    return _hash(_stated(stated))
 
 
 def _given(sampling: Sampling) -> SamplingOverrides:
@@ -155,5 +193,4 @@ def _stated(value: object) -> object:
 
 
 def _hash(record: object) -> str:
-    spelt = json.dumps(record, sort_keys=True, ensure_ascii=True)
-    return hashlib.sha256(spelt.encode()).hexdigest()[:32]
+    return hashlib.sha256(_spelt(record).encode()).hexdigest()[:_DIGITS]

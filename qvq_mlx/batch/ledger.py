@@ -11,8 +11,10 @@ from __future__ import annotations
 import os
 import stat
 from array import array
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Protocol, TextIO
 
@@ -26,6 +28,13 @@ from qvq_mlx.system.outputs import output_place
 from qvq_mlx.system.reading import parse_json
 
 _BEGINNING = b'{"version": '  # of every line
+_PART_BYTES = 2**20
+
+_Done = dict[str, Status | deque[Status]]
+"""By key; of copies of an item how each of them ended. Most have none, and need no list."""
+
+_Place = tuple[int, int]
+"""Where a line begins, and its bytes with the newline."""
 
 
 class Ledger(Protocol):
@@ -77,15 +86,24 @@ class FileLedger:
 
     path: Path
     descriptor: int
-    _done: dict[str, list[Status]] = field(default_factory=dict)
+    _done: _Done = field(default_factory=dict)
     _numbers: array[int] = field(default_factory=lambda: array("Q"))  # of what was written, in turn
 
     def take(self, keys: Iterable[str]) -> Status | None:
         """As found in the file when it was opened. Keys are pulled as far as they are needed."""
         if not self._done:
             return None
-        ended = next((self._done[key] for key in keys if self._done.get(key)), None)
-        return ended.pop(0) if ended else None
+        key = next((key for key in keys if key in self._done), None)
+        if key is None:
+            return None
+        ended = self._done[key]
+        if isinstance(ended, Status):
+            del self._done[key]
+            return ended
+        first = ended.popleft()
+        if not ended:
+            del self._done[key]
+        return first
 
     def write(self, record: BatchRecord, number: int) -> None:
         """Append, and wait for the disk."""
@@ -104,15 +122,18 @@ class FileLedger:
         order = sorted(range(len(self._numbers)), key=self._numbers.__getitem__)
         if order == list(range(len(order))):
             return
-        lines = _read(self.path, self.descriptor)[0]
+        lines = _Places()
+        for place, _ in _records(self.path, self.descriptor):
+            lines.add(place)
         before = len(lines) - len(order)
-        own = [lines[before + place] for place in order]
-        _replace(self.path, self.descriptor, b"".join([*lines[:before], *own]))
+        places = chain(range(before), (before + place for place in order))
+        _replace(self.path, self.descriptor, map(lines.__getitem__, places))
         self._numbers = array("Q", sorted(self._numbers))
 
-    def records(self) -> list[Json]:
-        """All that is in the file, of earlier runs too."""
-        return _read(self.path, self.descriptor)[1]
+    def records(self) -> Iterator[Json]:
+        """Yield all that is in the file, of earlier runs too."""
+        for _, record in _records(self.path, self.descriptor):
+            yield record
 
     def close(self) -> None:
         """Let go of the file. May be called once."""
@@ -137,16 +158,17 @@ def open_ledger(path: Path, is_stale: Callable[[Json], bool]) -> FileLedger:
                 BatchAgain("out.jsonl", piped=True),
             )
         _lock(path, descriptor)
-        kept, records = _read(path, descriptor)
-        stale = [is_stale(record) for record in records]
-        if any(stale) or sum(map(len, kept)) < os.fstat(descriptor).st_size:  # blank lines
+        kept, any_is_stale = _Places(), False
+        done: _Done = {}
+        for place, record in _records(path, descriptor):
+            if is_stale(record):
+                any_is_stale = True
+                continue
+            kept.add(place)
+            _add(done, record["key"], Status(record["status"]))
+        if any_is_stale or kept.size_bytes < os.fstat(descriptor).st_size:  # or blank lines
             # what stays is written first, in the very file that is locked
-            lines = [text for text, old in zip(kept, stale, strict=True) if not old]
-            _replace(path, descriptor, b"".join(lines))
-        done: dict[str, list[Status]] = {}
-        for record, old in zip(records, stale, strict=True):
-            if not old:
-                done.setdefault(record["key"], []).append(Status(record["status"]))
+            _replace(path, descriptor, map(kept.__getitem__, range(len(kept))))
         return FileLedger(path, descriptor, done)
     except BaseException:
         os.close(descriptor)
@@ -168,33 +190,73 @@ def _lock(path: Path, descriptor: int) -> None:
         raise BusyError(f"another process writes to {path}", RunProgram(("fuser", str(path))))
 
 
-def _read(path: Path, descriptor: int) -> tuple[list[bytes], list[Json]]:
-    """The whole lines and their records; what a crash left of a line is cut off.
+class _Places:
+    """The lines of a file by where they begin and how many bytes they have, newlines included."""
 
-    Raises OutputError, and touches nothing, where the file holds anything else.
+    def __init__(self) -> None:
+        self._offsets = array("Q")
+        self._sizes = array("Q")
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    def __getitem__(self, number: int) -> _Place:
+        return self._offsets[number], self._sizes[number]
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(self._sizes)
+
+    def add(self, place: _Place) -> None:
+        offset, size = place
+        self._offsets.append(offset)
+        self._sizes.append(size)
+
+
+def _add(done: _Done, key: str, status: Status) -> None:
+    before = done.get(key)
+    if before is None:
+        done[key] = status
+    elif isinstance(before, Status):
+        done[key] = deque((before, status))
+    else:
+        before.append(status)
+
+
+def _records(path: Path, descriptor: int) -> Iterator[tuple[_Place, Json]]:
+    """Yield the records and where they stand, one line in memory at a time.
+
+    What a crash left of a line is cut off in the end. Raises OutputError, and touches nothing,
+    where the file holds anything else.
     """
+    offset, found = 0, False
     with os.fdopen(os.dup(descriptor), "rb") as file:
         file.seek(0)
-        content = file.read()
-    *whole, rest = content.split(b"\n")
-    end = len(content) - len(rest)
-    kept: list[bytes] = []
-    records: list[Json] = []
-    for number, text in enumerate(whole, 1):
-        if not text.strip():
-            continue
-        if (record := _record(text)) is not None:
-            kept.append(text + b"\n")
-            records.append(record)
-        elif number == len(whole) and records and not _is_text(text):
-            end -= len(text) + 1  # a newline among the bytes that a crash left
+        for number, text in enumerate(file, 1):
+            if not text.endswith(b"\n"):
+                if not _is_torn(text, ours=found):
+                    raise _foreign(path, number)
+                break
+            if text.strip():
+                if (record := _record(text)) is not None:
+                    found = True
+                    yield (offset, len(text)), record
+                elif found and not _is_text(text) and _is_last(rest := file.readline()):
+                    # a newline among the bytes that a crash left
+                    if rest and not _is_torn(rest, ours=True):
+                        raise _foreign(path, number + 1)
+                    break
+                else:
+                    raise _foreign(path, number)
+            offset += len(text)
         else:
-            raise _foreign(path, number)
-    if rest and not _is_torn(rest, ours=bool(records)):
-        raise _foreign(path, len(whole) + 1)
-    if end < len(content):
-        os.ftruncate(descriptor, end)
-    return kept, records
+            return
+    os.ftruncate(descriptor, offset)
+
+
+def _is_last(rest: bytes) -> bool:
+    """True if what follows a line is no whole one."""
+    return not rest.endswith(b"\n")
 
 
 def _record(text: bytes) -> Json | None:
@@ -225,13 +287,14 @@ def _is_text(data: bytes) -> bool:
         return False
 
 
-def _replace(path: Path, descriptor: int, content: bytes) -> None:
-    """Other content under the same name, and `descriptor` now writes to it; all or nothing."""
+def _replace(path: Path, descriptor: int, places: Iterable[_Place]) -> None:
+    """Only these lines under the same name, and `descriptor` now writes to it; all or nothing."""
     mode = os.fstat(descriptor).st_mode & 0o777
     try:
         place = output_place(path)
         with PendingFile(place, mode=mode, sync=True, flags=os.O_APPEND) as pending:
-            pending.write(content)
+            for part in _joined(os.pread(descriptor, size, offset) for offset, size in places):
+                pending.write(part)
             fresh = os.dup(pending.descriptor)  # it shares the lock, which outlives the commit
             try:
                 pending.commit()
@@ -240,6 +303,17 @@ def _replace(path: Path, descriptor: int, content: bytes) -> None:
                 os.close(fresh)
     except OSError as error:
         raise _failed(path, error) from error
+
+
+def _joined(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the lines, many at a time: a call of the system for each would take its time."""
+    part = bytearray()
+    for text in lines:
+        part += text
+        if len(part) >= _PART_BYTES:
+            yield bytes(part)
+            part.clear()
+    yield bytes(part)
 
 
 def _foreign(path: Path, number: int) -> OutputError:

@@ -170,11 +170,15 @@ def _ledger(env: Env, work: Batch, items: Sequence[Item], target: Target) -> Led
     """Open the output. An earlier error is asked anew where the picture has changed since."""
     if target.file is None:
         return StreamLedger(None if env.stdout.isatty() else env.stdout)
-    wanted = {(work.model, item.images, item.question): item for item in items}
+    wanted: dict[tuple[str, tuple[str, ...], str], Item] = {}
 
     def is_stale(record: Json) -> bool:
+        if not is_error(record):
+            return False
+        if not wanted:  # most files hold no error
+            wanted.update({(work.model, item.images, item.question): item for item in items})
         item = wanted.get(asked_of(record))
-        if item is None or not is_error(record):
+        if item is None:
             return False
         return target.retry_errors or record["key"] not in work.keys_for(item)
 

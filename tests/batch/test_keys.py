@@ -8,8 +8,10 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from qvq_mlx.batch.keys import key_of, legacy_keys, model_identity
+from qvq_mlx.batch.keys import KeyMaker, key_of, legacy_keys, model_identity
 from qvq_mlx.core.card import ModelCard, Thinking, ThinkingStyle
 from qvq_mlx.core.image_options import Crop, Frames, ImageOptions, Pages
 from qvq_mlx.core.plan import Resolved
@@ -163,6 +165,30 @@ def test_keys_stay_what_they_are() -> None:
         limits=Limits(answer_tokens=9),
     )
     assert (key(), key(full)) == GOLDEN
+
+
+REQUESTS = [
+    REQUEST,
+    *(
+        changed(REQUEST, name, part, value)
+        for name, parts in OTHERS.items()
+        for part, value in parts.items()
+    ),
+]
+
+
+@given(
+    st.sampled_from(REQUESTS),
+    st.text(max_size=20),
+    st.lists(st.text(max_size=8) | st.just("ab" * 32), max_size=3),
+)
+@example(REQUEST, '", "question": "', ['"], "images": ["'])
+def test_many_keys_made_together_are_those_made_alone(
+    request_: Request, question: str, contents: list[str]
+) -> None:
+    together = KeyMaker(request_, RESOLVED, "m1").key(question, contents)
+    alone = replace(request_, question=question)
+    assert together == key_of(alone, RESOLVED, "m1", contents)
 
 
 GOLDEN = ("dfaf8249dce2b75247fccc8cb26f3228", "3fa039c1d35d7ece8d354dcbbd902ada")
