@@ -4,7 +4,7 @@
 
 Two kinds of items: pictures in a folder with one question, and a JSON Lines file of as many
 questions about one picture. The pictures are small and each has its own contents. The output holds
-the records that such a batch leaves, some 700 bytes each, with the keys that the batch itself
+the records that such a batch leaves, some 800 bytes each, with the keys that the batch itself
 computes. The command runs as a user runs it, in a process of its own. The value is the bound over
 the processor time of that process, so 1 is just in time; memory is its peak.
 """

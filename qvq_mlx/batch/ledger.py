@@ -131,7 +131,7 @@ class FileLedger:
         self._numbers = array("Q", sorted(self._numbers))
 
     def records(self) -> Iterator[Json]:
-        """Yield all that is in the file, of earlier runs too."""
+        """Yield all that is in the file, of earlier runs too, while it is open."""
         for _, record in _records(self.path, self.descriptor):
             yield record
 

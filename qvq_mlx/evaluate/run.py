@@ -166,7 +166,7 @@ class Evaluation:
             with handled(interrupts), awake(self._env.environ):
                 items = [one.item for one in open_questions]
                 _followed(work.ask_all(items, ledger, control), tally, screen)
-            records = ledger.records()
+            records = list(ledger.records())
         finally:
             screen.close()
             ledger.close()
