@@ -22,11 +22,11 @@ PAGES := tests/house/test_links.py tests/house/test_readme.py tests/house/test_p
 # The suite starts qvq some hundred times: what is compiled is kept, whatever the environment says.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-slow test-slim test-metal test-linear fuzz fuzz-checkpoints lowest check fix docs evaluate bench clean
+.PHONY: help demo test test-slow test-slim test-metal test-linear fuzz fuzz-checkpoints lowest check fix formula constraints-hashed audit docs evaluate bench clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-18s %s\n", $$1, $$2}' Makefile
 
 demo: .venv/installed ## Ask the embedded model about three pictures
 	@echo '$$ qvq ask -m tiny examples/shapes.png "How many red circles are there?"'
@@ -67,6 +67,18 @@ fix: .venv/developing ## Format, fix what can be fixed, regenerate the docs
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/python -m tools.docs
+
+formula: .venv/developing ## Write build/qvq.rb, the Homebrew formula of the release's wheel at URL=https://...
+	$(BIN)/python -m tools.formula --url "$(URL)" $(if $(WHEEL),--wheel "$(WHEEL)")
+
+constraints-hashed: .venv/developing ## Ask pip for the hashes of constraints.txt (minutes, a network)
+	$(BIN)/python -m tools.hashes
+
+audit: ## Look up known vulnerabilities of the pinned packages (a network)
+	$(or $(PYTHON),python3) -m venv --clear build/audit
+	build/audit/bin/pip install --quiet --disable-pip-version-check pip-audit==2.*
+	build/audit/bin/pip-audit --require-hashes --disable-pip --vulnerability-service osv \
+	  --progress-spinner off -r packaging/requirements-hashed.txt
 
 evaluate: .venv/installed ## Print the embedded model's accuracy over 400 fresh pictures
 	$(BIN)/python -m tools.tiny.evaluate --seed 7 --count 400
