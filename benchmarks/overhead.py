@@ -100,6 +100,10 @@ class _Remembering:
     ) -> Iterator[Step]:
         return self._owner.session.generate_rows(prompt, ways)
 
+    def under(self, setup: Setup) -> Engine:
+        del setup
+        return self
+
     def generate_each(self, asked: Iterator[Asked], most: int) -> Iterator[tuple[int, Step]]:
         return self._owner.session.generate_each(asked, most)
 

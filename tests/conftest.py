@@ -163,6 +163,9 @@ class ScriptedEngine:
                         ends[number] = end
         yield from (ends[number] for number in range(len(rows)))
 
+    def under(self, setup: Setup) -> Engine:
+        return self
+
     def generate_each(self, asked: Iterator[Asked], most: int) -> Iterator[tuple[int, Step]]:
         waiting, live = enumerate(asked), {}
         while True:

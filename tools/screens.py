@@ -183,6 +183,11 @@ class Scripted:
         del prompt, ways
         raise AssertionError("no screen shows a vote")
 
+    def under(self, setup: Setup) -> Engine:
+        """Return the same: nothing is loaded."""
+        del setup
+        return self
+
     def generate_each(self, asked: Iterator[Asked], most: int) -> Iterator[tuple[int, Step]]:
         """Raise AssertionError: no screen shows questions side by side."""
         del asked, most

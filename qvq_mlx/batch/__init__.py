@@ -106,7 +106,9 @@ class Batch:
         Raises a QvqError that concerns every item.
         """
         loaded = ResidentModel(
-            self._env.load_engine, BigModelLock(self._settings.cache_folder, self._env.sleep)
+            self._env.load_engine,
+            BigModelLock(self._settings.cache_folder, self._env.sleep),
+            self._settings.cache_folder,
         )
         skipped: list[Ended] = []
         due = self._due(items, ledger, control, skipped)

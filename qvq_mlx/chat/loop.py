@@ -53,7 +53,9 @@ class Talk:
         self._ahead = TypeAhead(kept=True)
         self._keeps = settings.keeps(base.policy)
         self._loaded = ResidentModel(
-            env.load_engine, BigModelLock(settings.cache_folder, env.sleep)
+            env.load_engine,
+            BigModelLock(settings.cache_folder, env.sleep),
+            settings.cache_folder,
         )
 
     def begin(self, images: list[str]) -> None:

@@ -81,20 +81,21 @@ def ask(
     quiet: options.Quiet = False,
     force: options.Force = False,
     no_wait: options.NoWait = False,
+    no_server: options.NoServer = False,
     offline: options.Offline = False,
     follow: options.Follow = False,
     no_save: options.NoSave = False,
     short: Short = False,
 ) -> int:
     """Ask one question; `HELP` is what people read."""
-    view = _view(thinking, none=no_thinking, quiet=quiet, verbose=verbose)
-    form = _form(as_json=as_json, as_jsonl=as_jsonl, boxed=boxed, boxes=boxes)
+    view = _see(thinking, no_thinking, quiet, verbose)
+    form = _form(as_json, as_jsonl, boxed, boxes)
     output = Output(form, view, boxed, file, verbose, quiet, annotate, show)
     sources = Sources(arguments or [], image or [], question, follow, files_of(schema), short)
     read = reading(page, background, detail, crop, frames_of(fps, frames, span), context.obj.detail)
-    sampling = sampling_of(temperature, top_p, top_k, min_p, seed, penalty)
     method = method_of(vote, schema, lang, double_check=double_check, look=look)
-    how = (sampling, method, Policy(draft, not no_cache, force, not no_wait, offline, not no_save))
+    policy = Policy(draft, not no_cache, force, not no_wait, offline, not no_save, not no_server)
+    how = (sampling_of(temperature, top_p, top_k, min_p, seed, penalty), method, policy)
     given = Given(model, system, context.obj.limits(budget, answer_tokens, max_tokens, think), *how)
     return ask_as_typed(context.obj, sources, given, read, output, _inputs, _pull)
 
@@ -116,19 +117,16 @@ def _inputs(
     return (*sources.images, *found.images), found.question
 
 
-def _form(*, as_json: bool, as_jsonl: bool, boxed: bool, boxes: bool) -> OutputForm:
-    given = {"--json": as_json, "--jsonl": as_jsonl, "-x": boxed, "--boxes": boxes}
-    options.exclude("qvq ask", given)
-    if boxes:
-        return OutputForm.BOXES
-    if as_json:
-        return OutputForm.JSON
-    return OutputForm.JSONL if as_jsonl else OutputForm.TEXT
+def _form(*given: bool) -> OutputForm:
+    names = ("--json", "--jsonl", "-x", "--boxes")
+    options.exclude("qvq ask", dict(zip(names, given, strict=True)))
+    forms = (OutputForm.JSON, OutputForm.JSONL, OutputForm.TEXT, OutputForm.BOXES)
+    return forms[given.index(True)] if True in given else OutputForm.TEXT
 
 
-def _view(
-    thinking: ThinkingView | None, *, none: bool, quiet: bool, verbose: bool
-) -> ThinkingView | None:
+def _see(thinking: ThinkingView | None, *given: bool) -> ThinkingView | None:
+    """The view of the thinking; `given` are `-R`, `-q` and `-v`."""
+    none, quiet, verbose = given
     options.exclude("qvq ask", {"-q": quiet, "-v": verbose})
     options.exclude("qvq ask", {"-R": none, "--thinking": thinking is not None})
     return ThinkingView.NONE if none else thinking

@@ -75,13 +75,13 @@ def batch(
     quiet: options.Quiet = False,
     force: options.Force = False,
     no_wait: options.NoWait = False,
+    no_server: options.NoServer = False,
     offline: options.Offline = False,
 ) -> int:
     """Ask about many images, one by one, the model loaded once.
 
-    The same questions about all, or each its own. The output has one JSON object per question and
-    image. Run the same command again, and it goes
-    on where it was ended, by whatever. Exit code 0 where every item has an answer.
+    The same questions about all, or each its own; one JSON object per question and image. Run it
+    again, and it goes on where it was ended, by whatever. Exit code 0: every item has an answer.
     """
     from qvq_mlx.batch import Batch
     from qvq_mlx.batch.command import Shown, carry_out, target_of
@@ -100,7 +100,7 @@ def batch(
         limits=world.limits(budget, answer_tokens, max_tokens, think),
         sampling=SamplingOverrides(temperature=temperature, seed=seed),
         method=method_of(vote, schema, lang, look="off"),
-        policy=Policy(draft=draft, force=force, wait=not no_wait, offline=offline),
+        policy=Policy(draft, True, force, not no_wait, offline, True, not no_server),
     )
     work = Batch(request, world.env, world.settings, parallel)
     found = read_items(world.env, paths or [], questions or [], items, videos=work.takes_video)

@@ -31,6 +31,7 @@ def chat(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="A line per stage.")] = False,
     force: options.Force = False,
     no_wait: options.NoWait = False,
+    no_server: options.NoServer = False,
     offline: options.Offline = False,
 ) -> int:
     """Talk about images, question by question, the model loaded once.
@@ -61,6 +62,7 @@ def chat(
             wait=not no_wait,
             offline=offline,
             save=not no_save,
+            server=not no_server,
         ),
     )
     output = Output(view=thinking or settings.view, verbose=verbose)

@@ -107,7 +107,7 @@ def evaluate(
         sampling=SamplingOverrides(temperature=temperature, seed=seed),
         # the published numbers are of models that saw the picture once
         method=method_of(vote, None, "auto", double_check=double_check, look="off"),
-        policy=Policy(draft=draft, force=force, wait=not no_wait, offline=offline),
+        policy=Policy(draft=draft, force=force, wait=not no_wait, offline=offline, server=False),
     )
     order = Order(choice, request, budgets_of(budget, budgets), folder, against, score)
     carry_out(order, context.obj, pull=pull, as_json=as_json, quiet=quiet, verbose=verbose)

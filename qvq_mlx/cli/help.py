@@ -83,7 +83,7 @@ OPTION_GROUPS = {
         *("--system", "--temp", "--top-p", "--top-k", "--min-p", "--penalty", "--seed"),
         *("--offline",),
     ),
-    "Speed": ("--draft", "--no-cache", "--force", "--no-wait"),
+    "Speed": ("--draft", "--no-cache", "--force", "--no-wait", "--no-server"),
 }
 
 

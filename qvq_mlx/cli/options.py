@@ -120,6 +120,9 @@ Force = Annotated[bool, typer.Option("--force", help="Run a model that does not 
 NoWait = Annotated[
     bool, typer.Option("--no-wait", help="Fail where another qvq has a big model loaded.")
 ]
+NoServer = Annotated[
+    bool, typer.Option("--no-server", help="Load the model here, whoever serves it already.")
+]
 Offline = Annotated[
     bool, typer.Option("--offline", callback=forbid_network, help="Refuse any network connection.")
 ]

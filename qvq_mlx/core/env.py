@@ -67,6 +67,12 @@ class Engine(Protocol):
         `Finished` per row, in order.
         """
 
+    def under(self, setup: Setup) -> Engine:
+        """The same loaded weights with another drafter or other caches: the text is the same.
+
+        `setup` names the same draft model.
+        """
+
     def generate_each(self, asked: Iterator[Asked], most: int) -> Iterator[tuple[int, Step]]:
         """Questions of their own, up to `most` in flight at a time, each as if it ran alone.
 

@@ -198,6 +198,13 @@ class NetworkError(QvqError):
     code = "network"
 
 
+class ServerGoneError(QvqError):
+    """The server that lent its model ended before the answer did; asked again, qvq needs none."""
+
+    exit_code = ExitCode.TRY_AGAIN
+    code = "server-gone"
+
+
 class BusyError(QvqError):
     """Another process is at work on the same files."""
 

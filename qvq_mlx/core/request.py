@@ -152,7 +152,8 @@ class Policy:
     `draft` is auto, none, lookup, mtp, or a draft model's name. `use_cache` False neither reads nor
     keeps what earlier runs computed. `force` runs what does not fit in memory; `wait` False fails
     where another process has a big model loaded. `offline` fetches no picture. `save` False keeps
-    nothing of the run, whatever the settings say: no history, and no image prefix.
+    nothing of the run, whatever the settings say: no history, and no image prefix. `server` False
+    loads the model here, whoever has it loaded already.
     """
 
     draft: str = "auto"
@@ -161,6 +162,7 @@ class Policy:
     wait: bool = True
     offline: bool = False
     save: bool = True
+    server: bool = True
 
 
 @dataclass(frozen=True, slots=True)

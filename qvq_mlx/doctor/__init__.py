@@ -165,7 +165,7 @@ def _asked(env: Env, settings: Settings) -> tuple[Stats, str | None, str]:
     # the shipped cards alone: a broken card of the user's does not keep the model from answering
     shipped = registry.cards_folder()
     settings = replace(settings, pace_tokens_per_s=0.0, cards_folder=shipped)
-    policy = Policy(draft="none", use_cache=False, save=False)
+    policy = Policy(draft="none", use_cache=False, save=False, server=False)
     request = Request(QUESTION, ("-",), MODEL, policy=policy)
     transcript, done = Transcript(), None
     for event in ask(make_plan(request, env, settings), env, settings, Control()):

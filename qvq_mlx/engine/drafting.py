@@ -13,7 +13,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 from qvq_mlx.core.events import Progress
-from qvq_mlx.core.setup import Drafting
+from qvq_mlx.core.setup import Drafting, Setup
 from qvq_mlx.core.tokens import Control, Generation, Prompt
 from qvq_mlx.engine.costs import CostBook, measured
 from qvq_mlx.engine.draft import DraftModel, PromptLookup
@@ -78,6 +78,11 @@ class Drafts:
             return True
         self._book.keep_past(parts.fingerprint, _MTP, _hopeful(past))
         return False
+
+    def under(self, setup: Setup) -> Drafts:
+        """The same draft model, used as `setup` says."""
+        book = CostBook(setup.cache_folder)
+        return Drafts(setup.drafting, self._model, book, setup.draft_tokens)
 
     def speculation(
         self, parts: Parts, start: Start, prompt: Prompt, generation: Generation, control: Control

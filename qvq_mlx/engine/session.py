@@ -34,7 +34,7 @@ from qvq_mlx.core.tokens import (
 )
 from qvq_mlx.engine.adapter import Model, load_model
 from qvq_mlx.engine.architecture import read_architecture
-from qvq_mlx.engine.cache_files import prefixes_in
+from qvq_mlx.engine.cache_files import KeptFiles, prefixes_in
 from qvq_mlx.engine.costs import CostBook
 from qvq_mlx.engine.decode import decode
 from qvq_mlx.engine.drafting import Drafts, worth_loading
@@ -72,6 +72,11 @@ class Session:
     def drafted_by(self, drafts: Drafts) -> Session:
         """The same model with another drafter: the text must not change."""
         return Session(self.reader, drafts)
+
+    def under(self, setup: Setup) -> Session:
+        """The same weights, drafted for and cached as `setup` says, with nothing kept yet."""
+        reader = Reader(self.parts, PrefixCache(_files(setup)))
+        return Session(reader, self._drafts.under(setup))
 
     def prompt(
         self,
@@ -325,10 +330,14 @@ def _load_reader(
         thinking=card.thinking,
         load_peak_bytes=mx.get_peak_memory(),
     )
-    files = None
-    if setup.cache_folder is not None and setup.cache_max_bytes:
-        files = prefixes_in(setup.cache_folder, setup.cache_max_bytes)
-    return Reader(parts, PrefixCache(files))
+    return Reader(parts, PrefixCache(_files(setup)))
+
+
+def _files(setup: Setup) -> KeptFiles | None:
+    """Return the prefixes on disk; None where none may be kept."""
+    if setup.cache_folder is None or not setup.cache_max_bytes:
+        return None
+    return prefixes_in(setup.cache_folder, setup.cache_max_bytes)
 
 
 def _stop_ids(model: Model, vocabulary: Vocabulary) -> frozenset[int]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from shutil import which
+from typing import TYPE_CHECKING
 
 from qvq_mlx import history
 from qvq_mlx.core.env import Engine, Env
@@ -21,6 +22,9 @@ from qvq_mlx.run.ending import ended
 from qvq_mlx.run.resident import ResidentModel
 from qvq_mlx.run.timing import Pace, paced, timed
 from qvq_mlx.settings.config import Settings
+
+if TYPE_CHECKING:
+    from qvq_mlx.warm.borrowing import BorrowedEngine
 
 
 def ask(
@@ -157,15 +161,20 @@ def _events(
     """One big model at a time: the turn is taken before the load, and given back with the model."""
     yield from plan.notices
     holder = loaded or ResidentModel(
-        env.load_engine, BigModelLock(settings.cache_folder, env.sleep)
+        env.load_engine, BigModelLock(settings.cache_folder, env.sleep), settings.cache_folder
     )
+    borrowed: BorrowedEngine | None = None
     try:
-        if plan.alone and not (yield from holder.turn.take(control, wait=plan.request.policy.wait)):
+        borrowed = yield from holder.borrow(plan, control)
+        alone = borrowed is None and plan.alone
+        if alone and not (yield from holder.turn.take(control, wait=plan.request.policy.wait)):
             yield Done(StopReason.INTERRUPT, AnswerSource.NONE, False, False, Stats())
             return
         with _awake(env):
-            yield from _answered(plan, env, settings, control, holder)
+            yield from _answered(plan, env, settings, control, holder, borrowed)
     finally:
+        if borrowed is not None:
+            borrowed.close()
         holder.settle(plan.resolved.checkpoint, alone=plan.alone)
         if loaded is None:
             holder.close()
@@ -184,9 +193,18 @@ def _awake(env: Env) -> AbstractContextManager[None]:
 
 
 def _answered(
-    plan: Plan, env: Env, settings: Settings, control: Control, loaded: ResidentModel
+    plan: Plan,
+    env: Env,
+    settings: Settings,
+    control: Control,
+    loaded: ResidentModel,
+    borrowed: BorrowedEngine | None,
 ) -> Iterator[Event]:
-    engine = yield from loaded.load(plan.resolved.checkpoint, plan.resolved.setup, control)
+    engine: Engine | None = borrowed
+    if borrowed is None:
+        engine = yield from loaded.load(plan.resolved.checkpoint, plan.resolved.setup, control)
+    elif not (yield from borrowed.loaded()):
+        engine = None
     if engine is None:
         yield Done(StopReason.INTERRUPT, AnswerSource.NONE, False, False, Stats())
         return

@@ -7,6 +7,7 @@ C code that reaches the system's sockets by itself is not seen.
 from __future__ import annotations
 
 import sys
+from _socket import AF_UNIX  # the audited names, and not what `socket` brings along
 from collections.abc import Callable
 
 from qvq_mlx.core.network import Network
@@ -29,8 +30,8 @@ def watch_network() -> Callable[[], Network]:
     """
     seen: list[str] = []
 
-    def note(event: str, _arguments: tuple[object, ...]) -> None:
-        if event.startswith("socket."):
+    def note(event: str, arguments: tuple[object, ...]) -> None:
+        if event.startswith("socket.") and not _is_local(event, arguments):
             seen.append(event)
 
     def found() -> Network:
@@ -41,6 +42,16 @@ def watch_network() -> Callable[[], Network]:
     return found
 
 
+def _is_local(event: str, arguments: tuple[object, ...]) -> bool:
+    """True for a Unix socket, which never leaves this machine: a running server of this user."""
+    if not arguments:
+        return False
+    family = arguments[1] if event == "socket.__new__" else getattr(arguments[0], "family", None)
+    return family == AF_UNIX
+
+
 def _refuse(event: str, arguments: tuple[object, ...]) -> None:
+    if event in ("socket.connect", "socket.sendto") and _is_local(event, arguments):
+        return
     if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto"):
         raise PermissionError(f"offline: {event} was refused: {arguments[-1]!r}")

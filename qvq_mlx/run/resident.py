@@ -1,20 +1,27 @@
 """A model that stays loaded from one question to the next, and the turn it was loaded in.
 
 Law: at most one engine is held. Where another checkpoint or another setup is asked for, the held
-one goes before the new one is read, so that two never lie in memory together. A model that is to
-be alone on this machine holds its turn for as long as it is held; any other gives the turn back.
+one goes before the new one is read, so that two never lie in memory together; where the set-up
+differs in what can be changed on loaded weights, they stay. A model that is to be alone
+on this machine holds its turn for as long as it is held; any other gives the turn back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qvq_mlx.core.env import Engine, EngineLoader
-from qvq_mlx.core.events import Progress
+from qvq_mlx.core.events import Event, Progress
+from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.setup import Checkpoint, Setup
 from qvq_mlx.core.tokens import Control
 from qvq_mlx.memory.lock import BigModelLock
+
+if TYPE_CHECKING:
+    from qvq_mlx.warm.borrowing import BorrowedEngine
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +36,16 @@ class _Held:
 class ResidentModel:
     """One engine, or none yet. `load` is an `EngineLoader`; `close` at the end, in a `finally`.
 
-    One question: `turn.take` where the model is to be alone, `load`, and `settle` in a `finally`.
+    One question: `borrow`; where there is nothing to borrow, `turn.take` where the model is to be
+    alone, and `load`; and `settle` in a `finally`. `servers` is the folder where running servers
+    may lend the model; None: none is asked.
     """
 
-    def __init__(self, load: EngineLoader, turn: BigModelLock) -> None:
+    def __init__(self, load: EngineLoader, turn: BigModelLock, servers: Path | None = None) -> None:
         self.turn = turn
         self._load = load
+        self._servers = servers
+        self._borrowed = False
         self._held: _Held | None = None
         self._alone = False
 
@@ -46,18 +57,48 @@ class ResidentModel:
         None where `control` stopped the load.
         """
         held = self._held
-        if held is not None and (held.checkpoint, held.setup) == (checkpoint, setup):
-            return held.engine
+        if held is not None and held.checkpoint == checkpoint:
+            if held.setup == setup:
+                return held.engine
+            if _same_weights(held.setup, setup):
+                self._held = _Held(checkpoint, setup, held.engine.under(setup))
+                return self._held.engine
         held = self._held = None  # both names, or the old weights stay while the new ones come
         engine = yield from self._load(checkpoint, setup, control)
         if engine is not None:
             self._held = _Held(checkpoint, setup, engine)
         return engine
 
+    def borrow(self, plan: Plan, control: Control) -> Generator[Event, None, BorrowedEngine | None]:
+        """The engine of a running server of this user, to be closed after the question; None
+        where there is none, or where a model is held here.
+        """
+        if self._servers is None or self._held is not None or not plan.request.policy.server:
+            return None
+        if not (self._servers / "warm").exists():  # a running server makes it: few questions do
+            return None
+        from qvq_mlx.warm.places import folder_for, sockets
+
+        folder = folder_for(self._servers)
+        if not sockets(folder):
+            return None
+        from qvq_mlx.warm.borrowing import borrowed
+
+        def own(control: Control) -> Generator[Event, None, Engine | None]:
+            if plan.alone and not (
+                yield from self.turn.take(control, wait=plan.request.policy.wait)
+            ):
+                return None
+            return (yield from self.load(plan.resolved.checkpoint, plan.resolved.setup, control))
+
+        engine = yield from borrowed(folder, plan, own, control)
+        self._borrowed = engine is not None
+        return engine
+
     @property
     def holds(self) -> bool:
-        """True if a model is loaded."""
-        return self._held is not None
+        """True if a model is loaded, here or where it was borrowed last."""
+        return self._held is not None or self._borrowed
 
     def settle(self, checkpoint: Checkpoint, *, alone: bool) -> None:
         """A question about `checkpoint` has ended, however: keep the turn only where it is needed.
@@ -73,3 +114,12 @@ class ResidentModel:
         """Nothing is held any more. May be called at any time, and again."""
         self._held = None
         self.turn.release()
+
+
+def _same_weights(held: Setup, wanted: Setup) -> bool:
+    """True if both need the same weights in memory: whether a draft model is loaded depends on how
+    it is to draft.
+    """
+    if held.draft_model is None or wanted.draft_model is None:
+        return held.draft_model is wanted.draft_model
+    return (held.draft_model, held.drafting) == (wanted.draft_model, wanted.drafting)

@@ -8,7 +8,7 @@ more than once, and the history, which a batch does not write.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from qvq_mlx.core.env import Engine, Env
 from qvq_mlx.core.events import Event
@@ -18,6 +18,9 @@ from qvq_mlx.guards.pushed import PushedRun
 from qvq_mlx.run.ask import asked_of, limits_of
 from qvq_mlx.run.resident import ResidentModel
 from qvq_mlx.run.timing import Stopwatch
+
+if TYPE_CHECKING:
+    from qvq_mlx.warm.borrowing import BorrowedEngine
 
 Result = TypeVar("Result")
 
@@ -34,13 +37,19 @@ def ask_together(
     if first is None:
         return
     resolved, head = first.resolved, _Run(first, env, control)
+    borrowed: BorrowedEngine | None = None
     try:
-        if first.alone:
+        borrowed = yield from head.passed(loaded.borrow(first, head.control))
+        if borrowed is None and first.alone:
             turn = loaded.turn.take(control, wait=first.request.policy.wait)
             if not (yield from head.passed(turn)):
                 return
-        load = loaded.load(resolved.checkpoint, resolved.setup, control)
-        engine = yield from head.passed(load)
+        engine: Engine | None = borrowed
+        if borrowed is None:
+            load = loaded.load(resolved.checkpoint, resolved.setup, control)
+            engine = yield from head.passed(load)
+        elif not (yield from head.passed(borrowed.loaded())):
+            engine = None
         if engine is None:
             return
         runs = {0: head}
@@ -57,6 +66,8 @@ def ask_together(
             if isinstance(step, Finished):
                 del runs[number]
     finally:
+        if borrowed is not None:
+            borrowed.close()
         loaded.settle(resolved.checkpoint, alone=first.alone)
 
 

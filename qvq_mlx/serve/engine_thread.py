@@ -87,6 +87,19 @@ class Job:
             self.control.stop()
 
 
+@dataclass(eq=False, slots=True)
+class Loan:
+    """The model, lent to another process for a question of its own.
+
+    `work` has the engine's thread until it returns; `leave` makes it return.
+    """
+
+    client: str
+    name: str
+    work: Callable[[ResidentModel], None]
+    leave: Callable[[], None]
+
+
 class EngineThread:
     """The thread. `submit` from any thread; `close` at the end, in a `finally`.
 
@@ -105,9 +118,9 @@ class EngineThread:
         self._keep_s = keep_s
         self._max_waiting = max_waiting
         self._changed = threading.Condition()
-        self._turns: Turns[Job] = Turns()
+        self._turns: Turns[Job | Loan] = Turns()
         self._planning: set[Job] = set()
-        self._running: Job | None = None
+        self._running: Job | Loan | None = None
         self._loaded: str | None = None
         self._closing = False
         self._over = threading.Event()
@@ -135,6 +148,27 @@ class EngineThread:
             self._planner.submit(self._plan, job)
         return job
 
+    def lend(self, loan: Loan) -> bool:
+        """Queue a loan. False where no more may wait, or it is closing."""
+        with self._changed:
+            if self._closing or len(self._turns) + len(self._planning) >= self._max_waiting:
+                return False
+            self._turns.put(loan.client, loan)
+            self._changed.notify_all()
+            return True
+
+    @property
+    def is_busy(self) -> bool:
+        """True if a request runs or waits."""
+        with self._changed:
+            return self._running is not None or len(self._turns) > 0
+
+    @property
+    def others_wait(self) -> bool:
+        """True if a request waits for its turn."""
+        with self._changed:
+            return len(self._turns) > 0
+
     def cancel(self, job: Job) -> None:
         """End a request, whether it waits or runs. May be called at any time, and again."""
         job.control.stop()
@@ -155,11 +189,15 @@ class EngineThread:
         with self._changed:
             self._closing = True
             waiting = self._turns.clear()
-            for job in (*self._planning, *([self._running] if self._running else [])):
+            running = self._running
+            for job in (*self._planning, *([running] if isinstance(running, Job) else [])):
                 job.control.stop()
             self._changed.notify_all()
-        for job in waiting:
-            job.tell(Failed(_closed()))
+        for one in (*waiting, running):
+            if isinstance(one, Loan):
+                one.leave()
+            elif one is not None and one is not running:
+                one.tell(Failed(_closed()))
         self._planner.shutdown()
         self._over.wait()
 
@@ -199,7 +237,10 @@ class EngineThread:
         try:
             while (job := self._next(resident)) is not None:
                 began_s = monotonic()
-                self._answer(job, resident)
+                if isinstance(job, Loan):
+                    job.work(resident)
+                else:
+                    self._answer(job, resident)
                 with self._changed:
                     self._running = None
                     self._loaded = _name_of(job) if resident.holds else None
@@ -212,7 +253,7 @@ class EngineThread:
         # has returned; a process that ends meanwhile is aborted. So it waits for the process's end.
         threading.Event().wait()
 
-    def _next(self, resident: ResidentModel) -> Job | None:
+    def _next(self, resident: ResidentModel) -> Job | Loan | None:
         """Wait for the next job; None once it is closing. An idle model is let go of."""
         with self._changed:
             while not self._closing:
@@ -240,7 +281,9 @@ class EngineThread:
         return max(1.0, each_s * waiting / max(1, self._max_waiting))
 
 
-def _name_of(job: Job) -> str | None:
+def _name_of(job: Job | Loan) -> str | None:
+    if isinstance(job, Loan):
+        return job.name
     return job.plan.resolved.card.name if job.plan is not None else None
 
 

@@ -27,6 +27,7 @@ from qvq_mlx.serve.app import App
 from qvq_mlx.serve.engine_thread import EngineThread
 from qvq_mlx.serve.exchange import Server
 from qvq_mlx.serve.gate import LOOPBACK, Gate
+from qvq_mlx.serve.lending import Lending
 from qvq_mlx.store import registry
 
 TOKEN = "QVQ_SERVE_TOKEN"  # noqa: S105  the name of a variable
@@ -165,7 +166,11 @@ def serve(named: str | None, how: Listening, world: World) -> None:
         said += f"token: {gate.token}\n"
     env.stderr.write(said)
     env.stderr.flush()
-    with handled(Interrupts(Control(), can_conclude=False)):  # uvicorn raises its signal again
+    lending = Lending(model, engine, settings)
+    with (
+        lending,
+        handled(Interrupts(Control(), can_conclude=False)),
+    ):  # uvicorn raises its signal again
         server.run()
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from qvq_mlx.batch.ledger import open_ledger
+from qvq_mlx.core.env import Engine
+from qvq_mlx.core.setup import Setup
 from qvq_mlx.core.tokens import Asked, Control, Step
 from tests.conftest import EXAMPLES, ScriptedEngine, World
 
@@ -95,6 +97,9 @@ def test_the_file_ends_in_the_order_of_the_items(
 
 class Failing(ScriptedEngine):
     """Fails in company, and for the third question alone too."""
+
+    def under(self, setup: Setup) -> Engine:
+        return self
 
     def generate_each(self, asked: Iterator[Asked], most: int) -> Iterator[tuple[int, Step]]:
         for place, found in enumerate(super().generate_each(asked, most)):

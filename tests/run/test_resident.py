@@ -83,7 +83,7 @@ def test_the_same_model_is_loaded_once(loads: Loads, loaded: ResidentModel) -> N
     assert len(loads.alive) == 1
 
 
-@pytest.mark.parametrize("other", [(DRAFT, Setup()), (TINY, Setup(Drafting.LOOKUP))])
+@pytest.mark.parametrize("other", [(DRAFT, Setup()), (TINY, Setup(Drafting.MODEL, DRAFT))])
 def test_two_never_lie_in_memory_together(
     loads: Loads, loaded: ResidentModel, other: tuple[Checkpoint, Setup]
 ) -> None:

@@ -83,6 +83,9 @@ class Engine:
     def generate_rows(self, *_: object) -> Iterator[Step]:
         raise AssertionError("no run of the harness takes a vote")
 
+    def under(self, setup: Setup) -> Engine:
+        return self
+
     def generate_each(self, *_: object) -> Iterator[tuple[int, Step]]:
         raise AssertionError("no run of the harness is a batch")
 

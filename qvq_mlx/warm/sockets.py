@@ -1,0 +1,65 @@
+"""Listens at a socket in the folder of `places`, and asks who is at the other end.
+
+Law: see `places`.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from qvq_mlx.system.files import make_private_folder
+from qvq_mlx.warm.places import is_private, sockets
+
+
+def listening(folder: Path) -> tuple[socket.socket, Path]:
+    """Listen in `folder`, and remove the sockets that nobody listens at. Raises OSError."""
+    make_private_folder(folder)
+    if not is_private(folder):
+        raise PermissionError(f"{folder} is not a folder of this user alone (mode 0700)")
+    for path in sockets(folder):
+        if not _answers(path):
+            with suppress(OSError):
+                path.unlink()
+    path = folder / f"{os.getpid()}.sock"
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(str(path))
+        path.chmod(0o600)  # before it listens, nobody can connect
+        listener.listen(16)
+    except OSError:
+        listener.close()
+        raise
+    return listener, path
+
+
+def _answers(path: Path) -> bool:
+    """True if somebody listens there, or may."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+        try:
+            line.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:
+            return True
+    return True
+
+
+def same_user(line: socket.socket) -> bool:
+    """True if the process at the other end is this user's."""
+    return _peer_uid(line) == os.getuid()
+
+
+def _peer_uid(line: socket.socket) -> int | None:
+    """Ask the kernel; None where it does not say."""
+    try:
+        if sys.platform == "darwin":
+            # struct xucred: version, uid, ...; level 0 is SOL_LOCAL, option 1 LOCAL_PEERCRED
+            return int(struct.unpack("=II", line.getsockopt(0, 1, 76)[:8])[1])
+        return int(struct.unpack("=iII", line.getsockopt(socket.SOL_SOCKET, 17, 12))[1])
+    except OSError:
+        return None
