@@ -13,6 +13,7 @@ from itertools import islice
 from qvq_mlx.render.rows import spans, unspaced, untabbed
 
 _KEPT = 256
+_WAITING_CHARS = 256  # are wrapped at once, as the row that they go on is measured each time
 
 
 class Flow:
@@ -26,6 +27,8 @@ class Flow:
         self._done: deque[str] = deque()
         self._open = ""  # from where the row that is not full begins
         self._column = 0  # of the line, for tabs
+        self._waiting: list[str] = []  # not wrapped yet
+        self._waiting_chars = 0
 
     def __bool__(self) -> bool:
         """True if there is any text."""
@@ -45,7 +48,10 @@ class Flow:
         self._pieces.append(text)
         self._some = True
         if self._width:
-            self._wrap(text)
+            self._waiting.append(text)
+            self._waiting_chars += len(text)
+            if self._waiting_chars >= _WAITING_CHARS:
+                self._wrap_waiting()
 
     def rows(self, width: int, count: int, *, compact: bool) -> list[str]:
         """The last `count` rows; `compact` leaves out blank ones. A row not begun is none."""
@@ -53,6 +59,7 @@ class Flow:
             return []
         if width != self._width or count > self._kept:
             self._begin(width, count)
+        self._wrap_waiting()
         newest = [self._open.rstrip()] if self._open else []
         if not compact:
             return [*islice(self._done, max(0, len(self._done) - count), None), *newest][-count:]
@@ -69,6 +76,7 @@ class Flow:
         self._width, self._kept = width, max(self._kept, count)
         self._done = deque(maxlen=self._kept)
         self._open, self._column = "", 0
+        self._waiting, self._waiting_chars = [], 0
         text = self.text
         # every row but a blank one holds a character, and none more than joined characters explain
         most = 4 * width * self._kept
@@ -77,6 +85,12 @@ class Flow:
             line = text.find("\n", start)
             start = start if line < 0 else line + 1
         self._wrap(text[start:])
+
+    def _wrap_waiting(self) -> None:
+        text = "".join(self._waiting)
+        self._waiting, self._waiting_chars = [], 0
+        if text:
+            self._wrap(text)
 
     def _wrap(self, text: str) -> None:
         text, self._column = untabbed(text, self._column)

@@ -32,6 +32,8 @@ _SIGNS = frozenset("♀♂⚕⚖✈❤⚧")
 _CLOSING = frozenset("，。、；：？！）」』】》〉”’…)]},.;:?!")
 _OPENING = frozenset("（「『【《〈“‘([{")
 _JOINED = 16  # characters for each cell of a row; a family of four people are seven
+_MOST_JOINED = 64
+"""Characters that are seen as one: what is joined beyond them is taken for another."""
 _LETTERS = re.compile(r"[\x20-\x7e\xa0-\xac\xae-\u02ff\u0370-\u0482]*")
 """Text in which every character takes one cell and is joined to none."""
 
@@ -181,6 +183,10 @@ def _characters(text: str) -> Iterator[tuple[int, int, int]]:
     before = ""
     flags = 0  # how many halves of flags stand in a row
     for index, character in enumerate(text):
+        if index - start >= _MOST_JOINED:
+            before, flags = "", 0
+            yield start, index, size
+            start, size = index, 0
         own = get_character_cell_size(character)
         flag = ord(character) in _FLAGS
         flags = flags + 1 if flag else 0
@@ -195,7 +201,7 @@ def _characters(text: str) -> Iterator[tuple[int, int, int]]:
             elif size == 0:
                 size = own
         else:
-            if index:
+            if index > start:
                 yield start, index, size
             start, size = index, own
         before = character

@@ -288,6 +288,20 @@ def test_what_people_see_as_one_character_stays_together(text: str, width: int) 
     ]
 
 
+@pytest.mark.parametrize("mark", ["\u0301", "\ufe0f", "\U0001f469\u200d", "\u202e"])
+def test_marks_without_end_on_one_character_are_rows_however_they_come(mark: str) -> None:
+    text = "a" + mark * 3000
+    rows = wrap(text, 20)
+    assert "".join(rows) == text
+    assert all(cells(row) <= 20 for row in rows)
+    assert len(rows) > 1
+    flow = Flow()
+    flow.rows(20, 200, compact=False)
+    for at in range(0, len(text), 7):
+        flow.add(text[at : at + 7])
+    assert flow.rows(20, 200, compact=False) == rows[-200:]
+
+
 def test_a_joiner_between_letters_takes_no_cell() -> None:
     assert cells("a\u200db\u200dc") == 3
     assert cells("\u200d" * 9) == 0
