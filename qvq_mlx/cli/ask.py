@@ -88,9 +88,8 @@ def ask(
     short: Short = False,
 ) -> int:
     """Ask one question; `HELP` is what people read."""
-    view = _see(thinking, no_thinking, quiet, verbose)
-    form = _form(as_json, as_jsonl, boxed, boxes)
-    output = Output(form, view, boxed, file, verbose, quiet, annotate, show)
+    see, form = _see(thinking, no_thinking, quiet, verbose), _form(as_json, as_jsonl, boxed, boxes)
+    output = Output(form, see, boxed, file, verbose, quiet, annotate, show)
     sources = Sources(arguments or [], image or [], question, follow, files_of(schema), short)
     read = reading(page, background, detail, crop, frames_of(fps, frames, span), context.obj.detail)
     method = method_of(vote, schema, lang, double_check=double_check, look=look)
