@@ -29,7 +29,7 @@ from qvq_mlx.core.setup import Checkpoint, Drafting
 from qvq_mlx.core.tokens import Control, Finished, Generation, Prompt, Token
 from qvq_mlx.engine import loaded
 from qvq_mlx.engine.drafting import Drafts
-from qvq_mlx.engine.prefill import PREFILL_CHUNK_TOKENS, Reader
+from qvq_mlx.engine.prefill import PREFILL_CHUNK_TOKENS
 from qvq_mlx.engine.session import Session
 from qvq_mlx.store import registry
 from tools.tiny.cases import held_out
@@ -109,14 +109,14 @@ def tokens_per_pass(pictures: int) -> Iterator[Result]:
 def against_plain(
     what: str,
     session: Session,
-    draft: Reader | None,
+    drafting: Drafts,
     asked: Sequence[Prompt],
     rounds: int,
     wanted: float,
 ) -> Result:
-    """Wall time of `auto` against none over the same questions, in turns."""
+    """Wall time of `drafting` against none over the same questions, in turns."""
     ratios: list[float] = []
-    drafting, none = Drafts(Drafting.AUTO, draft), Drafts(Drafting.NONE)
+    none = Drafts(Drafting.NONE)
     for turn in range(rounds + 1):
         drafted_s = plain_s = 0.0
         for prompt in asked:
@@ -144,7 +144,8 @@ def wall_time(rounds: int) -> Iterator[Result]:
     """Where verification is cheap it has to pay, everywhere else it must not cost."""
     tiny, draft = session_of("tiny"), session_of("tiny-draft").reader
     asked = prompts(tiny, 5)
-    yield against_plain("wall time, qvq-tiny with its draft", tiny, draft, asked, rounds, 0.98)
+    auto = Drafts(Drafting.AUTO, draft)
+    yield against_plain("wall time, qvq-tiny with its draft", tiny, auto, asked, rounds, 0.98)
     for what, folder, drafter, wanted in (
         ("wall time, mid bf16, repeating text", mid("bfloat16", cycle=12), None, 1.3),
         ("wall time, mid bf16, free text", mid("bfloat16"), None, 0.98),
@@ -155,7 +156,8 @@ def wall_time(rounds: int) -> Iterator[Result]:
         session = session_of(str(folder))
         other = session_of(str(drafter)).reader if drafter else None
         asked = [session.prompt("Describe what you would see in a busy harbour.", [], None)]
-        yield against_plain(what, session, other, asked, rounds, wanted)
+        auto = Drafts(Drafting.AUTO, other)
+        yield against_plain(what, session, auto, asked, rounds, wanted)
 
 
 def measure(rounds: int, pictures: int) -> Iterator[Result]:
