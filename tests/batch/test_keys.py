@@ -62,6 +62,7 @@ OTHERS: dict[str, dict[str, object]] = {
         "wait": False,
         "offline": True,
         "save": False,
+        "server": False,
     },
     "origin": {"follows": "0123abcd", "seen_pictures": 2, "piped_characters": 5},
 }
