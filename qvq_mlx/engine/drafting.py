@@ -64,6 +64,7 @@ class Drafts:
         self._always = always
         self._lookup = PromptLookup()
         self._head = head
+        self._loaded = model, head
         self._read_s = 0.0  # what the drafter took to read the last prompt
 
     def watches(self, parts: Parts) -> bool:
@@ -80,9 +81,17 @@ class Drafts:
         return False
 
     def under(self, setup: Setup) -> Drafts:
-        """The same draft model, used as `setup` says."""
-        book = CostBook(setup.cache_folder)
-        return Drafts(setup.drafting, self._model, book, setup.draft_tokens)
+        """Of what is loaded, the drafter that `setup` asks for; the rest waits in memory."""
+        model, head = self._loaded
+        found = Drafts(
+            setup.drafting,
+            model if setup.drafting in (Drafting.AUTO, Drafting.MODEL) else None,
+            CostBook(setup.cache_folder),
+            setup.draft_tokens,
+            head if setup.drafting in (Drafting.AUTO, Drafting.MTP) else None,
+        )
+        found._loaded = self._loaded
+        return found
 
     def speculation(
         self, parts: Parts, start: Start, prompt: Prompt, generation: Generation, control: Control

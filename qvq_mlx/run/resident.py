@@ -9,14 +9,14 @@ on this machine holds its turn for as long as it is held; any other gives the tu
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qvq_mlx.core.env import Engine, EngineLoader
 from qvq_mlx.core.events import Event, Progress
 from qvq_mlx.core.plan import Plan
-from qvq_mlx.core.setup import Checkpoint, Setup
+from qvq_mlx.core.setup import Checkpoint, Drafting, Setup
 from qvq_mlx.core.tokens import Control
 from qvq_mlx.memory.lock import BigModelLock
 
@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """An engine, and what it was made of."""
+    """An engine, what it was made of, and the set-up that its weights were `loaded` for."""
 
     checkpoint: Checkpoint
     setup: Setup
     engine: Engine
+    loaded: Setup
 
 
 class ResidentModel:
@@ -60,13 +61,13 @@ class ResidentModel:
         if held is not None and held.checkpoint == checkpoint:
             if held.setup == setup:
                 return held.engine
-            if _same_weights(held.setup, setup):
-                self._held = _Held(checkpoint, setup, held.engine.under(setup))
+            if _serves(held.loaded, setup):
+                self._held = replace(held, setup=setup, engine=held.engine.under(setup))
                 return self._held.engine
         held = self._held = None  # both names, or the old weights stay while the new ones come
         engine = yield from self._load(checkpoint, setup, control)
         if engine is not None:
-            self._held = _Held(checkpoint, setup, engine)
+            self._held = _Held(checkpoint, setup, engine, setup)
         return engine
 
     def borrow(self, plan: Plan, control: Control) -> Generator[Event, None, BorrowedEngine | None]:
@@ -116,10 +117,10 @@ class ResidentModel:
         self.turn.release()
 
 
-def _same_weights(held: Setup, wanted: Setup) -> bool:
-    """True if both need the same weights in memory: whether a draft model is loaded depends on how
-    it is to draft.
+def _serves(loaded: Setup, wanted: Setup) -> bool:
+    """True if what was read for one set-up is enough for another: whether a draft model or an MTP
+    head is read depends on how it is to draft.
     """
-    if held.draft_model is None or wanted.draft_model is None:
-        return held.draft_model is wanted.draft_model
-    return (held.draft_model, held.drafting) == (wanted.draft_model, wanted.drafting)
+    if wanted.drafting in (Drafting.NONE, Drafting.LOOKUP):
+        return True
+    return (loaded.drafting, loaded.draft_model) == (wanted.drafting, wanted.draft_model)

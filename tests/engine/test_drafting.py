@@ -195,6 +195,20 @@ def test_max_tokens_is_exact_with_drafts(
     assert finished(steps).stop_reason is StopReason.LENGTH
 
 
+@pytest.mark.parametrize("drafting", [Drafting.NONE, Drafting.LOOKUP])
+def test_the_same_weights_under_another_set_up_give_the_same_text(
+    drafting: Drafting, tiny: Session, prompts: dict[int, Prompt], run: Run, tmp_path: Path
+) -> None:
+    expected = run(prompts[1], session=tiny)
+    folder = tmp_path / "prefixes"
+    without = tiny.under(Setup(drafting, cache_folder=tmp_path))
+    assert ids_of(run(prompts[1], session=without)) == ids_of(expected)
+    assert not folder.exists()
+    keeping = tiny.under(Setup(drafting, cache_folder=tmp_path, cache_max_bytes=2**30))
+    assert ids_of(run(prompts[1], session=keeping)) == ids_of(expected)
+    assert list(folder.iterdir())
+
+
 def test_lookup_learns_from_the_session(
     tiny: Session, prompts: dict[int, Prompt], run: Run
 ) -> None:

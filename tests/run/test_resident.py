@@ -136,3 +136,18 @@ def test_two_questions_are_one_load(
         assert isinstance(done, Done)
         assert done.stop_reason is StopReason.END
     assert len(loads.alive) == 1
+
+
+def test_loaded_weights_serve_another_drafter_and_other_caches(
+    loads: Loads, loaded: ResidentModel, tmp_path: Path
+) -> None:
+    ran(loaded.load(TINY, Setup(Drafting.AUTO, DRAFT, cache_folder=tmp_path), Control()))
+    for setup in (
+        Setup(Drafting.AUTO, DRAFT, cache_folder=tmp_path, cache_max_bytes=9),
+        Setup(Drafting.NONE),
+        Setup(Drafting.LOOKUP),
+        Setup(Drafting.AUTO, DRAFT),
+    ):
+        assert ran(loaded.load(TINY, setup, Control()))[0] == []
+    assert len(loads.alive) == 1
+    assert ran(loaded.load(TINY, Setup(Drafting.MODEL, DRAFT), Control()))[0] != []

@@ -22,7 +22,7 @@ from qvq_mlx.warm.sockets import listening
 from qvq_mlx.warm.values import SPOKEN
 from tests.conftest import ScriptedEngine, World
 from tests.support.waiting import eventually
-from tests.warm.lent import OWN, QUESTION, SAID, Build, lending
+from tests.warm.lent import OWN, PICTURE, QUESTION, SAID, Build, lending
 
 RESULTS = ("--json", "--jsonl")
 MORE = ((), ("--vote", "3"), ("--double-check",), ("--budget", "3"))
@@ -268,3 +268,25 @@ def test_the_protocol_has_the_version_of_the_program() -> None:
     from qvq_mlx import __version__
 
     assert SPOKEN.endswith(__version__)
+
+
+@pytest.mark.parametrize("parallel", ["1", "3"])
+def test_a_batch_has_the_records_of_an_engine_here(world: Build, parallel: str) -> None:
+    questions = [word for number in range(5) for word in ("-Q", f"How many {number}?")]
+    argv = ("batch", "-m", "tiny", PICTURE, *questions, "--parallel", parallel)
+
+    def records(found: World) -> list[object]:
+        lines = [json.loads(line) for line in found.out.splitlines()]
+        for one in lines:
+            for name in [name for name in one["stats"] if name.endswith("_s")]:
+                del one["stats"][name]
+        return lines
+
+    with lending(world):
+        lent = world(OWN)
+        assert lent.run(*argv) == 0, lent.err
+    own = world(SAID)
+    assert own.run(*argv, "--no-server") == 0
+    assert len(records(lent)) == 5
+    assert records(lent) == records(own)
+    assert "lent words" in lent.out
