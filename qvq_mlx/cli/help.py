@@ -34,7 +34,7 @@ COMMAND_GROUPS = {
         "licence": "Show a model's licence: its duties, and where the text lies",
         "fit": "Say whether a model fits in memory, and what fits instead",
         "pull": "Download a model, or go on with a download that stopped",
-        "verify": "Rehash downloaded models, offline, and name what is damaged",
+        "verify": "Rehash models and data sets, offline, and name what is damaged",
         "rm": "Delete a downloaded model, or a data set that was pulled",
         "prune": "Delete what no model needs: old revisions, stale partial files",
         "export": "Write a downloaded model into one file, with its hashes",

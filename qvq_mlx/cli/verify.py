@@ -18,7 +18,7 @@ def verify(
         str | None, typer.Argument(metavar="[MODEL]", help="A name or a repository; else all.")
     ] = None,
 ) -> None:
-    """Rehash downloaded models and data sets, offline, and name what is damaged."""
+    """Rehash models and data sets, offline, and name what is damaged."""
     from qvq_mlx.cli.spelling import typed
     from qvq_mlx.core.errors import DamagedError
     from qvq_mlx.core.remedies import Typed
