@@ -51,6 +51,6 @@ class Contents:
 
 
 def _facts(status: os.stat_result) -> _Facts:
-    """What of a file changes when it is written to or replaced."""
+    """The numbers of a file that change when it is written to or replaced."""
     place = status.st_dev, status.st_ino
     return (*place, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

@@ -106,7 +106,7 @@ def _inside(source: str, folder: Path, *, videos: bool) -> Found:
 
 
 def _kind(found: os.DirEntry[str], *, videos: bool) -> str | None:
-    """What `found` is left out as; None where it is asked about."""
+    """Name the kind for which `found` is left out; None where it is asked about."""
     if found.is_dir(follow_symlinks=False):
         return FOLDER
     # no Path before it is wanted: 100,000 of them take seconds

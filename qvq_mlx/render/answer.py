@@ -23,7 +23,7 @@ from qvq_mlx.render.markdown import (
 from qvq_mlx.render.rows import BLANK, Row, bold, wrap
 
 _GROWN = 1.26
-"""How much longer a long text must be before its blocks are looked for again: the third root of 2,
+"""A long text grows by this factor before its blocks are looked for again: the third root of 2,
 so that all looks together take as long as a few at the whole."""
 _FENCE = re.compile(r"\s*(`{3,}|~{3,})")
 _DELIMITERS = re.compile(r"[\s:|-]*")
@@ -179,5 +179,5 @@ class _End:
 
 
 def _most_chars(width: int, rows: int) -> int:
-    """How many characters `rows` rows and a few more can hold."""
+    """Return how many characters `rows` rows and a few more can hold."""
     return width * (rows + 4)

@@ -23,7 +23,7 @@ from qvq_mlx.core.look import ZOOM_TOOL
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 LONGEST_CALL_CHARS = 2_000
-"""What goes on for longer is no call of ours: it is text."""
+"""A longer run of characters is no call of ours: it is text."""
 _LONGEST_SPACE_CHARS = 64  # between the thinking's close tag and a call
 _LABEL_CHARS = 200
 

@@ -26,7 +26,7 @@ from qvq_mlx.warm.values import (
 )
 
 _LOOK_S = 0.05
-"""How often it is looked at what is wished for while the server works."""
+"""Seconds between two looks at what is wished for while the server works."""
 _HELLO_S = 3.0
 _STOPPED_LOOKS = 200
 """Looks after a stop at a server that says nothing, before it counts as gone."""
