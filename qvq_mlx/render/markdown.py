@@ -126,7 +126,7 @@ def code_blocks(text: str) -> list[str]:
 
 def table_cells(block: str) -> list[list[str]]:
     """The cells of a block that is a table, its heads first; nothing for another block."""
-    tokens = _parser().parse(block)
+    tokens = _structure().parse(block)
     rows: list[list[str]] = []
     if not tokens or tokens[0].type != "table_open":
         return rows
@@ -140,7 +140,7 @@ def table_cells(block: str) -> list[list[str]]:
 
 def is_rule(block: str) -> bool:
     """True if the block is a line across the page."""
-    return [token.type for token in _parser().parse(block)] == ["hr"]
+    return [token.type for token in _structure().parse(block)] == ["hr"]
 
 
 def parted(block: str) -> tuple[str, str] | None:
