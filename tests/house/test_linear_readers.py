@@ -6,10 +6,12 @@ Time is the process's own, so that a busy machine changes little.
 from __future__ import annotations
 
 import gc
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from statistics import median
 from types import FrameType
@@ -22,6 +24,8 @@ from qvq_mlx.core.events import AnswerDelta, StopReason
 from qvq_mlx.core.image_options import Region
 from qvq_mlx.core.places import Coordinates
 from qvq_mlx.core.tokens import Control, Finished, Step, Token
+from qvq_mlx.engine.constraint import SchemaHold
+from qvq_mlx.engine.vocabulary import Vocabulary
 from qvq_mlx.guards.language import Script, leaves
 from qvq_mlx.guards.loop import BlankRun, LoopDetector, Severity
 from qvq_mlx.guards.saved import examine
@@ -56,6 +60,7 @@ from qvq_mlx.reply.markers import Markers
 from qvq_mlx.reply.splitters import splitter
 from qvq_mlx.serve.reply import Reply
 from qvq_mlx.store.styles import voice
+from tests.conftest import ROOT
 
 PATTERNS = (
     r"\boxed{", r"\boxed ", r"\fbox{", r"\boxed{1}", "}", "{", r"\[", r"\(", "$$", "$x ",
@@ -211,6 +216,23 @@ def supervised(text: str) -> None:
     list(supervise(steps(), thinking, Control(), GuardLimits()))
 
 
+@cache
+def _vocabulary() -> Vocabulary:
+    return Vocabulary(ROOT / "models" / "qvq-tiny" / "tokenizer.json")
+
+
+def held_to_a_schema(text: str) -> None:
+    """As a string within JSON, a token at a time."""
+    vocabulary = _vocabulary()
+    hold = SchemaHold(
+        vocabulary, frozenset({vocabulary.special("<|im_end|>")}), '{"type": "string"}'
+    )
+    shown = text.encode("utf-8", "replace").decode()
+    for token_id in vocabulary.encode(json.dumps(shown, ensure_ascii=False)):
+        hold.take(token_id)
+    assert hold.met
+
+
 READERS: dict[str, Callable[[str], object]] = {
     "boxed": boxed,
     "through_box": through_box,
@@ -231,6 +253,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "lenient JSON": outermost,
     "pointed": pointed,
     "supervised": supervised,
+    "schema": held_to_a_schema,
     "gate": gate,
     "loop": loop,
     "language": lambda text: leaves(text, frozenset({Script.LATIN})),
