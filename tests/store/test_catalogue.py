@@ -315,11 +315,11 @@ def test_config_refuses(world: Build, arguments: tuple[str, ...], message: str) 
 def test_a_wrong_file_is_not_made_worse(world: Build, tmp_path: Path) -> None:
     (tmp_path / "qvq").mkdir()
     path = tmp_path / "qvq" / "config.toml"
-    path.write_text("sav = false\n")
+    path.write_text("saves = false\n")
     w = world()
-    with pytest.raises(ConfigError, match="sav"):
+    with pytest.raises(ConfigError, match="saves"):
         config.store(w.env, "model", "tiny")
-    assert path.read_text() == "sav = false\n"
+    assert path.read_text() == "saves = false\n"
 
 
 def test_a_key_that_is_not_known_stays_where_it_is(world: Build, tmp_path: Path) -> None:
