@@ -45,7 +45,7 @@ def verify(
 
 def _command(repair: Repair) -> str:
     """The command that fetches what is missing, or just that file of just that revision."""
-    if repair.is_data_set:
+    if repair.by_removal:
         return shlex.join(["qvq", "rm", repair.repo, "-y"])
     words = ["qvq", "pull", repair.repo]
     words += ["--repair", repair.path] if repair.path else []

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.env import Env
-from qvq_mlx.core.errors import ModelError
+from qvq_mlx.core.errors import BrokenModelError, ModelError
+from qvq_mlx.core.remedies import PullModel
 from qvq_mlx.core.sizes import size
 from qvq_mlx.render.clean import clean_line
 from qvq_mlx.render.transfers import Transfers
@@ -22,13 +23,13 @@ from qvq_mlx.store.verify import total_bytes, verify
 class Repair:
     """A file to pull again, or with `path` empty all that is missing.
 
-    `revision` is empty where it is the one that `main` names.
+    `revision` is empty where it is the one that `main` names. `by_removal`: no pull helps.
     """
 
     repo: str
     path: str = ""
     revision: str = ""
-    is_data_set: bool = False
+    by_removal: bool = False
 
 
 def verify_models(places: Iterable[Place], env: Env) -> tuple[Repair, ...]:
@@ -60,7 +61,7 @@ def _verified(place: Place, env: Env) -> list[Repair]:
         line = f"{found.path} {found.reason} (revision {found.commit[:12]})"
         env.stdout.write(f"  {clean_line(line)}\n")
     if folder.kind is RepoKind.DATASET:  # which files a data set has to have, nobody noted
-        return [Repair(folder.repo, is_data_set=True)] if damaged else []
+        return [Repair(folder.repo, by_removal=True)] if damaged else []
     main = folder.references().get("main")
     repairs = [
         Repair(folder.repo, found.path, "" if found.commit == main else found.commit)
@@ -78,6 +79,11 @@ def _incomplete(place: Place, env: Env) -> list[Repair]:
     try:
         local.snapshot(card, folder.hub_cache)
     except ModelError as error:
-        env.stdout.write(f"  {clean_line(env.spelling.sentence(error.parts))}\n")
-        return [Repair(card.source)]
+        line = env.spelling.sentence(error.parts)
+        to_pull = isinstance(error.remedy, PullModel)
+        broken = isinstance(error, BrokenModelError) and not to_pull
+        if broken:  # every hash is right: what is wrong came so
+            line += " (as its makers published it: pulling it again changes nothing)"
+        env.stdout.write(f"  {clean_line(line)}\n")
+        return [Repair(card.source, by_removal=broken)] if to_pull or broken else []
     return []

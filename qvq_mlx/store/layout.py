@@ -181,21 +181,36 @@ def write_marker(folder: RepoFolder, listing: Listing, *, done: bool = False) ->
 
 def unfinished(folder: RepoFolder) -> Listing | None:
     """Return what an interrupted pull wanted; None where none is, or its note cannot be read."""
+    listing, done = _noted(folder)
+    return None if done else listing
+
+
+def brought(folder: RepoFolder, commit: str) -> frozenset[str]:
+    """The files of a commit, empty ones left out, that the last pull brought whole; none where it
+    was of another commit, or did not come to its end.
+    """
+    listing, done = _noted(folder)
+    if listing is None or not done or listing.commit != commit:
+        return frozenset()
+    return frozenset(file.path for file in listing.files if file.size_bytes)
+
+
+def _noted(folder: RepoFolder) -> tuple[Listing | None, bool]:
+    """The listing of the last pull, and whether it came to its end; None where no note is."""
     from qvq_mlx.store.download import Listing, RemoteFile
 
     try:
         document = read_json(marker(folder), _MARKER_BYTES)
         if not isinstance(document, dict):
-            return None
+            return None, False
         files = tuple(RemoteFile(str(p), str(b), int(n)) for p, b, n in document["files"])
         listing = Listing(
             folder.repo, str(document["revision"]), str(document["commit"]), files, kind=folder.kind
         )
-        if document["done"]:
-            return None
+        done = bool(document["done"])
     except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return listing if all(is_blob(file.blob) for file in files) else None
+        return None, False
+    return (listing, done) if all(is_blob(file.blob) for file in files) else (None, False)
 
 
 def marker(folder: RepoFolder) -> Path:

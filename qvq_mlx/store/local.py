@@ -10,14 +10,14 @@ hold what it says they hold, and every safetensors file is as long as its own he
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.errors import BrokenModelError, ModelNotOnDiskError
-from qvq_mlx.core.remedies import Ask, Field, PullModel, RunProgram, VerifyModel
+from qvq_mlx.core.remedies import Ask, Field, PullModel, RunProgram, Show, VerifyModel
 from qvq_mlx.store import layout
 from qvq_mlx.store.checkpoint import INDEX, INDEX_BYTES, read_json
 from qvq_mlx.system.reading import parse_json, read_text
@@ -69,6 +69,11 @@ def check(folder: Path, card: ModelCard) -> None:
     missing = [name for name in wanted if not layout.size_of(folder / name)]
     if missing:
         more = f" and {len(missing) - 1} more are" if len(missing) > 1 else " is"
+        if card.repo and _is_as_published(folder, card.repo, missing):
+            raise BrokenModelError(
+                f"{missing[0]}{more} missing in {card.repo} itself, which is here as it is",
+                Show.MODELS,
+            )
         raise BrokenModelError(
             f"{missing[0]}{more} missing in {folder}",
             PullModel(card.source) if card.repo else listing,
@@ -77,6 +82,12 @@ def check(folder: Path, card: ModelCard) -> None:
         raise BrokenModelError(
             f"{fault} in {folder}", VerifyModel(card.repo) if card.repo else listing
         )
+
+
+def _is_as_published(folder: Path, repo: str, missing: Collection[str]) -> bool:
+    """True if a pull brought all that the repository has there, and of `missing` nothing."""
+    listed = layout.brought(layout.RepoFolder(folder.parent.parent.parent, repo), folder.name)
+    return bool(listed) and listed.isdisjoint(missing)
 
 
 def _faults(folder: Path) -> Iterator[str]:

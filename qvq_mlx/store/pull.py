@@ -12,7 +12,13 @@ from datetime import datetime
 from pathlib import Path
 
 from qvq_mlx.core.card import ModelCard
-from qvq_mlx.core.errors import LicenceError, UsageError
+from qvq_mlx.core.errors import (
+    AccessError,
+    GatedError,
+    LicenceError,
+    NetworkError,
+    UsageError,
+)
 from qvq_mlx.core.remedies import VerifyModel
 from qvq_mlx.store import licences
 from qvq_mlx.store.digests import matches
@@ -80,7 +86,18 @@ def pull(
     if order.dry_run:
         return
     _accept(planned, consent, now)
-    yield from hub.pull(order.folder, listing, access, now, disk, again)
+    try:
+        yield from hub.pull(order.folder, listing, access, now, disk, again)
+    except GatedError:
+        raise
+    except AccessError as error:  # a file that was listed is not there
+        newest = hub.listing(order.card.repo, revision, access, hub.RealPace(), now).commit
+        if newest == listing.commit:
+            raise
+        raise NetworkError(
+            f"{listing.repo} has a new commit since this pull began ({newest[:12]}, not"
+            f" {listing.commit[:12]}), and the files of the old one went away; what came is kept"
+        ) from error
 
 
 def _damaged(order: Order, listing: Listing) -> frozenset[str]:

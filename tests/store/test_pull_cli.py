@@ -22,7 +22,7 @@ from qvq_mlx.store.download import Advice
 from tests.conftest import EXAMPLES, ROOT, Stream, World
 from tests.house.test_imports import NETWORK, loaded_after
 from tests.house.test_offline import watched
-from tests.support.hub.server import REPO, Hub, folder_files
+from tests.support.hub.server import REPO, Fault, Hub, blob_of, folder_files
 from tests.support.spelling import hint_of
 from tests.support.waiting import eventually
 
@@ -131,6 +131,56 @@ def test_verify_names_the_file_and_its_command_repairs_it(
     served.requests.clear()
     run(*command.split())  # nothing to repair: nothing is fetched
     assert not served.requests
+
+
+def published(broken: str) -> dict[str, bytes]:
+    """A repository whose own files contradict each other."""
+    index = {"weight_map": {"a": "model.safetensors", "b": "model-2.safetensors"}}
+    if broken == "lacks a shard":
+        return {**TINY, "model.safetensors.index.json": json.dumps(index).encode()}
+    return {**TINY, "model.safetensors": TINY["model.safetensors"][:-9]}
+
+
+@pytest.mark.parametrize("broken", ["lacks a shard", "is cut"])
+def test_what_was_published_broken_is_said_to_be_and_not_pulled_again(
+    run: Callable[..., World], served: Hub, broken: str
+) -> None:
+    served.files = published(broken)
+    run("pull", REPO)
+    asked = run("ask", "-m", REPO, str(EXAMPLES / "sum.png"), "How many?", code=4)
+    assert "qvq pull" not in asked.err
+    place = run("verify", REPO, code=4)
+    assert "as its makers published it: pulling it again changes nothing" in place.out
+    assert "qvq pull" not in place.out + place.err
+    assert place.err.endswith(f"  try: qvq rm {REPO} -y\n")
+
+
+def test_what_is_of_no_use_here_needs_no_repair(run: Callable[..., World], cache: Path) -> None:
+    snapshot = cache / "models--org--other" / "snapshots" / ("a" * 40)
+    snapshot.mkdir(parents=True)
+    (snapshot / "adapter_config.json").symlink_to("../../blobs/" + blob_of("a.json", b"{}"))
+    (cache / "models--org--other" / "blobs").mkdir()
+    (cache / "models--org--other" / "blobs" / blob_of("a.json", b"{}")).write_bytes(b"{}")
+    assert "is a LoRA adapter" in run("verify", "org/other").out
+
+
+@pytest.mark.parametrize("coded", [True, False])
+def test_a_commit_that_goes_away_meanwhile_is_one_to_pull_again(
+    run: Callable[..., World], served: Hub, coded: bool
+) -> None:
+    def gone(_request: object) -> Fault:
+        served.files["README.md"] = b"a new commit"
+        code = {"X-Error-Code": "RevisionNotFound"} if coded else {}
+        return Fault(status=404, headers=code)
+
+    served.faults = gone
+    err = run("pull", REPO, code=75).err
+    assert "went away" in err
+    assert err.endswith(f"  try: qvq pull {REPO}\n")
+    served.faults = lambda _request: Fault(status=404)
+    assert "has no such file (HTTP 404)" in run("pull", REPO, code=4).err
+    served.faults = lambda _request: Fault()
+    run("pull", REPO)
 
 
 def test_repair_means_the_revision_that_is_here(

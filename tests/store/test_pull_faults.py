@@ -389,6 +389,26 @@ def test_a_redirect_to_no_address_is_a_fault_of_the_server(
         client.listing(served.endpoint)
 
 
+@pytest.mark.parametrize("place", ["http://[::1", "ftp://host/", "/bytes/loop"])
+def test_a_file_whose_redirect_leads_nowhere_ends_soon(
+    served: Hub, tmp_path: Path, place: str
+) -> None:
+    """The usual patience, two minutes, is for what may be right a minute later."""
+    Trial(served, tmp_path, "drop", 1)
+    served.linked = {"Location": place if place != "/bytes/loop" else "?again"}
+    waits = []
+    try:
+        with pytest.raises(NetworkError, match="redirect"):
+            waits.extend(
+                event.wait_s
+                for event in client.pull(served.endpoint, tmp_path, tries=8)
+                if isinstance(event, Retrying)
+            )
+    finally:
+        served.linked = {}
+    assert max(waits) == 0.004
+
+
 @pytest.mark.parametrize(
     ("environ", "said"),
     [

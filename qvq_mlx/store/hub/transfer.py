@@ -7,7 +7,8 @@
 
 Law: a request asks for byte n and no earlier one. A reply is written only where it says that it
 begins at n (or at 0, and then its first n bytes are passed over) and nothing contradicts size and
-hash. Progress resets the pause; `tries` failures in a row without one new byte end it.
+hash. Progress resets the pause; `tries` failures in a row without one new byte end it, fewer where
+the reply cannot be right a minute later either (a redirect to no address, another file).
 What it needs of the world comes in: the source of bytes, the part on disk, the pause.
 """
 
@@ -31,6 +32,7 @@ from qvq_mlx.store.download import (
 from qvq_mlx.store.hub.wire import Head, Hitch, Reply
 
 _DAMAGED_TRIES = 3
+_LASTING_TRIES = 3
 _PATIENCE_S = 600.0
 _SAID_EVERY_S = 0.1
 
@@ -93,29 +95,41 @@ def transfer(
         except Hitch as hitch:
             failures = 1 if part.size_bytes > before else failures + 1
             wait_s = _pause(failures, hitch, access)
-            if failures > access.tries or wait_s > _PATIENCE_S:
+            tries = min(access.tries, _LASTING_TRIES) if hitch.lasting else access.tries
+            if failures > tries or wait_s > _PATIENCE_S:
                 raise NetworkError(f"{file.path}: {hitch.reason}; {_came(part, file)}") from hitch
             yield Retrying(file.path, hitch.reason, wait_s, part.size_bytes)
             pace.pause(wait_s)
 
 
 def judge(head: Head, file: RemoteFile, start_byte: int, *, skip: bool) -> int:
-    """Return the bytes of the body to pass over. Raises Hitch, or AccessError where it is final."""
+    """Return the bytes of the body to pass over.
+
+    Raises Hitch, NetworkError where a new pull is of use, AccessError where nothing is.
+    """
     if head.status in (401, 403) and not head.elsewhere:
         raise GatedError(
             f"{file.path}: the server refuses it (HTTP {head.status}): the repository is gated or"
             " private; ask for access on its page, then give a token of yours"
         )
+    if head.error == "RevisionNotFound":
+        raise NetworkError(f"{file.path}: its commit went away while it was fetched")
     if head.status in (404, 410, 451):
         raise AccessError(f"{file.path}: the server has no such file (HTTP {head.status})")
     if head.status not in (200, 206):
         raise Hitch(f"the server answers HTTP {head.status}", head.retry_after_s)
     if layout.is_blob(head.etag) and head.etag != file.blob:
-        raise Hitch(f"the server has another file now ({head.etag[:12]}, not {file.blob[:12]})")
+        raise Hitch(
+            f"the server has another file now ({head.etag[:12]}, not {file.blob[:12]})",
+            lasting=True,
+        )
     for stated in (head.total_bytes, head.linked_bytes):
         if stated is not None and stated != file.size_bytes:
             what = "a web page" if head.html else "another file"
-            raise Hitch(f"the server sends {what}: {stated:,} bytes, not {file.size_bytes:,}")
+            raise Hitch(
+                f"the server sends {what}: {stated:,} bytes, not {file.size_bytes:,}",
+                lasting=not head.html,
+            )
     if head.html and not file.path.endswith((".html", ".htm")):
         raise Hitch("the server sends a web page instead of the file")
     if head.start_byte == start_byte:

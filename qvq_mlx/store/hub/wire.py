@@ -30,12 +30,16 @@ _TEXT_BYTES = 64 << 20
 
 
 class Hitch(Exception):  # noqa: N818  (a condition that the caller deals with)
-    """The network or the server failed this time. `wait_s`: how long the server asks to wait."""
+    """The network or the server failed this time. `wait_s`: how long the server asks to wait.
 
-    def __init__(self, reason: str, wait_s: float | None = None) -> None:
+    `lasting`: it is no matter of the moment, so that few more tries are worth the wait.
+    """
+
+    def __init__(self, reason: str, wait_s: float | None = None, *, lasting: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.wait_s = wait_s
+        self.lasting = lasting
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +187,7 @@ class Wire:
                 url = _joined(url, location, f"{_host(url)} redirects to")
             finally:
                 response.close()
-        raise Hitch(f"more than {_HOPS} redirects, the last to {_host(url)}")
+        raise Hitch(f"more than {_HOPS} redirects, the last to {_host(url)}", lasting=True)
 
 
 def _joined(url: str, place: str, says: str) -> str:
@@ -195,7 +199,7 @@ def _joined(url: str, place: str, says: str) -> str:
     except ValueError:  # `http://[::1`, a port that is no number
         fine = None
     if not fine:
-        raise Hitch(f"{says} {place[:80]!r}")
+        raise Hitch(f"{says} {place[:80]!r}, which is no address", lasting=True)
     return there
 
 
