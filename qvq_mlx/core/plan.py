@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from qvq_mlx.core.card import ModelCard, Thinking
 from qvq_mlx.core.clip import Visual
-from qvq_mlx.core.events import Notice
-from qvq_mlx.core.rates import Rates
+from qvq_mlx.core.events import Notice, Stage
 from qvq_mlx.core.remedies import Message
 from qvq_mlx.core.request import Placement, Request, Sampling
 from qvq_mlx.core.rounds import Attachment, Round, Source, kept, retold
@@ -21,6 +20,26 @@ if TYPE_CHECKING:  # most runs look at no region
 
 CLOSING_TOKENS = 32
 """Room for the text that is forced where the budget ends."""
+STAGES = (Stage.LOAD, Stage.ENCODE, Stage.PREFILL)
+"""The stages before the first token, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Speeds of one model on this machine, per second; 0.0: not known.
+
+    load: bytes of weights; encode: image tokens; prefill: prompt tokens.
+    """
+
+    load: float = 0.0
+    encode: float = 0.0
+    prefill: float = 0.0
+
+    def of(self, stage: Stage) -> float:
+        """The rate of a stage, in the unit of its progress."""
+        return {Stage.LOAD: self.load, Stage.ENCODE: self.encode, Stage.PREFILL: self.prefill}.get(
+            stage, 0.0
+        )
 
 
 @dataclass(frozen=True, slots=True)

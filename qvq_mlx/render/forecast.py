@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from qvq_mlx.core.events import Progress, Stage
-from qvq_mlx.core.rates import STAGES, Rates
+from qvq_mlx.core.plan import STAGES, Rates
 
 _FALL, _RISE = 4.0, 1.0
 _TELLING_S = 0.5

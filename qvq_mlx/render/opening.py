@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from qvq_mlx.core.plan import Plan
-from qvq_mlx.core.rates import Rates
+from qvq_mlx.core.plan import Plan, Rates
 from qvq_mlx.core.request import ThinkingView
 
 

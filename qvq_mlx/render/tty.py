@@ -28,8 +28,7 @@ from qvq_mlx.core.events import (
     Stage,
     ThinkingDelta,
 )
-from qvq_mlx.core.plan import Plan
-from qvq_mlx.core.rates import STAGES, Rates
+from qvq_mlx.core.plan import STAGES, Plan, Rates
 from qvq_mlx.core.request import ThinkingView
 from qvq_mlx.core.sizes import counted
 from qvq_mlx.render import Wishes

@@ -6,25 +6,20 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from shutil import which
-from typing import TYPE_CHECKING
 
 from qvq_mlx import history
 from qvq_mlx.core.env import Engine, Env
 from qvq_mlx.core.events import UNSAVED, AnswerSource, Done, Event, Notice, Stats, StopReason
 from qvq_mlx.core.plan import Plan
-from qvq_mlx.core.tokens import Asked, Continuation, Control, Generation, Prompt
-from qvq_mlx.guards.language import expected_scripts
-from qvq_mlx.guards.supervise import GuardLimits, supervise
+from qvq_mlx.core.tokens import Control
 from qvq_mlx.memory.lock import BigModelLock
 from qvq_mlx.records.runs import request_record
 from qvq_mlx.run import rates
+from qvq_mlx.run.answering import answered, prompt_of
 from qvq_mlx.run.ending import ended
 from qvq_mlx.run.resident import ResidentModel
 from qvq_mlx.run.timing import Pace, paced, timed
 from qvq_mlx.settings.config import Settings
-
-if TYPE_CHECKING:
-    from qvq_mlx.warm.borrowing import BorrowedEngine
 
 
 def ask(
@@ -67,65 +62,6 @@ def answers(engine: Engine, plan: Plan, control: Control, pace: Pace = iter) -> 
     return events
 
 
-def answered(
-    engine: Engine,
-    plan: Plan,
-    prompt: Prompt,
-    control: Control,
-    pace: Pace,
-    continuation: Continuation | None = None,
-) -> Iterator[Event]:
-    """The events of one run or a vote on `prompt`, which may go on from a `continuation`."""
-    generation, limits = generation_of(plan, continuation), limits_of(plan)
-    if plan.request.method.votes > 1:
-        from qvq_mlx.run import vote
-
-        return vote.voted(engine, prompt, generation, plan, limits, control, pace)
-    own = Control(control)  # what a guard asks of this run is not asked of a double check
-    steps = pace(engine.generate(prompt, generation, own))
-    return supervise(steps, plan.resolved.thinking, own, limits)
-
-
-def asked_of(engine: Engine, plan: Plan, control: Control) -> Asked:
-    """Return a plan as the engine is asked it, steered by `control`."""
-    return Asked(prompt_of(engine, plan), generation_of(plan), control)
-
-
-def generation_of(plan: Plan, continuation: Continuation | None = None) -> Generation:
-    """Return the settings of a plan's generation."""
-    resolved = plan.resolved
-    closing = resolved.thinking.closing
-    return Generation(
-        resolved.sampling, resolved.max_tokens, closing, plan.constraint, continuation
-    )
-
-
-def prompt_of(engine: Engine, plan: Plan, system: str | None = None) -> Prompt:
-    """Return the prompt of a plan; a `system` message that is given stands for its own."""
-    question, rounds = plan.posed(plan.request.question)
-    return engine.prompt(
-        question,
-        plan.pictures,
-        plan.resolved.system if system is None else system,
-        rounds,
-        labelled=plan.labelled,
-        inline=plan.inline,
-        thinks=plan.resolved.thinks,
-    )
-
-
-def limits_of(plan: Plan) -> GuardLimits:
-    """Return what the guards hold a plan's run to."""
-    request = plan.request
-    scripts = expected_scripts(request.question, request.method.lang, request.prompt.system or "")
-    return GuardLimits(
-        plan.resolved.budget_tokens,
-        request.limits.answer_tokens,
-        scripts,
-        has_schema=bool(request.method.schema),
-    )
-
-
 def _keeping(events: Iterator[Event], plan: Plan, settings: Settings) -> Iterator[Event]:
     """Keep what a follow-up could not read again. Failing to is a notice."""
     from qvq_mlx.history import attachments
@@ -158,23 +94,22 @@ def _marking(events: Iterator[Event], settings: Settings) -> Iterator[Event]:
 def _events(
     plan: Plan, env: Env, settings: Settings, control: Control, loaded: ResidentModel | None
 ) -> Iterator[Event]:
-    """One big model at a time: the turn is taken before the load, and given back with the model."""
+    """The plan's notices, the load and the answer; what was taken for it is given back."""
     yield from plan.notices
     holder = loaded or ResidentModel(
         env.load_engine, BigModelLock(settings.cache_folder, env.sleep), settings.cache_folder
     )
-    borrowed: BorrowedEngine | None = None
     try:
-        borrowed = yield from holder.borrow(plan, control)
-        alone = borrowed is None and plan.alone
-        if alone and not (yield from holder.turn.take(control, wait=plan.request.policy.wait)):
-            yield Done(StopReason.INTERRUPT, AnswerSource.NONE, False, False, Stats())
-            return
         with _awake(env):
-            yield from _answered(plan, env, settings, control, holder, borrowed)
+            engine = yield from holder.engine_for(plan, control)
+            if engine is None:
+                yield Done(StopReason.INTERRUPT, AnswerSource.NONE, False, False, Stats())
+                return
+            pace: Pace = iter
+            if rate := settings.pace_tokens_per_s:
+                pace = partial(paced, tokens_per_s=rate, clock=env.clock, sleep=env.sleep)
+            yield from answers(engine, plan, control, pace)
     finally:
-        if borrowed is not None:
-            borrowed.close()
         holder.settle(plan.resolved.checkpoint, alone=plan.alone)
         if loaded is None:
             holder.close()
@@ -190,25 +125,3 @@ def _awake(env: Env) -> AbstractContextManager[None]:
     from qvq_mlx.system.awake import awake
 
     return awake(env.environ)
-
-
-def _answered(
-    plan: Plan,
-    env: Env,
-    settings: Settings,
-    control: Control,
-    loaded: ResidentModel,
-    borrowed: BorrowedEngine | None,
-) -> Iterator[Event]:
-    engine: Engine | None = borrowed
-    if borrowed is None:
-        engine = yield from loaded.load(plan.resolved.checkpoint, plan.resolved.setup, control)
-    elif not (yield from borrowed.loaded()):
-        engine = None
-    if engine is None:
-        yield Done(StopReason.INTERRUPT, AnswerSource.NONE, False, False, Stats())
-        return
-    pace: Pace = iter
-    if rate := settings.pace_tokens_per_s:
-        pace = partial(paced, tokens_per_s=rate, clock=env.clock, sleep=env.sleep)
-    yield from answers(engine, plan, control, pace)

@@ -20,6 +20,7 @@ from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.request import Sampling
 from qvq_mlx.core.tokens import Continuation, Control, Finished, Generation, Prompt, Step, Token
 from qvq_mlx.records.runs import pointed_at, request_record
+from qvq_mlx.run.answering import answered, prompt_of
 from qvq_mlx.run.regions import Refused, Regions
 from qvq_mlx.run.timing import Pace
 
@@ -37,8 +38,6 @@ def pointed(
     engine: Engine, plan: Plan, look: Look, control: Control, pace: Pace
 ) -> Iterator[Event]:
     """The events of a run that first says where to look."""
-    from qvq_mlx.run.ask import answered, prompt_of
-
     asked = yield from _asked(engine, plan, control, pace)
     if asked is None or control.stopping:
         yield from answered(engine, plan, prompt_of(engine, plan), control, pace)

@@ -26,7 +26,7 @@ from qvq_mlx.core.events import (
     Stage,
     ThinkingDelta,
 )
-from qvq_mlx.core.rates import STAGES, Rates
+from qvq_mlx.core.plan import STAGES, Rates
 from qvq_mlx.system.files import write_private
 from qvq_mlx.system.reading import read_json
 

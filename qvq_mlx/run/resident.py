@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,18 +38,53 @@ class _Held:
 class ResidentModel:
     """One engine, or none yet. `load` is an `EngineLoader`; `close` at the end, in a `finally`.
 
-    One question: `borrow`; where there is nothing to borrow, `turn.take` where the model is to be
-    alone, and `load`; and `settle` in a `finally`. `servers` is the folder where running servers
-    may lend the model; None: none is asked.
+    One question: `engine_for`, and `settle` in a `finally`. `servers` is the folder where running
+    servers may lend the model; None: none is asked.
     """
 
     def __init__(self, load: EngineLoader, turn: BigModelLock, servers: Path | None = None) -> None:
         self.turn = turn
         self._load = load
         self._servers = servers
-        self._borrowed = False
+        self._borrowed: BorrowedEngine | None = None  # for the question that is asked now
+        self._answered_elsewhere = False
         self._held: _Held | None = None
         self._alone = False
+
+    def engine_for(self, plan: Plan, control: Control) -> Generator[Event, None, Engine | None]:
+        """The engine that answers `plan`: a running server's where one lends it, else our own.
+
+        None where `control` stopped it.
+        """
+        self._borrowed = yield from self._borrow(plan, control)
+        self._answered_elsewhere = self._borrowed is not None
+        if self._borrowed is None:
+            return (yield from self._own(plan, control))
+        return self._borrowed if (yield from self._borrowed.loaded()) else None
+
+    def _own(self, plan: Plan, control: Control) -> Generator[Event, None, Engine | None]:
+        """One big model at a time: the turn is taken before the load."""
+        resolved, wait = plan.resolved, plan.request.policy.wait
+        if plan.alone and not (yield from self.turn.take(control, wait=wait)):
+            return None
+        return (yield from self.load(resolved.checkpoint, resolved.setup, control))
+
+    def _borrow(
+        self, plan: Plan, control: Control
+    ) -> Generator[Event, None, BorrowedEngine | None]:
+        """None where no server runs, or where a model is held here."""
+        if self._servers is None or self._held is not None or not plan.request.policy.server:
+            return None
+        if not (self._servers / "warm").exists():  # a running server makes it: few questions do
+            return None
+        from qvq_mlx.warm.places import folder_for, sockets
+
+        folder = folder_for(self._servers)
+        if not sockets(folder):
+            return None
+        from qvq_mlx.warm.borrowing import borrowed
+
+        return (yield from borrowed(folder, plan, partial(self._own, plan), control))
 
     def load(
         self, checkpoint: Checkpoint, setup: Setup, control: Control
@@ -70,42 +106,21 @@ class ResidentModel:
             self._held = _Held(checkpoint, setup, engine, setup)
         return engine
 
-    def borrow(self, plan: Plan, control: Control) -> Generator[Event, None, BorrowedEngine | None]:
-        """The engine of a running server of this user, to be closed after the question; None
-        where there is none, or where a model is held here.
-        """
-        if self._servers is None or self._held is not None or not plan.request.policy.server:
-            return None
-        if not (self._servers / "warm").exists():  # a running server makes it: few questions do
-            return None
-        from qvq_mlx.warm.places import folder_for, sockets
-
-        folder = folder_for(self._servers)
-        if not sockets(folder):
-            return None
-        from qvq_mlx.warm.borrowing import borrowed
-
-        def own(control: Control) -> Generator[Event, None, Engine | None]:
-            if plan.alone and not (
-                yield from self.turn.take(control, wait=plan.request.policy.wait)
-            ):
-                return None
-            return (yield from self.load(plan.resolved.checkpoint, plan.resolved.setup, control))
-
-        engine = yield from borrowed(folder, plan, own, control)
-        self._borrowed = engine is not None
-        return engine
-
     @property
     def holds(self) -> bool:
         """True if a model is loaded, here or where it was borrowed last."""
-        return self._held is not None or self._borrowed
+        return self._held is not None or self._answered_elsewhere
 
     def settle(self, checkpoint: Checkpoint, *, alone: bool) -> None:
-        """A question about `checkpoint` has ended, however: keep the turn only where it is needed.
+        """A question about `checkpoint` has ended, however: give back what was borrowed.
+
+        The turn is kept only where it is needed.
 
         `alone`: no second big model may be loaded beside this one.
         """
+        if self._borrowed is not None:
+            self._borrowed.close()
+            self._borrowed = None
         if self._held is not None and self._held.checkpoint == checkpoint:
             self._alone = alone
         if self._held is None or not self._alone:

@@ -8,19 +8,16 @@ more than once, and the history, which a batch does not write.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from qvq_mlx.core.env import Engine, Env
 from qvq_mlx.core.events import Event
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.tokens import Asked, Control, Finished, Step
 from qvq_mlx.guards.pushed import PushedRun
-from qvq_mlx.run.ask import asked_of, limits_of
+from qvq_mlx.run.answering import asked_of, limits_of
 from qvq_mlx.run.resident import ResidentModel
 from qvq_mlx.run.timing import Stopwatch
-
-if TYPE_CHECKING:
-    from qvq_mlx.warm.borrowing import BorrowedEngine
 
 Result = TypeVar("Result")
 
@@ -36,20 +33,9 @@ def ask_together(
     first = next(plans, None)
     if first is None:
         return
-    resolved, head = first.resolved, _Run(first, env, control)
-    borrowed: BorrowedEngine | None = None
+    head = _Run(first, env, control)
     try:
-        borrowed = yield from head.passed(loaded.borrow(first, head.control))
-        if borrowed is None and first.alone:
-            turn = loaded.turn.take(control, wait=first.request.policy.wait)
-            if not (yield from head.passed(turn)):
-                return
-        engine: Engine | None = borrowed
-        if borrowed is None:
-            load = loaded.load(resolved.checkpoint, resolved.setup, control)
-            engine = yield from head.passed(load)
-        elif not (yield from head.passed(borrowed.loaded())):
-            engine = None
+        engine = yield from head.passed(loaded.engine_for(first, control))
         if engine is None:
             return
         runs = {0: head}
@@ -66,9 +52,7 @@ def ask_together(
             if isinstance(step, Finished):
                 del runs[number]
     finally:
-        if borrowed is not None:
-            borrowed.close()
-        loaded.settle(resolved.checkpoint, alone=first.alone)
+        loaded.settle(first.resolved.checkpoint, alone=first.alone)
 
 
 class _Run:

@@ -28,6 +28,7 @@ from qvq_mlx.guards.supervise import supervise
 from qvq_mlx.pointing.on_pictures import report
 from qvq_mlx.records.runs import request_record
 from qvq_mlx.reply.calls import CallScan, Malformed, Zoom, read
+from qvq_mlx.run.answering import generation_of, limits_of, prompt_of
 from qvq_mlx.run.locate import PICTURE, read_as_look
 from qvq_mlx.run.regions import Refused, Regions
 from qvq_mlx.run.timing import Pace
@@ -38,8 +39,6 @@ MOST_REFUSALS = 3
 
 def zoomed(engine: Engine, plan: Plan, look: Look, control: Control, pace: Pace) -> Iterator[Event]:
     """The events of a run whose model may call the tool."""
-    from qvq_mlx.run.ask import limits_of
-
     own = Control(control)  # what a guard asks of this run is not asked of a double check
     turns = _Turns(engine, plan, look, own)
     for event in supervise(turns.steps(pace), plan.resolved.thinking, own, limits_of(plan)):
@@ -69,8 +68,6 @@ class _Turns:
 
     def steps(self, pace: Pace) -> Iterator[Step]:
         """Yield the items of all turns without their calls, and one `Finished`."""
-        from qvq_mlx.run.ask import generation_of, prompt_of
-
         plan, control, continuation = self._plan, self._control, Continuation()
         generation = generation_of(plan, continuation)
         prompt = prompt_of(self._engine, plan, self._look.system)

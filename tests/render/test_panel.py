@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from qvq_mlx import render
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.events import Looked, Progress, Stage, ThinkingDelta
-from qvq_mlx.core.rates import STAGES, Rates
+from qvq_mlx.core.plan import STAGES, Rates
 from qvq_mlx.core.request import Output, ThinkingView
 from qvq_mlx.render import Wishes
 from qvq_mlx.render.forecast import Forecast
