@@ -11,29 +11,46 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
+from itertools import count
+from os import terminal_size
 from pathlib import Path
-from statistics import median
+from tempfile import TemporaryDirectory
 from types import FrameType
 
 import pytest
 
 import qvq_mlx
+from qvq_mlx.cli.spelling import CommandLine
 from qvq_mlx.core.card import Thinking
-from qvq_mlx.core.events import AnswerDelta, StopReason
+from qvq_mlx.core.env import Env
+from qvq_mlx.core.events import (
+    AnswerDelta,
+    AnswerSource,
+    Done,
+    Event,
+    Stats,
+    StopReason,
+    ThinkingDelta,
+)
 from qvq_mlx.core.image_options import Region
 from qvq_mlx.core.places import Coordinates
+from qvq_mlx.core.request import Output, OutputForm, ThinkingView
 from qvq_mlx.core.tokens import Control, Finished, Step, Token
+from qvq_mlx.engine import load
 from qvq_mlx.engine.constraint import SchemaHold
 from qvq_mlx.engine.vocabulary import Vocabulary
 from qvq_mlx.guards.language import Script, leaves
 from qvq_mlx.guards.loop import BlankRun, LoopDetector, Severity
 from qvq_mlx.guards.saved import examine
 from qvq_mlx.guards.supervise import GuardLimits, supervise
+from qvq_mlx.history.writing import record
 from qvq_mlx.pointing.in_text import found, readable
 from qvq_mlx.pointing.lenient_json import outermost
 from qvq_mlx.pointing.on_pictures import report
-from qvq_mlx.render import formula
+from qvq_mlx.records.runs import request_record
+from qvq_mlx.render import formula, renderer
 from qvq_mlx.render.answer import Answer
 from qvq_mlx.render.clean import Cleaner, clean, clean_line
 from qvq_mlx.render.flow import Flow
@@ -58,9 +75,15 @@ from qvq_mlx.reply.conclusion import concluding_paragraph
 from qvq_mlx.reply.gate import Gate
 from qvq_mlx.reply.markers import Markers
 from qvq_mlx.reply.splitters import splitter
+from qvq_mlx.serve.asked import Asked
+from qvq_mlx.serve.chat_completions import ChatCompletions
+from qvq_mlx.serve.messages import Messages
 from qvq_mlx.serve.reply import Reply
+from qvq_mlx.serve.responses import Responses
+from qvq_mlx.serve.wire import Interface
 from qvq_mlx.store.styles import voice
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Stream
+from tests.render.conftest import PLAN
 
 PATTERNS = (
     r"\boxed{", r"\boxed ", r"\fbox{", r"\boxed{1}", "}", "{", r"\[", r"\(", "$$", "$x ",
@@ -97,51 +120,55 @@ def pieces(text: str, size: int = 3) -> Iterator[str]:
     return (text[at : at + size] for at in range(0, len(text), size))
 
 
-def splits(name: str) -> Callable[[str], object]:
-    def read(text: str) -> None:
+def cut(reader: Callable[[str, int], object], size: int) -> Callable[[str], object]:
+    return lambda text: reader(text, size)
+
+
+def splits(name: str) -> Callable[[str, int], object]:
+    def read(text: str, size: int) -> None:
         rules = splitter(_thinking(name))
-        for piece in pieces(text):
+        for piece in pieces(text, size):
             list(rules.feed(piece))
         list(rules.close(StopReason.END))
 
     return read
 
 
-def gate(text: str) -> None:
+def gate(text: str, size: int) -> None:
     reader = Gate(_thinking("qvq"))
-    for piece in pieces(text):
+    for piece in pieces(text, size):
         reader.feed(piece)
 
 
-def loop(text: str) -> None:
+def loop(text: str, size: int) -> None:
     detector, blank = LoopDetector(), BlankRun()
-    for piece in pieces(text):
+    for piece in pieces(text, size):
         blank.feed(piece)
         if any(one.severity is Severity.HARD for one in detector.feed(piece)):
             detector.restart()
     detector.close()
 
 
-def flow(text: str) -> None:
+def flow(text: str, size: int) -> None:
     reader = Flow()
-    for number, piece in enumerate(pieces(text)):
+    for number, piece in enumerate(pieces(text, size)):
         reader.add(piece)
         if number % 16 == 0:
             reader.rows(80, 10, compact=True)
 
 
-def thoughts(text: str) -> None:
+def thoughts(text: str, size: int) -> None:
     reader = Thoughts()
-    for number, piece in enumerate(pieces(text)):
+    for number, piece in enumerate(pieces(text, size)):
         reader.add(piece)
         if number % 16 == 0:
             reader.take(80, ended=False, rows=True)
     reader.take(80, ended=True, rows=True)
 
 
-def spelled(text: str) -> None:
+def spelled(text: str, size: int) -> None:
     reader = Spelling()
-    for piece in pieces(text):
+    for piece in pieces(text, size):
         reader.feed(piece)
     reader.close()
 
@@ -153,20 +180,82 @@ def formulas(text: str) -> None:
         formula.readable.__wrapped__(piece, displayed=True)
 
 
-def answer(text: str, size: int = 256) -> None:
-    """What a terminal shows of it, a frame for each piece."""
+def answer(text: str, size: int) -> None:
+    """What a terminal shows of it, a frame for each 256 characters."""
     shown = Answer()
-    for piece in pieces(text, size):
+    for number, piece in enumerate(pieces(text, size)):
         shown.add(piece)
-        if len(shown.last_rows(80, 12)) == 12:
+        if number % (256 // size) == 0 and len(shown.last_rows(80, 12)) == 12:
             shown.overflow(80, 12)
     shown.kept(80)
 
 
-def reply(text: str) -> None:
+def shown(output: Output, *, tty: bool, term: str = "xterm") -> Callable[[str, int], object]:
+    """A run on the screen or in a pipe, the text as its thinking and then as its answer.
+
+    A millisecond passes between two looks at the clock.
+    """
+
+    def read(text: str, size: int) -> None:
+        milliseconds = count()
+        env = Env(
+            stdin=Stream(),
+            stdout=Stream(tty=tty),
+            stderr=Stream(tty=tty),
+            spelling=CommandLine(),
+            environ={"TERM": term},
+            home=ROOT,
+            clock=lambda: next(milliseconds) / 1000,
+            now=lambda: datetime(2026, 11, 29, tzinfo=UTC),
+            sleep=lambda _seconds: None,
+            terminal_size=lambda: terminal_size((80, 24)),
+            load_engine=load,
+            forbid_network=lambda: None,
+        )
+        screen = renderer(env, output)
+        screen.begin(PLAN)
+        try:
+            for event in run(text, size):
+                screen.feed(event)
+        finally:
+            screen.abort()
+
+    return read
+
+
+def run(text: str, size: int) -> Iterator[Event]:
+    """Yield the text as thinking and as the answer of a whole run."""
+    yield from (ThinkingDelta(piece, 1) for piece in pieces(text, size))
+    yield from (AnswerDelta(piece, 1) for piece in pieces(text, size))
+    yield Done(StopReason.END, AnswerSource.MARKER, complete=True, concluded=False, stats=Stats())
+
+
+def recorded(text: str, size: int) -> None:
+    """What is saved while it comes, with what was taken back."""
+    with TemporaryDirectory() as folder:
+        asked, now = request_record(PLAN), datetime(2026, 11, 29, tzinfo=UTC)
+        for events in (run(text, size), watched(text, size)):
+            for _ in record(events, asked, Path(folder), now):
+                pass
+
+
+def streamed(interface: Interface) -> Callable[[str, int], object]:
+    """Events of a server's stream."""
+
+    def read(text: str, size: int) -> None:
+        stream, served = interface.stream(Asked("qvq-test", ())), Reply([], live=True)
+        for event in run(text, size):
+            for piece in served.feed(event):
+                for _ in stream.piece(0, PLAN, piece):
+                    pass
+
+    return read
+
+
+def reply(text: str, size: int) -> None:
     """What a client of the server is sent, with texts that end it, and with the splitter before."""
     rules, served = splitter(_thinking("qvq")), Reply(["\\n\\nUser:", "}}}}}}x"], live=True)
-    for piece in pieces(text):
+    for piece in pieces(text, size):
         list(served.feed(AnswerDelta(piece, 1)))
         for event in rules.feed(piece):
             list(served.feed(event))
@@ -174,21 +263,23 @@ def reply(text: str) -> None:
         list(served.feed(event))
 
 
-def call(text: str) -> None:
+def call(text: str, size: int) -> None:
     scan = CallScan("</think>")
-    for piece in pieces(text):
+    for piece in pieces(text, size):
         scan.feed(piece)
     scan.rest()
+
+
+def called(text: str) -> None:
     CallScan("</think>").feed(text)
     for piece in pieces(text, LONGEST_CALL_CHARS):
         read(piece)
 
 
-def cleaned(text: str) -> None:
+def cleaned(text: str, size: int) -> None:
     cleaner = Cleaner()
-    for piece in pieces(text):
+    for piece in pieces(text, size):
         cleaner.feed(piece)
-    clean_line(text)
 
 
 def marker_lines(text: str) -> None:
@@ -200,20 +291,24 @@ def marker_lines(text: str) -> None:
 
 def pointed(text: str) -> None:
     """In one picture of 100 times 100 pixels, and in three."""
-    for count in (1, 3):
-        report(text, [Seen()] * count, Coordinates.RELATIVE_1000, asked=True)
+    for pictures in (1, 3):
+        report(text, [Seen()] * pictures, Coordinates.RELATIVE_1000, asked=True)
 
 
-def supervised(text: str) -> None:
+def watched(text: str, size: int) -> Iterator[Event]:
     """All guards together over a run that goes on whatever they say."""
-    thinking = _thinking("qvq")
 
     def steps() -> Iterator[Step]:
-        for piece in pieces(text, 4):
+        for piece in pieces(text, size):
             yield Token(0, piece)
         yield Finished(StopReason.LENGTH, "", 0, 0, 0, concluded=False)
 
-    list(supervise(steps(), thinking, Control(), GuardLimits()))
+    return supervise(steps(), _thinking("qvq"), Control(), GuardLimits())
+
+
+def supervised(text: str, size: int) -> None:
+    for _ in watched(text, size):
+        pass
 
 
 @cache
@@ -233,48 +328,70 @@ def held_to_a_schema(text: str) -> None:
     assert hold.met
 
 
-READERS: dict[str, Callable[[str], object]] = {
-    "boxed": boxed,
-    "through_box": through_box,
-    "canonical": canonical,
-    "conclusion": concluding_paragraph,
+AS_IT_COMES: dict[str, Callable[[str, int], object]] = {
     "marker": splits("qvq"),
     "tag": splits("kimi-vl-thinking"),
     "tag with answer tags": splits("glm-4.1v-thinking"),
     "preopened": splits("qwen3-vl-thinking"),
     "preopened with a line": splits("apriel-1.5"),
-    "marker lines": marker_lines,
     "call": call,
     "reply": reply,
     "answer": answer,
-    "kept": lambda text: kept_rows(text, 80),
-    "spoken": lambda text: spoken_rows(text, 80),
     "cleaned": cleaned,
-    "lenient JSON": outermost,
-    "pointed": pointed,
     "supervised": supervised,
-    "schema": held_to_a_schema,
     "gate": gate,
     "loop": loop,
+    "spelled": spelled,
+    "flow": flow,
+    "thoughts": thoughts,
+    "screen": shown(Output(), tty=True),
+    "screen with all thinking": shown(Output(view=ThinkingView.FULL), tty=True),
+    "boxed on a screen": shown(Output(boxed_only=True), tty=True),
+    "screen of plain lines": shown(Output(), tty=True, term="dumb"),
+    "pipe": shown(Output(view=ThinkingView.FULL), tty=False),
+    "JSON in a pipe": shown(Output(form=OutputForm.JSON), tty=False),
+    "JSON lines in a pipe": shown(Output(form=OutputForm.JSONL), tty=False),
+    "recorded": recorded,
+    "chat completions": streamed(ChatCompletions()),
+    "responses": streamed(Responses()),
+    "messages": streamed(Messages()),
+}
+"""Readers of text that comes in pieces of so many characters."""
+BY_THE_CHARACTER = {
+    f"{name} by the character": cut(reader, 1) for name, reader in AS_IT_COMES.items()
+}
+READERS: dict[str, Callable[[str], object]] = {
+    "boxed": boxed,
+    "through_box": through_box,
+    "canonical": canonical,
+    "conclusion": concluding_paragraph,
+    "marker lines": marker_lines,
+    "called": called,
+    "kept": lambda text: kept_rows(text, 80),
+    "spoken": lambda text: spoken_rows(text, 80),
+    "lenient JSON": outermost,
+    "pointed": pointed,
+    "schema": held_to_a_schema,
     "language": lambda text: leaves(text, frozenset({Script.LATIN})),
     "found": lambda text: found(text, bare=True),
     "readable": readable,
-    "spelled": spelled,
     "formulas": formulas,
     "only_box": only_box,
     "blocks": blocks,
-    "flow": flow,
-    "thoughts": thoughts,
     "wrap": lambda text: wrap(text, 80),
     "clean": clean,
+    "cleaned line": clean_line,
     "markdown": lambda text: markdown_rows(text, 80),
     "code": code_blocks,
     "parted": parted,
     "saved": lambda text: examine(text, _thinking("qvq")),
+    **{name: cut(reader, 3) for name, reader in AS_IT_COMES.items()},
+    **BY_THE_CHARACTER,
 }
 
 
-IN_FRAMES = ("answer",)
+UNHURRIED = {"answer", *(name for name in AS_IT_COMES if "screen" in name), *BY_THE_CHARACTER}
+"""Readers that lay out a frame for every few characters, or take each by itself."""
 NO_READERS = {
     "guards/budget.py": "reads an option",
     "guards/pushed.py": "hands steps on to the guards",
@@ -349,19 +466,28 @@ def test_long_numbers_and_deep_nesting_are_no_error(name: str, text: str) -> Non
 def test_twice_the_text_takes_about_twice_as_long(name: str) -> None:
     """And 64,000 characters take less than a second, however they are made.
 
-    What lays out a frame for each 256 characters may take longer, and grows no faster.
+    What lays out a frame for every few characters may take longer, and grows no faster. What looks
+    too slow is measured five times, and the least counts: another process can only add to it.
     """
-    reader = READERS[name]
     slow = []
     for pattern in PATTERNS:
-        whole_s = _cpu_s(reader, _text(pattern, 64_000))
+        half, whole = _text(pattern, 32_000), _text(pattern, 64_000)
+        whole_s = _cpu_s(READERS[name], whole)
         if whole_s < 0.1:
             continue  # too short to say anything
-        half_s = median(_cpu_s(reader, _text(pattern, 32_000)) for _ in range(5))
-        whole_s = median((whole_s, *(_cpu_s(reader, _text(pattern, 64_000)) for _ in range(4))))
-        if whole_s > 2.2 * half_s or (whole_s > 1 and name not in IN_FRAMES):
+        half_s = _cpu_s(READERS[name], half)
+        for _ in range(4):
+            if not _is_slow(name, half_s, whole_s):
+                break
+            half_s = min(half_s, _cpu_s(READERS[name], half))
+            whole_s = min(whole_s, _cpu_s(READERS[name], whole))
+        if _is_slow(name, half_s, whole_s):
             slow.append((pattern, half_s, whole_s))
     assert not slow
+
+
+def _is_slow(name: str, half_s: float, whole_s: float) -> bool:
+    return whole_s > 2.2 * half_s or (whole_s > 1 and name not in UNHURRIED)
 
 
 def _thinking(name: str) -> Thinking:
