@@ -248,7 +248,7 @@ def _fish(script: Path, lines: list[str]) -> dict[str, str]:
 
 
 def _pressed(shell: str, script: Path, lines: list[str]) -> dict[str, str]:
-    """The command lines after Tab: an interactive shell in a terminal, which shows its buffer."""
+    """The command lines after Tab in an interactive shell, which shows them when Tab is done."""
     child, terminal = pty.fork()
     if child == 0:
         start = ["bash", "--norc", "--noprofile"] if shell == "bash" else ["zsh", "-f"]
@@ -259,9 +259,7 @@ def _pressed(shell: str, script: Path, lines: list[str]) -> dict[str, str]:
         _until(terminal, b"readynow")
         found = {}
         for line in lines:
-            os.write(terminal, line.encode() + b"\t")
-            time.sleep(0.1)  # keys that come while Tab is at work are taken afterwards
-            os.write(terminal, b"\x18")
+            os.write(terminal, line.encode() + b"\x18")
             seen = _until(terminal, b"]]")
             found[line] = seen.rpartition(b"[[")[2].partition(b"]]")[0].decode()
             os.write(terminal, b"\x15")
@@ -275,10 +273,11 @@ def _pressed(shell: str, script: Path, lines: list[str]) -> dict[str, str]:
 
 _SETUP = {
     "bash": """PS1='> '; source {script}; show() {{ printf '[[%s]]\\n' "$READLINE_LINE"; }}
-bind -x '"\\C-x": show'
+bind -x '"\\C-g": show'; bind '"\\C-x": "\\C-i\\C-g"'
 """,
     "zsh": """PS1='> '; autoload -Uz compinit; compinit -D; unsetopt zle_bracketed_paste
-source {script}; show() {{ print -r -- "[[$BUFFER]]" }}; zle -N show; bindkey '^X' show
+source {script}; show() {{ zle expand-or-complete; print -r -- "[[$BUFFER]]" }}
+zle -N show; bindkey '^X' show
 """,
 }
 

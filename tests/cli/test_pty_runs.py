@@ -235,18 +235,19 @@ def test_whatever_happens_the_terminal_is_whole_and_the_exit_code_says_what(tmp_
 
 def test_after_ctrl_s_a_kill_still_ends_it(tmp_path: Path) -> None:
     """A write to a terminal that was told to wait does not come back by itself."""
+    writes = tmp_path / "writes"
     t = Terminal(
         [
             sys.executable, "-m", "tests.support.pseudo.program",
             "ask", "-m", "tiny", str(EXAMPLES / "shapes.png"), QUESTION,
         ],
-        {"QVQ_HOME": str(tmp_path)},
+        {"QVQ_HOME": str(tmp_path), "QVQ_TEST_WRITES": str(writes)},
     )  # fmt: skip
     try:
         assert t.until(lambda: b"Thinking" in t.raw, PATIENCE_S)
         t.type(b"\x13")
-        t.look(0.1)
-        time.sleep(0.5)
+        assert t.until(lambda: writes.read_bytes().endswith(b"("), PATIENCE_S)  # and stays there
+        assert t.status is None
         t.send(signal.SIGTERM)
         assert t.end(PATIENCE_S) == 143
         assert t.after == t.before

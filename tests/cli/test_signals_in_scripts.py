@@ -6,13 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import EXAMPLES, ROOT
 from tests.support.pseudo.terminal import Terminal
+from tests.support.waiting import eventually
 
 ASK = ["ask", "-m", "tiny", str(EXAMPLES / "shapes.png"), "How many red circles are there?"]
 PATIENCE_S = 60.0
@@ -61,10 +61,7 @@ def test_the_reader_that_leaves_ends_the_thinking(tmp_path: Path) -> None:
     )
     assert process.stdout is not None
     assert process.stderr is not None
-    deadline = time.monotonic() + PATIENCE_S
-    while not list((tmp_path / "history").glob("*.part")):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    eventually(lambda: any((tmp_path / "history").glob("*.part")))
     process.stdout.close()
     assert process.wait(PATIENCE_S) == 141
     assert process.stderr.read() == b""

@@ -1,17 +1,22 @@
 """The program with an engine that needs no model: `qvq_mlx.cli.run` is all real but for that.
 
 QVQ_TEST_CRASH=N raises an exception in the engine at token N. QVQ_TEST_ENDLESS=1: an answer that
-was asked for goes on until the run is stopped. QVQ_TEST_ANSWER is the answer.
+was asked for goes on until the run is stopped. QVQ_TEST_ANSWER is the answer. QVQ_TEST_WRITES is a
+file that gets `(` before each write to stdout and `)` behind it.
 """
 
 from __future__ import annotations
 
+import io
 import os
+import sys
 import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from qvq_mlx.cli import run
+from qvq_mlx.core.env import Env
 from qvq_mlx.core.events import Progress, Stage, StopReason
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.setup import Checkpoint, Setup
@@ -90,5 +95,25 @@ class Engine:
         raise AssertionError("no run of the harness is a batch")
 
 
+class Noted(io.TextIOWrapper):
+    """stdout, with a note of when it is written to."""
+
+    def write(self, text: str) -> int:
+        with Path(os.environ["QVQ_TEST_WRITES"]).open("ab", buffering=0) as notes:
+            notes.write(b"(")
+            count = super().write(text)
+            self.flush()
+            notes.write(b")")
+        return count
+
+
+def world(env: Env) -> Env:
+    """The world with this engine, and with notes where they are asked for."""
+    env = replace(env, load_engine=Engine().load)
+    if "QVQ_TEST_WRITES" not in os.environ:
+        return env
+    return replace(env, stdout=Noted(io.FileIO(sys.stdout.fileno(), "w", closefd=False), "utf-8"))
+
+
 if __name__ == "__main__":
-    run(lambda env: replace(env, load_engine=Engine().load))
+    run(world)
