@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from qvq_mlx.core.errors import ExitCode
-from qvq_mlx.core.remedies import EstimateModel
 
 if TYPE_CHECKING:
-    from qvq_mlx.core.env import Env
-    from qvq_mlx.run.fit import Fit
     from qvq_mlx.run.world import World
 
 
@@ -56,7 +52,7 @@ def fit(
     """
     from qvq_mlx.core.image_options import ImageOptions, parse_detail, parse_pages
     from qvq_mlx.memory.estimate import Verdict
-    from qvq_mlx.run.fit import Question, machine_for
+    from qvq_mlx.run.fit import Question, machine_for, show_fit
     from qvq_mlx.run.fit import fit as run
     from qvq_mlx.run.left_out import warn_of_cards
 
@@ -67,30 +63,5 @@ def fit(
     options = ImageOptions(pages=parse_pages(page)) if page else ImageOptions()
     size = None if detail is None else parse_detail(detail)
     found = run(Question(model, image or (), options, size, budget), facts, env, world.settings)
-    mac = (*(("--memory", memory) if memory else ()), *(("--chip", chip) if chip else ()))
-    _write(env, found, mac, as_json=as_json)
+    show_fit(env, found, memory, chip, as_json=as_json)
     return ExitCode.NO_MEMORY if found.estimate.verdict is Verdict.NO else ExitCode.OK
-
-
-def _write(env: Env, found: Fit, mac: tuple[str, ...], *, as_json: bool) -> None:
-    """The verdict, its parts, and the commands that show what would fit on the same machine."""
-    from qvq_mlx.memory.estimate import Verdict
-    from qvq_mlx.records.models import FitRecord, Instead
-    from qvq_mlx.render import listing
-
-    card, use, estimate = found.card, found.use, found.estimate
-    suffix = f" {shlex.join(mac)}" if mac else ""
-    others = tuple(
-        Instead(what, None)
-        if other is None
-        else Instead(what, env.spelling.remedy(other) + suffix * isinstance(other, EstimateModel))
-        for what, other in found.instead
-    )
-    if as_json:
-        verdict, needed_bytes = estimate.verdict, estimate.needed_bytes
-        listing.write_json(env, FitRecord(card.name, verdict, needed_bytes, use, estimate, others))
-        return
-    if estimate.verdict is Verdict.TIGHT and env.stderr.isatty():
-        env.stderr.write("warning: a tight fit; close what else uses much memory\n")
-    rest = [("instead", f"{o.what}: {o.command}" if o.command else o.what) for o in others]
-    listing.write_facts(env, [*found.facts(), *rest])

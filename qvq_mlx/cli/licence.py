@@ -19,26 +19,7 @@ def licence(
 
     The summary is no legal text; the licence itself holds.
     """
-    from qvq_mlx.records.models import LicenceRecord
-    from qvq_mlx.render import listing
-    from qvq_mlx.store import registry
-    from qvq_mlx.store.licence import licence_of
+    from qvq_mlx.run.catalogue import show_licence
 
     world: World = context.obj
-    env, settings = world.env, world.settings
-    card = registry.find(model, settings.cards_folder)
-    known = licence_of(card.licence)
-    text = registry.licence_file(card, settings.hub_cache)
-    confirmed = "licence" not in card.unconfirmed
-    if as_json:
-        path = str(text) if text else None
-        listing.write_json(env, LicenceRecord(card.name, confirmed, known, path))
-        return
-    facts = [
-        ("model", card.name),
-        ("licence", known.title + ("" if confirmed else " (unconfirmed)")),
-    ]
-    facts += [("duty", duty) for duty in known.duties]
-    facts += [("notice", known.notice)] if known.notice else []
-    facts += [("text", str(text or known.url))] if text or known.url else []
-    listing.write_facts(env, facts)
+    show_licence(model, world.env, world.settings, as_json=as_json)

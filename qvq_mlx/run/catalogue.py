@@ -5,14 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from qvq_mlx.core.card import ModelCard
+from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ModelError, ModelNotOnDiskError
 from qvq_mlx.core.machine import Machine
 from qvq_mlx.memory.candidates import Candidate, candidate
 from qvq_mlx.memory.choice import may_be_default
-from qvq_mlx.records.models import DiskEntry, ListRecord, ModelEntry, ModelsRecord
+from qvq_mlx.records.models import (
+    DiskEntry,
+    LicenceRecord,
+    ListRecord,
+    ModelEntry,
+    ModelsRecord,
+)
 from qvq_mlx.settings.config import Settings
 from qvq_mlx.store import registry
 from qvq_mlx.store.inventory import data_sets, inventory, is_here
+from qvq_mlx.store.licence import licence_of
 
 
 def candidates(settings: Settings, machine: Machine, *, every: bool) -> tuple[Candidate, ...]:
@@ -74,6 +82,28 @@ def measured(name: str, settings: Settings) -> ModelCard:
         return registry.resolve(name, settings.hub_cache, settings.cards_folder)[0]
     except ModelNotOnDiskError:
         return registry.find(name, settings.cards_folder)
+
+
+def show_licence(name: str, env: Env, settings: Settings, *, as_json: bool) -> None:
+    """Print what a model's licence asks. Raises UnknownModelError."""
+    from qvq_mlx.render import listing
+
+    card = registry.find(name, settings.cards_folder)
+    known = licence_of(card.licence)
+    text = registry.licence_file(card, settings.hub_cache)
+    confirmed = "licence" not in card.unconfirmed
+    if as_json:
+        path = str(text) if text else None
+        listing.write_json(env, LicenceRecord(card.name, confirmed, known, path))
+        return
+    facts = [
+        ("model", card.name),
+        ("licence", known.title + ("" if confirmed else " (unconfirmed)")),
+    ]
+    facts += [("duty", duty) for duty in known.duties]
+    facts += [("notice", known.notice)] if known.notice else []
+    facts += [("text", str(text or known.url))] if text or known.url else []
+    listing.write_facts(env, facts)
 
 
 def _entry(known: Candidate) -> ModelEntry:

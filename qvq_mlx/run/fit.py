@@ -114,6 +114,32 @@ def fit(question: Question, machine: Machine, env: Env, settings: Settings) -> F
     return Fit(card, use, estimate, others, tokens_per_s(card, machine), machine.chip)
 
 
+def show_fit(env: Env, found: Fit, memory: str | None, chip: str | None, *, as_json: bool) -> None:
+    """Print the verdict, its parts, and what would show what fits instead on the same machine:
+    the one of `machine_for`.
+    """
+    from qvq_mlx.records.models import FitRecord, Instead
+    from qvq_mlx.render import listing
+
+    card, use, estimate = found.card, found.use, found.estimate
+    given = ((Field.MEMORY, memory), (Field.CHIP, chip))
+    mac = tuple((field, value) for field, value in given if value)
+    others = []
+    for what, other in found.instead:
+        if isinstance(other, EstimateModel):
+            other = replace(other, settings=(*other.settings, *mac))
+        others.append(Instead(what, env.spelling.remedy(other) if other else None))
+    if as_json:
+        verdict, needed_bytes = estimate.verdict, estimate.needed_bytes
+        record = FitRecord(card.name, verdict, needed_bytes, use, estimate, tuple(others))
+        listing.write_json(env, record)
+        return
+    if estimate.verdict is Verdict.TIGHT and env.stderr.isatty():
+        env.stderr.write("warning: a tight fit; close what else uses much memory\n")
+    rest = [("instead", f"{o.what}: {o.command}" if o.command else o.what) for o in others]
+    listing.write_facts(env, [*found.facts(), *rest])
+
+
 def _use(card: ModelCard, question: Question, env: Env, settings: Settings) -> Use:
     """The tokens of a run."""
     use = typical(card)
