@@ -64,6 +64,7 @@ from qvq_mlx.memory.estimate import Estimate, Use
 from qvq_mlx.records import doctor as report
 from qvq_mlx.records import models as catalogue
 from qvq_mlx.records import runs as records
+from qvq_mlx.records import servers
 from qvq_mlx.store.licence import Licence
 from tools import man, memory, screens
 from tools.api import api_page
@@ -93,6 +94,7 @@ CATALOGUE: tuple[type[Any], ...] = (
     *(catalogue.FitRecord, Use, Estimate, catalogue.Instead),
     *(catalogue.PullRecord, catalogue.PulledFile),
     *(catalogue.ConfigRecord, catalogue.Setting),
+    *(servers.ServersRecord, servers.ServerEntry),
 )
 
 BATCH = (BatchRecord, ErrorRecord, BatchEnd, LeftOut)

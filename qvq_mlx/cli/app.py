@@ -20,6 +20,7 @@ _PLACES = {
     "import": "import_",
     "eval": "eval.evaluate",
     "schema": "json_schema.schema",
+    "stop": "ps.stop",
 }
 """The module and function of a command, where they have not its name."""
 COMMANDS = tuple(name for group in COMMAND_GROUPS.values() for name in group)

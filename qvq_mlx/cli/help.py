@@ -48,6 +48,8 @@ COMMAND_GROUPS = {
     },
     "Serve": {
         "serve": "Serve a model over HTTP: OpenAI's API, Anthropic's, and a page",
+        "ps": "List your servers that run: model, address, memory, idle time",
+        "stop": "End a server of yours that runs, and wait until it has",
         "mcp": "Let an agent look at pictures: an MCP server on stdin and stdout",
     },
     "Machine": {

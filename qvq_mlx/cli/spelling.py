@@ -49,6 +49,7 @@ _SHOWN = {
     Show.DOWNLOADED_MODELS: "qvq list",
     Show.RUNS: "qvq log list",
     Show.ALL_RUNS: "qvq log list -n 0",
+    Show.SERVERS: "qvq ps",
     Show.SETTINGS: "qvq config list",
     Show.SOCKETS: "qvq doctor --offline --json",
     Show.LAST_THINKING: "qvq last --thinking",

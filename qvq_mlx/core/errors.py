@@ -103,6 +103,12 @@ class NoVideoError(UsageError):
     code = "no-video"
 
 
+class NoServerError(UsageError):
+    """No server of this user's runs that would be the one that is named."""
+
+    code = "no-server"
+
+
 class ConfigError(UsageError):
     """The config file or a QVQ_ variable holds a value that is not allowed."""
 

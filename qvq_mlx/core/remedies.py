@@ -177,6 +177,7 @@ class Show(Enum):
     DOWNLOADED_MODELS = auto()
     RUNS = auto()
     ALL_RUNS = auto()
+    SERVERS = auto()
     SETTINGS = auto()
     SOCKETS = auto()
     LAST_THINKING = auto()

@@ -60,13 +60,15 @@ Deliver = Callable[[Delivery], None]
 class Status:
     """The state of the thread. `model` is loaded now; None: none is.
 
-    `waiting` counts requests whose turn has not come, `ended` those whose turn has ended.
+    `waiting` counts requests whose turn has not come, `ended` those whose turn has ended. `idle_s`
+    counts since the last one ended, or since the start; None while one runs.
     """
 
     model: str | None
     running: bool
     waiting: int
     ended: int
+    idle_s: float | None
 
 
 @dataclass(eq=False, slots=True)
@@ -125,6 +127,7 @@ class EngineThread:
         self._closing = False
         self._over = threading.Event()
         self._ended, self._spent_s = 0, 0.0
+        self._idle_since_s = monotonic()
         self._planner = ThreadPoolExecutor(1, "qvq-plan")
         self._thread = threading.Thread(target=self._run, name="qvq-engine", daemon=True)
         self._thread.start()
@@ -182,7 +185,9 @@ class EngineThread:
         """Return the state at this moment."""
         with self._changed:
             waiting = len(self._turns) + len(self._planning)
-            return Status(self._loaded, self._running is not None, waiting, self._ended)
+            running = self._running is not None
+            idle_s = None if running else monotonic() - self._idle_since_s
+            return Status(self._loaded, running, waiting, self._ended, idle_s)
 
     def close(self) -> None:
         """Stop what runs, end what waits, let go of the model. Returns when all of it is done."""
@@ -245,7 +250,8 @@ class EngineThread:
                     self._running = None
                     self._loaded = _name_of(job) if resident.holds else None
                     self._ended += 1
-                    self._spent_s += monotonic() - began_s
+                    self._idle_since_s = monotonic()
+                    self._spent_s += self._idle_since_s - began_s
         finally:
             resident.close()
             self._over.set()

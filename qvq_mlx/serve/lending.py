@@ -2,19 +2,22 @@
 
 Law: what is lent is the model that is served and no other. A loan takes its turn with the requests
 over HTTP. A borrower does what the server would do with a request: it plans, and it keeps the
-history; the server keeps nothing of it but prefixes of images, and these only where it may.
+history; the server keeps nothing of it but prefixes of images, and these only where it may. Whoever
+may borrow may also ask what this server is, and end it.
 """
 
 from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Self
 
+from qvq_mlx import __version__
 from qvq_mlx.core.env import Engine
 from qvq_mlx.core.errors import QvqError
 from qvq_mlx.core.events import Event
@@ -28,19 +31,31 @@ from qvq_mlx.serve.engine_thread import EngineThread, Loan
 from qvq_mlx.settings.config import Settings
 from qvq_mlx.system.files import make_private_folder
 from qvq_mlx.warm.desk import Desk
-from qvq_mlx.warm.frames import Frame, GoneError, receive
+from qvq_mlx.warm.frames import Frame, GoneError, receive, send
 from qvq_mlx.warm.places import folder_for
+from qvq_mlx.warm.servers import END, STATE
 from qvq_mlx.warm.sockets import listening, same_user
 from qvq_mlx.warm.values import SPOKEN, described
 
 _HELLO_S = 10.0
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The facts of a server: the model as it was named, and its card's name. `end` ends it."""
+
+    named: str
+    model: str
+    address: str
+    keep_s: float | None
+    end: Callable[[], None]
+
+
 class Lending:
     """The socket of one server: open inside `with`. Where none can be made, nothing is lent."""
 
-    def __init__(self, model: str, engine: EngineThread, settings: Settings) -> None:
-        self._model = model
+    def __init__(self, served: Served, engine: EngineThread, settings: Settings) -> None:
+        self._served = served
         self._engine = engine
         self._settings = settings
         self._listener: socket.socket | None = None
@@ -90,6 +105,9 @@ class Lending:
         if not same_user(line):
             return False
         hello, _ = receive(line, _too_slow)
+        if "asks" in hello:
+            self._tell(hello["asks"], line)
+            return False
         found = self._asked_for(hello)
         desk = Desk(line)
         if found is None:
@@ -110,11 +128,33 @@ class Lending:
         desk.say({"lent": hello["wait"] or not busy, "waits": busy})
         return (hello["wait"] or not busy) and self._engine.lend(loan)
 
+    def _tell(self, asked: str, line: socket.socket) -> None:
+        """Tell the state of this server, or end it. Raises GoneError."""
+        if asked == END:
+            send(line, {"asks": END})
+            self._served.end()
+            line.settimeout(None)
+            with suppress(OSError):
+                line.recv(1)  # whoever asked waits for this process to end
+            return
+        status, served = self._engine.status, self._served
+        state = {
+            "asks": STATE,
+            "qvq": __version__,
+            "model": served.model,
+            "address": served.address,
+            "loaded": status.model is not None,
+            "waiting": status.waiting,
+            "idle_s": status.idle_s,
+            "keep_s": served.keep_s,
+        }
+        send(line, state)
+
     def _asked_for(self, hello: Frame) -> tuple[Resolved, Setup] | None:
         """Return what is asked for, where it is what is served."""
         if hello["spoken"] != SPOKEN:
             return None
-        resolved = resolve(Request("", (), self._model), self._settings)
+        resolved = resolve(Request("", (), self._served.named), self._settings)
         own = resolved.setup.draft_model
         asked = hello["draft_model"]
         if hello["checkpoint"] != described(resolved.checkpoint):

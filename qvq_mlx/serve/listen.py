@@ -27,7 +27,7 @@ from qvq_mlx.serve.app import App
 from qvq_mlx.serve.engine_thread import EngineThread
 from qvq_mlx.serve.exchange import Server
 from qvq_mlx.serve.gate import LOOPBACK, Gate
-from qvq_mlx.serve.lending import Lending
+from qvq_mlx.serve.lending import Lending, Served
 from qvq_mlx.store import registry
 
 TOKEN = "QVQ_SERVE_TOKEN"  # noqa: S105  the name of a variable
@@ -166,7 +166,8 @@ def serve(named: str | None, how: Listening, world: World) -> None:
         said += f"token: {gate.token}\n"
     env.stderr.write(said)
     env.stderr.flush()
-    lending = Lending(model, engine, settings)
+    served = Served(model, card.name, server.address, how.keep_s, server.stop)
+    lending = Lending(served, engine, settings)
     with (
         lending,
         handled(Interrupts(Control(), can_conclude=False)),

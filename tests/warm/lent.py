@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from qvq_mlx.serve.engine_thread import EngineThread
-from qvq_mlx.serve.lending import Lending
+from qvq_mlx.serve.lending import Lending, Served
 from qvq_mlx.settings import config
 from qvq_mlx.warm.places import folder_for, sockets
 from tests.conftest import ROOT, ScriptedEngine, World
@@ -31,7 +31,8 @@ def lending(world: Build, engine: ScriptedEngine | None = None) -> Iterator[Engi
     settings = config.read(env)
     thread = EngineThread(env, settings)
     try:
-        with Lending("tiny", thread, settings):
+        served = Served("tiny", "qvq-tiny", "http://127.0.0.1:1", None, thread.close)
+        with Lending(served, thread, settings):
             yield thread
             thread.close()
     finally:
