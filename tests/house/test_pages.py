@@ -35,6 +35,7 @@ PROGRAM = get_command(app_with())
 NOT_HERE = {
     "mcp": "it never ends; tests/serve/test_mcp.py",
     "serve": "it never ends; tests/serve",
+    "stop": "a server that runs; tests/warm/test_servers.py",
     "chat": "a terminal; tests/chat/test_chat.py",
     "pull": "a network; tests/store/test_pull.py",
     "verify": "a damaged model; tests/store/test_verify.py",
