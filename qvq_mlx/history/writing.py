@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import TextIO
 
@@ -216,19 +217,14 @@ def _publish(folder: Path, stem: str, lines: Sequence[str]) -> None:
 
 def _lines(events: Iterable[Event]) -> Iterator[str]:
     """One line each; deltas that follow each other are one."""
-    held: ThinkingDelta | AnswerDelta | None = None
-    for event in events:
-        if isinstance(event, ThinkingDelta | AnswerDelta) and type(held) is type(event):
-            assert held is not None
-            held = _joined(held, event)
-            continue
-        if held is not None:
-            yield _line(event_to_json(held))
-        held = event if isinstance(event, ThinkingDelta | AnswerDelta) else None
-        if held is None:
-            yield _line(event_to_json(event))
-    if held is not None:
-        yield _line(event_to_json(held))
+    for kind, group in groupby(events, type):
+        if kind is ThinkingDelta or kind is AnswerDelta:
+            deltas = [one for one in group if isinstance(one, ThinkingDelta | AnswerDelta)]
+            text = "".join(delta.text for delta in deltas)
+            whole = kind(text, sum(delta.tokens for delta in deltas))
+            yield _line(event_to_json(whole))
+        else:
+            yield from (_line(event_to_json(event)) for event in group)
 
 
 def _joined(

@@ -20,6 +20,7 @@ from qvq_mlx.core.errors import InputError, UsageError
 from qvq_mlx.core.plan import Resolved
 from qvq_mlx.core.remedies import Field, RunProgram
 from qvq_mlx.images.paths import is_file, operand, place_of
+from qvq_mlx.settings.config import files_of
 from qvq_mlx.system.outputs import output_place
 
 if TYPE_CHECKING:
@@ -49,15 +50,15 @@ def check_outputs(
 ) -> None:
     """Raise UsageError, which names both, where an output is an input or another output.
 
-    `sources` are inputs as a request names them, `files` others that are read; stdin is an input
-    too, where it is a file.
+    `sources` are inputs as a request names them, `files` others that are read; the config file and
+    the user's cards are inputs too, and stdin where it is a file.
     """
     if not outputs:
         return
     ends = {key for output in outputs for key in _keys(output.path.expanduser())}
     names = {key[-1] for key in ends if len(key) == 3}
     taken: dict[Key, str] = {}
-    for name, path in _inputs(sources, files):
+    for name, path in _inputs(sources, [*files, *files_of(env)]):
         if _may_be_one(path, ends, names):
             taken |= dict.fromkeys(_keys(Path(path)), name)
     if (key := _stdin_key(env)) is not None:

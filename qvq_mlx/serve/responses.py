@@ -101,7 +101,8 @@ class _Events:
         self._number = -1
         self._output: list[Json] = []  # items that are whole
         self._open: type[Thinking | Answer] | None = None
-        self._item_id, self._text = "", ""
+        self._item_id = ""
+        self._texts: list[str] = []  # of the item that is open
 
     def begin(self) -> Iterator[bytes]:
         """The response without output."""
@@ -115,12 +116,12 @@ class _Events:
         match piece:
             case Thinking(text):
                 yield from self._in(Thinking)
-                self._text += text
+                self._texts.append(text)
                 place = {**self._at, "summary_index": 0}
                 yield self._event("response.reasoning_summary_text.delta", **place, delta=text)
             case Answer(text):
                 yield from self._in(Answer)
-                self._text += text
+                self._texts.append(text)
                 more: Json = {"content_index": 0, "logprobs": []}
                 yield self._event("response.output_text.delta", **self._at, **more, delta=text)
             case End():
@@ -154,7 +155,7 @@ class _Events:
         if self._open is kind:
             return
         yield from self._close("completed")
-        self._open, self._text = kind, ""
+        self._open, self._texts = kind, []
         at = len(self._output)
         if kind is Thinking:
             self._item_id = new_id("rs_")
@@ -174,7 +175,7 @@ class _Events:
         """Close the item that is open."""
         if self._open is None:
             return
-        at, text = self._at, self._text
+        at, text = self._at, "".join(self._texts)
         if self._open is Thinking:
             place = {**at, "summary_index": 0}
             yield self._event("response.reasoning_summary_text.done", **place, text=text)

@@ -119,7 +119,6 @@ def _settings(env: Env, values: dict[str, Any]) -> Settings:
     for name in ("QVQ_OFFLINE", "QVQ_DEBUG"):
         _flag(name, env.environ.get(name) or "0")
     home = _path(env, "QVQ_HOME")
-    config_folder = path_of(env).parent
     data_folder = home or _xdg(env, "XDG_DATA_HOME", ".local/share") / "qvq"
     return Settings(
         model=_model(values.get("model")),
@@ -133,7 +132,7 @@ def _settings(env: Env, values: dict[str, Any]) -> Settings:
         hub_cache=hugging_face.hub_cache(env),
         cache_folder=home / "cache" if home else _caches(env),
         cache_max_bytes=_size("QVQ_CACHE_MAX", env.environ.get("QVQ_CACHE_MAX", "")),
-        cards_folder=config_folder / "models",
+        cards_folder=_cards_in(path_of(env)),
         offline=offline_variable(env),
         options=option_defaults(values),
     )
@@ -153,6 +152,12 @@ def path_of(env: Env) -> Path:
     """The config file. It need not exist."""
     folder = _path(env, "QVQ_HOME") or _xdg(env, "XDG_CONFIG_HOME", ".config") / "qvq"
     return folder / "config.toml"
+
+
+def files_of(env: Env) -> list[Path]:
+    """The config file and the user's cards, as far as they exist: every command reads them."""
+    config = path_of(env)
+    return [path for path in (config, *_cards_in(config).glob("*.toml")) if path.is_file()]
 
 
 def described(env: Env) -> tuple[Setting, ...]:
@@ -347,6 +352,11 @@ def _caches(env: Env) -> Path:
     if sys.platform == "darwin":
         return env.home / "Library" / "Caches" / "qvq"
     return _xdg(env, "XDG_CACHE_HOME", ".cache") / "qvq"
+
+
+def _cards_in(config: Path) -> Path:
+    """The folder of the user's cards, beside the config file."""
+    return config.parent / "models"
 
 
 def _xdg(env: Env, name: str, default: str) -> Path:

@@ -51,20 +51,23 @@ WRITTEN = {
     "log export": {"file": "-o"},
     "log show": {"annotate": "--annotate"},
 }
+OWN = ("config", "card")
 INPUTS = {
     "ask": (
-        "picture", "second picture", "pattern", "address", "PDF", "film", "stdin", "schema",
-        "model", "draft", "run", "kept picture",
+        "picture", "second picture", "option", "within the question", "pattern", "address", "PDF",
+        "film", "stdin", "question on stdin", "schema", "model", "draft", "run", "kept picture",
+        *OWN,
     ),
     "batch": (
-        "picture", "folder", "pattern", "items", "item's picture", "schema", "model", "draft",
+        "picture", "folder", "pattern", "PDF", "items", "items on stdin", "item's picture",
+        "schema", "model", "draft", *OWN,
     ),
-    "eval": ("data set", "answers", "other evaluation", "model"),
-    "convert": ("model",),
-    "export": ("model",),
-    "last": ("picture", "run", "kept picture"),
-    "log export": ("picture", "run", "kept picture"),
-    "log show": ("picture", "run", "kept picture"),
+    "eval": ("data set", "answers", "other evaluation", "model", *OWN),
+    "convert": ("model", *OWN),
+    "export": ("model", *OWN),
+    "last": ("picture", "run", "kept picture", *OWN),
+    "log export": ("picture", "run", "kept picture", *OWN),
+    "log show": ("picture", "run", "kept picture", *OWN),
 }  # fmt: skip
 """What a command reads that an output could replace."""
 CASES = [
@@ -73,9 +76,10 @@ CASES = [
     for option in options.values()
     for read in INPUTS[command]
     for kind in TWINS
-    # an open file has no name, and an export makes a new file: where names that differ in case
-    # are one file, the system says so, and elsewhere they are two
-    if kind != "case" or (read != "stdin" and command != "export")
+    # an open file has no name, and an export or a conversion makes something new: where names that
+    # differ in case are one file, the system says so, and elsewhere they are two
+    if kind != "case"
+    or not ("stdin" in read or command == "export" or (command == "convert" and read in OWN))
 ]
 
 
@@ -108,8 +112,10 @@ def test_it_is_refused(
     world: Build, tmp_path: Path, command: str, option: str, read: str, kind: str
 ) -> None:
     case = _case(world, tmp_path, command, read)
+    if read in OWN:
+        case = replace(case, read=_own(tmp_path, read))
     output = _output(case.read, kind, command, option)
-    before = listing(tmp_path), _history(tmp_path)
+    before = listing(tmp_path), _history(tmp_path), _content(case.read)
     w = world(POINTING)
     argv = (*case.argv, *([] if option.isupper() or "." in option else [option]), str(output))
     if command == "batch" and option == "--csv":
@@ -119,10 +125,10 @@ def test_it_is_refused(
     else:
         with case.stdin.open("rb") as stdin, open(stdin.fileno(), closefd=False) as text:
             code = replace(w, env=replace(w.env, stdin=text)).run(*argv)
-    assert (listing(tmp_path), _history(tmp_path)) == before
+    assert (listing(tmp_path), _history(tmp_path), _content(case.read)) == before
     assert code == ExitCode.USAGE, w.err
     assert w.out == ""
-    said = ("is an input (", "exists", "holds the source")
+    said = ("is an input (", "exists", "is a file", "holds the source")
     assert any(words in w.err for words in said), w.err
 
 
@@ -182,6 +188,10 @@ def _asked(world: Build, root: Path, picture: Path, read: str) -> Case:
     match read:
         case "picture":
             return Case(picture, (*start, *shown))
+        case "option":
+            return Case(picture, (*start, "-q", "Where?", "--image", str(picture)))
+        case "within the question":
+            return Case(picture, (*start, f"Where is it in {picture} ?"))
         case "second picture":
             return Case(picture, (*start, str(ROOT / "examples" / "chart.png"), *shown))
         case "pattern":
@@ -198,6 +208,10 @@ def _asked(world: Build, root: Path, picture: Path, read: str) -> Case:
             return Case(film, (*start, str(film), "Where?"))
         case "stdin":
             return Case(picture, (*start, "-", "Where?"), stdin=picture)
+        case "question on stdin":
+            question = picture.with_name("question.txt")
+            question.write_text("Where?")
+            return Case(question, (*start, str(picture)), stdin=question)
         case "schema":
             schema = picture.with_name("schema.json")
             schema.write_text('{"type": "object"}')
@@ -208,6 +222,8 @@ def _asked(world: Build, root: Path, picture: Path, read: str) -> Case:
         case "draft":
             draft = _model(root, "qvq-tiny-draft")
             return Case(draft / "config.json", (*start, *shown, "--draft", str(draft)))
+        case "config" | "card":
+            return Case(picture, (*start, *shown))
         case _:
             file = _saved(world, root, picture, read)
             return Case(file, (*start, "-c", "Where else?"))
@@ -217,8 +233,12 @@ def _batch(root: Path, picture: Path, read: str) -> Case:
     start = ("batch", "-m", "tiny", "-Q", "What?")
     items, schema = picture.with_name("items.jsonl"), picture.with_name("schema.json")
     match read:
-        case "picture":
+        case "picture" | "config" | "card":
             return Case(picture, (*start, str(picture)))
+        case "PDF":
+            pages = picture.with_name("pages.pdf")
+            pages.write_bytes(pdf())
+            return Case(pages, (*start, str(pages)))
         case "folder":
             return Case(picture, (*start, str(picture.parent)))
         case "pattern":
@@ -227,6 +247,9 @@ def _batch(root: Path, picture: Path, read: str) -> Case:
             items.write_text(json.dumps({"image": str(picture), "question": "What?"}) + "\n")
             file = items if read == "items" else picture
             return Case(file, ("batch", "-m", "tiny", "--items", str(items)))
+        case "items on stdin":
+            items.write_text(json.dumps({"image": str(picture), "question": "What?"}) + "\n")
+            return Case(items, ("batch", "-m", "tiny", "--items", "-"), stdin=items)
         case "schema":
             schema.write_text('{"type": "object"}')
             return Case(schema, (*start, str(picture), "--schema", str(schema)))
@@ -243,7 +266,7 @@ def _evaluation(root: Path, read: str) -> Case:
     data = data_sets.mathvision(root / "data")
     start = ("eval", "mathvision", "--data", str(data))
     match read:
-        case "data set":
+        case "data set" | "config" | "card":
             file = next(path for path in sorted(data.rglob("*")) if path.is_file())
             return Case(file, (*start, "-m", "tiny"))
         case "answers":
@@ -267,10 +290,20 @@ def _saved(world: Build, root: Path, picture: Path, read: str) -> Path:
     w = world(POINTING, stdin=picture.read_bytes() if is_piped else b"")
     assert w.run("ask", "-m", "tiny", "-" if is_piped else str(picture), "Where?") == 0, w.err
     history = root / "qvq" / "history"
-    if read == "picture":
+    if read in ("picture", *OWN):
         return picture
     (file,) = folder_in(history).iterdir() if is_piped else history.glob("*.jsonl")
     return file
+
+
+def _own(root: Path, read: str) -> Path:
+    """The config file, or a card that a person wrote."""
+    home = root / "qvq"
+    (home / "models").mkdir(parents=True, exist_ok=True)
+    if read == "config":
+        (home / "config.toml").write_text("save = true\n")
+        return home / "config.toml"
+    return Path(shutil.copy(ROOT / "models" / "qvq-tiny.toml", home / "models" / "mine.toml"))
 
 
 def _model(root: Path, name: str = "qvq-tiny") -> Path:
@@ -289,6 +322,10 @@ def _in_the_cache(root: Path) -> Path:
 def _history(root: Path) -> dict[str, bytes]:
     found = (root / "qvq" / "history").rglob("*")
     return {str(path): path.read_bytes() for path in found if path.is_file()}
+
+
+def _content(read: Path) -> bytes | None:
+    return read.read_bytes() if read.is_file() else None
 
 
 def _parameters() -> Iterator[tuple[str, click.Parameter]]:
