@@ -158,14 +158,14 @@ def _lazy_model(folder: Path, architecture: Architecture) -> Any:
         wire(mx.device_info(), mx.set_wired_limit)
     weights = read_weights(folder, architecture.family)
     weights, tied = tie(weights, architecture.tied)
-    model = _bare_model(architecture, {**architecture.text, "tie_word_embeddings": tied})
+    model = bare_model(architecture, {**architecture.text, "tie_word_embeddings": tied})
     install(model, weights, architecture.quantization)
     if architecture.vision and mx.default_device() == mx.Device(mx.cpu):
         bound_memory(model.vision_tower)
     return model
 
 
-def _bare_model(architecture: Architecture, text: Values) -> Any:
+def bare_model(architecture: Architecture, text: Values) -> Any:
     """mlx-vlm's model of the family, its weights not yet set."""
     package = family_package(architecture.family.package)
     vision = architecture.vision

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -14,11 +15,15 @@ import regex
 from qvq_mlx.core.request import Sampling
 from qvq_mlx.core.tokens import Control, Generation, Token
 from qvq_mlx.engine import loaded
+from qvq_mlx.engine.architecture import read_architecture
 from qvq_mlx.engine.session import Session
 from qvq_mlx.engine.vocabulary import Vocabulary
+from qvq_mlx.families import ModelType
 from qvq_mlx.store import local, registry
+from qvq_mlx.store.shape import stated_shape
 from tools.make_checkpoint import PRESETS, Options, make_checkpoint
 from tools.make_checkpoint import tokenizer as qwen
+from tools.make_checkpoint.presets import FROM_CARDS, model_config
 from tools.tiny.tokenizer import PRE_TOKENIZER
 
 TEXTS = (
@@ -124,6 +129,34 @@ def test_greedy_text_runs_in_cycles_on_request(tmp_path: Path) -> None:
     drawn = greedy(make_checkpoint("tiny", tmp_path / "cycle", Options(cycle=8)), 40)
     assert len(set(drawn)) == 8
     assert drawn[8:] == drawn[:-8]
+
+
+@pytest.mark.parametrize("name", FROM_CARDS)
+def test_a_preset_of_a_card_has_the_shape_of_the_card(tmp_path: Path, name: str) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(model_config(PRESETS[name])))
+    stated, meant = stated_shape(tmp_path), registry.find(name).shape
+    assert stated is not None
+    assert meant is not None
+    assert meant.vision is not None or stated.vision is None
+    eyes = stated.vision and replace(stated.vision, parameters=0)
+    assert eyes == (meant.vision and replace(meant.vision, parameters=0))
+    own = {"parameters": 0, "context_tokens": 0, "vision": None}
+    if meant.experts is not None:  # no layer is dense
+        own["intermediate"] = 0
+    assert replace(stated, **own) == replace(meant, **own)
+    assert read_architecture(tmp_path).family.model_type == registry.find(name).family
+
+
+def test_every_family_has_a_preset() -> None:
+    assert {preset.config["model_type"] for preset in PRESETS.values()} == set(ModelType)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FROM_CARDS)
+def test_a_layer_of_each_kind_of_a_card_answers(tmp_path: Path, name: str) -> None:
+    layers = 2 if "linear_num_key_heads" in PRESETS[name].text else 1
+    options = Options(layers=layers, vision_layers=1, rows=1088)
+    assert len(greedy(make_checkpoint(name, tmp_path / name, options), 3)) == 3
 
 
 @pytest.mark.slow

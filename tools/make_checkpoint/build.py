@@ -16,8 +16,12 @@ from typing import cast
 import mlx.core as mx
 from mlx.utils import tree_flatten
 
+from qvq_mlx.core.card import VisionLimits
+from qvq_mlx.engine.adapter import bare_model
+from qvq_mlx.engine.architecture import read_architecture
+from qvq_mlx.families import family_of
 from tools.make_checkpoint import tokenizer
-from tools.make_checkpoint.presets import PRESETS, Preset, model_config
+from tools.make_checkpoint.presets import PRESETS, Preset, model_config, resized
 from tools.make_checkpoint.weights import Recipe, row_blocks
 from tools.tiny import hub
 
@@ -42,6 +46,8 @@ class Options:
     of its own, so that a tied preset is built untied."""
     layers: int | None = None
     vision_layers: int | None = None
+    rows: int | None = None
+    """Rows of the embedding, where the preset's are more than is needed."""
     shard_bytes: int = SHARD_BYTES
     ranks: Path | None = None
     """`qwen.tiktoken`; None looks where `tools.make_checkpoint.tokenizer` says."""
@@ -67,9 +73,10 @@ def make_checkpoint(name: str, folder: Path, options: Options | None = None) -> 
     folder.mkdir(parents=True)
     _write_sidecars(folder, preset, options.ranks)
     config = model_config(preset)
-    tensors = _tensors(config, preset.bits or 0, options.vision_bits)
-    shape = preset.shape
-    recipe = Recipe(options.seed, shape.width, shape.layers, preset.tied, options.cycle)
+    hub.write_json(folder / "config.json", config)
+    tensors = _tensors(folder, preset.bits or 0, options.vision_bits)
+    width, layers = preset.text["hidden_size"], preset.text["num_hidden_layers"]
+    recipe = Recipe(options.seed, width, layers, preset.tied, options.cycle)
     dtype = cast("mx.Dtype", getattr(mx, preset.dtype))
     stored = (pair for tensor in tensors for pair in _stored(tensor, recipe, dtype))
     _write_shards(folder, stored, options.shard_bytes)
@@ -80,33 +87,28 @@ def make_checkpoint(name: str, folder: Path, options: Options | None = None) -> 
 
 
 def _changed(preset: Preset, options: Options) -> Preset:
-    shape = replace(
-        preset.shape,
-        layers=options.layers or preset.shape.layers,
-        vision_layers=options.vision_layers or preset.shape.vision_layers,
-    )
     return replace(
         preset,
-        shape=shape,
+        config=resized(preset.config, options.layers, options.vision_layers),
+        rows=options.rows or preset.rows,
         dtype=options.dtype or preset.dtype,
         bits=preset.bits if options.bits is None else options.bits,
         tied=preset.tied and not options.cycle,
     )
 
 
-def _tensors(config: dict[str, object], bits: int, vision_bits: int) -> list[_Tensor]:
+def _tensors(folder: Path, bits: int, vision_bits: int) -> list[_Tensor]:
     """Every parameter that mlx-vlm's model class has for this config; nothing is evaluated."""
-    from mlx_vlm.models import qwen2_vl
-
-    parsed = qwen2_vl.ModelConfig.from_dict(dict(config))
-    parsed.text_config = qwen2_vl.TextConfig.from_dict(config)
-    parsed.vision_config = qwen2_vl.VisionConfig.from_dict(config["vision_config"])
-    model = qwen2_vl.Model(parsed)
+    architecture = read_architecture(folder)
+    tied = bool(architecture.tied)
+    model = bare_model(architecture, {**architecture.text, "tie_word_embeddings": tied})
     can = {path for path, module in model.named_modules() if hasattr(module, "to_quantized")}
     tensors = []
     for name, array in cast("list[tuple[str, mx.array]]", tree_flatten(model.parameters())):
-        wanted = vision_bits if name.startswith("vision_tower") else bits
         path, _, leaf = name.rpartition(".")
+        wanted = max(bits, architecture.family.least_bits(path)) if bits else 0
+        if name.startswith("vision_tower"):
+            wanted = vision_bits
         fits = path in can and leaf == "weight" and array.shape[-1] % GROUP_SIZE == 0
         tensors.append(_Tensor(name, tuple(array.shape), wanted if fits else 0))
     return tensors
@@ -190,6 +192,8 @@ def _with_quantization(
 def _write_sidecars(folder: Path, preset: Preset, ranks: Path | None) -> None:
     """Tokenizer, processor and generation config."""
     hub.write_processor_files(folder)
+    if preset.limits is not None:
+        _write_processor(folder, preset, preset.limits)
     if not preset.real_tokenizer:
         for name in hub.TOKENIZER_FILES:
             shutil.copy(TINY / name, folder)
@@ -215,3 +219,24 @@ def _write_sidecars(folder: Path, preset: Preset, ranks: Path | None) -> None:
         limits = {"min_pixels": 3136, "max_pixels": 12_845_056}  # 4 to 16,384 image tokens
         size = {"shortest_edge": 3136, "longest_edge": 12_845_056}
         hub.write_json(path, hub.read_json(path) | limits | {"size": size})
+
+
+def _write_processor(folder: Path, preset: Preset, limits: VisionLimits) -> None:
+    """The patches of the preset's family; no file where it reads text only."""
+    vision = family_of(preset.config["model_type"], folder).vision
+    for name in ("preprocessor_config.json", "video_preprocessor_config.json"):
+        path = folder / name
+        if vision is None:
+            path.unlink()
+            continue
+        layout = vision.layout
+        least, most = limits.min_pixels, limits.max_pixels
+        own: dict[str, object] = {
+            "patch_size": layout.patch_px,
+            "image_mean": list(layout.mean),
+            "image_std": list(layout.std),
+            "min_pixels": least,
+            "max_pixels": most,
+            "size": {"shortest_edge": least, "longest_edge": most},
+        }
+        hub.write_json(path, hub.read_json(path) | own)

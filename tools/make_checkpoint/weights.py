@@ -22,7 +22,14 @@ BRANCHES = 1.0
 MLP_BRANCHES_OF_TIED = 200.0
 BRANCHES_OF_CYCLE = 0.25
 
-_INTO_THE_RESIDUAL = ("o_proj.weight", "down_proj.weight", "attn.proj.weight", "fc2.weight")
+_INTO_THE_RESIDUAL = (
+    "o_proj.weight",
+    "out_proj.weight",
+    "down_proj.weight",
+    "attn.proj.weight",
+    "fc2.weight",
+)
+_EXPERTS = ".switch_mlp."
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,7 @@ class Recipe:
             return self.embedding
         if name.endswith("lm_head.weight"):
             return LOGITS / math.sqrt(self.width)
-        fan_in = math.prod(shape[1:])
+        fan_in = shape[-1] if _EXPERTS in name else math.prod(shape[1:])
         if not name.endswith(_INTO_THE_RESIDUAL):
             return 1 / math.sqrt(fan_in)
         if name.startswith("vision_tower"):
