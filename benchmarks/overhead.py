@@ -104,8 +104,10 @@ class _Remembering:
         del setup
         return self
 
-    def generate_each(self, asked: Iterator[Asked], most: int) -> Iterator[tuple[int, Step]]:
-        return self._owner.session.generate_each(asked, most)
+    def generate_each(
+        self, asked: Iterator[Asked], most: int, beyond: float | None = None
+    ) -> Iterator[tuple[int, Step]]:
+        return self._owner.session.generate_each(asked, most, beyond)
 
 
 def qvq_run(once: LoadedOnce, arguments: list[str], home: Path) -> tuple[int, float]:

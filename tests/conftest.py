@@ -166,7 +166,10 @@ class ScriptedEngine:
     def under(self, setup: Setup) -> Engine:
         return self
 
-    def generate_each(self, asked: Iterator[Asked], most: int) -> Iterator[tuple[int, Step]]:
+    def generate_each(
+        self, asked: Iterator[Asked], most: int, beyond: float | None = None
+    ) -> Iterator[tuple[int, Step]]:
+        self.beyond = beyond
         waiting, live = enumerate(asked), {}
         while True:
             if len(live) < most and (taken := next(waiting, None)) is not None:

@@ -188,9 +188,11 @@ class Scripted:
         del setup
         return self
 
-    def generate_each(self, asked: Iterator[Asked], most: int) -> Iterator[tuple[int, Step]]:
+    def generate_each(
+        self, asked: Iterator[Asked], most: int, beyond: float | None = None
+    ) -> Iterator[tuple[int, Step]]:
         """Raise AssertionError: no screen shows questions side by side."""
-        del asked, most
+        del asked, most, beyond
         raise AssertionError("no screen shows questions side by side")
 
 

@@ -28,12 +28,13 @@ from qvq_mlx.core.errors import (
     QvqError,
     UsageError,
 )
-from qvq_mlx.core.events import Event
-from qvq_mlx.core.plan import Plan
-from qvq_mlx.core.remedies import Field, Show
+from qvq_mlx.core.events import Done, Event
+from qvq_mlx.core.plan import Plan, Resolved
+from qvq_mlx.core.remedies import AskAgain, Field, Show
 from qvq_mlx.core.request import Request
 from qvq_mlx.core.setup import Drafting
 from qvq_mlx.core.tokens import Control
+from qvq_mlx.memory.admission import most_in_flight
 from qvq_mlx.memory.lock import BigModelLock
 from qvq_mlx.run.ask import ask
 from qvq_mlx.run.outputs import checkpoint_files
@@ -41,6 +42,11 @@ from qvq_mlx.run.plan import make_plan, resolve
 from qvq_mlx.run.resident import ResidentModel
 from qvq_mlx.run.together import ask_together
 from qvq_mlx.settings.config import Settings, debugging
+
+MOST_IN_FLIGHT = 64
+"""Items at a time that a person may ask for."""
+MOST_TRIED = 8
+"""Items at a time that are tried where the number is to be found out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,25 +71,31 @@ class Ended:
 class Batch:
     """One model, and what every item is asked with: all of `request` but question and images."""
 
-    def __init__(self, request: Request, env: Env, settings: Settings, in_flight: int = 1) -> None:
+    def __init__(
+        self, request: Request, env: Env, settings: Settings, in_flight: int | None = 1
+    ) -> None:
         """Raises a ModelError or UsageError where no item could be asked.
 
-        `in_flight`: so many items are asked at a time.
+        `in_flight`: so many items are asked at a time; None: as many as have room in memory and
+        make it faster, which is found out.
         """
-        if in_flight > 1:
+        if in_flight is not None and in_flight > 1:
             _check_in_flight(request)
         self._resolved = resolve(request, settings)
         self.model = self._resolved.card.name
         self.takes_video = self._resolved.card.vision.video
         self.files = checkpoint_files(self._resolved)
         """The files that the model is read from."""
-        draft = request.policy.draft if in_flight == 1 else str(Drafting.NONE)
-        policy = replace(request.policy, save=False, draft=draft)
-        self._request = replace(request, policy=policy)
+        self._finds_out = in_flight is None
+        self._in_flight = _most(self._resolved, request, env) if in_flight is None else in_flight
+        policy = replace(request.policy, save=False)
+        together = replace(policy, draft=str(Drafting.NONE), in_flight=self._in_flight)
+        self._together_request = replace(request, policy=together)
+        alone = policy if self._finds_out or self._in_flight == 1 else together
+        self._request = replace(request, policy=alone)
         self._keys = KeyMaker(self._request, self._resolved, model_identity(self._resolved))
         self._contents = Contents()
         self._env = env
-        self._in_flight = in_flight
         # what an image cost stays in memory while it is asked about: 0.4 GB of a 72B model for
         # every picture of a folder is nothing to write to a disk
         self._settings = replace(settings, cache_max_bytes=0)
@@ -114,14 +126,47 @@ class Batch:
         due = self._due(items, ledger, control, skipped)
         try:
             if self._in_flight > 1:
-                yield from self._together(due, skipped, ledger, control, loaded)
+                beyond: float | None = None
+                if self._finds_out:
+                    beyond = yield from self._first_answered(due, skipped, ledger, control, loaded)
+                yield from self._together(due, skipped, ledger, control, loaded, beyond)
             for one in due:
-                yield from _emptied(skipped)
-                yield Began(one.number, one.item)
-                yield from self._alone(one, ledger, control, loaded)
+                yield from self._in_its_turn(one, skipped, ledger, control, loaded)
             yield from _emptied(skipped)
         finally:
             loaded.close()
+
+    def _first_answered(
+        self,
+        due: Iterator[Due],
+        skipped: list[Ended],
+        ledger: Ledger,
+        control: Control,
+        loaded: ResidentModel,
+    ) -> Generator[Began | Event | Ended, None, float]:
+        """Ask one item after the other until one has an answer; return the tokens/s of that."""
+        rate = 0.0
+        for one in due:
+            for event in self._in_its_turn(one, skipped, ledger, control, loaded):
+                yield event
+                if isinstance(event, Done):
+                    rate = event.stats.tokens_per_s
+                elif isinstance(event, Ended) and event.status is Status.ANSWERED:
+                    return rate
+        return 0.0
+
+    def _in_its_turn(
+        self,
+        one: Due,
+        skipped: list[Ended],
+        ledger: Ledger,
+        control: Control,
+        loaded: ResidentModel,
+    ) -> Iterator[Began | Event | Ended]:
+        """Say what was skipped before an item, and ask that."""
+        yield from _emptied(skipped)
+        yield Began(one.number, one.item)
+        yield from self._alone(one, ledger, control, loaded)
 
     def _due(
         self, items: Sequence[Item], ledger: Ledger, control: Control, skipped: list[Ended]
@@ -155,11 +200,16 @@ class Batch:
         ledger: Ledger,
         control: Control,
         loaded: ResidentModel,
+        beyond: float | None,
     ) -> Iterator[Began | Event | Ended]:
-        """Ask several items at a time, until none is due or the memory has no room for several."""
+        """Ask several items at a time, until none is due, the memory has no room for several, or
+        that is no faster than `beyond`.
+        """
         while True:
             flight = Flight(due, lambda one: self._planned(one, loaded))
-            steps = ask_together(flight.plans(), self._in_flight, self._env, control, loaded)
+            steps = ask_together(
+                flight.plans(), self._in_flight, self._env, control, loaded, beyond
+            )
             failed: Exception | None = None
             while failed is None:
                 try:
@@ -200,7 +250,7 @@ class Batch:
     ) -> Generator[Event, None, BatchRecord | None]:
         """Ask about one item and return its record; None where the user stopped it."""
         try:
-            plan = self._plan(due)
+            plan = self._plan(due, self._request)
             run = Run(plan)
             own = Control(control)  # a run that is over does not end the batch
             for event in ask(plan, self._env, self._settings, own, loaded):
@@ -214,13 +264,13 @@ class Batch:
     def _planned(self, due: Due, loaded: ResidentModel) -> Plan | BatchRecord:
         """Read an item's pictures; its record where they cannot be read."""
         try:
-            return self._plan(due)
+            return self._plan(due, self._together_request)
         except Exception as error:
             return self._failed(due, error, loaded)
 
-    def _plan(self, due: Due) -> Plan:
-        request = replace(self._request, question=due.item.question, images=due.item.images)
-        return make_plan(request, self._env, self._settings)
+    def _plan(self, due: Due, request: Request) -> Plan:
+        asked = replace(request, question=due.item.question, images=due.item.images)
+        return make_plan(asked, self._env, self._settings)
 
     def _failed(self, due: Due, error: Exception, loaded: ResidentModel) -> BatchRecord:
         """Return the record of an item that could not be asked. Raises what concerns every item."""
@@ -256,6 +306,27 @@ def _concerns_all(error: QvqError, *, asked: bool) -> bool:
             return not asked
         case _:
             return False
+
+
+def parse_in_flight(text: str) -> int | None:
+    """Return a number of items at a time; None for `auto`. Raises UsageError."""
+    if text.strip().lower() == "auto":
+        return None
+    if text.isascii() and text.isdecimal() and 1 <= int(text) <= MOST_IN_FLIGHT:
+        return int(text)
+    raise UsageError(
+        (Field.PARALLEL, f" is {text!r}; it can be auto, or 1 to {MOST_IN_FLIGHT}"),
+        AskAgain(((Field.PARALLEL, "auto"),)),
+    )
+
+
+def _most(resolved: Resolved, request: Request, env: Env) -> int:
+    """Return how many items at a time may be tried; 1 for what has to be asked one by one."""
+    try:
+        _check_in_flight(request)
+    except UsageError:
+        return 1
+    return most_in_flight(resolved, request, MOST_TRIED, env)
 
 
 def _check_in_flight(request: Request) -> None:

@@ -73,11 +73,15 @@ class Engine(Protocol):
         `setup` names the same draft model.
         """
 
-    def generate_each(self, asked: Iterator[Asked], most: int) -> Iterator[tuple[int, Step]]:
+    def generate_each(
+        self, asked: Iterator[Asked], most: int, beyond: float | None = None
+    ) -> Iterator[tuple[int, Step]]:
         """Questions of their own, up to `most` in flight at a time, each as if it ran alone.
 
         The next one is taken where a place is free, and read between the passes of the others. A
-        step comes with the number of its question, counted from 0.
+        step comes with the number of its question, counted from 0. `beyond`: as many at a time as
+        write the most tokens/s here; where that is no more than `beyond`, or where one at a time
+        is as fast, no further question is taken.
         """
 
 

@@ -1,11 +1,12 @@
 """Several questions in flight on one model: the next one is read while the others decode.
 
 Law: each is what it would be alone. A prompt is read a chunk or a picture at a time, and between
-two of these the others are given a token each.
+two of these the others are given a token each. How many are in flight may depend on what is faster.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from qvq_mlx.engine.decode import decode
 from qvq_mlx.engine.row import Row
 from qvq_mlx.engine.soundness import UnsoundLogitsError
 from qvq_mlx.engine.speculation import Speculation
+from qvq_mlx.engine.widening import Widening
 
 if TYPE_CHECKING:
     from qvq_mlx.engine.session import Session
@@ -25,10 +27,14 @@ if TYPE_CHECKING:
 class Flight:
     """The questions in flight: who is read, and who decodes."""
 
-    def __init__(self, session: Session, asked: Iterator[Asked], most: int) -> None:
+    def __init__(
+        self, session: Session, asked: Iterator[Asked], most: int, beyond: float | None
+    ) -> None:
+        """See `Engine.generate_each`."""
         self._session = session
         self._asked = asked
         self._most = most
+        self._widening = None if beyond is None else Widening(most, beyond)
         self._reading = 0  # the number of the question that is read, or was read last
         self._decoding: dict[int, Prompt] = {}
         self._unread: list[tuple[int, Finished]] = []  # stopped before they were read
@@ -64,5 +70,14 @@ class Flight:
                 continue
             self._decoding[number] = one.prompt
             yield session.row(start, one.generation, one.control, number)
-            while len(self._decoding) >= self._most:
-                yield None
+            while not self._has_place():
+                rows, began_s = len(self._decoding), time.perf_counter()
+                yield None  # a pass over them, and nothing else
+                if self._widening is not None and len(self._decoding) == rows:
+                    self._widening.took(rows, time.perf_counter() - began_s)
+            if self._widening is not None and not self._widening.pays:
+                return
+
+    def _has_place(self) -> bool:
+        most = self._most if self._widening is None else self._widening.width
+        return len(self._decoding) < most

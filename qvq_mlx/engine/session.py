@@ -132,17 +132,17 @@ class Session:
         with self._memory_watched():
             yield from self._generated(prompt, ways)
 
-    def generate_each(self, asked: Iterator[Asked], most: int) -> Iterator[tuple[int, Step]]:
-        """Questions of their own, up to `most` in flight at a time, each as if it ran alone.
+    def generate_each(
+        self, asked: Iterator[Asked], most: int, beyond: float | None = None
+    ) -> Iterator[tuple[int, Step]]:
+        """See `Engine`. A prompt is read a chunk at a time, between two passes of the others.
 
-        The next one is taken where a place is free, and its prompt is read a chunk at a time,
-        between two passes of the others. A step comes with the number of its question. Nothing is
-        drafted. Raises DoesNotFitError where the memory ends.
+        Nothing is drafted. Raises DoesNotFitError where the memory ends.
         """
         from qvq_mlx.engine.flight import Flight  # a single question flies alone
 
         with self._memory_watched():
-            yield from Flight(self, asked, most).steps()
+            yield from Flight(self, asked, most, beyond).steps()
 
     @contextlib.contextmanager
     def _memory_watched(self) -> Iterator[None]:

@@ -20,7 +20,7 @@ from qvq_mlx.core.events import Notice
 from qvq_mlx.core.plan import Resolved
 from qvq_mlx.core.remedies import EstimateModel, Field
 from qvq_mlx.core.request import Request
-from qvq_mlx.memory.estimate import Estimate, Use, Verdict, estimate_for
+from qvq_mlx.memory.estimate import Estimate, Use, Verdict, estimate_for, typical
 
 if TYPE_CHECKING:
     from qvq_mlx.core.machine import Machine
@@ -119,6 +119,25 @@ def most_image_tokens(
     return bisect.bisect_left(range(wanted + 1), True, key=refused) - 1
 
 
+def most_in_flight(resolved: Resolved, request: Request, wanted: int, env: Env) -> int:
+    """Return how many questions, at most `wanted`, have room together without making it tight, each
+    with as many pictures' tokens as one may have; 1 where a single one has not.
+
+    All of them where that is not known or not checked.
+    """
+    if resolved.card.download_bytes < SMALL_BYTES or request.policy.force:
+        return wanted
+    machine, image_tokens = env.machine(), typical(resolved.card).image_tokens
+
+    def is_tight(count: int) -> bool:
+        policy = replace(request.policy, in_flight=count)
+        asked = replace(request, policy=policy)
+        found = _estimate(resolved, None, asked, image_tokens, machine)
+        return found.verdict not in (Verdict.YES, Verdict.UNKNOWN)
+
+    return max(1, bisect.bisect_left(range(1, wanted + 1), True, key=is_tight))
+
+
 def _estimate(
     resolved: Resolved,
     draft: ModelCard | None,
@@ -127,7 +146,7 @@ def _estimate(
     machine: Machine,
 ) -> Estimate:
     """Of one run; what a draft model needs is added to the weights, as is the KV cache of each
-    sample but the first.
+    sample and of each question in flight but the first.
     """
     card = resolved.card
     use = Use(
@@ -141,8 +160,8 @@ def _estimate(
     if draft is not None:
         beside = estimate_for(draft, machine, use).needed_bytes
         card = replace(card, download_bytes=card.download_bytes + beside)
-    if request.method.votes > 1:
-        more = (request.method.votes - 1) * (estimate_for(card, machine, use).kv_bytes or 0)
+    if (rows := request.method.votes * request.policy.in_flight) > 1:
+        more = (rows - 1) * (estimate_for(card, machine, use).kv_bytes or 0)
         card = replace(card, download_bytes=card.download_bytes + more)
     return estimate_for(card, machine, use)
 

@@ -23,11 +23,17 @@ Result = TypeVar("Result")
 
 
 def ask_together(
-    plans: Iterator[Plan], most: int, env: Env, control: Control, loaded: ResidentModel
+    plans: Iterator[Plan],
+    most: int,
+    env: Env,
+    control: Control,
+    loaded: ResidentModel,
+    beyond: float | None = None,
 ) -> Iterator[tuple[int, Event]]:
     """Events with the number of their plan, counted from 0; at most `most` plans are in flight.
 
-    A plan is pulled when there is a place for it. All ask the same checkpoint and setup. Where
+    A plan is pulled when there is a place for it; where `beyond` is not exceeded, as
+    `Engine.generate_each` has it, the rest is left. All ask the same checkpoint and setup. Where
     `control` stops it before the model is there, nothing comes.
     """
     first = next(plans, None)
@@ -46,7 +52,7 @@ def ask_together(
                 runs[number] = run = _Run(plan, env, control)
                 yield asked_of(engine, plan, run.control)
 
-        for number, step in engine.generate_each(asked(engine), most):
+        for number, step in engine.generate_each(asked(engine), most, beyond):
             for event in runs[number].fed(step):
                 yield number, event
             if isinstance(step, Finished):

@@ -148,14 +148,17 @@ class BorrowedEngine:
         """As the engine's."""
         return self._rows(prompt, ways, lambda own: own.generate_rows(prompt, ways))
 
-    def generate_each(self, asked: Iterator[Asked], most: int) -> Iterator[tuple[int, Step]]:
+    def generate_each(
+        self, asked: Iterator[Asked], most: int, beyond: float | None = None
+    ) -> Iterator[tuple[int, Step]]:
         """As the engine's."""
         if self._own is not None:
-            yield from self._own.generate_each(asked, most)
+            yield from self._own.generate_each(asked, most, beyond)
             return
         taken: dict[int, Control] = {}
+        call = {"do": "each", "most": most, "beyond": beyond}
         try:
-            for answer in self._pulled({"do": "each", "most": most}, Wishes(taken), asked):
+            for answer in self._pulled(call, Wishes(taken), asked):
                 if "step" in answer:
                     step = step_from(answer["step"])
                     assert not isinstance(step, Notice)

@@ -148,7 +148,8 @@ class Desk:
                 self._pulled(steps, others_wait, len(ways))
             case "each":
                 asked = self._asked(others_wait)
-                self._pulled(engine.generate_each(asked, frame["most"]), others_wait)
+                each = engine.generate_each(asked, frame["most"], frame["beyond"])
+                self._pulled(each, others_wait)
             case other:
                 raise ValueError(f"nobody can {other!r}")
 

@@ -63,6 +63,7 @@ OTHERS: dict[str, dict[str, object]] = {
         "offline": True,
         "save": False,
         "server": False,
+        "in_flight": 4,
     },
     "origin": {"follows": "0123abcd", "seen_pictures": 2, "piped_characters": 5},
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -101,8 +102,10 @@ class Failing(ScriptedEngine):
     def under(self, setup: Setup) -> Engine:
         return self
 
-    def generate_each(self, asked: Iterator[Asked], most: int) -> Iterator[tuple[int, Step]]:
-        for place, found in enumerate(super().generate_each(asked, most)):
+    def generate_each(
+        self, asked: Iterator[Asked], most: int, beyond: float | None = None
+    ) -> Iterator[tuple[int, Step]]:
+        for place, found in enumerate(super().generate_each(asked, most, beyond)):
             if place == 9:
                 raise ZeroDivisionError("in company")
             yield found
@@ -166,3 +169,51 @@ def test_older_keys_are_made_only_where_they_are_wanted(
     done = open_ledger(out, lambda _record: False)
     assert done.take(pulled(json.loads(out.read_text().splitlines()[-1])["key"])) is not None
     done.close()
+
+
+def test_auto_has_the_same_records_and_beats_the_first_item(
+    world: Build, pictures: Path, tmp_path: Path
+) -> None:
+    """The engine is told the speed of the item that was asked alone."""
+    out, other = tmp_path / "one.jsonl", tmp_path / "auto.jsonl"
+    engine = ScriptedEngine(WORDS)
+    assert run(world(engine=ScriptedEngine(WORDS)), pictures, out, "--draft", "none") == 3
+    assert run(world(engine=engine), pictures, other, "--parallel", "auto") == 3
+    assert records(other) == records(out)
+    lines = map(json.loads, other.read_text().splitlines())
+    first = next(line["stats"] for line in lines if line["status"] == "answered")
+    assert engine.beyond == pytest.approx((first["generated_tokens"] - 1) / first["decode_s"])
+
+
+class Leaving(ScriptedEngine):
+    """Takes one question in company and finds that it does not pay."""
+
+    def generate_each(
+        self, asked: Iterator[Asked], most: int, beyond: float | None = None
+    ) -> Iterator[tuple[int, Step]]:
+        yield from super().generate_each(islice(asked, 1), most, beyond)
+
+
+def test_where_company_does_not_pay_the_rest_is_asked_alone(
+    world: Build, pictures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.jsonl"
+    assert run(world(engine=Leaving(WORDS)), pictures, out, "--parallel", "auto") == 3
+    assert len(records(out)) == 8
+
+
+@pytest.mark.parametrize("more", [("--vote", "3"), ("--draft", "lookup")])
+def test_auto_asks_one_by_one_what_cannot_share_a_pass(
+    world: Build, pictures: Path, tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    there = world(engine=ScriptedEngine(WORDS))
+    assert run(there, pictures, tmp_path / "out.jsonl", "--parallel", "auto", *more) == 3
+
+
+@pytest.mark.parametrize("word", ["0", "65", "-1", "many", "1.5", "²"])
+def test_a_number_of_items_that_is_none(
+    world: Build, pictures: Path, tmp_path: Path, word: str
+) -> None:
+    there = world(WORDS)
+    assert run(there, pictures, tmp_path / "out.jsonl", f"--parallel={word}") == 2
+    assert "it can be auto, or 1 to 64" in there.err

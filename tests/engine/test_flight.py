@@ -14,6 +14,7 @@ from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.request import Sampling
 from qvq_mlx.core.tokens import AnswerConstraint, Asked, Control, Finished, Generation, Step, Token
 from qvq_mlx.engine.session import Session
+from qvq_mlx.engine.widening import PASSES, Widening
 from tests.engine.conftest import goldens
 
 MOST_TOKENS = 44
@@ -152,3 +153,57 @@ def test_places_are_taken_as_they_become_free(tiny: Session, questions: Question
     read = [place for place, what in enumerate(order) if what == "read"]
     between = order[read[0] : read[-1]]
     assert "Token" in between  # the first goes on while the second is read
+
+
+def settled(widening: Widening, seconds_by_rows: dict[int, float]) -> list[int]:
+    """The numbers of rows that are tried, in turn, where a pass takes so long."""
+    tried = []
+    while not widening.settled:
+        tried.append(widening.width)
+        for _ in range(PASSES):
+            widening.took(widening.width, seconds_by_rows[widening.width])
+    return tried
+
+
+def test_as_many_rows_are_tried_as_make_it_faster() -> None:
+    widening = Widening(8, 0.0)
+    assert settled(widening, {1: 1.0, 2: 1.1, 4: 1.5, 8: 3.0}) == [1, 2, 4, 8]
+    assert (widening.width, widening.pays) == (4, True)
+    bound = Widening(2, 0.0)
+    assert settled(bound, {1: 1.0, 2: 1.1}) == [1, 2]
+    assert (bound.width, bound.pays) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "beyond"),
+    [({1: 1.0, 2: 2.0}, 0.0), ({1: 1.0, 2: 1.0, 4: 2.0}, 2.0)],
+    ids=["rows cost what they write", "a drafter writes as much"],
+)
+def test_rows_that_make_nothing_faster_are_given_up(
+    seconds: dict[int, float], beyond: float
+) -> None:
+    widening = Widening(8, beyond)
+    settled(widening, seconds)
+    assert (widening.width, widening.pays) == (1, False)
+
+
+def test_a_pass_with_fewer_rows_is_no_measure() -> None:
+    widening = Widening(4, 0.0)
+    settled_at_one = [widening.took(1, 1.0) for _ in range(PASSES)]
+    assert len(settled_at_one) == PASSES
+    assert widening.width == 2
+    for _ in range(PASSES):
+        widening.took(1, 9.0)
+    assert widening.width == 2
+    assert not widening.settled
+
+
+def test_no_question_is_taken_once_rows_do_not_pay(tiny: Session, questions: Questions) -> None:
+    """Nothing is beyond an infinite speed."""
+    asked = questions(Sampling(0.0))
+    waiting = iter(asked)
+    found = texts(tiny.generate_each(waiting, 1, float("inf")))
+    rest = list(waiting)
+    assert (len(found), len(rest)) == (1, len(asked) - 1)
+    single = alone(tiny, asked[:1])
+    assert {n: ids for n, (ids, _) in found.items()} == {n: i for n, (i, _) in single.items()}

@@ -13,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.errors import DoesNotFitError, ExitCode
 from qvq_mlx.core.machine import Machine
 from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.plan import Resolved
 from qvq_mlx.core.remedies import EstimateModel, Field, RunProgram
-from qvq_mlx.core.request import Method, Request
+from qvq_mlx.core.request import Method, Policy, Request
 from qvq_mlx.memory import admission
 from qvq_mlx.memory.choice import best, instead, may_be_default
 from qvq_mlx.memory.estimate import (
@@ -262,21 +263,51 @@ def test_fit_does_not_need_to_know_the_machine(world: Build) -> None:
     assert "needed; this machine's memory is not known" in w.out
 
 
-def test_every_sample_of_a_vote_has_a_kv_cache_of_its_own(world: Build) -> None:
-    model = card()
-    request = Request("What?", ("cat.heic",), model.name)
+def asked_of(model: ModelCard) -> tuple[Resolved, Request]:
     resolved = Resolved(model, Path("/w"), model.system, model.sampling, model.max_tokens)
+    return resolved, Request("What?", ("cat.heic",), model.name)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        lambda request, count: replace(request, method=Method(votes=count)),
+        lambda request, count: replace(request, policy=Policy(in_flight=count)),
+    ],
+    ids=["samples of a vote", "questions in flight"],
+)
+def test_every_row_has_a_kv_cache_of_its_own(
+    world: Build, rows: Callable[[Request, int], Request]
+) -> None:
+    model = card()
+    resolved, request = asked_of(model)
     pictures = [Picture("cat.heic", 4000, 3000, 1148, 868, 1271, "", b"")]
     needed = {}
-    for votes in (1, 2, 5):
+    for count in (1, 2, 5):
         # a Mac on which the model just does not fit tells its needs
         env = replace(world([]).env, machine=lambda: replace(Machine(), working_set_bytes=GIB))
         with pytest.raises(DoesNotFitError) as refused:
-            admission.check(resolved, replace(request, method=Method(votes=votes)), pictures, env)
-        needed[votes] = float(refused.value.message.split(": ")[1].split(" GiB")[0])
+            admission.check(resolved, rows(request, count), pictures, env)
+        needed[count] = float(refused.value.message.split(": ")[1].split(" GiB")[0])
     kv_gib = kv_bytes_per_token(model.shape) * 9728 / GIB  # 8,192 + 1,271 and the prompt, rounded
     assert needed[2] - needed[1] == pytest.approx(kv_gib, abs=0.11)
     assert needed[5] - needed[1] == pytest.approx(4 * kv_gib, abs=0.11)
+
+
+def test_as_many_are_in_flight_as_are_no_tight_fit(world: Build) -> None:
+    resolved, request = asked_of(card())
+
+    def most(gib: float) -> int:
+        machine = replace(Machine(), working_set_bytes=int(gib * GIB))
+        return admission.most_in_flight(
+            resolved, request, 8, replace(world([]).env, machine=lambda: machine)
+        )
+
+    found = [most(gib) for gib in range(20, 200)]
+    assert found == sorted(found)
+    assert set(found) == set(range(1, 9))
+    unknown = replace(world([]).env, machine=Machine)
+    assert admission.most_in_flight(resolved, request, 8, unknown) == 8
 
 
 @pytest.mark.parametrize("memory", ["8", "16GB", "24", "32", "36", "48", "64", "96", "128", "512"])
