@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Annotated
@@ -80,7 +81,7 @@ def with_command(argv: Sequence[str], exists: Callable[[str], bool]) -> list[str
     is_option_of_ask = first.startswith("-") and first not in _ROOT_OPTIONS
     is_question = any(character.isspace() for character in first)
     if is_option_of_ask or is_question or any(is_image(argument, exists) for argument in argv):
-        return ["ask", WITHOUT_COMMAND, *argv]
+        return ["ask", f"{WITHOUT_COMMAND}={shlex.join(argv)}", *argv]
     return list(argv)
 
 

@@ -33,7 +33,7 @@ argument is the id of a run, it goes on from that one. More images may be added.
 """
 
 
-Short = Annotated[bool, typer.Option(WITHOUT_COMMAND, hidden=True)]
+Short = Annotated[str, typer.Option(WITHOUT_COMMAND, hidden=True)]
 
 
 # One parameter per option: typer reads the command line off this signature.
@@ -85,7 +85,7 @@ def ask(
     offline: options.Offline = False,
     follow: options.Follow = False,
     no_save: options.NoSave = False,
-    short: Short = False,
+    short: Short = "",
 ) -> int:
     """Ask one question; `HELP` is what people read."""
     see, form = _see(thinking, no_thinking, quiet, verbose), _form(as_json, as_jsonl, boxed, boxes)
@@ -99,20 +99,18 @@ def ask(
     return ask_as_typed(context.obj, sources, given, read, output, _inputs, _pull)
 
 
-def _inputs(
-    sources: Sources, model: str | None, arguments: Sequence[str]
-) -> tuple[tuple[str, ...], str | None]:
+def _inputs(sources: Sources, arguments: Sequence[str]) -> tuple[tuple[str, ...], str | None]:
     """The images in the order of the prompt, and the question, if any. Raises UsageError."""
     if sources.question is not None:
         if not sources.question.strip():
             raise UsageError("the question is empty", Ask())
         # the question is named, so everything else is an image
         return (*sources.images, *arguments), sources.question
-    found = sort(arguments, on_disk)
     if sources.short:
         from qvq_mlx.cli.app import COMMANDS
 
-        check_slip(arguments, found.question, COMMANDS, model)
+        check_slip(arguments, sources.short, COMMANDS, on_disk)
+    found = sort(arguments, on_disk)
     return (*sources.images, *found.images), found.question
 
 

@@ -4,40 +4,42 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from qvq_mlx.core.errors import UsageError
+from qvq_mlx.core.image_names import is_image
 from qvq_mlx.core.remedies import Typed
 
 WITHOUT_COMMAND = "--without-command"
-"""A hidden option of `ask`: the word `ask` was not typed."""
+"""A hidden option of `ask`: the word `ask` was not typed, and this was."""
+_OF_QUESTIONS = ("ask", "chat", "batch")
 
 
 def check_slip(
-    arguments: Sequence[str],
-    question: str | None,
-    commands: Sequence[str],
-    model: str | None = None,
+    arguments: Sequence[str], line: str, commands: Sequence[str], exists: Callable[[str], bool]
 ) -> None:
     """Raise UsageError where the question is one word that is a command, or, standing first, is
-    close to one. `arguments` were typed without a command, `model` behind `-m`.
+    close to one, or where it begins with the word of a command that takes questions. `line` is what
+    was typed behind `qvq`, and `arguments` what of it belongs to no option.
     """
-    if question is None or question.strip() != question or not question.isascii():
+    words = [argument for argument in arguments if not is_image(argument, exists)]
+    if not words or words[0].strip() != words[0] or not words[0].isascii():
         return
     from qvq_mlx.core.near import near
 
-    is_first = bool(arguments) and arguments[0] == question
-    command = question if question in commands else near(question, commands) if is_first else None
-    if question == "help":
-        command = "help"
+    word, near_ones = words[0], commands if arguments[0] == words[0] else ()
+    if len(words) > 1:
+        command = word if word in _OF_QUESTIONS else None
+    else:
+        command = word if word in (*commands, "help") else near(word, near_ones)
     if command is None:
         return
-    rest = [argument for argument in arguments if argument != question]
-    given = ["-m", model] if model and command != "help" else []
-    said = "is a command" if command == question else f"is close to the command {command}"
+    rest = shlex.split(line)
+    rest.remove(word)
+    said = "is a command" if command == word else f"is close to the command {command}"
     raise UsageError(
-        f"{question!r} {said}, and commands come first; as a question it goes behind -Q",
-        Typed(shlex.join(["qvq", command, *given, *rest])),
+        f"{word!r} {said}, and commands come first; as a question it goes behind -Q",
+        Typed("qvq --help" if command == "help" else shlex.join(["qvq", command, *rest])),
     )
 
 

@@ -33,7 +33,7 @@ class Sources:
     """The images and the question as they were typed.
 
     `follow`: from an earlier run too, which the first of `arguments` may name. `files` are read
-    besides. `short`: the command `ask` was not typed.
+    besides. `short`: the command line, where the command `ask` was not typed.
     """
 
     arguments: Sequence[str]
@@ -41,7 +41,7 @@ class Sources:
     question: str | None
     follow: bool
     files: Sequence[Path]
-    short: bool
+    short: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Given:
 
 ReadAs = Callable[[Sequence[str]], tuple[ImageOptions, ...]]
 """How each of these images is read."""
-Inputs = Callable[[Sources, str | None, Sequence[str]], tuple[tuple[str, ...], str | None]]
+Inputs = Callable[[Sources, Sequence[str]], tuple[tuple[str, ...], str | None]]
 """The images among the arguments in the order of the prompt, and the question, if any."""
 
 
@@ -80,7 +80,7 @@ def ask_as_typed(
 
     env, settings = world.env, world.settings
     past, arguments, saved = _past(sources, world)
-    images, text = inputs(sources, given.model, arguments)
+    images, text = inputs(sources, arguments)
     sent = asked(text, env, stdin_is_image="-" in images)
     named = given.model or (past.model if past else None)
     inherits = past is not None and given.system is None

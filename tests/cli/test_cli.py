@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -358,7 +359,7 @@ def test_version_and_help(world: Build) -> None:
 )
 def test_ask_may_be_left_out(argv: list[str], asks: bool) -> None:
     assert with_command(argv, lambda _path: False) == (
-        ["ask", WITHOUT_COMMAND, *argv] if asks else argv
+        ["ask", f"{WITHOUT_COMMAND}={shlex.join(argv)}", *argv] if asks else argv
     )
 
 

@@ -27,10 +27,13 @@ def image(tmp_path: Path) -> str:
     [
         (["-m", "tiny", "chat", "IMAGE"], "qvq chat -m tiny IMAGE"),
         (["aks", "IMAGE"], "qvq ask IMAGE"),
-        (["abtch", "IMAGE", "-m", "tiny"], "qvq batch -m tiny IMAGE"),
+        (["abtch", "IMAGE", "-m", "tiny"], "qvq batch IMAGE -m tiny"),
         (["IMAGE", "doctor"], "qvq doctor IMAGE"),
         (["help", "IMAGE"], "qvq --help"),
-        (["-m", "tiny", "IMAGE", "help"], "qvq help IMAGE"),
+        (["-m", "tiny", "IMAGE", "help"], "qvq --help"),
+        (["-m", "tiny", "ask", "IMAGE", "How many?"], "qvq ask -m tiny IMAGE 'How many?'"),
+        (["-m", "tiny", "ask", "f", "q"], "qvq ask -m tiny f q"),
+        (["--budget", "5", "--offline", "chat", "IMAGE"], "qvq chat --budget 5 --offline IMAGE"),
     ],
 )
 def test_it_is_refused(world: Build, image: str, argv: list[str], hint: str) -> None:

@@ -78,6 +78,7 @@ def test_a_model_that_does_not_exist_is_not_configured(world: Callable[..., Worl
         ({"HF_TOKEN": "hf_abc def"}, "the token in HF_TOKEN holds white space"),
         ({"HF_TOKEN": "hf_äbcdef"}, "the token in HF_TOKEN holds characters that are not ASCII"),
         ({"HUGGING_FACE_HUB_TOKEN": "hf_\0abc"}, "HUGGING_FACE_HUB_TOKEN holds control characters"),
+        ({"HF_TOKEN": '"hf_abc'}, "the token in HF_TOKEN holds a quotation mark"),
     ],
 )
 def test_a_token_that_no_request_can_carry_is_refused_unprinted(
@@ -97,12 +98,47 @@ def test_a_token_that_no_request_can_carry_is_refused_unprinted(
         ({"HUGGING_FACE_HUB_TOKEN": "hf_b"}, "hf_b"),
         ({"HF_TOKEN": "hf_a", "HUGGING_FACE_HUB_TOKEN": "hf_b"}, "hf_a"),
         ({"HF_TOKEN": "hf_a", "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"}, ""),
+        ({"HF_TOKEN": '"hf_a"'}, "hf_a"),
+        ({"HF_TOKEN": "\ufeff'hf_a'\n"}, "hf_a"),
     ],
 )
 def test_tokens_are_read_as_hugging_face_does(
     world: Callable[..., World], environ: dict[str, str], token: str
 ) -> None:
     assert config.hub(world(environ=environ).env).token == token
+
+
+FORMS = (
+    *("hf_a", "hf_a\n", "hf_a\r\n", " hf_a\t\n\n", '"hf_a"', "'hf_a'\n", '" hf_a "\r\n'),
+    *("HF_TOKEN=hf_a\n", 'HF_TOKEN="hf_a"', "export HF_TOKEN='hf_a'\n", "set HF_TOKEN=hf_a\r\n"),
+    *('HUGGING_FACE_HUB_TOKEN = "hf_a"', "HF_TOKEN=\r\nhf_a"),
+)
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
+def test_a_token_is_read_from_a_file_as_editors_and_shells_write_it(
+    world: Callable[..., World], tmp_path: Path, encoding: str, mark: str
+) -> None:
+    saved = tmp_path / "token"
+    env = world(environ={"HF_TOKEN_PATH": str(saved)}).env
+    for form in FORMS:
+        saved.write_bytes((mark + form).encode(encoding))
+        assert config.hub(env).token == "hf_a", form
+    saved.write_bytes(mark.encode(encoding))
+    assert not config.hub(env).token
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfehf_abc\0", b"hf_abc\xe4", b"hf_abc" * 9_999, None])
+def test_a_token_file_that_cannot_be_read_is_said_to_be(
+    world: Callable[..., World], tmp_path: Path, content: bytes | None
+) -> None:
+    saved = tmp_path / "token"
+    saved.mkdir() if content is None else saved.write_bytes(content)
+    there = world(environ={"HF_TOKEN_PATH": str(saved)})
+    assert there.run("pull", "qvq", "--dry-run") == 2
+    assert f"the token in {saved} " in there.err
+    assert "abc" not in there.err
 
 
 @pytest.mark.parametrize(
