@@ -130,13 +130,14 @@ def short_ids(names: Iterable[str], shown: Collection[File]) -> dict[str, str]:
 
     `names` are those of the files of all runs.
     """
-    begun = {file.id[:SHORT] for file in shown}
+    begun = {f"-{file.id[:SHORT]}" for file in shown}
     ids = {file.stem: file.id for file in shown}
-    for name in names:
-        # an id stands in a fixed place of our names; others are looked at one by one
-        if name[_ID_AT : _ID_AT + SHORT] in begun or name[_ID_AT - 1 : _ID_AT] != "-":
-            stem = name.removesuffix(WHOLE).removesuffix(PART)
-            ids[stem] = stem.rpartition("-")[2]
+    # an id stands in a fixed place of our names; others, without `-` there, are all looked at
+    place = slice(_ID_AT - 1, _ID_AT + SHORT)
+    near = [name for name in names if (at := name[place]) in begun or not "-" <= at < "."]
+    for name in near:
+        stem = name.removesuffix(WHOLE).removesuffix(PART)
+        ids[stem] = stem.rpartition("-")[2]
     in_order = sorted(ids.values())
     needed: dict[str, int] = {}
     for index, one in enumerate(in_order):
