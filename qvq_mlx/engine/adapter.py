@@ -18,7 +18,7 @@ import mlx.core as mx
 import numpy as np
 from mlx.utils import tree_flatten
 
-from qvq_mlx.core.errors import BrokenModelError, QvqError
+from qvq_mlx.core.errors import BrokenModelError, QvqError, UnsupportedModelError
 from qvq_mlx.core.events import Progress, Stage
 from qvq_mlx.core.remedies import RunProgram
 from qvq_mlx.core.tokens import Control
@@ -121,14 +121,19 @@ class Model:
         return _broken(self._folder, what)
 
 
-def load_model(folder: Path, control: Control) -> Generator[Progress, None, Model | None]:
+def load_model(
+    folder: Path, control: Control, group: mx.distributed.Group | None = None
+) -> Generator[Progress, None, Model | None]:
     """Read the weights, part by part. None where `control` stopped it.
 
+    With a `group` each of its members reads its part of the layers (engine/tensor_parallel.py).
     Raises UnsupportedModelError or BrokenModelError.
     """
     architecture = read_architecture(folder)
     with _silence(), _as_broken(folder):
         model = _lazy_model(folder, architecture)
+    if group is not None:
+        _split(model, folder, group)
     language = model.language_model.model
     parts = [language.embed_tokens, *language.layers, model]
     if architecture.vision:
@@ -163,6 +168,15 @@ def _lazy_model(folder: Path, architecture: Architecture) -> Any:
     if architecture.vision and mx.default_device() == mx.Device(mx.cpu):
         bound_memory(model.vision_tower)
     return model
+
+
+def _split(model: Any, folder: Path, group: mx.distributed.Group) -> None:
+    from qvq_mlx.engine.tensor_parallel import split  # one machine needs none of it
+
+    try:
+        split(model.language_model, group)
+    except ValueError as error:
+        raise UnsupportedModelError(f"{folder}: {error}") from None
 
 
 def bare_model(architecture: Architecture, text: Values) -> Any:

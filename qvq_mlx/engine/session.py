@@ -251,16 +251,20 @@ def _taken(continuation: Continuation | None) -> Written | None:
 
 
 def load_session(
-    checkpoint: Checkpoint, setup: Setup, control: Control
+    checkpoint: Checkpoint,
+    setup: Setup,
+    control: Control,
+    group: mx.distributed.Group | None = None,
 ) -> Generator[Progress, None, Session | None]:
     """The checkpoint and its draft model, if it has one. None where `control` stopped it.
 
-    What an engine that was let go of had in memory goes back to the system first.
+    What an engine that was let go of had in memory goes back to the system first. With a `group`
+    the layers of the checkpoint are split among its members, who all have to run the same passes.
     """
     mx.clear_cache()
     if setup.drafting is Drafting.MTP:
         _check_has_head(checkpoint)
-    reader = yield from _load_reader(checkpoint, setup, control)
+    reader = yield from _load_reader(checkpoint, setup, control, group)
     if reader is None:
         return None
     book = CostBook(setup.cache_folder)
@@ -311,12 +315,15 @@ def _check_has_head(checkpoint: Checkpoint) -> None:
 
 
 def _load_reader(
-    checkpoint: Checkpoint, setup: Setup, control: Control
+    checkpoint: Checkpoint,
+    setup: Setup,
+    control: Control,
+    group: mx.distributed.Group | None = None,
 ) -> Generator[Progress, None, Reader | None]:
     """Weights, tokenizer and image layout of one checkpoint."""
     card, folder = checkpoint.card, checkpoint.folder
     mx.reset_peak_memory()
-    model = yield from load_model(folder, control)
+    model = yield from load_model(folder, control, group)
     if model is None:
         return None
     vocabulary = Vocabulary(folder / "tokenizer.json", model.vocab_size)
