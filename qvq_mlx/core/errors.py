@@ -211,6 +211,13 @@ class ServerGoneError(QvqError):
     code = "server-gone"
 
 
+class HostGoneError(QvqError):
+    """Another machine that a model is split among did not start, or ended before the answer did."""
+
+    exit_code = ExitCode.TRY_AGAIN
+    code = "host-gone"
+
+
 class BusyError(QvqError):
     """Another process is at work on the same files."""
 

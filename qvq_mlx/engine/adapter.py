@@ -23,10 +23,12 @@ from qvq_mlx.core.events import Progress, Stage
 from qvq_mlx.core.remedies import RunProgram
 from qvq_mlx.core.tokens import Control
 from qvq_mlx.engine.architecture import Architecture, read_architecture
+from qvq_mlx.engine.cache_files import KeptFiles
 from qvq_mlx.engine.features import Embedded, Features, embedded
 from qvq_mlx.engine.language import Language
 from qvq_mlx.engine.library import family_package
 from qvq_mlx.engine.patches import Patches
+from qvq_mlx.engine.prefix import PrefixCache
 from qvq_mlx.engine.sequence import KVSequence
 from qvq_mlx.engine.soundness import first_unsound
 from qvq_mlx.engine.weights import install, read_head, read_weights, tie
@@ -34,6 +36,7 @@ from qvq_mlx.families import Family
 from qvq_mlx.families.family import PatchLayout, Values
 
 if TYPE_CHECKING:
+    from qvq_mlx.engine.led import Others
     from qvq_mlx.engine.mtp import MTPHead
 
 _NO_NUMBERS = "holds values that are no numbers (NaN, infinite, or scales that are all zero)"
@@ -85,6 +88,10 @@ class Model:
         """An empty KV cache on this model."""
         return KVSequence(self._language)
 
+    def prefixes(self, files: KeptFiles | None) -> PrefixCache:
+        """Prefixes of this model, on disk too where there are `files`; none yet in memory."""
+        return PrefixCache(files)
+
     def read_head(self) -> MTPHead | None:
         """The MTP head of the checkpoint, read; None where it holds none.
 
@@ -122,18 +129,17 @@ class Model:
 
 
 def load_model(
-    folder: Path, control: Control, group: mx.distributed.Group | None = None
+    folder: Path, control: Control, others: Others | None = None
 ) -> Generator[Progress, None, Model | None]:
     """Read the weights, part by part. None where `control` stopped it.
 
-    With a `group` each of its members reads its part of the layers (engine/tensor_parallel.py).
+    With `others` their part of the layers is left out (engine/led.py).
     Raises UnsupportedModelError or BrokenModelError.
     """
     architecture = read_architecture(folder)
-    with _silence(), _as_broken(folder):
-        model = _lazy_model(folder, architecture)
-    if group is not None:
-        _split(model, folder, group)
+    model = lazy_model(folder, architecture)
+    if others is not None:
+        split_layers(model, folder, others.group)
     language = model.language_model.model
     parts = [language.embed_tokens, *language.layers, model]
     if architecture.vision:
@@ -150,11 +156,20 @@ def load_model(
     if name := first_unsound(_named(model), small_only=True):
         raise _broken(folder, f"{name} {_NO_NUMBERS}")
     yield Progress(Stage.LOAD, total, total)
-    return Model(model, architecture, folder)
+    if others is None:
+        return Model(model, architecture, folder)
+    from qvq_mlx.engine.led import LedModel
+
+    return LedModel(model, architecture, folder, others)
 
 
-def _lazy_model(folder: Path, architecture: Architecture) -> Any:
-    """The model with its weights mapped, not read."""
+def lazy_model(folder: Path, architecture: Architecture) -> Any:
+    """The model with its weights mapped, not read. Raises BrokenModelError."""
+    with _silence(), _as_broken(folder):
+        return _mapped(folder, architecture)
+
+
+def _mapped(folder: Path, architecture: Architecture) -> Any:
     from qvq_mlx.engine.attention import bound_memory
 
     if mx.metal.is_available():
@@ -170,7 +185,8 @@ def _lazy_model(folder: Path, architecture: Architecture) -> Any:
     return model
 
 
-def _split(model: Any, folder: Path, group: mx.distributed.Group) -> None:
+def split_layers(model: Any, folder: Path, group: mx.distributed.Group) -> None:
+    """Leave this member's part of the layers. Raises UnsupportedModelError."""
     from qvq_mlx.engine.tensor_parallel import split  # one machine needs none of it
 
     try:

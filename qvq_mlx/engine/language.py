@@ -63,6 +63,12 @@ class Language:
         hidden: mx.array = self._model.model(None, cache=cache, **arguments)
         return hidden
 
+    def run(self, rows: mx.array, positions: mx.array, cache: list[Any]) -> mx.array:
+        """Hidden states (rows, tokens, hidden) after a pass over embeddings of text."""
+        arguments = {self._names.embeddings: rows, **self._positioned(positions)}
+        hidden: mx.array = self._model.model(None, cache=cache, **arguments)
+        return hidden
+
     def logits(self, ids: mx.array, positions: mx.array, cache: list[Any]) -> mx.array:
         """Logits (rows, tokens, vocab) after each of `ids` (rows, tokens) of text.
 

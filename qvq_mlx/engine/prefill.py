@@ -93,7 +93,7 @@ class Reader:
 
     def in_chunks_of(self, tokens: int) -> Reader:
         """The same checkpoint, prefilled in other chunks, with nothing kept yet."""
-        return Reader(self.parts, PrefixCache(None), tokens)
+        return Reader(self.parts, self.parts.model.prefixes(None), tokens)
 
     def read(
         self,

@@ -104,15 +104,22 @@ class KVSequence:
 
     def prefill(self, tokens: Embedded, positions: Positions) -> None:
         """Extend the caches by tokens at (3, tokens) positions, and wait for it. For good."""
-        for layer in self._recurrent:
-            layer.settle()
-        # (3, batch, tokens)
-        hidden = self.language.extend(tokens, mx.array(positions)[:, None], self._cache)
+        hidden = self.extended(tokens, positions)
         if self.trace is None:
             mx.eval(self._held().arrays)
             return
         self.trace.read(tokens.rows, hidden, positions)
         mx.eval(self._held().arrays, self.trace.arrays)
+
+    def extended(self, tokens: Embedded, positions: Positions) -> mx.array:
+        """Extend the caches, for good, and return the hidden states (1, tokens, hidden).
+
+        Not evaluated, and no more than the caches has to be.
+        """
+        for layer in self._recurrent:
+            layer.settle()
+        # (3, batch, tokens)
+        return self.language.extend(tokens, mx.array(positions)[:, None], self._cache)
 
     def forward(self, ids: mx.array, position: int) -> mx.array:
         """Logits (rows, tokens, vocab) after each of `ids` (rows, tokens): text from `position` on.
@@ -160,9 +167,35 @@ class KVSequence:
 
     def copy(self) -> KVSequence:
         """Return a sequence that holds the same, and goes its own way from here."""
-        other = KVSequence(self.language)
+        other = type(self)(self.language)
         other.restore(self.saved())
         return other
+
+    @classmethod
+    def together(
+        cls, sequences: Sequence[KVSequence], ids: mx.array, positions: Sequence[int]
+    ) -> mx.array:
+        """Run one pass over several sequences; see `forward_together`."""
+        # a single question loads none of it
+        from qvq_mlx.engine.row_caches import AttentionRows, RecurrentRows, RowwiseAttention
+
+        wrap_attention(RowwiseAttention)
+        tokens = ids.shape[1]
+        lengths = [sequence.length for sequence in sequences]
+        offset = mx.array(lengths)
+        where = mx.array(list(positions))[:, None] + mx.arange(tokens)  # (rows, tokens)
+        language = sequences[0].language
+        caches: list[Any] = []
+        for place, kind in enumerate(language.caches):
+            rows = [sequence.layer(place) for sequence in sequences]
+            match kind:
+                case LayerCache.KEYS_VALUES:
+                    caches.append(AttentionRows(rows, lengths, offset))
+                case LayerCache.RECURRENT:
+                    caches.append(RecurrentRows(rows))
+                case _:
+                    assert_never(kind)
+        return language.logits(ids, mx.broadcast_to(where, (3, *where.shape)), caches)
 
     def _held(self) -> Saved:
         return Saved(
@@ -179,26 +212,7 @@ def forward_together(
     """
     if len(sequences) == 1:
         return sequences[0].forward(ids, positions[0])
-    # a single question loads none of it
-    from qvq_mlx.engine.row_caches import AttentionRows, RecurrentRows, RowwiseAttention
-
-    wrap_attention(RowwiseAttention)
-    tokens = ids.shape[1]
-    lengths = [sequence.length for sequence in sequences]
-    offset = mx.array(lengths)
-    where = mx.array(list(positions))[:, None] + mx.arange(tokens)  # (rows, tokens)
-    language = sequences[0].language
-    caches: list[Any] = []
-    for place, kind in enumerate(language.caches):
-        rows = [sequence.layer(place) for sequence in sequences]
-        match kind:
-            case LayerCache.KEYS_VALUES:
-                caches.append(AttentionRows(rows, lengths, offset))
-            case LayerCache.RECURRENT:
-                caches.append(RecurrentRows(rows))
-            case _:
-                assert_never(kind)
-    return language.logits(ids, mx.broadcast_to(where, (3, *where.shape)), caches)
+    return sequences[0].together(sequences, ids, positions)
 
 
 def _kind(array: mx.array) -> Kind:

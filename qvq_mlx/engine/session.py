@@ -16,7 +16,7 @@ import mlx.core as mx
 
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.clip import FRAMES_PER_STEP, Visual
-from qvq_mlx.core.errors import BrokenModelError, UsageError
+from qvq_mlx.core.errors import BrokenModelError, HostGoneError, UsageError
 from qvq_mlx.core.events import Progress, StopReason
 from qvq_mlx.core.remedies import AskAgain, Field, RunProgram
 from qvq_mlx.core.rounds import Round
@@ -40,7 +40,7 @@ from qvq_mlx.engine.decode import decode
 from qvq_mlx.engine.drafting import Drafts, worth_loading
 from qvq_mlx.engine.patches import read_layout
 from qvq_mlx.engine.prefill import Parts, Reader, Written
-from qvq_mlx.engine.prefix import PrefixCache, fingerprint
+from qvq_mlx.engine.prefix import fingerprint
 from qvq_mlx.engine.prompt import TURN_END, Spelling, build, extended
 from qvq_mlx.engine.row import Ending, Row, Start
 from qvq_mlx.engine.soundness import UnsoundLogitsError
@@ -50,6 +50,7 @@ from qvq_mlx.engine.weights import head_names
 from qvq_mlx.families.family import PatchLayout
 
 if TYPE_CHECKING:
+    from qvq_mlx.engine.led import Others
     from qvq_mlx.engine.mtp import MTPHead
 
 
@@ -75,7 +76,7 @@ class Session:
 
     def under(self, setup: Setup) -> Session:
         """The same weights, drafted for and cached as `setup` says, with nothing kept yet."""
-        reader = Reader(self.parts, PrefixCache(_files(setup)))
+        reader = Reader(self.parts, self.parts.model.prefixes(_files(setup)))
         return Session(reader, self._drafts.under(setup))
 
     def prompt(
@@ -153,6 +154,8 @@ class Session:
             from qvq_mlx.engine.out_of_memory import raise_for_memory
 
             raise_for_memory(self.parts.name, error)
+            if "[ring]" in str(error):
+                raise HostGoneError("another machine of the model ended") from None
             raise
 
     def _generated(
@@ -254,17 +257,17 @@ def load_session(
     checkpoint: Checkpoint,
     setup: Setup,
     control: Control,
-    group: mx.distributed.Group | None = None,
+    others: Others | None = None,
 ) -> Generator[Progress, None, Session | None]:
     """The checkpoint and its draft model, if it has one. None where `control` stopped it.
 
-    What an engine that was let go of had in memory goes back to the system first. With a `group`
-    the layers of the checkpoint are split among its members, who all have to run the same passes.
+    What an engine that was let go of had in memory goes back to the system first. With `others`
+    they have a part of its layers (engine/led.py).
     """
     mx.clear_cache()
     if setup.drafting is Drafting.MTP:
         _check_has_head(checkpoint)
-    reader = yield from _load_reader(checkpoint, setup, control, group)
+    reader = yield from _load_reader(checkpoint, setup, control, others)
     if reader is None:
         return None
     book = CostBook(setup.cache_folder)
@@ -318,12 +321,12 @@ def _load_reader(
     checkpoint: Checkpoint,
     setup: Setup,
     control: Control,
-    group: mx.distributed.Group | None = None,
+    others: Others | None = None,
 ) -> Generator[Progress, None, Reader | None]:
     """Weights, tokenizer and image layout of one checkpoint."""
     card, folder = checkpoint.card, checkpoint.folder
     mx.reset_peak_memory()
-    model = yield from load_model(folder, control, group)
+    model = yield from load_model(folder, control, others)
     if model is None:
         return None
     vocabulary = Vocabulary(folder / "tokenizer.json", model.vocab_size)
@@ -337,7 +340,7 @@ def _load_reader(
         thinking=card.thinking,
         load_peak_bytes=mx.get_peak_memory(),
     )
-    return Reader(parts, PrefixCache(_files(setup)))
+    return Reader(parts, model.prefixes(_files(setup)))
 
 
 def _files(setup: Setup) -> KeptFiles | None:

@@ -1,6 +1,7 @@
 """Two machines compute what one computes, each with its part of the layers.
 
-The machines are two processes that speak over the loopback, with MLX's own ring.
+The machines are two processes that speak over the loopback, with MLX's own ring: this one's helper
+leads (`tests/engine/split_lead.py`), the other follows (`tests/engine/split_rank.py`).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from qvq_mlx.engine.session import Session
 from qvq_mlx.families import ModelType
 from tests.conftest import ROOT
 from tests.engine.families import opened, write
-from tests.engine.split_rank import computed, nbytes
+from tests.engine.split_lead import computed, nbytes
 
 PLAIN = [(family, "", 0) for family in ModelType]
 QUANTIZED = [
@@ -40,6 +41,8 @@ REFUSED = {
 }
 BOUND = 1e-5
 Kind = tuple[ModelType, str, int]
+Machines = tuple[Mapping[str, np.ndarray], dict[str, str]]
+"""What the first one computed, and a line of the second one for each kind."""
 
 
 def named(kind: Kind) -> str:
@@ -73,62 +76,71 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def ranks(home: Path) -> tuple[list[Mapping[str, np.ndarray]], str]:
-    """What both machines computed of every kind, and what they said."""
+def machines(home: Path) -> Machines:
     kinds = [*PLAIN, *QUANTIZED, *REFUSED]
-    pairs = [str(part) for kind in kinds for part in (stored(kind, home), kind[0])]
+    folders = [str(stored(kind, home)) for kind in kinds]
+    pairs = [
+        part for kind, folder in zip(kinds, folders, strict=True) for part in (folder, kind[0])
+    ]
     hosts = home / "hosts.json"
     hosts.write_text(json.dumps([[f"127.0.0.1:{port}"] for port in free_ports(2)]))
-    command = [sys.executable, "-m", "tests.engine.split_rank", *pairs, str(home / "rank")]
+    told, tell = os.pipe()
+    out = home / "computed.npz"
+    leads = ["tests.engine.split_lead", *pairs, str(out), str(tell)]
+    follows = ["tests.engine.split_rank", *folders]
     with ExitStack() as stack:
-        machines = [
+        pair = [
             stack.enter_context(
                 subprocess.Popen(
-                    command,
+                    [sys.executable, "-m", *command],
                     cwd=ROOT,
                     env={**os.environ, "MLX_HOSTFILE": str(hosts), "MLX_RANK": str(rank)},
+                    stdin=stdin,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,
+                    pass_fds=[tell] if rank == 0 else [],
                     text=True,
                 )
             )
-            for rank in range(2)
+            for rank, (command, stdin) in enumerate(((leads, None), (follows, told)))
         ]
-        said = [machine.communicate()[0] for machine in machines]
-    assert [machine.returncode for machine in machines] == [0, 0], said
-    return [np.load(home / f"rank-{rank}.npz") for rank in range(2)], said[0]
+        os.close(told)
+        os.close(tell)
+        said = [machine.communicate()[0] for machine in pair]
+    assert [machine.returncode for machine in pair] == [0, 0], said
+    lines = dict(zip(map(named, kinds), said[1].splitlines(), strict=True))
+    return np.load(out), lines
 
 
 @pytest.fixture(scope="module")
-def alone(home: Path, ranks: object) -> Callable[[Kind], Session]:
+def alone(home: Path, machines: object) -> Callable[[Kind], Session]:
     """One machine with all of a checkpoint."""
-    del ranks  # they are done with it
+    del machines  # they are done with it
     return cache(lambda kind: cast("Session", opened(home / named(kind), kind[0])))
 
 
 @pytest.mark.parametrize("kind", [*PLAIN, *QUANTIZED], ids=named)
 def test_two_machines_say_what_one_says(
-    ranks: tuple[list[Mapping[str, np.ndarray]], str], alone: Callable[[Kind], Session], kind: Kind
+    machines: Machines, alone: Callable[[Kind], Session], kind: Kind
 ) -> None:
-    logits, tokens = computed(alone(kind), kind[0])
-    for rank in ranks[0]:
-        assert np.abs(rank[f"{named(kind)} logits"] - logits).max() <= BOUND
-        assert rank[f"{named(kind)} tokens"].tolist() == tokens
+    expected = computed(alone(kind), kind[0])
+    found = {name: machines[0][f"{named(kind)} {name}"] for name in expected}
+    assert np.abs(found.pop("logits") - expected.pop("logits")).max() <= BOUND
+    for name, tokens in expected.items():
+        assert found[name].tolist() == tokens.tolist(), name
 
 
 @pytest.mark.parametrize("kind", [*PLAIN, *QUANTIZED], ids=named)
 def test_each_machine_holds_half_of_the_layers(
-    ranks: tuple[list[Mapping[str, np.ndarray]], str], alone: Callable[[Kind], Session], kind: Kind
+    machines: Machines, alone: Callable[[Kind], Session], kind: Kind
 ) -> None:
     everything, layers = nbytes(alone(kind))
-    for rank in ranks[0]:
-        held, held_layers = rank[f"{named(kind)} bytes"].tolist()
-        assert held_layers == pytest.approx(layers / 2, rel=0.03)  # norms and routers are whole
-        assert held == everything - layers + held_layers
+    held, led = machines[0][f"{named(kind)} bytes"].tolist()
+    followed = int(machines[1][named(kind)])  # that machine holds nothing else
+    assert led == followed == pytest.approx(layers / 2, rel=0.03)  # norms and routers are whole
+    assert held == everything - layers + led
 
 
 @pytest.mark.parametrize("kind", list(REFUSED), ids=named)
-def test_what_does_not_divide_is_refused(
-    ranks: tuple[list[Mapping[str, np.ndarray]], str], kind: Kind
-) -> None:
-    assert f"{named(kind)}: {REFUSED[kind]}" in ranks[1]
+def test_what_does_not_divide_is_refused(machines: Machines, kind: Kind) -> None:
+    assert f"{named(kind)}: {REFUSED[kind]}" in machines[1][named(kind)]
