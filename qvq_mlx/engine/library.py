@@ -8,6 +8,10 @@ sockets within reach. The classes themselves need mlx, numpy and Pillow. So they
 the package's `__init__` and its processors left out, as a copy of their own: whoever imports
 mlx_vlm besides gets the whole of it, untouched. Some classes import a neighbour only when they run
 (sparse experts, at their first block of tokens); that has to reach the copy too.
+
+Without Metal, MLX compiles the functions that the classes mark for it with the system's C++
+compiler, and loads the libraries from $TMPDIR/mlx by names that anybody can foretell: where /tmp is
+shared, another user's library. So there they run as they are, which needs no compiler either.
 """
 
 from __future__ import annotations
@@ -32,6 +36,9 @@ _LATE = "mlx_vlm_classes"
 """Name of the copy for its own functions that import a neighbour while they run."""
 _BARE = (_PACKAGE, f"{_PACKAGE}.speculative")
 """Packages whose `__init__` imports all of mlx-vlm, and which the model classes lie in or use."""
+if not mx.metal.is_available():
+    mx.disable_compile()
+
 _LOCK = threading.Lock()
 _wrapped: set[ModuleType] = set()  # of the copy, whose attention was replaced
 _copy: dict[str, ModuleType] = {}  # what sys.modules holds of mlx_vlm while a part is imported

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,6 +50,10 @@ def left(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
+def _caches(home: Path) -> Path:
+    return home / ("Library/Caches/qvq" if sys.platform == "darwin" else ".cache/qvq")
+
+
 def ran(world: Build, home: Path, argv: tuple[str, ...], stdin: bytes = PICTURE) -> World:
     if argv[-1] == "ID":
         (run,) = (home / "history").glob("*.jsonl")
@@ -56,12 +63,16 @@ def ran(world: Build, home: Path, argv: tuple[str, ...], stdin: bytes = PICTURE)
     return w
 
 
-def test_the_table_is_what_the_disk_has(world: Build, home: Path) -> None:
+def test_the_table_is_what_the_disk_has(
+    world: Build, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(home.parent))
     found: dict[str, set[str]] = {}
     for column, commands in COLUMNS.items():
         for argv in commands:
             ran(world, home, argv)
         found[column] = left(home)
+        assert left(home.parent) == {f"{home.name}/{name}" for name in found[column]}
         ran(world, home, ("erase", "-y"))
     known = [re.compile(row.replace("*", "[^/]+")) for row in ROWS]
     for names in found.values():
@@ -74,6 +85,32 @@ def test_the_table_is_what_the_disk_has(world: Build, home: Path) -> None:
         ]
         lines.append(f"| `{row}` | {holds} | {' | '.join(cells)} |")
     assert "\n".join(lines) in PAGE.read_text(encoding="utf-8"), "\n".join(lines)
+
+
+@pytest.mark.parametrize("way", ["option", "variable", "setting"])
+def test_a_question_that_is_not_saved_leaves_what_it_cost_alone(tmp_path: Path, way: str) -> None:
+    """By a process of its own, on the whole disk that it can write to."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    config = tmp_path / ".config" / "qvq" / "config.toml"
+    environ = {"HOME": str(tmp_path), "TMPDIR": str(temporary), "PATH": os.defpath}
+    argv = [sys.executable, "-m", "qvq_mlx", *ASK]
+    match way:
+        case "option":
+            argv.append("--no-save")
+        case "variable":
+            environ["QVQ_SAVE"] = "0"
+        case _:
+            config.parent.mkdir(parents=True)
+            config.write_text("save = false\n")
+    done = subprocess.run(
+        argv, env=environ, input=PICTURE, capture_output=True, check=False, cwd=ROOT
+    )
+    assert done.returncode == ExitCode.OK, done.stderr
+    costs = _caches(tmp_path) / "costs"
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} - {config} == set(
+        costs.iterdir()
+    )
 
 
 def test_a_run_that_goes_takes_what_it_alone_needed(world: Build, home: Path) -> None:
