@@ -22,7 +22,7 @@ from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
 from pygments.token import Comment, Keyword, Name, String
 from rich.color import ColorSystem
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, JustifyMethod, RenderResult
 from rich.markdown import Heading, Markdown
 from rich.segment import Segment
 from rich.style import Style
@@ -38,6 +38,8 @@ _PAIRS = (("\\[", "\\]"), ("\\(", "\\)"), ("$$", "$$"))
 _DOLLAR = re.compile(r"\$(?=[^\s$])[^$\n]*?(?<=[^\s\\])\$(?!\d)")
 _MOST_CELLS = 4
 """Of a character, also of one that a formula is spelled out by."""
+_RAGGED: JustifyMethod = "default"
+"""At the left, and a row ends with its text: rich's "left" fills it with spaces up to the width."""
 _CODE_BLOCKS = ("fence", "code_block")
 _BOX_BEGIN = re.compile(r"\\boxed\s*\{")
 _BRACE = re.compile(r"(?<!\\)[{}]")
@@ -239,7 +241,7 @@ def block_rows(block: str, width: int) -> tuple[Row, ...]:
         theme=_THEME,
         _environ={},
     )
-    document = _Document("", hyperlinks=False)
+    document = _Document("", hyperlinks=False, justify=_RAGGED)
     document.code_theme = _CODE  # type: ignore[assignment]  # rich takes a theme by name or itself
     document.parsed = _parser().parse(block)
     lines = console.render_lines(document, console.options, pad=False)
@@ -280,7 +282,7 @@ class _LeftHeading(Heading):
     """A heading at the left margin, without rich's frame around the first level."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        self.text.justify = "left"
+        self.text.justify = _RAGGED
         yield self.text
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from qvq_mlx.render.clean import Cleaner, clean, clean_line, json_text
 from qvq_mlx.render.flow import Flow
 from qvq_mlx.render.formula import readable
-from qvq_mlx.render.markdown import blocks, markdown_rows, only_box, parted
+from qvq_mlx.render.markdown import blocks, kept_rows, markdown_rows, only_box, parted
 from qvq_mlx.render.rows import cells, cut, joined, packed, spans, wrap
 
 JOINED = "\u0301\u200d\ufe0f\u1161\u20e3👩🏽🇩❤"
@@ -101,6 +101,15 @@ def test_reading_a_formula_never_fails(source: str) -> None:
     for displayed in (False, True):
         text = readable(source, displayed=displayed)
         assert text is None or text.strip()
+
+
+def test_a_row_that_is_kept_costs_its_text_and_not_the_widest_row() -> None:
+    """Lines of a poem: each is a row of one paragraph, whose width is that of all of them."""
+    lines = [f"line {number}" for number in range(1500)]
+    began = time.process_time()
+    rows = kept_rows("  \n".join(lines), 80)
+    assert time.process_time() - began < 2
+    assert [row.plain for row in rows] == lines
 
 
 def test_reading_the_worst_formula_takes_no_time() -> None:
