@@ -186,6 +186,9 @@ class Stats:
     With votes, tokens are those of all samples together, and decoding starts with their first one.
     A double check is not part of these numbers, but for its time, `double_check_s`. `look_s` is the
     time of reading regions, and of the question that asks where to look; `decode_s` is without it.
+
+    `server_pid` is the process id of the running server whose model answered; null: this process
+    had its own.
     """
 
     prompt_tokens: int = 0
@@ -212,6 +215,7 @@ class Stats:
     drafter_off: str = ""
     double_check_s: float = 0.0
     look_s: float = 0.0
+    server_pid: int | None = None
 
     @property
     def tokens_per_s(self) -> float:

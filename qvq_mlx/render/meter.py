@@ -161,6 +161,8 @@ def stats_line(stats: Stats) -> str:
         parts.append(f"no drafts of {stats.drafter}: {stats.drafter_off}")
     if stats.peak_memory_bytes:
         parts.append(_peaks(stats))
+    if stats.server_pid is not None:
+        parts.append(f"model of the server (pid {stats.server_pid})")
     return " · ".join(parts)
 
 

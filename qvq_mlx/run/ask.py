@@ -108,7 +108,7 @@ def _events(
             pace: Pace = iter
             if rate := settings.pace_tokens_per_s:
                 pace = partial(paced, tokens_per_s=rate, clock=env.clock, sleep=env.sleep)
-            yield from answers(engine, plan, control, pace)
+            yield from map(holder.told, answers(engine, plan, control, pace))
     finally:
         holder.settle(plan.resolved.checkpoint, alone=plan.alone)
         if loaded is None:

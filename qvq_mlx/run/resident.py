@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qvq_mlx.core.env import Engine, EngineLoader
-from qvq_mlx.core.events import Event, Progress
+from qvq_mlx.core.events import Done, Event, Progress
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.setup import Checkpoint, Drafting, Setup
 from qvq_mlx.core.tokens import Control
@@ -105,6 +105,14 @@ class ResidentModel:
         if engine is not None:
             self._held = _Held(checkpoint, setup, engine, setup)
         return engine
+
+    def told(self, event: Event) -> Event:
+        """The same event of the question that is asked now, `Done` with the server that answered,
+        if one did.
+        """
+        if self._borrowed is None or not isinstance(event, Done):
+            return event
+        return replace(event, stats=replace(event.stats, server_pid=self._borrowed.server_pid))
 
     @property
     def holds(self) -> bool:

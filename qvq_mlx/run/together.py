@@ -54,7 +54,7 @@ def ask_together(
 
         for number, step in engine.generate_each(asked(engine), most, beyond):
             for event in runs[number].fed(step):
-                yield number, event
+                yield number, loaded.told(event)
             if isinstance(step, Finished):
                 del runs[number]
     finally:

@@ -83,6 +83,11 @@ class BorrowedEngine:
             return self._own is not None
         raise AssertionError("a call has an end")
 
+    @property
+    def server_pid(self) -> int | None:
+        """The process that answers; None once it is gone and the own engine does."""
+        return self._line.pid if self._own is None else None
+
     def under(self, setup: Setup) -> BorrowedEngine:  # noqa: ARG002  it is borrowed as it is
         """The same: a borrowed engine has the set-up that it was borrowed with."""
         return self

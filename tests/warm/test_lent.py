@@ -49,7 +49,7 @@ def test_a_question_is_answered_by_the_server_and_without_one_here(world: Build)
 def test_the_events_are_those_of_an_engine_here(
     world: Build, form: str, more: tuple[str, ...]
 ) -> None:
-    def lines(found: World) -> list[object]:
+    def lines(found: World, server: int | None) -> list[object]:
         whole = form == "--json"
         objects = [json.loads(text) for text in ([found.out] if whole else found.out.splitlines())]
         kept = [one for one in objects if one.get("stage") != "load"]
@@ -57,6 +57,7 @@ def test_the_events_are_those_of_an_engine_here(
             stats = one.get("stats", {})
             for name in [name for name in stats if name.endswith("_s")]:
                 del stats[name]  # a clock that counts how often it is read
+        assert kept[-1]["stats"].pop("server_pid") == server
         return kept
 
     words = [f"thought {number}\n\n" for number in range(9)] + list(SAID)
@@ -65,8 +66,39 @@ def test_the_events_are_those_of_an_engine_here(
         code = lent.run(*QUESTION, form, *more)
     own = world(engine=ScriptedEngine(words, ("so", " it is")))
     assert own.run(*QUESTION, form, *more) == code
-    assert lines(lent) == lines(own)
+    assert lines(lent, os.getpid()) == lines(own, None)
     assert own.err == lent.err
+
+
+def test_it_is_told_whose_model_answered(world: Build) -> None:
+    with lending(world):
+        lent, own = world(OWN), world(OWN)
+        assert lent.run(*QUESTION, "-v") == 0
+        assert own.run(*QUESTION, "-v", "--no-server") == 0
+    said = f"model of the server (pid {os.getpid()})"
+    assert (said in lent.err, "of the server" in own.err) == (True, False)
+
+
+def test_where_the_server_goes_before_it_answers_the_own_model_is_told(world: Build) -> None:
+    asked = world(OWN)
+    (config.read(asked.env).cache_folder / "warm").mkdir(parents=True, mode=0o700)
+    listener, path = listening(folder_of(asked))
+
+    def vanish() -> None:
+        line, _ = listener.accept()
+        receive(line)
+        send(line, {"lent": True})
+        receive(line)
+        line.close()
+
+    speaking = threading.Thread(target=vanish)
+    speaking.start()
+    assert asked.run(*QUESTION, "--json") == 0
+    speaking.join()
+    listener.close()
+    path.unlink()
+    found = json.loads(asked.out)
+    assert (found["answer"], found["stats"]["server_pid"]) == ("own words", None)
 
 
 def test_the_run_is_in_the_history_of_who_asked_and_once(world: Build) -> None:
@@ -275,8 +307,9 @@ def test_a_batch_has_the_records_of_an_engine_here(world: Build, parallel: str) 
     questions = [word for number in range(5) for word in ("-Q", f"How many {number}?")]
     argv = ("batch", "-m", "tiny", PICTURE, *questions, "--parallel", parallel)
 
-    def records(found: World) -> list[object]:
+    def records(found: World, server: int | None) -> list[object]:
         lines = [json.loads(line) for line in found.out.splitlines()]
+        assert {one["stats"].pop("server_pid") for one in lines} == {server}
         for one in lines:
             for name in [name for name in one["stats"] if name.endswith("_s")]:
                 del one["stats"][name]
@@ -287,6 +320,7 @@ def test_a_batch_has_the_records_of_an_engine_here(world: Build, parallel: str) 
         assert lent.run(*argv) == 0, lent.err
     own = world(SAID)
     assert own.run(*argv, "--no-server") == 0
-    assert len(records(lent)) == 5
-    assert records(lent) == records(own)
+    found = records(lent, os.getpid())
+    assert len(found) == 5
+    assert found == records(own, None)
     assert "lent words" in lent.out
