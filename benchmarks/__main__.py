@@ -13,7 +13,7 @@ report(
         second_question.measure(rounds=3),
         drafting.measure(rounds=5, pictures=40),
         pixels.measure(rounds=9),
-        batch.measure(pictures=50, loop=6),
+        batch.measure(pictures=12, rounds=3),
         renderer.measure(rounds=5),
         history.measure(runs=10_000),
     )

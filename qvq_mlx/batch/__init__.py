@@ -15,6 +15,7 @@ from itertools import chain
 
 from qvq_mlx.batch.contents import Contents
 from qvq_mlx.batch.flight import Due, Flight, Run, Settled
+from qvq_mlx.batch.in_flight import check_together, most_tried
 from qvq_mlx.batch.items import Item
 from qvq_mlx.batch.keys import KeyMaker, legacy_keys, model_identity
 from qvq_mlx.batch.ledger import Ledger
@@ -26,15 +27,13 @@ from qvq_mlx.core.errors import (
     ModelError,
     OutputError,
     QvqError,
-    UsageError,
 )
 from qvq_mlx.core.events import Done, Event
-from qvq_mlx.core.plan import Plan, Resolved
-from qvq_mlx.core.remedies import AskAgain, Field, Show
+from qvq_mlx.core.plan import Plan
+from qvq_mlx.core.remedies import Show
 from qvq_mlx.core.request import Request
 from qvq_mlx.core.setup import Drafting
 from qvq_mlx.core.tokens import Control
-from qvq_mlx.memory.admission import most_in_flight
 from qvq_mlx.memory.lock import BigModelLock
 from qvq_mlx.run.ask import ask
 from qvq_mlx.run.outputs import checkpoint_files
@@ -42,11 +41,6 @@ from qvq_mlx.run.plan import make_plan, resolve
 from qvq_mlx.run.resident import ResidentModel
 from qvq_mlx.run.together import ask_together
 from qvq_mlx.settings.config import Settings, debugging
-
-MOST_IN_FLIGHT = 64
-"""Items at a time that a person may ask for."""
-MOST_TRIED = 8
-"""Items at a time that are tried where the number is to be found out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +74,16 @@ class Batch:
         make it faster, which is found out.
         """
         if in_flight is not None and in_flight > 1:
-            _check_in_flight(request)
+            check_together(request)
         self._resolved = resolve(request, settings)
         self.model = self._resolved.card.name
         self.takes_video = self._resolved.card.vision.video
         self.files = checkpoint_files(self._resolved)
         """The files that the model is read from."""
         self._finds_out = in_flight is None
-        self._in_flight = _most(self._resolved, request, env) if in_flight is None else in_flight
+        if in_flight is None:
+            in_flight = most_tried(self._resolved, request, env)
+        self._in_flight = in_flight
         policy = replace(request.policy, save=False)
         together = replace(policy, draft=str(Drafting.NONE), in_flight=self._in_flight)
         self._together_request = replace(request, policy=together)
@@ -306,39 +302,3 @@ def _concerns_all(error: QvqError, *, asked: bool) -> bool:
             return not asked
         case _:
             return False
-
-
-def parse_in_flight(text: str) -> int | None:
-    """Return a number of items at a time; None for `auto`. Raises UsageError."""
-    if text.strip().lower() == "auto":
-        return None
-    if text.isascii() and text.isdecimal() and 1 <= int(text) <= MOST_IN_FLIGHT:
-        return int(text)
-    raise UsageError(
-        (Field.PARALLEL, f" is {text!r}; it can be auto, or 1 to {MOST_IN_FLIGHT}"),
-        AskAgain(((Field.PARALLEL, "auto"),)),
-    )
-
-
-def _most(resolved: Resolved, request: Request, env: Env) -> int:
-    """Return how many items at a time may be tried; 1 for what has to be asked one by one."""
-    try:
-        _check_in_flight(request)
-    except UsageError:
-        return 1
-    return most_in_flight(resolved, request, MOST_TRIED, env)
-
-
-def _check_in_flight(request: Request) -> None:
-    """Raises UsageError for what asks the model more than once an item, or drafts."""
-    method, draft = request.method, request.policy.draft
-    if method.votes > 1:
-        raise UsageError.excluding(Field.PARALLEL, Field.VOTE)
-    if method.double_check:
-        raise UsageError.excluding(Field.PARALLEL, Field.DOUBLE_CHECK)
-    if draft not in (Drafting.AUTO, Drafting.NONE):
-        raise UsageError.excluding(
-            Field.PARALLEL,
-            (Field.DRAFT, f" {draft}"),
-            "items side by side are not drafted for",
-        )

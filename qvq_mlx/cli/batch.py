@@ -83,7 +83,7 @@ def batch(
     The same questions about all, or each its own; one JSON object per question and image. Run it
     again, and it goes on where it was ended, by whatever. Exit code 0: every item has an answer.
     """
-    from qvq_mlx.batch import Batch, parse_in_flight
+    from qvq_mlx.batch import Batch, in_flight
     from qvq_mlx.batch.command import Shown, carry_out, target_of
     from qvq_mlx.batch.items import read_items
     from qvq_mlx.run.choose import model_for
@@ -102,6 +102,6 @@ def batch(
         method=method_of(vote, schema, lang, look="off"),
         policy=Policy(draft, True, force, not no_wait, offline, True, not no_server),
     )
-    work = Batch(request, world.env, world.settings, parse_in_flight(parallel))
+    work = Batch(request, world.env, world.settings, in_flight.parse(parallel))
     found = read_items(world.env, paths or [], questions or [], items, videos=work.takes_video)
     return carry_out(world, work, found, target, Shown(quiet, verbose, as_json))
