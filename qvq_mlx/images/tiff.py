@@ -22,6 +22,8 @@ _REDUCED_OR_MASK, _OLD_REDUCED = 0b101, 2
 # type: the letter that struct has for it
 _TYPES = {1: "B", 2: "B", 3: "H", 4: "I", 6: "b", 7: "B", 8: "h", 9: "i", 13: "I"}
 _TYPES |= {16: "Q", 17: "q", 18: "Q"}
+_FRACTION = 5
+_TYPES[_FRACTION] = "I"  # two of them
 
 
 class Tag(IntEnum):
@@ -50,6 +52,9 @@ class Tag(IntEnum):
     TILE_BYTES = 325
     EXTRA_SAMPLES = 338
     SAMPLE_FORMAT = 339
+    YCC_LUMA = 529
+    YCC_SHARED = 530
+    BLACK_WHITE = 532
     ICC_PROFILE = 34675
 
 
@@ -134,6 +139,7 @@ def _directory(
     for _ in range(count):
         tag, kind, number = struct.unpack_from(order + entry_as, data, at)
         letter = _TYPES.get(kind)
+        number *= 2 if kind == _FRACTION else 1
         if letter and 0 < number <= MAX_VALUES:
             packed = f"{order}{number}{letter}"
             beside = struct.calcsize(packed) > inline

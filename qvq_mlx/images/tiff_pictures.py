@@ -10,13 +10,14 @@ from qvq_mlx.images.diagnosis import UnsupportedError
 from qvq_mlx.images.samples import Meaning, eight_bits
 from qvq_mlx.images.tiff import Directory, Tag, directories
 from qvq_mlx.images.tiff_samples import Layout, is_ours, layout_of, samples_of
+from qvq_mlx.images.tiff_ycc import rgb_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _LAB, _ICC_LAB = 0, 1, 2, 3, 5, 8, 9
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCC, _LAB, _ICC_LAB = 0, 1, 2, 3, 5, 6, 8, 9
 _MODES = {_WHITE_IS_ZERO: "L", _BLACK_IS_ZERO: "L", _RGB: "RGB", _CMYK: "CMYK"}
 _MODES |= {_LAB: "LAB", _ICC_LAB: "LAB", _PALETTE: "P"}
 _BANDS = {"P": 1, "L": 1, "RGB": 3, "CMYK": 4, "LAB": 3}
@@ -26,7 +27,7 @@ _DECOMPRESSED = frozenset(range(1, 9)) | {32766, 32771, 32773, 32809, 32908, 329
 _DECOMPRESSED |= {34676, 34677, 34925, 50000, 50001}
 _COMPRESSIONS = {34661: "JBIG", 34712: "JPEG 2000", 34887: "LERC", 34892: "lossy JPEG of a DNG"}
 _COMPRESSIONS |= {33003: "JPEG 2000", 33005: "JPEG 2000", 50002: "JPEG XL", 52546: "JPEG XL"}
-_TRUSTED = (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, 6, _LAB)
+_TRUSTED = (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCC, _LAB)
 
 
 def picture(data: bytes, index: int) -> Image | None:
@@ -40,6 +41,8 @@ def picture(data: bytes, index: int) -> Image | None:
     values = samples_of(data, page)
     if layout.photometric == _PALETTE:
         image = _coloured(values, page, layout)
+    elif layout.photometric == _YCC:
+        image = eight_bits(rgb_of(values, page), layout.bits, Meaning("RGB"))
     else:
         image = eight_bits(values, layout.bits, _meaning(page, layout))
     if profile := page.values(Tag.ICC_PROFILE):

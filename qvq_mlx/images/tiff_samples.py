@@ -1,9 +1,10 @@
 """The samples of a TIFF that PIL misreads, refuses or cuts to 8 bits.
 
 PIL is left with what it reads right: 8 bits per sample side by side, and one gray sample of a usual
-size. Here: planes, 9 to 64 bits, floats, predictors, Lab and alpha beside either, and colour maps
-of 8 bits. libtiff, through PIL, still decompresses: each strip or tile is handed to it as a gray
-picture of bytes, and NumPy gives the bytes their meaning.
+size. Here: planes, 9 to 64 bits, floats, predictors, Lab and alpha beside either, colour maps of 8
+bits, samples beside gray, bits that are told backwards, and YCbCr that is no JPEG. libtiff, through
+PIL, still decompresses: each strip or tile is handed to it as a gray picture of bytes, and NumPy
+gives the bytes their meaning.
 
 Sources: TIFF 6.0; its technical notes 1 (trees) and 3 (floats of 16 and 24 bits, predictor 3).
 """
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
 
 _NONE, _DEFLATE, _PACKBITS, _WEBP = 1, (8, 32946), 32773, 50001
 _LIBTIFF = {5: "LZW", _PACKBITS: "PackBits", 34925: "LZMA", 50000: "Zstandard"}
-_UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
+_UNSIGNED, _SIGNED, _FLOAT, _UNDEFINED = 1, 2, 3, 4
 _DIFFERENCES, _FLOAT_DIFFERENCES = 2, 3
-_GRAYS, _RGB, _PALETTE, _CMYK, _LABS = (0, 1), 2, 3, 5, (8, 9)
+_GRAYS, _RGB, _PALETTE, _CMYK, _YCC, _LABS = (0, 1), 2, 3, 5, 6, (8, 9)
 _MAX_BYTES = 448 * 2**20
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
@@ -47,6 +48,9 @@ class Layout:
     predictor: int
     planar: bool
     order: str
+    across: int = 1
+    down: int = 1
+    """Pixels that share one pair of colour differences, of YCbCr."""
 
     @property
     def together(self) -> int:
@@ -60,17 +64,22 @@ def layout_of(page: Directory) -> Layout:
     bits, kinds = set(page.values(Tag.BITS) or (1,)), set(page.values(Tag.SAMPLE_FORMAT) or (1,))
     if len(bits) > 1 or len(kinds) > 1:
         raise UnsupportedError("samples of several sizes or kinds")
+    photometric = page.value(Tag.PHOTOMETRIC, 0)
+    # whole numbers, if nobody says otherwise
+    kind = {_UNDEFINED: _UNSIGNED}.get(kind := kinds.pop(), kind)
+    shared = (page.values(Tag.YCC_SHARED) or (2, 2))[:2] if photometric == _YCC else (1, 1)
     layout = Layout(
         page.value(Tag.WIDTH, 0),
         page.value(Tag.HEIGHT, 0),
         samples,
         bits.pop(),
-        kinds.pop(),
-        page.value(Tag.PHOTOMETRIC, 0),
+        kind,
+        photometric,
         page.value(Tag.COMPRESSION, _NONE),
         page.value(Tag.PREDICTOR, 1),
         page.value(Tag.PLANAR, 1) == 2 and samples > 1,
         page.order,
+        *shared,
     )
     if min(layout.width_px, layout.height_px, samples, layout.bits) < 1 or samples > 64:
         raise ValueError("a page without pixels")
@@ -84,21 +93,28 @@ def is_ours(page: Directory) -> bool:
     except (UnsupportedError, ValueError):
         return False
     known = (_NONE, *_DEFLATE, *_LIBTIFF, _WEBP)
-    if layout.compression not in known or layout.photometric not in (*_GRAYS, 2, 3, 5, 8, 9):
+    if layout.compression not in known or layout.photometric not in (*_GRAYS, 2, 3, 5, 6, 8, 9):
         return False
-    if layout.photometric == _PALETTE and (layout.planar or layout.kind != _UNSIGNED):
+    if layout.photometric in (_PALETTE, _YCC) and layout.kind != _UNSIGNED:
         return False
+    if layout.photometric == _YCC:  # PIL takes it for pixels side by side
+        return layout.compression != _WEBP
+    if page.value(Tag.FILL_ORDER, 1) == 2 or page.value(Tag.SAMPLE_FORMAT, 1) == _UNDEFINED:
+        return True
     if layout.compression == _WEBP:  # libtiff has it as an option, which PIL's is built without
         return True
     if page.order == ">" and page.big:  # PIL takes its head for that of a small one
         return True
     if layout.photometric == _PALETTE:
-        usual = layout.samples == 1 and layout.bits in (1, 2, 4, 8)
+        usual = layout.samples == 1 and not layout.planar and layout.bits in (1, 2, 4, 8)
         return not usual or 0 < max(page.values(Tag.COLOUR_MAP), default=0) < 256
     if page.value(Tag.PLANAR, 1) == 2 or layout.predictor == _FLOAT_DIFFERENCES:
         return True
     if layout.samples == 1:
-        return layout.kind != _UNSIGNED or layout.bits not in (1, 2, 4, 8, 16)
+        usual_bits = (1, 2, 4, 8, 16) if layout.photometric else (1, 2, 4, 8)
+        return layout.kind != _UNSIGNED or layout.bits not in usual_bits
+    if layout.photometric in _GRAYS or layout.samples > 4:
+        return True
     if layout.photometric in _LABS and layout.samples > 3:
         return True
     return layout.bits != 8 or layout.kind != _UNSIGNED or layout.photometric == 9
@@ -147,6 +163,13 @@ class _Piece:
     def row_bytes(self, layout: Layout) -> int:
         return -(-self.width_px * layout.together * layout.bits // 8)
 
+    def whole_bytes(self, layout: Layout) -> int:
+        if not (layout.across == layout.down == 1):
+            from qvq_mlx.images.tiff_ycc import block_bytes
+
+            return block_bytes(self.width_px, self.height_px, layout)
+        return self.row_bytes(layout) * self.height_px
+
 
 def _check(layout: Layout) -> None:
     if layout.compression not in (_NONE, *_DEFLATE, *_LIBTIFF, _WEBP):
@@ -156,6 +179,10 @@ def _check(layout: Layout) -> None:
     sizes = {_UNSIGNED: range(1, 33), _SIGNED: (8, 16, 32), _FLOAT: (16, 24, 32, 64)}
     if layout.bits not in sizes.get(layout.kind, ()):
         raise UnsupportedError(f"samples of {layout.bits} bits, kind {layout.kind}")
+    if layout.photometric == _YCC:
+        from qvq_mlx.images import tiff_ycc
+
+        tiff_ycc.check(layout)
     whole_bytes = layout.bits in (8, 16, 32, 64)
     if layout.predictor == _DIFFERENCES and not whole_bytes:
         raise UnsupportedError(f"differences of samples of {layout.bits} bits")
@@ -183,13 +210,13 @@ def _pieces(page: Directory, layout: Layout) -> Iterator[_Piece]:
         top, left = place // across * height, place % across * width
         rows = height if tiled else min(height, layout.height_px - top)
         piece = _Piece(offsets[number], 0, top, left, plane, width, rows)
-        size = sizes[number] if number < len(sizes) else piece.row_bytes(layout) * rows
+        size = sizes[number] if number < len(sizes) else piece.whole_bytes(layout)
         yield _Piece(offsets[number], size, top, left, plane, width, rows)
 
 
 def _unpacked(packed: bytes, piece: _Piece, layout: Layout) -> bytes:
     """The bytes of a piece as they were before their compression, as many as it must have."""
-    wanted = piece.row_bytes(layout) * piece.height_px
+    wanted = piece.whole_bytes(layout)
     if layout.compression == _NONE:
         raw = packed
     elif layout.compression in _DEFLATE:
@@ -197,7 +224,10 @@ def _unpacked(packed: bytes, piece: _Piece, layout: Layout) -> bytes:
     elif layout.compression == _WEBP:
         raw = _by_libwebp(packed, piece, layout.together)
     else:
-        raw = _by_libtiff(packed, piece.row_bytes(layout), piece.height_px, layout.compression)
+        width, height = piece.row_bytes(layout), piece.height_px
+        if wanted != width * height:  # blocks of pixels have no rows
+            width, height = wanted, 1
+        raw = _by_libtiff(packed, width, height, layout.compression)
     if len(raw) < wanted:
         raise ValueError(f"a strip has {len(raw):,} of {wanted:,} bytes")
     return raw[:wanted]
@@ -246,6 +276,10 @@ def _numbers(raw: bytes, piece: _Piece, layout: Layout) -> NDArray[np.generic]:
     together = layout.together
     shape = piece.height_px, piece.width_px, together
     dtype = _dtype(layout)
+    if not (layout.across == layout.down == 1):
+        from qvq_mlx.images.tiff_ycc import pixels_of
+
+        return pixels_of(raw, piece.width_px, piece.height_px, layout)
     if layout.predictor == _FLOAT_DIFFERENCES:
         size = layout.bits // 8
         rows = np.frombuffer(raw, np.uint8).reshape(piece.height_px, -1, together)

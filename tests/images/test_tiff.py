@@ -15,7 +15,7 @@ from qvq_mlx.core.image_options import ImageOptions
 from qvq_mlx.core.picture import Picture
 from tests.support.corpus import over, scene, upright
 from tests.support.spelling import hint_of
-from tests.support.tiffs import written
+from tests.support.tiffs import written, ycc_written
 
 EXACT = VisionLimits(factor_px=1, min_pixels=1, max_pixels=2**40)
 WIDTH, HEIGHT = 53, 37
@@ -191,6 +191,88 @@ def test_ink_of_sixteen_bits_is_as_that_of_eight() -> None:
     eight = written(shown.astype(np.uint32), 8, photometric=5)
     near(written(values, 16, photometric=5), read(eight))
     near(written(values, 16, photometric=5, planar=True), read(eight))
+
+
+@pytest.mark.sampled(3)
+@pytest.mark.parametrize("shared", [(1, 1), (2, 1), (2, 2), (1, 2), (4, 1), (4, 2), (4, 4)])
+@pytest.mark.parametrize("compression", COMPRESSIONS.values(), ids=COMPRESSIONS)
+@pytest.mark.parametrize("tile", [0, 16])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_luma_and_differences_in_blocks(
+    shared: tuple[int, int], compression: int, tile: int, order: str
+) -> None:
+    across, down = shared
+    values = np.array(Image.fromarray(scene(WIDTH, HEIGHT, 3)).convert("YCbCr"))
+    for at in (1, 2):
+        blocks = values[::down, ::across, at].repeat(down, 0).repeat(across, 1)
+        values[..., at] = blocks[:HEIGHT, :WIDTH]
+    shown = np.asarray(Image.fromarray(values, "YCbCr").convert("RGB"))
+    kind = {"order": order, "compression": compression, "tile": tile}
+    near(ycc_written(values, across, down, said=shared != (2, 2), **kind), shown, 1)
+
+
+def test_what_a_page_states_of_its_luma_is_used() -> None:
+    values = np.full((8, 8, 3), (126, 60, 180), np.uint8)
+    luma = (529, (2126, 10000, 7152, 10000, 722, 10000))
+    spans = (532, (16, 1, 235, 1, 128, 1, 240, 1, 128, 1, 240, 1))
+    y, cb, cr = (126 - 16) * 255 / 219, (60 - 128) * 127 / 112, (180 - 128) * 127 / 112
+    red, blue = y + 2 * (1 - 0.2126) * cr, y + 2 * (1 - 0.0722) * cb
+    green = (y - 0.2126 * red - 0.0722 * blue) / 0.7152
+    colour = np.array([red, green, blue]).clip(0, 255).round().astype(np.uint8)
+    data = ycc_written(values, 2, 2, stated=(luma, spans))
+    near(data, np.full((8, 8, 3), colour, np.uint8), 1)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("planar", [False, True])
+@pytest.mark.parametrize("photometric", [0, 1])
+@pytest.mark.parametrize("extra", [(0,), (2,), (0, 0), (2, 0), (0, 2)])
+def test_samples_beside_gray(
+    order: str, planar: bool, photometric: int, extra: tuple[int, ...]
+) -> None:
+    values, shown = levels(1 + len(extra), 8)
+    gray = shown[..., :1].astype(float)
+    if photometric == 0:
+        values[..., 0] = 255 - values[..., 0]
+    clear = next((place for place, kind in enumerate(extra, 1) if kind), None)
+    if clear is not None:
+        values[..., clear] = 255 - values[..., clear] // 2
+        alpha = values[..., clear, None] / 255
+        gray = gray * alpha + 255 * (1 - alpha)
+    data = written(values, 8, photometric=photometric, extra=extra, planar=planar, order=order)
+    near(data, gray[..., 0].round().astype(np.uint8), 1)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_white_is_zero_in_sixteen_bits(order: str) -> None:
+    values, shown = levels(1, 16)
+    near(written(65535 - values, 16, photometric=0, order=order), shown[..., 0])
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+@pytest.mark.parametrize(
+    "how", [{"fill_order": 2}, {"extra": (0,), "planar": True}, {"extra": (2,), "planar": True}]
+)
+def test_a_colour_map_beside_other_planes_and_of_bits_in_reverse(
+    bits: int, how: dict[str, object]
+) -> None:
+    count = 2**bits
+    rng = np.random.default_rng(bits)
+    colours = rng.integers(0, 256, (count, 3))
+    colours[0] = 255
+    samples = 2 if "extra" in how else 1
+    values = rng.integers(0, count, (HEIGHT, WIDTH, samples), dtype=np.uint32)
+    if samples == 2:
+        values[..., 1] = count - 1
+    flat = tuple(int(value) * 257 for value in colours.T.ravel())
+    data = written(values, bits, photometric=3, colour_map=flat, **how)  # type: ignore[arg-type]
+    near(data, colours[values[..., 0]].astype(np.uint8))
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_samples_of_no_stated_kind_are_whole_numbers(bits: int) -> None:
+    values, shown = levels(3, bits)
+    near(written(values, bits, kind=4), shown)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -77,6 +77,56 @@ def written(
     return _file(tags, b"".join(pieces), order, begin, big)
 
 
+def ycc_written(
+    values: np.ndarray,
+    across: int,
+    down: int,
+    *,
+    order: str = "<",
+    compression: int = 1,
+    tile: int = 0,
+    said: bool = True,
+    stated: Sequence[tuple[int, Sequence[int]]] = (),
+) -> bytes:
+    """One page of Y, Cb and Cr (height, width, 3) in blocks of `across` x `down` pixels, which have
+    the differences of their first pixel. `stated`: tags of fractions, as pairs of whole numbers.
+    """
+    height, width, _ = values.shape
+    high, wide = (tile, tile) if tile else (8, width)
+    pieces = []
+    for top in range(0, height, high):
+        for left in range(0, width, wide):
+            part = values[top : top + high, left : left + wide]
+            rows = tile or part.shape[0] + -part.shape[0] % down
+            columns = tile or part.shape[1] + -part.shape[1] % across
+            lack = (rows - part.shape[0], columns - part.shape[1])
+            part = np.pad(part, ((0, lack[0]), (0, lack[1]), (0, 0)))
+            raw = b""
+            for y in range(0, rows, down):
+                for x in range(0, columns, across):
+                    block = part[y : y + down, x : x + across]
+                    raw += bytes(block[..., 0].ravel().tolist()) + bytes(block[0, 0, 1:].tolist())
+            pieces.append(_packed(raw, compression, len(raw), ()))
+    sizes = [len(piece) for piece in pieces]
+    offsets = [8 + sum(sizes[:n]) for n in range(len(sizes))]
+    tags: dict[int, tuple[str, Sequence[int]]] = {
+        256: ("I", (width,)),
+        257: ("I", (height,)),
+        258: ("H", (8, 8, 8)),
+        259: ("H", (compression,)),
+        262: ("H", (6,)),
+        277: ("H", (3,)),
+    }
+    if said:
+        tags[530] = ("H", (across, down))
+    tags |= {tag: ("R", pairs) for tag, pairs in stated}
+    if tile:
+        tags |= {322: ("I", (tile,)), 323: ("I", (tile,)), 324: ("I", offsets), 325: ("I", sizes)}
+    else:
+        tags |= {273: ("I", offsets), 278: ("I", (high,)), 279: ("I", sizes)}
+    return _file(tags, b"".join(pieces), order, 8, False)
+
+
 def _file(
     tags: dict[int, tuple[str, Sequence[int]]], body: bytes, order: str, begin: int, big: bool
 ) -> bytes:
@@ -87,8 +137,9 @@ def _file(
     beside_at = at + len(directory) + len(tags) * (struct.calcsize(order + entry) + inline) + inline
     beside = b""
     for tag, (letter, numbers) in sorted(tags.items()):
-        packed = struct.pack(f"{order}{len(numbers)}{letter}", *numbers)
-        directory += struct.pack(order + entry, tag, 3 if letter == "H" else 4, len(numbers))
+        kind, count = {"H": 3, "I": 4, "R": 5}[letter], len(numbers)
+        packed = struct.pack(f"{order}{count}{'H' if letter == 'H' else 'I'}", *numbers)
+        directory += struct.pack(order + entry, tag, kind, count // 2 if kind == 5 else count)
         if len(packed) <= inline:
             directory += packed.ljust(inline, b"\0")
         else:
