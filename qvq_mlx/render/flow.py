@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from itertools import islice
 
-from qvq_mlx.render.rows import spans, unspaced, untabbed
+from qvq_mlx.render.rows import Row, placed, solid, spans, unspaced, untabbed
 
 _KEPT = 256
 _WAITING_CHARS = 256  # are wrapped at once, as the row that they go on is measured each time
@@ -22,6 +22,7 @@ class Flow:
     def __init__(self) -> None:
         self._pieces: list[str] = []
         self._some = False
+        self._size = 0  # characters, as `solid` counts them
         self._width = 0
         self._kept = _KEPT
         self._done: deque[str] = deque()
@@ -47,11 +48,17 @@ class Flow:
             return
         self._pieces.append(text)
         self._some = True
+        self._size += len(solid(text))
         if self._width:
             self._waiting.append(text)
             self._waiting_chars += len(text)
             if self._waiting_chars >= _WAITING_CHARS:
                 self._wrap_waiting()
+
+    def placed(self, width: int, count: int, *, compact: bool) -> list[Row]:
+        """`rows`, dim, which say where in the text they stand."""
+        found = self.rows(width, count, compact=compact)
+        return placed(found, self._size - sum(len(solid(row)) for row in found))
 
     def rows(self, width: int, count: int, *, compact: bool) -> list[str]:
         """The last `count` rows; `compact` leaves out blank ones. A row not begun is none."""

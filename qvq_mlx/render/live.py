@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from qvq_mlx.render.clean import writable
-from qvq_mlx.render.rows import Row, cells, cut, lines_taken, plain
+from qvq_mlx.render.rows import Row, cells, cut, lines_taken
 from qvq_mlx.render.scrolled_out import ScrolledOut
 
 _BEGIN, _END = "\x1b[?2026h", "\x1b[?2026l"  # synchronized output: shown whole, or ignored
@@ -147,7 +147,7 @@ class LiveArea:
         while pushed > 0 and count < len(taken):
             pushed -= taken[count]
             count += 1
-        self._out[self._text].add(self._shown[:count])
+        self._out[self._text].add(self._shown[:count], self._shown[count:])
         self._shown, self._height = self._shown[count:], size.lines
         return size
 
@@ -186,4 +186,7 @@ class LiveArea:
 
 
 def _fitted(row: Row, width: int) -> Row:
-    return row if cells(row.plain) <= width else plain(cut(row.plain, width))
+    if cells(row.plain) <= width:
+        return row
+    text = cut(row.plain, width)
+    return Row(text, text, row.at)

@@ -9,7 +9,7 @@ terminal takes more cells than this, its right margin cuts the row; nothing else
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from rich.cells import cell_len, get_character_cell_size
@@ -17,10 +17,15 @@ from rich.cells import cell_len, get_character_cell_size
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line: `plain` to measure, `styled` the same text with its SGR sequences."""
+    """One line: `plain` to measure, `styled` the same text with its SGR sequences.
+
+    `at`: how many characters of its text come before it, as `solid` counts them; None where nobody
+    counts.
+    """
 
     plain: str
     styled: str
+    at: int | None = None
 
 
 BLANK = Row("", "")
@@ -51,6 +56,20 @@ def dim(text: str) -> Row:
 def bold(text: str) -> Row:
     """A row that is the result."""
     return Row(text, f"\x1b[1m{text}\x1b[0m" if text else "")
+
+
+def solid(text: str) -> str:
+    """The text without what depends on the width: spaces, and the dots between parts of a row."""
+    return "".join(text.split()).replace("·", "")
+
+
+def placed(rows: Iterable[str], begin: int) -> list[Row]:
+    """Dim rows that follow each other in a text, from its character `begin` on."""
+    found = []
+    for text in rows:
+        found.append(Row(text, dim(text).styled, begin))
+        begin += len(solid(text))
+    return found
 
 
 def cells(text: str) -> int:

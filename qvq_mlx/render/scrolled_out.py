@@ -1,10 +1,12 @@
 """Text of the live area that a smaller window pushed into the scrollback, so that it stands once.
 
-Law: the text is known again by its characters, since it is wrapped anew at the new width; spaces
-are passed over. Rows that are to stay lose one run of characters, which ends where the text in the
+Law: rows that say where in their text they stand, as those of the thinking do, are cut there. Any
+other text is known again by its characters, since it is wrapped anew at the new width; spaces are
+passed over. Rows that are to stay lose one run of characters, which ends where the text in the
 scrollback or the rows end. Rows that are live lose whatever comes before the end of that text, too:
-the thinking moves on, and several parts of it may have been pushed out. A run shorter than LEAST
-characters is no proof, and is shown.
+several parts of it may have been pushed out. A run shorter than LEAST characters is no proof by
+itself, but what stood below the rows that were pushed out goes on with it: a run is known again by
+its first LEAST characters, on either side of the edge.
 """
 
 from __future__ import annotations
@@ -13,11 +15,10 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
 
-from qvq_mlx.render.rows import Row
+from qvq_mlx.render.rows import Row, solid
 
 LEAST = 8
 _PROOF = 24
-_BETWEEN = "·"
 _MOST = 20_000
 """Characters that are remembered; more than any window holds."""
 _PIECES = re.compile(r"\x1b\[[0-9;]*m|.", re.DOTALL)
@@ -29,12 +30,19 @@ class ScrolledOut:
     def __init__(self) -> None:
         self._text = ""
         self._last = ""  # the end of what was pushed out last
+        self._next = ""  # what stood below it
+        self._reached = 0  # so many characters of the text whose rows say where they stand
 
-    def add(self, rows: Iterable[Row]) -> None:
-        """These rows were pushed out of the window."""
+    def add(self, rows: Iterable[Row], left: Iterable[Row]) -> None:
+        """These rows were pushed out of the window, and those `left` stand below them."""
+        rows = list(rows)
+        for row in rows:
+            if row.at is not None:
+                self._reached = max(self._reached, row.at + len(solid(row.plain)))
         if new := _flat(rows):
             self._text = (self._text + new)[-_MOST:]
             self._last = new[-_PROOF:]
+            self._next = _flat(left)[: LEAST - 1]
 
     def without(self, above: Sequence[Row], live: Sequence[Row]) -> tuple[list[Row], list[Row]]:
         """Return both without what is in the scrollback.
@@ -42,6 +50,8 @@ class ScrolledOut:
         What `above` would have brought to the scrollback in its turn is left out this once.
         """
         rows = [*above, *live]
+        if any(row.at is not None for row in rows):
+            return self._unseen(above), self._unseen(live)
         place = self._place(rows)
         if place is None:
             return list(above), self._begun(live)
@@ -64,20 +74,32 @@ class ScrolledOut:
             self._text = ending
         return kept
 
+    def _unseen(self, rows: Iterable[Row]) -> list[Row]:
+        """Return the rows from where the scrollback ends; those that do not say where stay."""
+        kept = []
+        for row in rows:
+            seen = 0 if row.at is None else self._reached - row.at
+            if seen <= 0:
+                kept.append(row)
+            elif seen < len(solid(row.plain)):
+                kept.append(_after(row, seen))
+        return kept
+
     def _place(self, rows: Sequence[Row]) -> tuple[int, str] | None:
         """Return the first row that stands in the scrollback, and the text there from it on."""
         if not self._text:
             return None
+        known = self._text + self._next
         for first in range(len(rows)):
             flat = _flat(rows[first:])
             if len(flat) < LEAST:
                 return None
-            at = self._text.find(flat[:LEAST])
+            at = known.find(flat[:LEAST])
             while at >= 0:
                 ending = self._text[at:]
                 if flat.startswith(ending) or ending.startswith(flat):
                     return first, ending
-                at = self._text.find(flat[:LEAST], at + 1)
+                at = known.find(flat[:LEAST], at + 1)
         return None
 
     def _begun(self, live: Sequence[Row]) -> list[Row]:
@@ -108,15 +130,14 @@ class ScrolledOut:
 
 
 def _flat(rows: Iterable[Row]) -> str:
-    """The text without what depends on the width: spaces, and the dots between parts of a row."""
-    return "".join("".join(row.plain.split()) for row in rows).replace(_BETWEEN, "")
+    return "".join(solid(row.plain) for row in rows)
 
 
 def _after(row: Row, count: int) -> Row:
     """The row without its first `count` characters that are no spaces; its styles stay."""
-    end = 0
+    end, at = 0, None if row.at is None else row.at + count
     while count:
-        count -= not (row.plain[end].isspace() or row.plain[end] == _BETWEEN)
+        count -= bool(solid(row.plain[end]))
         end += 1
     end += len(row.plain[end:]) - len(row.plain[end:].lstrip())
     styled, left = "", end
@@ -127,4 +148,4 @@ def _after(row: Row, count: int) -> Row:
             left -= 1
         else:
             styled += piece
-    return Row(row.plain[end:], styled)
+    return Row(row.plain[end:], styled, at)

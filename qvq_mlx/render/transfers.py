@@ -7,9 +7,9 @@
 | other | other | a line per file that is done, and one for all of them every 30 s |
 
 Law: file names and reasons are a server's and are cleaned; what stands in the scrollback in the
-end is what a log would say, and no bar. A row takes three quarters of the window: one that wraps
-when the window gets narrower may be pushed into the scrollback by tmux, where it is out of reach,
-and would stand twice.
+end is what a log would say, and no bar. A row that wraps when the window gets narrower may be
+pushed into the scrollback by tmux, where it is out of reach, and would stand twice. So a row takes
+three quarters of a window, and in tmux no more than _SHORT cells, however wide the window is.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from qvq_mlx.core.env import Env
 from qvq_mlx.core.sizes import size
 from qvq_mlx.render.clean import clean_line, writable
 from qvq_mlx.render.gauge import Gauge, of, percent
-from qvq_mlx.render.rows import Row, cells, cut, dim, joined, plain, wrap
+from qvq_mlx.render.rows import Row, cells, cut, dim, packed, plain, wrap
 from qvq_mlx.render.terminal import Terminal
 from qvq_mlx.store.download import (
     Began,
@@ -44,7 +44,11 @@ _LOG_S = 30.0
 _BAR_CELLS = 16
 _SMALL_BYTES = 1 << 20  # a person does not want a line for each
 _SHORT = 30
-"""Cells of a row that a person needs in any case, to tell one shard from another."""
+"""Cells of a row that a person needs in any case, to tell one shard from another.
+
+tmux wraps its rows before it says that it did, and the keyboard is not ours, so that it cannot be
+asked how it shows them.
+"""
 _WITH_BAR, _WITH_AMOUNT = 45, 72
 """Cells of a row from which on it has a bar, and the amount behind it."""
 
@@ -174,10 +178,12 @@ class Transfers:
         width = self._terminal.width
         area = self._terminal.area
         above = [dim(row) for line in said for row in wrap(line, width)]
-        room = max(min(width, _SHORT), 3 * width // 4)
-        total = plain(joined(self._gauge.parts(), room))
+        room = min(width, _SHORT)
+        if "TMUX" not in self._env.environ:
+            room = max(room, 3 * width // 4)
         rows = self._rows(room) if self._bars else []
-        area.draw([*rows, total] if area.able else [], above)
+        total = [plain(row) for row in packed(self._gauge.parts(), room)]
+        area.draw([*rows, *total] if area.able else [], above)
 
     def _rows(self, room: int) -> list[Row]:
         """A row per file, none wider than `room`; what is right of the names is aligned."""

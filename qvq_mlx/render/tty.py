@@ -44,7 +44,7 @@ from qvq_mlx.render.keys import Pressed
 from qvq_mlx.render.markdown import box_text
 from qvq_mlx.render.meter import Meter, Stages, short, thought
 from qvq_mlx.render.opening import Manner, Opening, opening_of
-from qvq_mlx.render.rows import BLANK, Row, bold, cells, cut, dim, joined, plain, wrap
+from qvq_mlx.render.rows import BLANK, Row, bold, cells, cut, dim, joined, lines_taken, plain, wrap
 from qvq_mlx.render.spoken import Spoken
 from qvq_mlx.render.terminal import Terminal
 from qvq_mlx.render.thoughts import Thoughts
@@ -53,6 +53,9 @@ _FRAME_S = 1 / 12
 _SHARE = 60
 """A frame waits this many times as long as the one before it took to draw."""
 _TAIL_ROWS = 6
+_TYPED_ROWS = 3
+_NARROWER = 4
+"""A window may get this many times narrower at once, and the header stands once."""
 _NO_WISHES = Wishes()
 _NOTHING = Pressed()
 STOP_QUESTION = "q again stops and saves what there is; any other key goes on"
@@ -251,7 +254,7 @@ class Screen:
         if self._manner.view is not ThinkingView.FULL:
             return []
         rows = self._thoughts.take(self._terminal.width, ended=ended, rows=self._area.able)
-        return [*map(dim, rows), *([BLANK] if ended and rows else [])]
+        return [*rows, *([BLANK] if ended and rows else [])]
 
     def _head(self) -> list[Row]:
         """The line about the thinking with a blank one, where it still has to be shown."""
@@ -270,19 +273,37 @@ class Screen:
 
     @property
     def _room(self) -> int:
-        """Rows for what is not the keys."""
-        return max(1, self._terminal.height - len(self._keys()) - len(self._below()))
+        """Rows for what is not below all else."""
+        return max(1, self._terminal.height - len(self._beneath()))
 
-    def _below(self) -> list[Row]:
-        """Below all else: the question whether to stop, and what is typed ahead."""
+    def _beneath(self) -> list[Row]:
+        """Below all else: the keys, the question whether to stop, and what is typed ahead.
+
+        As much as leaves the header in a window of a quarter of the width, where each of these rows
+        takes four: what leaves the window cannot be drawn over, and the header changes.
+        """
         width = self._terminal.width
+        quarter = max(1, (width + 1) // _NARROWER)
         rows = [bold(cut(STOP_QUESTION, width))] if self._stop_asked else []
         if self._copying:
             rows.append(dim(cut("the answer will be copied (c: not)", width)))
-        if self._ahead is not None and self._terminal.has_keys:
-            typed = [*self._ahead.lines, *([self._ahead.line] if self._ahead.line else [])][-3:]
-            rows += [dim(row) for line in typed for row in wrap(f"> {clean(line)}", width)][-3:]
-        return rows
+        header = lines_taken("-" * width, quarter)
+        left = self._terminal.height - header - _lines(rows, quarter)
+        typed = self._typed(min(width, quarter * max(1, left)))
+        while len(typed) > 1 and _lines(typed, quarter) > left:
+            del typed[0]
+        keys = self._keys()
+        if (rows or typed) and _lines([*keys, *typed], quarter) > left:
+            keys = []
+        return [*keys, *rows, *typed]
+
+    def _typed(self, width: int) -> list[Row]:
+        """The end of what is typed ahead."""
+        if self._ahead is None or not self._terminal.has_keys:
+            return []
+        lines = [*self._ahead.lines, *([self._ahead.line] if self._ahead.line else [])][-3:]
+        ends = (clean(f"> {line}"[-_TYPED_ROWS * width :]) for line in lines)
+        return [dim(row) for end in ends for row in wrap(end, width)[-_TYPED_ROWS:]]
 
     def _keys(self) -> list[Row]:
         if not (self._explaining and self._terminal.has_keys):
@@ -297,7 +318,7 @@ class Screen:
 
     def _frame(self) -> list[Row]:
         """The live area as it should be now."""
-        return [*self._body(), *self._keys(), *self._below()]
+        return [*self._body(), *self._beneath()]
 
     def _body(self) -> list[Row]:
         if self._answer and self._manner.answers:
@@ -319,8 +340,9 @@ class Screen:
         if self._manner.boxed_only:
             return head[:-1]
         if self._expanded and self._thought:
-            thinking = self._flow.rows(self._terminal.width, max(1, self._room - 2), compact=False)
-            return [*map(dim, thinking), self._header()]
+            count = max(1, self._room - 2)
+            thinking = self._flow.placed(self._terminal.width, count, compact=False)
+            return [*thinking, self._header()]
         room = max(1, self._room - len(head))
         return head + self._answer.last_rows(self._terminal.width, room)
 
@@ -336,11 +358,11 @@ class Screen:
             case ThinkingView.TAIL:
                 room = self._room - 1
                 count = room - 1 if self._expanded else min(_TAIL_ROWS, room)
-                rows = self._flow.rows(width, max(1, count), compact=not self._expanded)
-                return [*map(dim, rows), self._header()]
+                rows = self._flow.placed(width, max(1, count), compact=not self._expanded)
+                return [*rows, self._header()]
             case ThinkingView.FULL:
                 rows = self._thoughts.rest(width)
-                return [*map(dim, rows[max(0, len(rows) - self._room + 1) :]), self._header()]
+                return [*rows[max(0, len(rows) - self._room + 1) :], self._header()]
 
     def _checking(self) -> list[Row]:
         """Below an answer that stands: that it is looked at again."""
@@ -420,3 +442,8 @@ class Screen:
     def _keep(self, rows: list[Row]) -> None:
         if rows:
             self._area.draw([], rows, self._text)
+
+
+def _lines(rows: list[Row], width: int) -> int:
+    """Return the lines that rows take in a window of this width."""
+    return sum(lines_taken(row.plain, width) for row in rows)

@@ -189,7 +189,17 @@ def test_no_row_of_a_pull_stands_twice(tmp_path: Path, before: int) -> None:
             run("set", "-g", "window-size", "manual")
             eventually(lambda: " left" in text(), text)
             check()
-            for columns, rows in ((60, 24), (40, 24), (30, 24), (80, 24), (50, 12), (120, 24)):
+            sizes = [
+                (60, 24),
+                (40, 24),
+                (30, 24),
+                (80, 24),
+                (50, 12),
+                (120, 24),
+                (30, 24),
+                (80, 24),
+            ]
+            for columns, rows in sizes:
                 run("resize-window", "-x", str(columns), "-y", str(rows))
                 drawn = set(TOTAL.findall(text()))
                 for _ in range(4):  # frames of the old width may come after the new one

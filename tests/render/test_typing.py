@@ -96,8 +96,7 @@ def asked(world, rng: random.Random, *, kept: bool) -> tuple[list[str], TypeAhea
             for _ in range(round(seconds / STEP_S)):
                 w.now += STEP_S
                 count += 1
-                # a word that is long enough to be known again: scrolled_out.LEAST
-                screen.feed(ThinkingDelta(f"t{count:08} ", 1))
+                screen.feed(ThinkingDelta(f"t{count:05} ", 1))
 
         wait(1)
         for pause, text, pasted in bursts(rng):
@@ -108,14 +107,14 @@ def asked(world, rng: random.Random, *, kept: bool) -> tuple[list[str], TypeAhea
             screen.feed(ThinkingDelta("", 0))
             account.bursts.append((w.now, text, pasted))
             columns = rng.choice([30, 40, 80, 120])
-            reach = in_reach(screen._area._shown, columns, w.window.lines, answers=answers)
-            if rng.random() < 0.3 and reach:
+            shown = screen._area._shown
+            if rng.random() < 0.3 and (answers or in_reach(shown, columns, w.window.lines)):
                 w.window.resize(columns, w.window.lines)
                 # with no pause together just ALONE_S, which floats are on either side of
                 wait(0.14)
             shown = w.window.text
             assert shown.count("Thinking ") <= 1, shown
-            assert all(shown.count(f"t{n:08}") <= 1 for n in range(max(0, count - 40), count + 1))
+            assert all(shown.count(f"t{n:05}") <= 1 for n in range(max(0, count - 40), count + 1))
         wait(1)
         account.bursts.append((w.now, "\x1b[A", False))
         screen.feed(AnswerDelta("It is 7.", 1))
@@ -128,15 +127,9 @@ def asked(world, rng: random.Random, *, kept: bool) -> tuple[list[str], TypeAhea
     return did, ahead, account
 
 
-def in_reach(shown: Sequence[Row], columns: int, lines: int, *, answers: bool) -> bool:
-    """Whether a window of `columns` leaves the header where it can be drawn over.
-
-    Thinking may leave the window above it, but only where the terminal `answers` how much did.
-    """
-    rows = [row.plain for row in shown]
-    while answers and rows and not rows[0].startswith("Thinking "):
-        rows = rows[1:]
-    return bool(rows) and sum(lines_taken(row, columns) for row in rows) < lines
+def in_reach(shown: Sequence[Row], columns: int, lines: int) -> bool:
+    """Whether a window of `columns` leaves the whole panel where it can be drawn over."""
+    return sum(lines_taken(row.plain, columns) for row in shown) < lines
 
 
 def stops(keys: list[str]) -> int:
