@@ -164,7 +164,7 @@ it before it loads anything.
   The others keep a state of fixed size, 2 MiB for 32 heads of 128: a long context costs a quarter, and an
   image prefix that is kept on disk holds the states once per picture.
 - A backend without fused attention (Linux, CPU) keeps scores. What it needs was measured
-  with tiny checkpoints of six families, and the formula is held to within 10 % of that by
+  with tiny checkpoints of every family, and the formula is held to within 10 % of that by
   `tests/memory/test_measured.py`; its terms stand in `qvq_mlx/memory/estimate.py`.
 - Sparse experts are all in memory, whichever a token is sent to; `intermediate` is then the width of those
   that one token goes through.

@@ -133,7 +133,8 @@ class Experts:
 @dataclass(frozen=True, slots=True)
 class Recurrent:
     """Layers of linear attention: `layers` of the model keep a state of fixed size, and no keys
-    and values. `window` are the inputs that their convolution looks back on.
+    and values. `window` are the inputs that their convolution looks back on. `last`: the last layer
+    of the model is one of them.
     """
 
     layers: int
@@ -142,6 +143,7 @@ class Recurrent:
     key_dim: int = 128
     value_dim: int = 128
     window: int = 3
+    last: bool = False
 
     @property
     def channels(self) -> int:

@@ -20,6 +20,7 @@ from qvq_mlx.core.events import Notice
 from qvq_mlx.core.plan import Resolved
 from qvq_mlx.core.remedies import EstimateModel, Field
 from qvq_mlx.core.request import Request
+from qvq_mlx.core.setup import Drafting
 from qvq_mlx.memory.estimate import Estimate, Use, Verdict, estimate_for, typical
 
 if TYPE_CHECKING:
@@ -156,6 +157,7 @@ def _estimate(
             request.limits.answer_tokens
         ),  # thinking and answer together
         answer_tokens=0,
+        traced=resolved.setup.drafting is Drafting.MTP,
     )
     if draft is not None:
         beside = estimate_for(draft, machine, use).needed_bytes

@@ -20,9 +20,11 @@ next to the pixels in 32 bit. Metal's fused attention (head sizes 64, 72, 80, 12
 On a backend without it the terms are those that were measured there
 (tests/memory/test_measured.py): for a patch the larger of three times its pixels + 8 x hidden, and
 16 x hidden + 4 x 256 x heads, since the encoder's attention is cut there by queries
-(engine/attention.py); for the prefill heads x 512 x prompt scores, of more attention layers than
-one, as the last layer's output is not needed; and 6 matrices of 64 x 64 for each 64 tokens and
-head of a linear layer. 512 is the prefill chunk. All pictures count as one, an upper bound.
+(engine/attention.py); `_unfused_workspace_bytes` has those of the prefill. 512 is the prefill
+chunk. All pictures count as one, an upper bound.
+
+A run that an MTP head drafts for keeps the hidden states of the last `TRACE_TOKENS` of the prompt,
+and the keys and values of the head.
 
 Sparse experts are all in the weights; speed follows from `Shape.active_share`.
 
@@ -64,6 +66,8 @@ ULTRA_SHARE = 0.63
 """Others measured 63 to 64 % on Ultra chips."""
 PREFILL_SHARE = 0.60
 """Of the chip's 32-bit flop/s. Others measured 77 % with an 8B model on an M1 Max, 512 tokens."""
+TRACE_TOKENS = 1025
+"""The most of a prompt whose hidden states are kept for an MTP head."""
 DELTA_CHUNK_TOKENS = 64
 """Tokens that a delta net of mlx-vlm runs at a time where it has no kernel of its own."""
 VISION_QUERY_ROWS = 256
@@ -147,12 +151,13 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """The tokens of one run."""
+    """The tokens of one run. `traced`: hidden states are kept for an MTP head."""
 
     image_tokens: int
     prompt_tokens: int
     budget_tokens: int
     answer_tokens: int
+    traced: bool = False
 
 
 def typical(card: ModelCard) -> Use:
@@ -189,6 +194,7 @@ def estimate_for(card: ModelCard, machine: Machine, use: Use) -> Estimate:
         use.prompt_tokens,
         use.budget_tokens,
         use.answer_tokens,
+        traced=use.traced,
     )
 
 
@@ -199,6 +205,8 @@ def estimate(
     prompt_tokens: int,
     budget_tokens: int,
     answer_tokens: int,
+    *,
+    traced: bool = False,
 ) -> Estimate:
     """The memory of one run of `card` on `machine`. Pure; token counts are not negative."""
     tokens = prompt_tokens + image_tokens + budget_tokens + answer_tokens
@@ -210,9 +218,11 @@ def estimate(
         if card.shape.recurrent is not None:
             kv += card.shape.recurrent.state_bytes(card.shape.float_bytes)
         vision = _vision_bytes(card.shape, image_tokens, machine.fused_attention)
-        workspace = _workspace_bytes(
-            card.shape, prompt_tokens + image_tokens, machine.fused_attention
-        )
+        fused, read = machine.fused_attention, prompt_tokens + image_tokens
+        workspace = _workspace_bytes(card.shape, read)
+        if not fused:
+            workspace = _unfused_workspace_bytes(card.shape, read, traced=traced)
+        kv += _trace_bytes(card.shape, read) if traced else 0
     found = Estimate(
         model=card.name,
         verdict=Verdict.UNKNOWN,
@@ -299,19 +309,64 @@ def _vision_bytes(shape: Shape, image_tokens: int, fused: bool) -> int:
     return round(patches * max(reading, attending)) + features
 
 
-def _workspace_bytes(shape: Shape, prompt_tokens: int, fused: bool) -> int:
-    width = 8 * shape.hidden + round(3 * max(shape.ffn_width, shape.dense_width))
-    if shape.experts is not None:  # what each expert reads and writes, side by side
-        width += 2 * shape.experts.active * shape.hidden
-    linear = shape.recurrent
-    if linear is not None:
-        width += 4 * linear.channels
-        width += 0 if fused else 6 * DELTA_CHUNK_TOKENS * linear.value_heads
-    has_scores = not fused and shape.attention_layers > 1
+def _workspace_bytes(shape: Shape, prompt_tokens: int) -> int:
+    width = 8 * shape.hidden + _mlp_width(shape) + 2 * _spread_width(shape)
+    width += 4 * shape.recurrent.channels if shape.recurrent is not None else 0
     chunk = min(CHUNK_TOKENS, prompt_tokens)
-    scores = shape.heads * chunk * prompt_tokens * 4 if has_scores else 0
-    block = chunk * width * shape.float_bytes
-    return block + scores + shape.vocab * 4 + prompt_tokens * shape.hidden * shape.float_bytes
+    whole = shape.vocab * 4 + prompt_tokens * shape.hidden * shape.float_bytes
+    return chunk * width * shape.float_bytes + whole
+
+
+def _unfused_workspace_bytes(shape: Shape, prompt_tokens: int, *, traced: bool) -> int:
+    """The same where attention keeps its scores: the larger of a layer of attention and a linear
+    one, which has 6 matrices of 64 x 64 for each 64 tokens and head, and 8 besides.
+
+    Of the last layer only keys and values are computed, if no hidden states are kept.
+    """
+    chunk = min(CHUNK_TOKENS, prompt_tokens)
+    heads_width, linear = shape.heads * shape.head_dim, shape.recurrent
+    whole = shape.vocab * 4 + prompt_tokens * shape.hidden * shape.float_bytes
+    if shape.layers == 1 and not traced:
+        return chunk * (3 * shape.hidden + 2 * heads_width) * shape.float_bytes + whole
+    mlp, spread = _mlp_width(shape), _spread_width(shape)
+    width, linear_block = 4 * shape.hidden + 5 * heads_width + mlp + spread, 0
+    if linear is not None:
+        width = 8 * shape.hidden + 7 * heads_width + 4 * linear.channels
+        width += mlp if shape.experts is None else 0
+        own = 8 * shape.hidden + mlp + 2 * spread + 4 * linear.channels
+        padded = -(-chunk // DELTA_CHUNK_TOKENS) * DELTA_CHUNK_TOKENS
+        matrices = (6 * padded + 8 * DELTA_CHUNK_TOKENS) * DELTA_CHUNK_TOKENS
+        linear_block = chunk * own + matrices * linear.value_heads
+    behind = linear is not None and linear.last
+    block = linear_block * shape.float_bytes
+    if traced or behind or shape.attention_layers > 1:
+        scores = _largest_scores(prompt_tokens)
+        attending = chunk * width * shape.float_bytes + scores * (4 * shape.heads + 1)
+        # a copy of the layer's keys and values, when they grow
+        grown = 2 * shape.kv_heads * shape.head_dim * prompt_tokens * shape.float_bytes
+        block = max(block, attending + grown)
+    return block + whole
+
+
+def _mlp_width(shape: Shape) -> int:
+    return round(3 * max(shape.ffn_width, shape.dense_width))
+
+
+def _spread_width(shape: Shape) -> int:
+    """What the experts of a token read, side by side."""
+    return shape.experts.active * shape.hidden if shape.experts is not None else 0
+
+
+def _largest_scores(tokens: int) -> int:
+    """Queries x keys of the chunk of a prompt that has the most, for one head."""
+    full, rest = divmod(tokens, CHUNK_TOKENS)
+    return max(CHUNK_TOKENS * full * CHUNK_TOKENS, rest * tokens)
+
+
+def _trace_bytes(shape: Shape, prompt_tokens: int) -> int:
+    """Hidden states, and the keys and values of a head of one layer."""
+    width = shape.hidden + 2 * shape.kv_heads * shape.head_dim
+    return min(TRACE_TOKENS, prompt_tokens) * width * shape.float_bytes
 
 
 def _verdict(needed_bytes: int | None, working_set_bytes: int | None) -> Verdict:

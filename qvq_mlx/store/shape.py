@@ -66,9 +66,10 @@ def _recurrent(text: dict[str, Any]) -> Recurrent | None:
         return None
     layers = _whole(text, "num_hidden_layers")
     kinds = text.get("layer_types")
-    attention = layers // _whole(text, "full_attention_interval", 4)
-    if isinstance(kinds, list):
-        attention = kinds.count("full_attention")
+    interval = _whole(text, "full_attention_interval", 4)
+    attention, last = layers // interval, layers % interval != 0
+    if isinstance(kinds, list) and kinds:
+        attention, last = kinds.count("full_attention"), kinds[-1] != "full_attention"
     return Recurrent(
         layers=max(layers - attention, 0),
         key_heads=_whole(text, "linear_num_key_heads"),
@@ -76,6 +77,7 @@ def _recurrent(text: dict[str, Any]) -> Recurrent | None:
         key_dim=_whole(text, "linear_key_head_dim"),
         value_dim=_whole(text, "linear_value_head_dim"),
         window=_whole(text, "linear_conv_kernel_dim") - 1,
+        last=last,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,68 +24,15 @@ from qvq_mlx.engine.prefix import PrefixCache
 from qvq_mlx.engine.row import Start
 from qvq_mlx.engine.sample import Sampler
 from qvq_mlx.engine.session import Session
-from qvq_mlx.families import ModelType
 from tests.engine.conftest import ids_of, returned
-from tests.engine.families import QUESTION, SYSTEM, Checkpoint, card_of, opened, write
+from tests.engine.families import QUESTION, SYSTEM, card_of, opened, write
+from tests.engine.heads import HYBRID, Arrays, Made, add, headed
 from tests.engine.test_matrix import PROMPTS, WAYS, written
-from tools.families import drawn
-
-HYBRID = [ModelType.QWEN3_5, ModelType.QWEN3_5_MOE]
-Arrays = dict[str, np.ndarray]
-_ATTENTION = "language_model.layers.3."
-"""The layer of the model that a head's layer is like."""
-
-
-def head_weights(folder: Path) -> Arrays:
-    """The weights of a head, drawn, as transformers' naming has them: norms about zero."""
-    shapes = json.loads((folder / "weights.json").read_text())
-    like = {
-        f"mtp.layers.0.{name.partition(_ATTENTION)[2]}": shape
-        for name, shape in shapes.items()
-        if _ATTENTION in name
-    }
-    width = shapes["model.language_model.norm.weight"][0]
-    norms = ["norm", "pre_fc_norm_embedding", "pre_fc_norm_hidden"]
-    like |= {f"mtp.{norm}.weight": [width] for norm in norms}
-    like["mtp.fc.weight"] = [width, 2 * width]
-    return {
-        name: array - 1 if array.ndim == 1 else array for name, array in drawn.weights(like).items()
-    }
-
-
-def add(folder: Path, head: Mapping[str, Any]) -> Path:
-    """Put the weights of a head into a checkpoint."""
-    path = folder / "model.safetensors"
-    weights = cast("dict[str, mx.array]", mx.load(str(path)))
-    more = {name: mx.array(array) for name, array in head.items()}
-    mx.eval(weights)
-    mx.save_safetensors(str(path), weights | more)
-    return folder
-
-
-@dataclass(frozen=True)
-class Made:
-    """A checkpoint with a head, and the head's weights."""
-
-    there: Checkpoint
-    head: Arrays
-
-    @property
-    def session(self) -> Session:
-        return self.there.session
-
-    def drafts(self, always: int) -> Drafts:
-        model = self.session.parts.model
-        return Drafts(Drafting.MTP, always=always, head=model.read_head())
 
 
 @pytest.fixture(scope="module", params=HYBRID)
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Made:
-    family = request.param
-    folder = write(family, tmp_path_factory.mktemp("mtp") / "made")
-    head = head_weights(folder)
-    add(folder, head)
-    return Made(Checkpoint(family, folder, opened(folder, family), {}), head)
+    return headed(request.param, tmp_path_factory.mktemp("mtp") / "made")
 
 
 def normed(x: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ from qvq_mlx.core.picture import Picture
 from qvq_mlx.core.plan import Resolved
 from qvq_mlx.core.remedies import EstimateModel, Field, RunProgram
 from qvq_mlx.core.request import Method, Policy, Request
+from qvq_mlx.core.setup import Drafting, Setup
 from qvq_mlx.memory import admission
 from qvq_mlx.memory.choice import best, instead, may_be_default
 from qvq_mlx.memory.estimate import (
@@ -242,6 +243,21 @@ def test_the_command_says_what_the_document_says(
     w = world()
     assert w.run(*arguments) == code
     assert f"verdict\t{document['verdict']}: " in w.out
+
+
+def test_an_mtp_head_that_is_asked_for_is_counted(world: Build) -> None:
+    model = card("qwen3.6-27b")
+    resolved = Resolved(model, Path("/w"), model.system, model.sampling, model.max_tokens)
+    request, machine = Request("What? " * 2000, (), model.name), hypothetical(64 * GIB)
+    plain, traced = (
+        admission._estimate(
+            replace(resolved, setup=Setup(drafting)), None, request, 0, machine
+        ).needed_bytes
+        for drafting in (Drafting.AUTO, Drafting.MTP)
+    )
+    assert model.shape is not None
+    keys_and_values = 2 * model.shape.kv_heads * model.shape.head_dim
+    assert traced - plain == 1025 * (model.shape.hidden + keys_and_values) * 2
 
 
 def test_without_a_name_it_is_the_best_that_fits(world: Build) -> None:

@@ -23,8 +23,19 @@ from qvq_mlx.families import ModelType
 from qvq_mlx.memory.estimate import Estimate, estimate
 from qvq_mlx.store import local
 from qvq_mlx.store.shape import stated_shape
-from tests.engine.families import Checkpoint, card_of, layout_of, made, picture_of
+from tests.engine.families import (
+    DATA,
+    Checkpoint,
+    card_of,
+    layout_of,
+    made,
+    opened,
+    picture_of,
+)
+from tests.engine.heads import HYBRID, headed
 from tools.families import drawn
+from tools.make_checkpoint import PRESETS, Options, make_checkpoint
+from tools.make_checkpoint.presets import FROM_CARDS
 
 WRITTEN = 16
 GRIDS = ((6, 6), (16, 16))
@@ -32,17 +43,19 @@ GRIDS = ((6, 6), (16, 16))
 WORDS = (330, 30)
 
 
-def run(there: Checkpoint, grid: tuple[int, int], words: int) -> tuple[int, Estimate]:
+def run(
+    there: Checkpoint, grid: tuple[int, int] | None, words: int, drafts: Drafts | None = None
+) -> tuple[int, Estimate]:
     """The peak of one question, and what was said before, in bytes."""
     import mlx.core as mx
 
     pictures = []
-    if layout := layout_of(there.family):
+    if grid is not None and (layout := layout_of(there.family)):
         side, (rows, columns) = layout.factor_px, grid
         pixels = drawn.picture(rows * side, columns * side, 1)
         pictures = [picture_of(pixels, rows * columns)]
     reader = Reader(there.session.parts, PrefixCache(None))
-    session = Session(reader, Drafts(Drafting.NONE))
+    session = Session(reader, drafts or Drafts(Drafting.NONE))
     mx.clear_cache()
     prompt = session.prompt("word " * words, pictures, None)
     *_, last = session.generate(prompt, Generation(Sampling(), WRITTEN), Control())
@@ -53,22 +66,50 @@ def run(there: Checkpoint, grid: tuple[int, int], words: int) -> tuple[int, Esti
         download_bytes=local.weight_bytes(there.folder),
     )
     image = sum(picture.tokens for picture in pictures)
-    machine = Machine(fused_attention=False)
-    return last.peak_memory_bytes, estimate(
-        card, machine, image, len(prompt.ids) - image, WRITTEN, 0
-    )
+    machine, text = Machine(fused_attention=False), len(prompt.ids) - image
+    found = estimate(card, machine, image, text, WRITTEN, 0, traced=drafts is not None)
+    return last.peak_memory_bytes, found
 
 
-@pytest.mark.sampled(2)
-@pytest.mark.parametrize("family", list(ModelType))
-def test_fit_is_within_a_tenth_of_what_was_measured(tmp_path: Path, family: ModelType) -> None:
+@pytest.fixture
+def held() -> int:
+    """Bytes that models of other tests in this process hold."""
     import mlx.core as mx
 
     if mx.metal.is_available():
         pytest.skip("the formula of the CPU backend")
     gc.collect()
-    held = mx.get_active_memory()  # by models of other tests in this process
-    there = made(family, tmp_path / "made")
+    return int(mx.get_active_memory())
+
+
+@pytest.mark.sampled(4)
+@pytest.mark.parametrize("shape", sorted(path.name for path in DATA.iterdir()))
+def test_fit_is_within_a_tenth_of_what_was_measured(tmp_path: Path, shape: str, held: int) -> None:
+    """Of the shapes that are recorded for the families."""
+    name, dash, variant = shape.partition("-")
+    there = made(ModelType(name), tmp_path / "made", f"{dash}{variant}")
     for grid, words in zip(GRIDS, WORDS, strict=True):
+        peak, found = run(there, grid, words)
+        assert found.needed_bytes == pytest.approx(peak - held, rel=0.1), (grid, words)
+
+
+@pytest.mark.parametrize("family", HYBRID)
+def test_fit_counts_what_an_mtp_head_reads(tmp_path: Path, family: ModelType, held: int) -> None:
+    there = headed(family, tmp_path / "made")
+    drafts = there.drafts(3)
+    for words in (90, 330, 700):
+        peak, found = run(there.there, None, words, drafts)
+        assert found.needed_bytes == pytest.approx(peak - held, rel=0.1), words
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["2b", *FROM_CARDS])
+def test_fit_of_a_layer_of_true_width(tmp_path: Path, name: str, held: int) -> None:
+    layers = 2 if "linear_num_key_heads" in PRESETS[name].text else 1
+    options = Options(layers=layers, vision_layers=1, rows=1088)
+    folder = make_checkpoint(name, tmp_path / "made", options)
+    family = ModelType(PRESETS[name].config["model_type"])
+    there = Checkpoint(family, folder, opened(folder, family), {})
+    for grid, words in (((6, 6), 60), ((16, 16), 5)):
         peak, found = run(there, grid, words)
         assert found.needed_bytes == pytest.approx(peak - held, rel=0.1), (grid, words)

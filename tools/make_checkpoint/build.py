@@ -176,8 +176,8 @@ def _with_quantization(
 ) -> dict[str, object]:
     """The config as the conversions of December 2024 state it, or as today's do."""
     quantization: dict[str, object] = {"group_size": GROUP_SIZE, "bits": bits}
-    vision = cast("dict[str, object]", config["vision_config"])
     if vision_bits == bits:
+        vision = cast("dict[str, object]", config["vision_config"])
         return config | {
             "quantization": quantization,
             "vision_config": vision | {"skip_vision": False},
