@@ -27,6 +27,7 @@ from qvq_mlx.core.errors import (
     ModelError,
     OutputError,
     QvqError,
+    ServerGoneError,
 )
 from qvq_mlx.core.events import Done, Event
 from qvq_mlx.core.plan import Plan
@@ -244,18 +245,32 @@ class Batch:
     def _recorded(
         self, due: Due, control: Control, loaded: ResidentModel
     ) -> Generator[Event, None, BatchRecord | None]:
-        """Ask about one item and return its record; None where the user stopped it."""
+        """Ask about one item and return its record; None where the user stopped it.
+
+        Where the server that lent its model ends before the answer does, it is asked again, here.
+        """
         try:
             plan = self._plan(due, self._request)
-            run = Run(plan)
-            own = Control(control)  # a run that is over does not end the batch
-            for event in ask(plan, self._env, self._settings, own, loaded):
-                run.see(event)
-                yield event
+            try:
+                run = yield from self._run(plan, control, loaded)
+            except ServerGoneError:
+                here = replace(plan.request.policy, server=False)
+                plan = replace(plan, request=replace(plan.request, policy=here))
+                run = yield from self._run(plan, control, loaded)
             result = None if control.stopping else run.result
         except Exception as error:
             return self._failed(due, error, loaded)
         return None if result is None else answered(due.key, due.item, result)
+
+    def _run(
+        self, plan: Plan, control: Control, loaded: ResidentModel
+    ) -> Generator[Event, None, Run]:
+        run = Run(plan)
+        own = Control(control)  # a run that is over does not end the batch
+        for event in ask(plan, self._env, self._settings, own, loaded):
+            run.see(event)
+            yield event
+        return run
 
     def _planned(self, due: Due, loaded: ResidentModel) -> Plan | BatchRecord:
         """Read an item's pictures; its record where they cannot be read."""

@@ -35,6 +35,10 @@ _PATIENCE = 60
 """Looks at a borrower that asks for nothing while others wait, before it is let go."""
 
 
+class _DroppedError(Exception):
+    """The borrower wants no more while it is asked for its next question."""
+
+
 class _Steered(Control):
     """A control that looks at what the borrower wishes for whenever the engine reads it."""
 
@@ -112,27 +116,8 @@ class Desk:
         """Answer one call to the engine."""
         self._take_pictures(frame, blob)
         match frame["do"]:
-            case "prompt":
-                options = frame["options"]
-                self._say_prompt(
-                    engine.prompt(
-                        frame["question"],
-                        self._shown(frame),
-                        frame["system"],
-                        rounds_from(frame["rounds"]),
-                        **options,
-                    )
-                )
-            case "extended":
-                self._say_prompt(
-                    engine.extended(
-                        self._prompt(frame["prompt"]),
-                        frame["written"],
-                        frame["text"],
-                        self._shown(frame),
-                        thinks=frame["thinks"],
-                    )
-                )
+            case "prompt" | "extended":
+                self._say_prompt(self._written(engine, frame))
             case "rows":
                 ways = [
                     (self._generation(way), self._control(number))
@@ -147,11 +132,29 @@ class Desk:
                 )
                 self._pulled(steps, others_wait, len(ways))
             case "each":
-                asked = self._asked(others_wait)
+                asked = self._asked(engine, others_wait)
                 each = engine.generate_each(asked, frame["most"], frame["beyond"])
                 self._pulled(each, others_wait)
             case other:
                 raise ValueError(f"nobody can {other!r}")
+
+    def _written(self, engine: Engine, frame: Frame) -> Prompt:
+        """Return the prompt that a call asks for."""
+        if frame["do"] == "prompt":
+            return engine.prompt(
+                frame["question"],
+                self._shown(frame),
+                frame["system"],
+                rounds_from(frame["rounds"]),
+                **frame["options"],
+            )
+        return engine.extended(
+            self._prompt(frame["prompt"]),
+            frame["written"],
+            frame["text"],
+            self._shown(frame),
+            thinks=frame["thinks"],
+        )
 
     def _pulled(
         self, steps: Iterator[Item], others_wait: Callable[[], bool], ends: int = 0
@@ -176,6 +179,9 @@ class Desk:
                 engine: Engine | None = stop.value
                 self.say({"end": engine is not None})
                 return engine
+            except _DroppedError:
+                self.say({"end": False})
+                return None
             if isinstance(step, tuple):
                 self.say({"step": of_step(step[1]), "of": step[0]})
                 continue
@@ -187,21 +193,31 @@ class Desk:
             if is_last:
                 return None
 
-    def _asked(self, others_wait: Callable[[], bool]) -> Iterator[Asked]:
-        """Ask the borrower for its next question whenever the engine has a place for one."""
+    def _asked(self, engine: Engine, others_wait: Callable[[], bool]) -> Iterator[Asked]:
+        """Ask the borrower for its next question whenever the engine has a place for one.
+
+        The borrower has the engine write that question's prompt first.
+        """
         number = 0
+        self.say({"more": True})
         while True:
-            self.say({"more": True})
             call = self._next(others_wait)
             if call is None:
                 raise GoneError
             frame, blob = call
-            if frame["do"] != "asked":
-                return
             self._take_pictures(frame, blob)
-            prompt = self._prompt(frame["prompt"])
-            yield Asked(prompt, self._generation(frame["way"]), self._control(number))
-            number += 1
+            match frame["do"]:
+                case "prompt" | "extended":
+                    self._say_prompt(self._written(engine, frame))
+                case "asked":
+                    prompt = self._prompt(frame["prompt"])
+                    yield Asked(prompt, self._generation(frame["way"]), self._control(number))
+                    number += 1
+                    self.say({"more": True})
+                case "none":
+                    return
+                case _:
+                    raise _DroppedError
 
     def _next(self, others_wait: Callable[[], bool]) -> tuple[Frame, memoryview] | None:
         """Wait for a call; None where the borrower left, or kept the others waiting too long."""

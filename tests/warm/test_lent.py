@@ -8,15 +8,23 @@ import signal
 import socket
 import stat
 import threading
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from qvq_mlx.core.tokens import Control
+from qvq_mlx.core.env import Engine
+from qvq_mlx.core.events import Event
+from qvq_mlx.core.setup import Checkpoint, Setup
+from qvq_mlx.core.tokens import Asked, Control, Generation, Step, Token
 from qvq_mlx.settings import config
+from qvq_mlx.store import registry
 from qvq_mlx.warm import places
-from qvq_mlx.warm.frames import receive, send
+from qvq_mlx.warm.borrowing import BorrowedEngine
+from qvq_mlx.warm.client import Line
+from qvq_mlx.warm.desk import Desk
+from qvq_mlx.warm.frames import GoneError, receive, send
 from qvq_mlx.warm.places import folder_for
 from qvq_mlx.warm.sockets import listening
 from qvq_mlx.warm.values import SPOKEN
@@ -302,6 +310,18 @@ def test_the_protocol_has_the_version_of_the_program() -> None:
     assert SPOKEN.endswith(__version__)
 
 
+class InCompany(ScriptedEngine):
+    """Counts how often several questions are asked at a time."""
+
+    companies = 0
+
+    def generate_each(
+        self, asked: Iterator[Asked], most: int, beyond: float | None = None
+    ) -> Iterator[tuple[int, Step]]:
+        self.companies += 1
+        return super().generate_each(asked, most, beyond)
+
+
 @pytest.mark.parametrize("parallel", ["1", "3"])
 def test_a_batch_has_the_records_of_an_engine_here(world: Build, parallel: str) -> None:
     questions = [word for number in range(5) for word in ("-Q", f"How many {number}?")]
@@ -315,12 +335,68 @@ def test_a_batch_has_the_records_of_an_engine_here(world: Build, parallel: str) 
                 del one["stats"][name]
         return lines
 
-    with lending(world):
+    engine = InCompany(SAID)
+    with lending(world, engine):
         lent = world(OWN)
         assert lent.run(*argv) == 0, lent.err
+    assert engine.companies == (parallel == "3")
     own = world(SAID)
     assert own.run(*argv, "--no-server") == 0
     found = records(lent, os.getpid())
     assert len(found) == 5
     assert found == records(own, None)
     assert "lent words" in lent.out
+
+
+@pytest.mark.parametrize("parallel", ["1", "3"])
+def test_an_item_whose_server_dies_is_asked_again_here(world: Build, parallel: str) -> None:
+    questions = [word for number in range(5) for word in ("-Q", f"How many {number}?")]
+    tokens = 0
+
+    def die(_index: int, _control: Control) -> None:
+        nonlocal tokens
+        tokens += 1
+        if tokens == 6:
+            raise GoneError("as a process that is killed closes its socket")
+
+    engine = InCompany(SAID, on_token=die)
+    with lending(world, engine):
+        asked = world(OWN)
+        argv = ("batch", "-m", "tiny", PICTURE, *questions, "--parallel", parallel)
+        assert asked.run(*argv) == 0, asked.err
+    found = [json.loads(line) for line in asked.out.splitlines()]
+    assert {one["status"] for one in found} == {"answered"}
+    assert {one["question"] for one in found} == {f"How many {number}?" for number in range(5)}
+    lent = [one for one in found if one["stats"]["server_pid"] is not None]
+    assert {one["answer"] for one in lent} <= {"lent words"}
+    # alone the first one was answered before; in company nothing was, and the server lives on
+    assert len(lent) == (1 if parallel == "1" else 5)
+    assert engine.companies == (0 if parallel == "1" else 2)
+    assert {one["answer"] for one in found if one not in lent} <= {"own words"}
+
+
+def test_questions_that_fail_to_come_leave_the_line_in_step(world: Build) -> None:
+    engine, (here, there) = ScriptedEngine(SAID), socket.socketpair()
+    desk = Desk(there)
+
+    def load(control: Control) -> Generator[Event, None, Engine | None]:
+        return engine.load(Checkpoint(registry.find("tiny"), Path()), Setup(), control)
+
+    serving = threading.Thread(target=lambda: desk.serve(load, lambda: False))
+    serving.start()
+    here.settimeout(60)
+    lent = BorrowedEngine(Line(here, 1), lambda _: pytest.fail("the server is there"), Control())
+    assert [*lent.loaded()]
+    sampling = registry.find("tiny").sampling
+
+    def asked() -> Iterator[Asked]:
+        yield Asked(lent.prompt("One?", (), None), Generation(sampling, 9, ""), Control())
+        raise ZeroDivisionError("no second question")
+
+    with pytest.raises(ZeroDivisionError):
+        list(lent.generate_each(asked(), 2))
+    assert lent.prompt("Two?", (), None).ids == (1, 2, 3)
+    steps = lent.generate(lent.prompt("Two?", (), None), Generation(sampling, 9, ""), Control())
+    assert "lent" in [step.text for step in steps if isinstance(step, Token)]
+    lent.close()
+    serving.join()
