@@ -31,6 +31,14 @@ def listed(world: Build) -> list[dict[str, object]]:
     return found
 
 
+def lender(world: Build) -> int:
+    """The server that answers a question."""
+    asked = world()
+    assert asked.run(*QUESTION, "--json") == 0
+    pid: int = json.loads(asked.out)["stats"]["server_pid"]
+    return pid
+
+
 def folder_of(world: World) -> Path:
     return folder_for(config.read(world.env).cache_folder)
 
@@ -117,6 +125,7 @@ def test_a_server_is_ended_by_its_process_id_or_as_the_only_one(
     first, second = started(home), started(home)
     try:
         assert {entry["pid"] for entry in listed(world)} == {first.pid, second.pid}
+        assert lender(world) == max(first.pid, second.pid)
         several = world()
         assert several.run("stop", "tiny") == 2
         assert str(first.pid) in several.err
@@ -126,6 +135,7 @@ def test_a_server_is_ended_by_its_process_id_or_as_the_only_one(
         assert one.out == f"qvq-tiny (pid {first.pid}) has ended\n"
         assert first.wait() == 0  # it had ended when the command did
         assert [path.stem for path in sockets_in(home)] == [str(second.pid)]
+        assert lender(world) == second.pid
         last = world()
         assert (last.run("stop", "tiny"), second.wait()) == (0, 0)
         assert not folder_for(home / "cache").exists()
