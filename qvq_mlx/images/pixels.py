@@ -81,6 +81,31 @@ def _loaded(source: str, data: bytes, frame: int) -> Image:
     Image.MAX_IMAGE_PIXELS = None
     if own := _of_our_own(source, data, frame):
         return own
+    try:
+        return _by_pil(source, data, frame)
+    except ImageSizeError:
+        raise
+    except Exception:  # whatever PIL stumbles over
+        own = _tiff(source, data, frame) if is_tiff(data) else None
+        if own is None:
+            raise
+        return own
+
+
+def _tiff(source: str, data: bytes, frame: int) -> Image | None:
+    """A page of a TIFF that PIL should read and does not; None where it is damaged or unknown."""
+    from qvq_mlx.images import tiff_pictures
+
+    with suppress(Exception):  # PIL's own words are as good
+        if size_px := tiff_pictures.size_px(data, frame, every=True):
+            _check_pixels(source, size_px, "TIFF")
+            return tiff_pictures.picture(data, frame, every=True)
+    return None
+
+
+def _by_pil(source: str, data: bytes, frame: int) -> Image:
+    from PIL import Image
+
     image = Image.open(BytesIO(data), formats=formats_of(data))
     _check_cost(source, image, data)
     image.seek(frame)  # a file need not open at its first frame, and frames have sizes of their own

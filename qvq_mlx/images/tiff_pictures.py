@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from qvq_mlx.images.diagnosis import UnsupportedError
 from qvq_mlx.images.samples import Meaning, eight_bits
 from qvq_mlx.images.tiff import Directory, Tag, directories
-from qvq_mlx.images.tiff_samples import Layout, is_ours, layout_of, samples_of
+from qvq_mlx.images.tiff_samples import Layout, is_known, is_ours, layout_of, samples_of
 from qvq_mlx.images.tiff_ycc import rgb_of
 
 if TYPE_CHECKING:
@@ -30,12 +30,12 @@ _COMPRESSIONS |= {33003: "JPEG 2000", 33005: "JPEG 2000", 50002: "JPEG XL", 5254
 _TRUSTED = (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCC, _LAB)
 
 
-def picture(data: bytes, index: int) -> Image | None:
-    """Page `index`, counted from 0; None where PIL reads it. What PIL needs to turn it is in its
-    EXIF, and its profile in `info`. Raises UnsupportedError.
+def picture(data: bytes, index: int, *, every: bool = False) -> Image | None:
+    """Page `index`, counted from 0; None where PIL reads it, or with `every` where only PIL could.
+    What PIL needs to turn it is in its EXIF, and its profile in `info`. Raises UnsupportedError.
     """
-    page = next(islice(directories(data), index, None), None)
-    if page is None or not is_ours(page):
+    page = _page(data, index, every=every)
+    if page is None:
         return None
     layout = layout_of(page)
     values = samples_of(data, page)
@@ -51,12 +51,19 @@ def picture(data: bytes, index: int) -> Image | None:
     return image
 
 
-def size_px(data: bytes, index: int) -> tuple[int, int] | None:
+def size_px(data: bytes, index: int, *, every: bool = False) -> tuple[int, int] | None:
     """Width and height of a page that `picture` reads; None of any other."""
-    page = next(islice(directories(data), index, None), None)
-    if page is None or not is_ours(page):
+    page = _page(data, index, every=every)
+    if page is None:
         return None
     return page.value(Tag.WIDTH, 0), page.value(Tag.HEIGHT, 0)
+
+
+def _page(data: bytes, index: int, *, every: bool) -> Directory | None:
+    """The page, where this module is to read it."""
+    page = next(islice(directories(data), index, None), None)
+    wanted = is_known if every else is_ours
+    return page if page is not None and wanted(page) else None
 
 
 def why_not(data: bytes) -> str:
@@ -86,6 +93,8 @@ def why_not(data: bytes) -> str:
 def _meaning(page: Directory, layout: Layout) -> Meaning:
     mode = _MODES[layout.photometric]
     extra = page.values(Tag.EXTRA_SAMPLES)
+    if not extra and layout.photometric == _RGB and layout.samples == 4:
+        extra = (_STRAIGHT,)  # as PIL and FFmpeg take a fourth one that nobody explains
     alpha = next(
         (number for number, kind in enumerate(extra) if kind in (_PREMULTIPLIED, _STRAIGHT)), None
     )

@@ -60,11 +60,12 @@ class Layout:
 
 def layout_of(page: Directory) -> Layout:
     """Raises UnsupportedError where the samples are not all alike, ValueError where none are."""
-    samples = page.value(Tag.SAMPLES, 1)
+    samples = page.value(Tag.SAMPLES, len(page.values(Tag.BITS)) or 1)
     bits, kinds = set(page.values(Tag.BITS) or (1,)), set(page.values(Tag.SAMPLE_FORMAT) or (1,))
     if len(bits) > 1 or len(kinds) > 1:
         raise UnsupportedError("samples of several sizes or kinds")
-    photometric = page.value(Tag.PHOTOMETRIC, 0)
+    # a page has to state it; where one does not, libtiff takes what its samples suggest
+    photometric = page.value(Tag.PHOTOMETRIC, _RGB if samples >= 3 else _GRAYS[1])
     # whole numbers, if nobody says otherwise
     kind = {_UNDEFINED: _UNSIGNED}.get(kind := kinds.pop(), kind)
     shared = (page.values(Tag.YCC_SHARED) or (2, 2))[:2] if photometric == _YCC else (1, 1)
@@ -86,8 +87,8 @@ def layout_of(page: Directory) -> Layout:
     return layout
 
 
-def is_ours(page: Directory) -> bool:
-    """True if PIL is not to be trusted with the layout, and this module reads it."""
+def is_known(page: Directory) -> bool:
+    """True if this module reads the layout."""
     try:
         layout = layout_of(page)
     except (UnsupportedError, ValueError):
@@ -95,11 +96,21 @@ def is_ours(page: Directory) -> bool:
     known = (_NONE, *_DEFLATE, *_LIBTIFF, _WEBP)
     if layout.compression not in known or layout.photometric not in (*_GRAYS, 2, 3, 5, 6, 8, 9):
         return False
-    if layout.photometric in (_PALETTE, _YCC) and layout.kind != _UNSIGNED:
+    if layout.photometric == _YCC and layout.compression == _WEBP:
         return False
+    return layout.photometric not in (_PALETTE, _YCC) or layout.kind == _UNSIGNED
+
+
+def is_ours(page: Directory) -> bool:
+    """True if PIL is not to be trusted with the layout, and this module reads it."""
+    if not is_known(page):
+        return False
+    layout = layout_of(page)
     if layout.photometric == _YCC:  # PIL takes it for pixels side by side
-        return layout.compression != _WEBP
+        return True
     if page.value(Tag.FILL_ORDER, 1) == 2 or page.value(Tag.SAMPLE_FORMAT, 1) == _UNDEFINED:
+        return True
+    if not page.values(Tag.PHOTOMETRIC):  # PIL makes a negative of it
         return True
     if layout.compression == _WEBP:  # libtiff has it as an option, which PIL's is built without
         return True
@@ -197,7 +208,8 @@ def _pieces(page: Directory, layout: Layout) -> Iterator[_Piece]:
         offsets, sizes = page.values(Tag.TILE_OFFSETS), page.values(Tag.TILE_BYTES)
     else:
         width = layout.width_px
-        height = min(page.value(Tag.ROWS_PER_STRIP, layout.height_px), layout.height_px)
+        stated = page.value(Tag.ROWS_PER_STRIP, 0) or layout.height_px
+        height = min(stated, layout.height_px)
         offsets, sizes = page.values(Tag.STRIP_OFFSETS), page.values(Tag.STRIP_BYTES)
     if min(width, height) < 1 or width * height > 4 * 2**27:
         raise ValueError("strips or tiles without pixels")
@@ -210,7 +222,9 @@ def _pieces(page: Directory, layout: Layout) -> Iterator[_Piece]:
         top, left = place // across * height, place % across * width
         rows = height if tiled else min(height, layout.height_px - top)
         piece = _Piece(offsets[number], 0, top, left, plane, width, rows)
-        size = sizes[number] if number < len(sizes) else piece.whole_bytes(layout)
+        size = sizes[number] if number < len(sizes) else 0
+        if not size and layout.compression == _NONE:
+            size = piece.whole_bytes(layout)
         yield _Piece(offsets[number], size, top, left, plane, width, rows)
 
 

@@ -275,6 +275,53 @@ def test_samples_of_no_stated_kind_are_whole_numbers(bits: int) -> None:
     near(written(values, bits, kind=4), shown)
 
 
+def edited(data: bytes, tag: int, **what: int) -> bytes:
+    """A small TIFF of order < whose entry for `tag` has another number, type or value."""
+    at = int.from_bytes(data[4:8], "little") + 2
+    while int.from_bytes(data[at : at + 2], "little") != tag:
+        at += 12
+    number, kind = what.get("number", tag), what.get("kind", data[at + 2])
+    value = data[at + 8 : at + 12]
+    if "value" in what:
+        value = what["value"].to_bytes(4, "little")
+    entry = number.to_bytes(2, "little") + bytes((kind, 0)) + data[at + 4 : at + 8] + value
+    return data[:at] + entry + data[at + 12 :]
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS.values(), ids=COMPRESSIONS)
+@pytest.mark.parametrize(
+    ("tag", "what", "bands"),
+    [
+        (262, {"number": 65000}, 1),
+        (262, {"number": 65000}, 3),
+        (277, {"number": 65000}, 3),
+        (258, {"kind": 1}, 1),
+        (278, {"value": 0}, 1),
+        (279, {"value": 2**20}, 1),
+    ],
+    ids=["no meaning", "no meaning of colours", "no count", "bytes", "no rows", "too many bytes"],
+)
+def test_a_slip_of_the_writer_is_no_damage(
+    compression: int, tag: int, what: dict[str, int], bands: int
+) -> None:
+    values, shown = levels(bands, 8)
+    one_strip = {"tile": None} | ({} if tag < 278 else {"rows": HEIGHT})
+    data = edited(written(values, 8, compression=compression, **one_strip), tag, **what)
+    near(data, shown if bands == 3 else shown[..., 0])
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_strips_whose_sizes_nobody_counted(bits: int) -> None:
+    values, shown = levels(3, bits)
+    near(edited(written(values, bits, rows=HEIGHT), 279, value=0), shown)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_fourth_sample_that_nobody_explains_is_alpha(bits: int) -> None:
+    values, shown = levels(4, bits)
+    near(written(values, bits), over(shown[..., :3], shown[..., 3]), 1)
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_it_is_turned(orientation: int) -> None:
     values, shown = levels(3, 16)

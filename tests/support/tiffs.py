@@ -22,6 +22,7 @@ def written(
     compression: int = 1,
     predictor: int = 1,
     tile: tuple[int, int] | None = None,
+    rows: int = 16,
     extra: Sequence[int] = (),
     colour_map: Sequence[int] = (),
     orientation: int = 1,
@@ -33,7 +34,7 @@ def written(
     height, width, samples = values.shape
     if photometric is None:
         photometric = 2 if samples >= 3 else 1
-    across, down = tile or (width, 16)
+    across, down = tile or (width, rows)
     planes = [values[..., n : n + 1] for n in range(samples)] if planar else [values]
     pieces = []
     for plane in planes:
