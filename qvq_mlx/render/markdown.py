@@ -128,7 +128,8 @@ def code_blocks(text: str) -> list[str]:
 
 def table_cells(block: str) -> list[list[str]]:
     """The cells of a block that is a table, its heads first; nothing for another block."""
-    tokens = _structure().parse(block)
+    begins = "\n".join(block.lstrip().split("\n", 2)[:2])  # a long list is not read for it
+    tokens = _structure().parse(block) if _types(begins)[:1] == ["table_open"] else []
     rows: list[list[str]] = []
     if not tokens or tokens[0].type != "table_open":
         return rows
@@ -142,7 +143,11 @@ def table_cells(block: str) -> list[list[str]]:
 
 def is_rule(block: str) -> bool:
     """True if the block is a line across the page."""
-    return [token.type for token in _structure().parse(block)] == ["hr"]
+    return "\n" not in block.strip() and _types(block) == ["hr"]
+
+
+def _types(text: str) -> list[str]:
+    return [token.type for token in _structure().parse(text)]
 
 
 def parted(block: str) -> tuple[str, str] | None:
@@ -207,7 +212,8 @@ def kept_rows(text: str, width: int) -> list[Row]:
 @lru_cache(maxsize=256)
 def kept_block(block: str, width: int) -> tuple[Row, ...]:
     """One block of `kept_rows`."""
-    top = [token for token in _structure().parse(block) if token.level == 0 and token.nesting >= 0]
+    parsed = _structure().parse(block[: _laid_out(block)])
+    top = [token for token in parsed if token.level == 0 and token.nesting >= 0]
     match [token.type for token in top]:
         case ["paragraph_open"]:
             # wider than the line can be; rich fills a row up to the width before that is cut off

@@ -12,8 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from qvq_mlx.chat.loop import Talk
 from qvq_mlx.core.errors import ExitCode
+from qvq_mlx.core.request import Output, Policy, Request
 from qvq_mlx.history.files import TYPED
+from qvq_mlx.library import answer
+from qvq_mlx.settings import config
 from qvq_mlx.system.files import is_temporary
 from qvq_mlx.system.scratch import scratch_folder, sweep_scratch
 from tests.conftest import EXAMPLES, ROOT, World
@@ -111,6 +115,32 @@ def test_a_question_that_is_not_saved_leaves_what_it_cost_alone(tmp_path: Path, 
     assert {path for path in tmp_path.rglob("*") if path.is_file()} - {config} == set(
         costs.iterdir()
     )
+
+
+def test_a_chat_that_is_not_saved_leaves_what_it_cost_alone(world: Build, home: Path) -> None:
+    w = world(tty=True, err_tty=True)
+    base = Request("", (), "tiny", policy=Policy(save=False))
+    talk = Talk(w.env, config.read(w.env), base, Output())
+    talk.begin([str(EXAMPLES / "sum.png")])
+    lines = iter(("What is the result?", "And now?"))
+
+    def typed() -> str:
+        try:
+            return next(lines)
+        except StopIteration:
+            raise EOFError from None
+
+    assert talk.talk(typed) == ExitCode.OK
+    assert "29" in w.out
+    assert {name.split("/")[1] for name in left(home)} <= {"rates", "costs"}
+
+
+def test_an_answer_of_the_library_leaves_what_it_cost_alone(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QVQ_HOME", str(home))
+    assert answer(EXAMPLES / "sum.png", "What is the result?", model="tiny").boxed == "29"
+    assert {name.split("/")[1] for name in left(home)} <= {"rates", "costs"}
 
 
 def test_a_run_that_goes_takes_what_it_alone_needed(world: Build, home: Path) -> None:
