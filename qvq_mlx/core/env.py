@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # names in annotations: `qvq --version` does not wait for the
     from typing import TextIO
 
     from qvq_mlx.core.clip import Visual
-    from qvq_mlx.core.events import Progress
+    from qvq_mlx.core.events import Notice, Progress
     from qvq_mlx.core.machine import Machine
     from qvq_mlx.core.network import Network
     from qvq_mlx.core.remedies import Spelling
@@ -86,11 +86,13 @@ class Engine(Protocol):
 
 
 class EngineLoader(Protocol):
-    """Reads a checkpoint from disk. The generator reports progress and returns the engine."""
+    """Reads a checkpoint from disk. The generator reports progress, and what is left unused of it,
+    and returns the engine.
+    """
 
     def __call__(
         self, checkpoint: Checkpoint, setup: Setup, control: Control
-    ) -> Generator[Progress, None, Engine | None]:
+    ) -> Generator[Progress | Notice, None, Engine | None]:
         """None where `control` stopped the load."""
 
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.env import Engine
-from qvq_mlx.core.events import Progress, Stage
+from qvq_mlx.core.events import Notice, Progress, Stage
 from qvq_mlx.core.setup import Checkpoint, Setup
 from qvq_mlx.core.tokens import Control
 
 
 def load(
     checkpoint: Checkpoint, setup: Setup, control: Control
-) -> Generator[Progress, None, Engine | None]:
+) -> Generator[Progress | Notice, None, Engine | None]:
     """Read a checkpoint and what `setup` adds to it. None where `control` stopped the load.
 
     Raises UnsupportedModelError or BrokenModelError. Opens no socket.

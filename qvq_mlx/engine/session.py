@@ -17,7 +17,7 @@ import mlx.core as mx
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.clip import FRAMES_PER_STEP, Visual
 from qvq_mlx.core.errors import BrokenModelError, HostGoneError, UsageError
-from qvq_mlx.core.events import Progress, StopReason
+from qvq_mlx.core.events import Notice, Progress, StopReason
 from qvq_mlx.core.remedies import AskAgain, Field, RunProgram
 from qvq_mlx.core.rounds import Round
 from qvq_mlx.core.setup import Checkpoint, Drafting, Setup
@@ -258,7 +258,7 @@ def load_session(
     setup: Setup,
     control: Control,
     others: Others | None = None,
-) -> Generator[Progress, None, Session | None]:
+) -> Generator[Progress | Notice, None, Session | None]:
     """The checkpoint and its draft model, if it has one. None where `control` stopped it.
 
     What an engine that was let go of had in memory goes back to the system first. With `others`
@@ -277,20 +277,24 @@ def load_session(
         if draft is None:
             return None
         _check_reads_alike(reader.parts, draft.parts)
-    head = _head(reader.parts, setup)
+    head = yield from _head(reader.parts, setup)
     return Session(reader, Drafts(setup.drafting, draft, book, setup.draft_tokens, head))
 
 
-def _head(parts: Parts, setup: Setup) -> MTPHead | None:
-    """The MTP head, where it may draft. Raises BrokenModelError where it was asked for by name."""
+def _head(parts: Parts, setup: Setup) -> Generator[Notice, None, MTPHead | None]:
+    """The MTP head, where it may draft.
+
+    A damaged one is said; where it was asked for by name, BrokenModelError is raised.
+    """
     if setup.drafting not in (Drafting.AUTO, Drafting.MTP):
         return None
     try:
         return parts.model.read_head()
-    except BrokenModelError:
+    except BrokenModelError as error:
         if setup.drafting is Drafting.MTP:
             raise
-        return None  # the model runs without it
+        yield Notice("draft-head", f"no MTP head drafts: {error.message}")
+        return None
 
 
 def _drafts(target: Parts, draft: Checkpoint, setup: Setup, book: CostBook) -> bool:

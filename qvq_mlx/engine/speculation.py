@@ -3,8 +3,9 @@
 Law: every quantity is in seconds that were measured on this machine with this model
 (`Costs`), and the acceptance rate is this run's own. A block of k drafts yields
 E(k) = 1 + a + ... + a^k tokens at acceptance rate a, and costs pass(k + 1) + k * draft; k is the
-one with the highest E(k) / cost, or 0 where plain decoding has it. The account of what was won and
-lost is kept; where it is short by more than 1 % of a run of the usual length, drafting ends.
+one with the highest E(k) / cost, or 0 where none is LEAST_GAIN times as fast as plain decoding. The
+account of what was won and lost is kept; where it is short by more than 1 % of a run of the usual
+length, drafting ends.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ MOST_DRAFTS = MOST_TOKENS - 1
 
 HOPE = 0.9
 """The acceptance rate that is expected before any is measured. Hope is cheap: see the account."""
+
+LEAST_GAIN = 1.05
+"""Of the speed of plain decoding, what drafting has to promise: costs are no more exact than a
+machine that does other work lets them be."""
 
 _EXPECTED_WEIGHT = 4.0  # drafts that the expectation counts as
 _MOST_LOST = 0.01  # of a run
@@ -157,11 +162,11 @@ def expected_tokens(acceptance: float, drafts: int) -> float:
 
 
 def best_length(costs: Costs, draft_s: float, acceptance: float) -> int:
-    """The number of drafts with the most tokens/s; 0 where plain decoding is faster."""
+    """The number of drafts with the most tokens/s; 0 where that is no gain to speak of."""
 
     def tokens_per_s(drafts: int) -> float:
         if drafts == 0:
-            return 1 / costs.plain_s
+            return LEAST_GAIN / costs.plain_s
         spent_s = costs.pass_s[drafts] + drafts * draft_s
         return expected_tokens(acceptance, drafts) / spent_s
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from qvq_mlx.core.env import Engine
-    from qvq_mlx.core.events import Progress
+    from qvq_mlx.core.events import Notice, Progress
     from qvq_mlx.core.machine import Machine
     from qvq_mlx.core.network import Network
     from qvq_mlx.core.setup import Checkpoint, Setup
@@ -54,7 +54,7 @@ def _working_set() -> int | None:
 
 def load_engine(
     checkpoint: Checkpoint, setup: Setup, control: Control
-) -> Generator[Progress, None, Engine | None]:
+) -> Generator[Progress | Notice, None, Engine | None]:
     """Read a checkpoint from disk; None where `control` stopped it."""
     from qvq_mlx import engine
 

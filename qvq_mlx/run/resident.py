@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qvq_mlx.core.env import Engine, EngineLoader
-from qvq_mlx.core.events import Done, Event, Progress
+from qvq_mlx.core.events import Done, Event, Notice, Progress
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.setup import Checkpoint, Drafting, Setup
 from qvq_mlx.core.tokens import Control
@@ -88,7 +88,7 @@ class ResidentModel:
 
     def load(
         self, checkpoint: Checkpoint, setup: Setup, control: Control
-    ) -> Generator[Progress, None, Engine | None]:
+    ) -> Generator[Progress | Notice, None, Engine | None]:
         """The engine that is held where it is the same; else the new one, which is held then.
 
         None where `control` stopped the load.

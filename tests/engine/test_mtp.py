@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -13,10 +14,11 @@ import pytest
 from mlx.utils import tree_flatten
 
 from qvq_mlx.core.errors import BrokenModelError, UsageError
+from qvq_mlx.core.events import Notice
 from qvq_mlx.core.request import Sampling
-from qvq_mlx.core.setup import Drafting, Setup
+from qvq_mlx.core.setup import Checkpoint, Drafting, Setup
 from qvq_mlx.core.tokens import Control, Finished, Generation, Prompt
-from qvq_mlx.engine import loaded
+from qvq_mlx.engine import load, loaded
 from qvq_mlx.engine.drafting import Drafts
 from qvq_mlx.engine.mtp import MTPDrafter
 from qvq_mlx.engine.prefill import Reader
@@ -346,6 +348,9 @@ def test_half_a_head_is_no_head(made: Made, tmp_path: Path) -> None:
     card = card_of(made.there.family, folder)
     with pytest.raises(BrokenModelError, match=r"mtp.*k_proj"):
         loaded(card, folder, Setup(Drafting.MTP))
+    steps = list(load(Checkpoint(card, folder), Setup(Drafting.AUTO), Control()))
+    (said,) = [step for step in steps if isinstance(step, Notice)]
+    assert re.search(r"no MTP head drafts: .*k_proj", said.text)
     session = cast("Session", loaded(card, folder, Setup(Drafting.AUTO)))
     prompt = session.prompt(QUESTION, [], SYSTEM)
     assert finished(session, prompt, 5)[0] == finished(made.session, prompt, 5)[0]

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qvq_mlx.engine.costs import believable
 from qvq_mlx.engine.speculation import (
+    LEAST_GAIN,
     MOST_DRAFTS,
     Costs,
     Past,
@@ -45,7 +47,7 @@ def test_the_best_length_has_the_most_tokens_a_second(acceptance: float, draft_s
 
     def speed(drafts: int) -> float:
         cost = FREE.pass_s[drafts] + drafts * draft_s if drafts else FREE.plain_s
-        return expected_tokens(acceptance, drafts) / cost
+        return expected_tokens(acceptance, drafts) / cost * (1 if drafts else LEAST_GAIN)
 
     assert 0 <= best <= MOST_DRAFTS
     assert all(speed(best) >= speed(other) for other in range(MOST_DRAFTS + 1))
@@ -83,6 +85,25 @@ def played(speculation: Speculation, accept: Sequence[int], passes: int = 400) -
 @pytest.mark.parametrize("accept", [[0], [0, 0, 0, 1], [7, 0, 0, 0, 0, 0, 0, 0, 0]])
 def test_it_never_costs_more_than_two_percent_of_a_run(accept: list[int]) -> None:
     assert played(Speculation(Fixed(), FREE, 0.3), accept) <= 1.02 * FREE.plain_s
+
+
+def test_a_drafter_that_is_never_right_is_not_tried_for_long_where_verifying_is_free() -> None:
+    free = Costs(1.0, (1.0,) * 8)
+    speculation = Speculation(Fixed(), free)
+    played(speculation, [0], 400)
+    assert not speculation.on
+    assert speculation.effort.drafted_tokens < 300
+    assert hopeless(free, 0.0, Past(rate=0.03))
+
+
+def test_costs_lose_what_other_work_added_to_them() -> None:
+    """As measured on a machine that did other work: a plain step longer than a pass, and passes
+    over two tokens longer than passes over five.
+    """
+    found = believable(9.1, [7.2, 8.4, 13.8, 13.5, 19.1, 25.3, 26.9, 32.7])
+    assert found == Costs(7.2, (7.2, 8.4, 13.5, 13.5, 19.1, 25.3, 26.9, 32.7))
+    found = believable(2.7, [2.4, 8.8, 33.1, 45.9, 16.3, 7.7, 7.8, 9.5])
+    assert found == Costs(2.4, (2.4, *(7.7,) * 5, 7.8, 9.5))
 
 
 def test_good_drafts_go_on_and_are_worth_it() -> None:
