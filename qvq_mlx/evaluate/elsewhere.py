@@ -17,6 +17,7 @@ from qvq_mlx.core.card import Thinking
 from qvq_mlx.core.errors import InputError
 from qvq_mlx.evaluate.result import Answered
 from qvq_mlx.guards.saved import examine, has_answer
+from qvq_mlx.system.reading import why
 
 _RAW = ("response", "output")
 
@@ -26,7 +27,7 @@ def answers_in(path: Path, thinking: Thinking) -> dict[str, Answered]:
     try:
         lines = path.read_text("utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from error
+        raise InputError(f"{path} cannot be read: {why(error)}") from error
     found: dict[str, Answered] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():

@@ -38,7 +38,7 @@ from qvq_mlx.history.files import (
 from qvq_mlx.records.history import Ending
 from qvq_mlx.records.runs import VERSION, Json, RequestRecord, event_from_json
 from qvq_mlx.records.typed import typed
-from qvq_mlx.system.reading import parse_json, read_bytes
+from qvq_mlx.system.reading import parse_json, read_bytes, why
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ def _read(path: Path) -> tuple[Json, tuple[Event, ...], str]:
 
 def _no_run(path: Path, error: Exception) -> InputError:
     return InputError(
-        f"{path} is no saved run: {error}", RunProgram(("head", "-n", "1", str(path)))
+        f"{path} is no saved run: {why(error)}", RunProgram(("head", "-n", "1", str(path)))
     )
 
 

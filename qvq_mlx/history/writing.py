@@ -37,6 +37,7 @@ from qvq_mlx.history.reading import interrupted, whole_records
 from qvq_mlx.records.runs import Json, RequestRecord, event_to_json
 from qvq_mlx.system.files import make_private_folder, remove_leftovers, write_private
 from qvq_mlx.system.locks import lock_new
+from qvq_mlx.system.reading import why
 
 _MERGED_CHARACTERS = 80
 _YOUNG_S = 60.0
@@ -52,7 +53,7 @@ def record(
     try:
         draft = _Draft(folder, request, now)
     except OSError as error:
-        yield Notice(UNSAVED, f"this run is not saved: {error}")
+        yield Notice(UNSAVED, f"this run is not saved in {folder}: {why(error)}")
         yield from events
         return
     try:

@@ -20,7 +20,7 @@ from qvq_mlx.render.clean import shown
 from qvq_mlx.settings.config import Settings
 from qvq_mlx.system.files import write_private
 from qvq_mlx.system.programs import found, run
-from qvq_mlx.system.reading import read_bytes
+from qvq_mlx.system.reading import read_bytes, why
 from qvq_mlx.system.scratch import scratch_folder
 
 _PBS = "/System/Library/CoreServices/pbs"
@@ -56,7 +56,7 @@ def install(place: Place, env: Env, settings: Settings) -> None:
                 target.chmod(0o700)
                 said = "in Raycast: Settings, Extensions, Script Commands, Add Script Directory"
     except (OSError, ValueError) as error:
-        raise OutputError(f"{target}: {error}") from error
+        raise OutputError(f"{target}: {why(error)}") from error
     env.stdout.write(f"{shown(str(target), env.stdout)}\n  {said}\n")
 
 

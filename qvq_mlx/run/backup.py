@@ -11,6 +11,7 @@ from pathlib import Path
 from qvq_mlx.core.errors import ConfigError
 from qvq_mlx.core.remedies import RunProgram
 from qvq_mlx.system.programs import found, run
+from qvq_mlx.system.reading import why
 
 _TMUTIL = "/usr/bin/tmutil"
 
@@ -27,7 +28,9 @@ def set_backup(folder: Path, path: str | None, *, wanted: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         ran = run([tool, "removeexclusion" if wanted else "addexclusion", str(folder)], 4096)
     except OSError as error:
-        raise ConfigError(f"backup: {error}", RunProgram(("ls", "-ld", str(folder)))) from error
+        raise ConfigError(
+            f"backup: {folder}: {why(error)}", RunProgram(("ls", "-ld", str(folder)))
+        ) from error
     if ran.code or ran.late:
         said = ran.said or ("it says nothing" if ran.late else f"it ended with {ran.code}")
         raise ConfigError(

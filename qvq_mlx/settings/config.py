@@ -40,7 +40,7 @@ from qvq_mlx.settings import hugging_face
 from qvq_mlx.settings.option_defaults import OPTION_KEYS, checked_option, option_defaults
 from qvq_mlx.system.files import write_private
 from qvq_mlx.system.outputs import output_place
-from qvq_mlx.system.reading import read_text, read_toml
+from qvq_mlx.system.reading import read_text, read_toml, why
 
 if TYPE_CHECKING:  # every command reads the settings, and few need these
     from qvq_mlx.records.models import Setting
@@ -229,7 +229,7 @@ def store(env: Env, key: str, value: str | bool | None) -> Path:
         write_private(place, with_value(text, key, value).encode(), sync=True)
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"{path} cannot be changed: {error}", RunProgram(("ls", "-l", str(path.parent)))
+            f"{path} cannot be changed: {why(error)}", RunProgram(("ls", "-l", str(path.parent)))
         ) from error
     return path
 
@@ -291,7 +291,7 @@ def _parsed(path: Path) -> dict[str, Any]:
         return {}
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"{path} cannot be read: {error}", RunProgram(("cat", str(path)))
+            f"{path} cannot be read: {why(error)}", RunProgram(("cat", str(path)))
         ) from error
 
 

@@ -33,7 +33,7 @@ from qvq_mlx.core.errors import ConfigError
 from qvq_mlx.core.places import Coordinates
 from qvq_mlx.core.remedies import RunProgram
 from qvq_mlx.core.request import Sampling
-from qvq_mlx.system.reading import read_toml
+from qvq_mlx.system.reading import read_toml, why
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ def read_cards(path: Path) -> tuple[ModelCard, ...]:
         return tuple(_variant(model, variant, index == 0) for index, variant in enumerate(variants))
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise ConfigError(
-            f"{path} is no model card: {error}", RunProgram(("cat", str(path)))
+            f"{path} is no model card: {why(error)}", RunProgram(("cat", str(path)))
         ) from error
 
 

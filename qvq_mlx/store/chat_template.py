@@ -18,7 +18,7 @@ from qvq_mlx.core.errors import BrokenModelError
 from qvq_mlx.core.remedies import RunProgram
 from qvq_mlx.store.checkpoint import read_json
 from qvq_mlx.system import programs
-from qvq_mlx.system.reading import read_bytes
+from qvq_mlx.system.reading import read_bytes, why
 
 _TEMPLATE_BYTES = 2**19
 _OUTPUT_BYTES = 2**21
@@ -72,7 +72,7 @@ def template_of(folder: Path) -> str:
         pass
     except (OSError, ValueError) as error:
         raise BrokenModelError(
-            f"{plain} cannot be read: {error}", RunProgram(("ls", "-l", str(folder)))
+            f"{plain} cannot be read: {why(error)}", RunProgram(("ls", "-l", str(folder)))
         ) from error
     for name in ("chat_template.json", "tokenizer_config.json"):
         template = read_json(folder / name, missing_ok=True).get("chat_template")

@@ -34,7 +34,8 @@ def read_json(path: Path, *, missing_ok: bool = False) -> dict[str, Any]:
         ) from None
     except (OSError, ValueError) as error:
         raise BrokenModelError(
-            f"{path} cannot be read: {error}", RunProgram(("python3", "-m", "json.tool", str(path)))
+            f"{path} cannot be read: {reading.why(error)}",
+            RunProgram(("python3", "-m", "json.tool", str(path))),
         ) from error
     if not isinstance(value, dict):
         raise BrokenModelError(

@@ -37,6 +37,11 @@ class TooLargeError(ValueError):
     """The file has more bytes than its kind may have."""
 
 
+def why(error: Exception) -> str:
+    """The words of an error; of the system's, without its number and the path."""
+    return (error.strerror if isinstance(error, OSError) else "") or str(error)
+
+
 def read_bytes(path: Path | str, max_bytes: int) -> bytes:
     """The content of a regular file, through links.
 

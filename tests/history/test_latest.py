@@ -64,6 +64,7 @@ def test_a_run_that_is_not_saved_is_said_and_not_followed(
     folder.write_text("a file, so nothing can be saved")
     there = asked(world, "second", options=options)
     assert there.err.count("note[history]: this run is not saved") == 1, there.err
+    assert f"is not saved in {folder}: File exists" in there.err
     folder.unlink()
     folder.with_name("away").rename(folder)
     follow = world(["never"])
@@ -119,6 +120,7 @@ def test_a_follow_up_says_which_newer_files_it_passes_over(world: Build) -> None
     assert there.run("ask", "-c", "And now?") == 0
     assert there.out == "again\n"
     assert all(f"warning: {file} is no saved run" in there.err for file in files)
+    assert "Errno" not in there.err
 
 
 def test_the_newest_that_are_kept_are_runs(world: Build) -> None:
