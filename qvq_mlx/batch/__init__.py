@@ -66,14 +66,9 @@ class Ended:
 class Batch:
     """One model, and what every item is asked with: all of `request` but question and images."""
 
-    def __init__(
-        self, request: Request, env: Env, settings: Settings, in_flight: int | None = 1
-    ) -> None:
-        """Raises a ModelError or UsageError where no item could be asked.
-
-        `in_flight`: so many items are asked at a time; None: as many as have room in memory and
-        make it faster, which is found out.
-        """
+    def __init__(self, request: Request, env: Env, settings: Settings) -> None:
+        """Raises a ModelError or UsageError where no item could be asked."""
+        in_flight = request.policy.in_flight
         if in_flight is not None and in_flight > 1:
             check_together(request)
         self._resolved = resolve(request, settings)
@@ -85,7 +80,7 @@ class Batch:
         if in_flight is None:
             in_flight = most_tried(self._resolved, request, env)
         self._in_flight = in_flight
-        policy = replace(request.policy, save=False)
+        policy = replace(request.policy, save=False, in_flight=1)
         together = replace(policy, draft=str(Drafting.NONE), in_flight=self._in_flight)
         self._together_request = replace(request, policy=together)
         alone = policy if self._finds_out or self._in_flight == 1 else together

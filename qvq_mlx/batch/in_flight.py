@@ -9,27 +9,13 @@ from __future__ import annotations
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.plan import Resolved
-from qvq_mlx.core.remedies import AskAgain, Field
+from qvq_mlx.core.remedies import Field
 from qvq_mlx.core.request import Request
 from qvq_mlx.core.setup import Drafting
 from qvq_mlx.memory.admission import most_in_flight
 
-MOST_IN_FLIGHT = 64
-"""Items at a time that a person may ask for."""
 MOST_TRIED = 8
 """Items at a time that are tried where the number is to be found out."""
-
-
-def parse(text: str) -> int | None:
-    """Return a number of items at a time; None for `auto`. Raises UsageError."""
-    if text.strip().lower() == "auto":
-        return None
-    if text.isascii() and text.isdecimal() and 1 <= int(text) <= MOST_IN_FLIGHT:
-        return int(text)
-    raise UsageError(
-        (Field.PARALLEL, f" is {text!r}; it can be auto, or 1 to {MOST_IN_FLIGHT}"),
-        AskAgain(((Field.PARALLEL, "auto"),)),
-    )
 
 
 def most_tried(resolved: Resolved, request: Request, env: Env) -> int:

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qvq_mlx.batch.items import read_items
 from qvq_mlx.cli import options
 from qvq_mlx.core.request import Policy, PromptOptions, Request, SamplingOverrides
-from qvq_mlx.run.groups import files_of, image_options_of, method_of
+from qvq_mlx.run.choose import model_for
+from qvq_mlx.run.groups import files_of, image_options_of, in_flight_of, method_of
 
 if TYPE_CHECKING:
     from qvq_mlx.run.world import World
@@ -39,9 +41,6 @@ AsJson = Annotated[
     bool,
     typer.Option("--json", help="In the end, a line of counts and of what folders hold besides."),
 ]
-Parallel = Annotated[
-    str, typer.Option("--parallel", metavar="N|auto", help="Items at a time.", show_default=True)
-]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="A line per item, on stderr.")]
 
 
@@ -69,7 +68,7 @@ def batch(
     seed: options.Seed = None,
     vote: options.Votes = None,
     draft: options.Draft = "auto",
-    parallel: Parallel = "1",
+    parallel: options.Parallel = "1",
     as_json: AsJson = False,
     verbose: Verbose = False,
     quiet: options.Quiet = False,
@@ -83,10 +82,8 @@ def batch(
     The same questions about all, or each its own; one JSON object per question and image. Run it
     again, and it goes on where it was ended, by whatever. Exit code 0: every item has an answer.
     """
-    from qvq_mlx.batch import Batch, in_flight
+    from qvq_mlx.batch import Batch
     from qvq_mlx.batch.command import Shown, carry_out, target_of
-    from qvq_mlx.batch.items import read_items
-    from qvq_mlx.run.choose import model_for
 
     world: World = context.obj
     options.exclude("qvq batch", {"-q": quiet, "-v": verbose})
@@ -100,8 +97,10 @@ def batch(
         limits=world.limits(budget, answer_tokens, max_tokens, think),
         sampling=SamplingOverrides(temperature=temperature, seed=seed),
         method=method_of(vote, schema, lang, look="off"),
-        policy=Policy(draft, True, force, not no_wait, offline, True, not no_server),
+        policy=Policy(
+            draft, True, force, not no_wait, offline, True, not no_server, in_flight_of(parallel)
+        ),
     )
-    work = Batch(request, world.env, world.settings, in_flight.parse(parallel))
+    work = Batch(request, world.env, world.settings)
     found = read_items(world.env, paths or [], questions or [], items, videos=work.takes_video)
     return carry_out(world, work, found, target, Shown(quiet, verbose, as_json))

@@ -9,7 +9,9 @@ import typer
 
 from qvq_mlx.cli import options
 from qvq_mlx.core.request import Policy, PromptOptions, Request, SamplingOverrides
-from qvq_mlx.run.groups import image_options_of, limits_of, method_of
+from qvq_mlx.evaluate.choice import Choice, benchmark_of, budgets_of, prompts_of, split_of
+from qvq_mlx.evaluate.command import carry_out
+from qvq_mlx.run.groups import image_options_of, in_flight_of, limits_of, method_of
 
 Name = Annotated[
     str, typer.Argument(metavar="mmmu|mathvista|mathvision|olympiadbench", help="The benchmark.")
@@ -78,6 +80,7 @@ def evaluate(
     vote: options.Votes = None,
     double_check: options.DoubleCheck = False,
     draft: options.Draft = "auto",
+    parallel: options.Parallel = "1",
     verbose: Verbose = False,
     quiet: options.Quiet = False,
     force: options.Force = False,
@@ -88,8 +91,6 @@ def evaluate(
 
     Run the same command again, and it goes on where it was ended. stdout gets the report.
     """
-    from qvq_mlx.evaluate.choice import Choice, benchmark_of, budgets_of, prompts_of, split_of
-    from qvq_mlx.evaluate.command import carry_out
     from qvq_mlx.evaluate.session import Order
 
     options.exclude("qvq eval", {"-q": quiet, "-v": verbose})
@@ -107,7 +108,9 @@ def evaluate(
         sampling=SamplingOverrides(temperature=temperature, seed=seed),
         # the published numbers are of models that saw the picture once
         method=method_of(vote, None, "auto", double_check=double_check, look="off"),
-        policy=Policy(draft=draft, force=force, wait=not no_wait, offline=offline, server=False),
+        policy=Policy(
+            draft, True, force, not no_wait, offline, server=False, in_flight=in_flight_of(parallel)
+        ),
     )
     order = Order(choice, request, budgets_of(budget, budgets), folder, against, score)
     carry_out(order, context.obj, pull=pull, as_json=as_json, quiet=quiet, verbose=verbose)

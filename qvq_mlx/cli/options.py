@@ -100,6 +100,9 @@ DoubleCheck = Annotated[
         help="Experimental: look at the image again and check the answer.",
     ),
 ]
+Parallel = Annotated[
+    str, typer.Option("--parallel", metavar="N|auto", help="Answer so many at a time.")
+]
 Draft = Annotated[
     str,
     typer.Option(

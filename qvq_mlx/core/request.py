@@ -153,8 +153,8 @@ class Policy:
     keeps what earlier runs computed. `force` runs what does not fit in memory; `wait` False fails
     where another process has a big model loaded. `offline` fetches no picture. `save` False keeps
     nothing of the run, whatever the settings say: no history, and no image prefix. `server` False
-    loads the model here, whoever has it loaded already. `in_flight` questions are answered at a
-    time, and need memory together.
+    loads the model here, whoever has it loaded already. A batch answers
+    `in_flight` questions at a time; None: as many as fit in memory and make it faster.
     """
 
     draft: str = "auto"
@@ -164,7 +164,7 @@ class Policy:
     offline: bool = False
     save: bool = True
     server: bool = True
-    in_flight: int = 1
+    in_flight: int | None = 1
 
 
 @dataclass(frozen=True, slots=True)

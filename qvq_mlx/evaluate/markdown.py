@@ -95,7 +95,7 @@ def _details(report: BudgetReport, *, several: bool) -> list[str]:
         f"- thinking: {_mean(spending.thinking_tokens)} tokens per question on average",
         f"- generated: {_mean(spending.generated_tokens)} tokens per question on average",
         f"- the longest reply: {spending.longest_tokens or 0:,} tokens",
-        f"- time: {spending.seconds / 3600:.2f} hours in all, model loads and pauses aside",
+        f"- time: {spending.seconds / 3600:.2f} hours, the time of every answer added up",
         f"- ended by the most tokens: {report.cut_off:,}",
         f"- could not be asked: {report.errors:,}",
         f"- could not be judged in time: {report.unjudged:,}",

@@ -162,7 +162,7 @@ def _estimate(
     if draft is not None:
         beside = estimate_for(draft, machine, use).needed_bytes
         card = replace(card, download_bytes=card.download_bytes + beside)
-    if (rows := request.method.votes * request.policy.in_flight) > 1:
+    if (rows := request.method.votes * (request.policy.in_flight or 1)) > 1:
         more = (rows - 1) * (estimate_for(card, machine, use).kv_bytes or 0)
         card = replace(card, download_bytes=card.download_bytes + more)
     return estimate_for(card, machine, use)

@@ -9,6 +9,7 @@ from functools import partial
 from math import inf
 from pathlib import Path
 
+from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.image_options import (
     Detail,
     Frames,
@@ -19,9 +20,12 @@ from qvq_mlx.core.image_options import (
     parse_detail,
     parse_pages,
 )
+from qvq_mlx.core.remedies import AskAgain, Field, Show
 from qvq_mlx.core.request import Limits, Method, Request, SamplingOverrides, Think
 
 _ALL_FRAMES = Frames()
+MOST_IN_FLIGHT = 64
+"""Questions at a time that a person may ask for."""
 MOST_VOTES = 16
 """Samples of a vote: rows of one KV cache."""
 
@@ -61,9 +65,6 @@ def sampling_of(
         kind, _, text = part.strip().partition("=")
         value = _number(text)
         if value is None or kind not in ("repetition", "presence"):
-            from qvq_mlx.core.errors import UsageError
-            from qvq_mlx.core.remedies import Field, Show
-
             said = f" is {penalty}; it is like repetition=1.05,presence=1.5"
             raise UsageError((Field.PENALTY, said), Show.ASK_HELP)
         if kind == "repetition":
@@ -91,8 +92,6 @@ def look_of(text: str) -> int | None:
         return None if word == "auto" else 0
     if word.isascii() and word.isdigit() and 1 <= int(word) <= MOST_REGIONS:
         return int(word)
-    from qvq_mlx.core.errors import UsageError
-    from qvq_mlx.core.remedies import AskAgain, Field
 
     said = f" is {text[:40]!r}; it is auto, off, or a number from 1 to {MOST_REGIONS}"
     raise UsageError((Field.LOOK, said), AskAgain(((Field.LOOK, "3"),)))
@@ -171,9 +170,6 @@ def files_of(*given: str | None) -> list[Path]:
 
 def check_numbers(request: Request) -> None:
     """Raise UsageError for a number that is out of its bounds, or is none."""
-    from qvq_mlx.core.errors import UsageError
-    from qvq_mlx.core.remedies import Field, Show
-
     sampling, limits = request.sampling, request.limits
     budget = limits.budget.tokens if limits.budget else None
     for field, value, least, most in (
@@ -194,3 +190,15 @@ def check_numbers(request: Request) -> None:
             continue
         bound = f"from {least} to {most}" if most < inf else f"at least {least}"
         raise UsageError((field, f" is {value}; it is {bound}"), Show.ASK_HELP)
+
+
+def in_flight_of(text: str) -> int | None:
+    """Return a number of questions at a time; None for `auto`. Raises UsageError."""
+    if text.strip().lower() == "auto":
+        return None
+    if text.isascii() and text.isdecimal() and 1 <= int(text) <= MOST_IN_FLIGHT:
+        return int(text)
+    raise UsageError(
+        (Field.PARALLEL, f" is {text!r}; it can be auto, or 1 to {MOST_IN_FLIGHT}"),
+        AskAgain(((Field.PARALLEL, "auto"),)),
+    )

@@ -66,6 +66,18 @@ def test_a_second_run_asks_nothing_and_says_the_same(
     assert (tmp_path / "out" / "scores.jsonl").read_bytes() == scores
 
 
+@pytest.mark.parametrize("parallel", ["3", "auto"])
+def test_questions_in_flight_are_judged_as_one_by_one(
+    world: Build, data: str, tmp_path: Path, parallel: str
+) -> None:
+    """On the embedded model; the answers stand in the order of their ends, the scores do not."""
+    argv = ("mathvision", "--data", data, "-o")
+    run(world(), *argv, str(tmp_path / "one"), "--draft", "none")
+    run(world(), *argv, str(tmp_path / "other"), "--parallel", parallel)
+    scores = [lines(tmp_path / name / "scores.jsonl") for name in ("one", "other")]
+    assert scores[0] == scores[1]
+
+
 def test_a_sample_is_stratified_and_the_seeds_own(world: Build, data: str, tmp_path: Path) -> None:
     def sampled(seed: int) -> list[object]:
         out = tmp_path / f"{seed}-{len(list(tmp_path.iterdir()))}"
