@@ -44,7 +44,7 @@ test: .venv/developing ## Run the test suite: the same today and tomorrow
 test-slow: .venv/developing ## Run what takes minutes or gigabytes: the wheel, large checkpoints
 	$(BIN)/python -m pytest -n auto -m slow
 
-test-linear: .venv/developing ## Compare the time of readers on texts of two sizes (by hand)
+test-linear: .venv/developing ## Compare the time of readers on texts of two sizes (by hand, an hour)
 	$(BIN)/python -m pytest -m measured
 
 fuzz: .venv/developing ## Run the random tests with new seeds for FUZZ_SECONDS=60 seconds
