@@ -447,7 +447,9 @@ def test_a_proxy_that_is_not_there_is_named_and_not_its_target(
             client.listing("http://hub.invalid")
     finally:
         close_session()
-    assert f"no connection to the proxy 127.0.0.1:{port}: " in caught.value.message
+    assert (
+        f"no connection to the proxy 127.0.0.1:{port}: Connection refused" in caught.value.message
+    )
     assert "hub.invalid" not in caught.value.message
     assert "secret" not in caught.value.message
 

@@ -7,6 +7,7 @@ endpoint (`X-Linked-ETag`, or `ETag` where it serves the file itself), not from 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from httpx2 import Response
 
 _HOPS = 8
+_NUMBER = re.compile(r"\[Errno -?[0-9]+\] ")
 _REDIRECTS = (301, 302, 303, 307, 308)
 _TEXT_BYTES = 64 << 20
 
@@ -308,7 +310,8 @@ def _reason(error: Exception, url: str, stall_s: float) -> str:
     match error:
         case httpx2.ConnectError() | httpx2.ConnectTimeout():
             asked = f"the proxy {proxy}" if (proxy := _proxy(url)) else host
-            return f"no connection to {asked}: {str(error) or 'it does not answer'}"
+            said = _NUMBER.sub("", str(error)) or "it does not answer"
+            return f"no connection to {asked}: {said}"
         case httpx2.ProxyError():
             return f"the proxy {_proxy(url)} leads to no {host}: {error}"
         case httpx2.TimeoutException():
