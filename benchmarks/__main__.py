@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from itertools import chain
 
-from benchmarks import batch, drafting, history, overhead, pixels, renderer, second_question
+from benchmarks import (
+    batch,
+    drafting,
+    history,
+    lent,
+    overhead,
+    pixels,
+    renderer,
+    second_question,
+)
 from benchmarks.results import report
 
 report(
     chain(
         overhead.measure(rounds=15),
+        lent.measure(rounds=31),
         second_question.measure(rounds=3),
         drafting.measure(rounds=5, pictures=40),
         pixels.measure(rounds=9),
