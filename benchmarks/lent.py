@@ -29,7 +29,7 @@ from benchmarks.results import Result, report
 from qvq_mlx.cli.main import main
 from qvq_mlx.cli.world import real_env
 from qvq_mlx.core.env import Engine
-from qvq_mlx.core.events import Progress
+from qvq_mlx.core.events import Notice, Progress
 from qvq_mlx.core.setup import Checkpoint, Setup
 from qvq_mlx.core.tokens import Control
 from qvq_mlx.warm.places import folder_for
@@ -47,7 +47,7 @@ class LoadedOnce:
 
     def load(
         self, checkpoint: Checkpoint, setup: Setup, control: Control
-    ) -> Generator[Progress, None, Engine | None]:
+    ) -> Generator[Progress | Notice, None, Engine | None]:
         """An `EngineLoader`."""
         if not hasattr(self, "engine"):
             from qvq_mlx.engine import load

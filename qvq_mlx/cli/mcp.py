@@ -15,6 +15,7 @@ Folders = Annotated[
     list[Path] | None,
     typer.Argument(metavar="[FOLDER]...", help="May be read besides the client's roots."),
 ]
+Keep = Annotated[str | None, typer.Option(metavar="TIME", help="Unload when idle so long; 10m.")]
 
 
 def mcp(
@@ -22,6 +23,7 @@ def mcp(
     folders: Folders = None,
     model: options.Model = None,
     budget: options.BudgetText = None,
+    keep: Keep = None,
     no_save: options.NoSave = False,
 ) -> int:
     """Let an agent look at pictures: an MCP server on stdin and stdout.
@@ -33,4 +35,4 @@ def mcp(
         raise UsageError("an agent starts qvq mcp", Typed("claude mcp add qvq -- qvq mcp"))
     from qvq_mlx.serve.mcp.stdio import serve
 
-    return serve(context.obj, model, budget, tuple(folders or ()), save=not no_save)
+    return serve(context.obj, model, budget, tuple(folders or ()), keep, save=not no_save)

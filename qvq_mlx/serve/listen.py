@@ -27,11 +27,11 @@ from qvq_mlx.serve.app import App
 from qvq_mlx.serve.engine_thread import EngineThread
 from qvq_mlx.serve.exchange import Server
 from qvq_mlx.serve.gate import LOOPBACK, Gate
+from qvq_mlx.serve.keep import parse_keep
 from qvq_mlx.serve.lending import Lending, Served
 from qvq_mlx.store import registry
 
 TOKEN = "QVQ_SERVE_TOKEN"  # noqa: S105  the name of a variable
-_UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600}
 _POLL_S = 0.1
 _CONNECTIONS = 256
 HEAD_S = 10.0
@@ -198,15 +198,3 @@ def bound(host: str, port: int) -> socket.socket:
         raise UsageError(
             (f"nothing can listen on {host[:80]} port {port} (", Field.HOST, f"): {reason}")
         ) from None
-
-
-def parse_keep(text: str | None) -> float | None:
-    """`90s`, `10m`, `2h` or seconds; None: for ever. Raises UsageError."""
-    if text is None:
-        return None
-    word = text.strip().lower()
-    digits = word.rstrip("smh")
-    unit = word[len(digits) :]
-    if digits.isascii() and digits.isdigit() and unit in _UNITS_S and len(digits) < 7:
-        return float(digits) * _UNITS_S[unit]
-    raise UsageError((Field.KEEP, f" is {text[:40]!r}; it can be like 90s, 10m or 2h"))

@@ -15,7 +15,8 @@ from qvq_mlx import history
 from qvq_mlx.core.tokens import Control
 from qvq_mlx.serve import listen
 from qvq_mlx.serve.gate import LOOPBACK, Gate
-from qvq_mlx.serve.listen import bound, parse_keep
+from qvq_mlx.serve.keep import parse_keep
+from qvq_mlx.serve.listen import bound
 from qvq_mlx.settings import config
 from tests.conftest import ScriptedEngine, World
 from tests.serve.http import (

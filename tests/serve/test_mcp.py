@@ -20,6 +20,7 @@ from mcp import Client
 from PIL import Image
 
 from qvq_mlx import history
+from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ExitCode, OutsideRootsError
 from qvq_mlx.core.events import StopReason
 from qvq_mlx.core.request import Limits, Request
@@ -408,3 +409,25 @@ def test_over_stdio_stdout_holds_the_protocol_and_the_model_answers(tmp_path: Pa
     assert first["result"]["serverInfo"]["name"] == "qvq"
     assert second["result"]["structuredContent"]["boxed"] == "3"
     assert second["result"]["structuredContent"]["stop_reason"] == StopReason.END
+
+
+@pytest.mark.parametrize(("given", "kept_s"), [((), 600.0), (("--keep", "90s"), 90.0)])
+def test_an_idle_model_is_kept_as_long_as_it_is_told(
+    world: Build, monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...], kept_s: float
+) -> None:
+    kept: list[float | None] = []
+
+    def noted(_env: Env, _settings: config.Settings, keep_s: float | None) -> EngineThread:
+        kept.append(keep_s)
+        raise OutsideRootsError("and no more than that")
+
+    monkeypatch.setattr("qvq_mlx.serve.mcp.stdio.EngineThread", noted)
+    there = world(["four"])
+    assert there.run("mcp", "-m", "tiny", *given) == OutsideRootsError.exit_code
+    assert kept == [kept_s]
+
+
+def test_a_time_to_keep_that_is_none_is_a_usage_error(world: Build) -> None:
+    there = world(["four"])
+    assert there.run("mcp", "-m", "tiny", "--keep", "soon") == 2
+    assert "--keep is 'soon'; it can be like 90s, 10m or 2h" in there.err

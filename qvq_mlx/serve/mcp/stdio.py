@@ -27,28 +27,36 @@ from qvq_mlx.run.groups import limits_of
 from qvq_mlx.run.signals import ending
 from qvq_mlx.run.world import World
 from qvq_mlx.serve.engine_thread import EngineThread
+from qvq_mlx.serve.keep import parse_keep
 from qvq_mlx.serve.mcp.server import Shared, server_for
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-KEEP_S = 600.0
+KEEP = "10m"
 """An idle model is let go of after so long: an agent's session may be open for days."""
 
 
 def serve(
-    world: World, model: str | None, budget: str | None, named: tuple[Path, ...], *, save: bool
+    world: World,
+    model: str | None,
+    budget: str | None,
+    named: tuple[Path, ...],
+    keep: str | None = None,
+    *,
+    save: bool,
 ) -> ExitCode:
     """Serve the client that started this process; connections are refused from now on.
 
     `model`, `budget` and `save` hold for every question; `named` places may be read besides the
-    client's roots. Raises a QvqError where a signal ended it, or no model can be asked.
+    client's roots. A model that is idle for the time `keep` is let go of. Raises a QvqError where
+    a signal ended it, or no model can be asked, and UsageError for what is no time.
     """
     env, settings = world.env, world.settings
     policy = Policy(offline=True, save=save)
     base = Request("", (), model_for(env, settings, model), limits=limits_of(budget), policy=policy)
     world.forbid_network()
-    engine = EngineThread(env, settings, KEEP_S)
+    engine = EngineThread(env, settings, parse_keep(keep or KEEP))
     try:
         server = server_for(engine, base, env, settings, Shared(named, Path.cwd()))
         number = anyio.run(_serve, server, env.stdin)
