@@ -6,10 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from qvq_mlx.core.sizes import size
-
 if TYPE_CHECKING:
-    from qvq_mlx.engine.cache_files import KeptFiles
     from qvq_mlx.run.world import World
 
 cache = typer.Typer(
@@ -33,27 +30,16 @@ def root(context: typer.Context) -> None:
 @cache.command("info")
 def info(context: typer.Context) -> None:
     """Say where the cache lies, what it holds and what it may hold."""
-    from qvq_mlx.render.clean import shown
+    from qvq_mlx.run.prefixes import show_prefixes
 
     world: World = context.obj
-    env, kept = world.env, _kept(world)
-    entries = kept.entries()
-    held = sum(entry.size_bytes for entry in entries)
-    env.stdout.write(shown(str(kept.folder), env.stdout) + "\n")
-    env.stdout.write(f"{len(entries)} prefixes, {size(held)} of at most {size(kept.cap_bytes)}\n")
+    show_prefixes(world.env, world.settings)
 
 
 @cache.command("clear")
 def clear(context: typer.Context) -> None:
     """Remove everything from it."""
+    from qvq_mlx.run.prefixes import clear_prefixes
+
     world: World = context.obj
-    gone = _kept(world).clear()
-    freed = sum(entry.size_bytes for entry in gone)
-    world.env.stdout.write(f"removed {len(gone)} prefixes, {size(freed)}\n")
-
-
-def _kept(world: World) -> KeptFiles:
-    from qvq_mlx.engine.cache_files import prefixes_in
-
-    settings = world.settings
-    return prefixes_in(settings.cache_folder, settings.cache_max_bytes)
+    clear_prefixes(world.env, world.settings)

@@ -22,7 +22,7 @@ from qvq_mlx.warm.sockets import same_user
 from tests.conftest import ScriptedEngine, World
 from tests.support.pseudo.terminal import Terminal
 from tests.support.waiting import eventually
-from tests.warm.lent import OWN, PICTURE, SAID, Build, killed, lending, started
+from tests.warm.lent import OWN, PICTURE, SAID, Build, lending, started
 
 PATIENCE_S = 60.0
 ASKED = ("ask", "-m", "tiny", "-i", PICTURE, "-Q", "How many red circles are there?")
@@ -33,7 +33,8 @@ def server(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A server of the embedded model, in a process of its own."""
     process = started(tmp_path / "qvq")
     yield process
-    killed(process)
+    process.terminate()  # it takes its socket along
+    process.wait()
 
 
 @contextmanager
