@@ -24,6 +24,7 @@ from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import (
     BigModelBusyError,
     DoesNotFitError,
+    HostGoneError,
     ModelError,
     OutputError,
     QvqError,
@@ -112,7 +113,7 @@ class Batch:
         loaded = ResidentModel(
             self._env.load_engine,
             BigModelLock(self._settings.cache_folder, self._env.sleep),
-            self._settings.cache_folder,
+            self._settings.cache_folder if self._env.borrows else None,
         )
         skipped: list[Ended] = []
         due = self._due(items, ledger, control, skipped)
@@ -306,7 +307,7 @@ def _concerns_all(error: QvqError, *, asked: bool) -> bool:
     picture (a crop that reaches outside, a video), or of a line of the items' file.
     """
     match error:
-        case ModelError() | BigModelBusyError() | OutputError():
+        case ModelError() | BigModelBusyError() | OutputError() | HostGoneError():
             return True
         case DoesNotFitError():
             return not asked

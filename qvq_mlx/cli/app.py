@@ -9,19 +9,22 @@ from typing import Annotated
 
 import typer
 
+from qvq_mlx.cli import options
 from qvq_mlx.cli.help import COMMAND_GROUPS, GroupedCommands, GroupedOptions
-from qvq_mlx.cli.slips import WITHOUT_COMMAND
+from qvq_mlx.cli.slips import OF_QUESTIONS, WITHOUT_COMMAND
 from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.image_names import is_image
 from qvq_mlx.core.remedies import Ask, Typed
 
 _PLACES = {
-    "list": "list.list_models",
+    "list": "models.list_models",
     "prune": "rm.prune",
     "import": "import_",
     "eval": "eval.evaluate",
     "schema": "json_schema.schema",
-    "stop": "ps.stop",
+    "ps": "serve.ps",
+    "stop": "serve.stop",
+    "licence": "show.licence",
 }
 """The module and function of a command, where they have not its name."""
 COMMANDS = tuple(name for group in COMMAND_GROUPS.values() for name in group)
@@ -45,6 +48,8 @@ def app_with(commands: Sequence[str] = COMMANDS) -> typer.Typer:
         if isinstance(function, typer.Typer):
             app.add_typer(function, name=command)
         else:
+            if command in OF_QUESTIONS:
+                function = options.among_machines(function)
             kind = GroupedOptions if command == "ask" else None
             app.command(command, cls=kind, help=getattr(module, "HELP", None))(function)
     return app

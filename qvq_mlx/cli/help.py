@@ -85,7 +85,7 @@ OPTION_GROUPS = {
         *("--system", "--temp", "--top-p", "--top-k", "--min-p", "--penalty", "--seed"),
         *("--offline",),
     ),
-    "Speed": ("--draft", "--no-cache", "--force", "--no-wait", "--no-server"),
+    "Speed": ("--draft", "--no-cache", "--force", "--no-wait", "--no-server", "--hosts"),
 }
 
 
@@ -125,7 +125,7 @@ class GroupedOptions(TyperCommand):
         for name, found in {**groups, "More": [*left.items()]}.items():
             if found:
                 with formatter.section(_head(name, ctx)):
-                    formatter.write_dl([record for _, record in found], col_max=26)
+                    formatter.write_dl([record for _, record in found], col_max=36)
 
 
 def _head(name: str, ctx: Context) -> str:

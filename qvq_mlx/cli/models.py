@@ -1,4 +1,4 @@
-"""`qvq models`: the catalogue, and what of it this machine can run."""
+"""`qvq models` and `qvq list`: the catalogue, what of it fits here, and what lies on this disk."""
 
 from __future__ import annotations
 
@@ -49,3 +49,22 @@ def _footer(limit: str) -> str:
     if not limit:
         return "The memory of this machine is not known; qvq models --memory 36GB assumes one."
     return f"fits: share of {limit}. qvq models --all lists every quantization."
+
+
+def list_models(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """List the models on this disk: size, revision, state, place."""
+    from qvq_mlx.render import listing
+    from qvq_mlx.render.models import write_downloaded
+    from qvq_mlx.run.catalogue import downloaded
+    from qvq_mlx.run.left_out import warn_of_cards
+
+    world: World = context.obj
+    warn_of_cards(world.env, world.settings.cards_folder)
+    record = downloaded(world.settings)
+    if as_json:
+        listing.write_json(world.env, record)
+    else:
+        write_downloaded(world.env, record.models)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +23,34 @@ def forbid_network(context: typer.Context, offline: bool) -> bool:
     if offline:
         world.forbid_network()
     return offline
+
+
+def share_out(context: typer.Context, hosts: str | None) -> None:
+    """Have the machines of a hostfile run the model, whatever the command is."""
+    if hosts is not None:
+        context.obj.share_out(hosts)
+
+
+Hosts = Annotated[
+    str | None,
+    typer.Option(
+        "--hosts", metavar="FILE", callback=share_out, help="Split the model: MLX's hostfile."
+    ),
+]
+
+
+def among_machines(function: Callable[..., int]) -> Callable[..., int]:
+    """Give a command the option `--hosts`, which its function need not know."""
+    sees = signature(function, eval_str=True)
+    hosts = Parameter("hosts", Parameter.KEYWORD_ONLY, default=None, annotation=Hosts)
+
+    @wraps(function)
+    def command(*, hosts: str | None, **given: object) -> int:
+        del hosts  # it has acted
+        return function(**given)
+
+    vars(command)["__signature__"] = sees.replace(parameters=[*sees.parameters.values(), hosts])
+    return command
 
 
 Model = Annotated[

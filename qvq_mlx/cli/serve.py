@@ -1,4 +1,4 @@
-"""`qvq serve`: one loaded model for other programs, over HTTP."""
+"""`qvq serve`, `qvq ps` and `qvq stop`: a server, and those that run."""
 
 from __future__ import annotations
 
@@ -29,3 +29,29 @@ def serve(
 
     names = (tuple(allow_host or ()), tuple(origin or ()))
     serve(model, listening(host, port, keep, names, may_fetch=fetch), context.obj)
+
+
+def ps(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """List your servers that run: model, address, memory, idle time."""
+    from qvq_mlx.run.servers import list_servers
+
+    list_servers(context.obj.env, context.obj.settings, as_json=as_json)
+
+
+def stop(
+    context: typer.Context,
+    server: Annotated[
+        str | None, typer.Argument(metavar="[MODEL|PID]", help="Needed where several run.")
+    ] = None,
+) -> None:
+    """End a server of yours that runs, and wait until it has.
+
+    What it writes is ended as on Ctrl-C: replies are finished and saved. Exit code 2 where there
+    is none, or where it is not clear which; 75 where it does not end.
+    """
+    from qvq_mlx.run.servers import stop_server
+
+    stop_server(server, context.obj.env, context.obj.settings)

@@ -1,13 +1,10 @@
-"""`qvq show`: all that is known of one model."""
+"""`qvq show` and `qvq licence`: all that is known of one model, and what its licence asks."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from qvq_mlx.run.world import World
 
 
 def show(
@@ -25,11 +22,24 @@ def show(
     from qvq_mlx.render.models import write_model
     from qvq_mlx.run.catalogue import located
 
-    world: World = context.obj
-    card, folder = located(model, world.settings)
+    card, folder = located(model, context.obj.settings)
     path = None if folder is None else str(folder)
-    known = candidate(card, world.env.machine(), on_disk=folder is not None)
+    known = candidate(card, context.obj.env.machine(), on_disk=folder is not None)
     if as_json:
-        listing.write_json(world.env, ShowRecord(card, path, known.estimate))
+        listing.write_json(context.obj.env, ShowRecord(card, path, known.estimate))
     else:
-        write_model(world.env, known, path or "not on this disk")
+        write_model(context.obj.env, known, path or "not on this disk")
+
+
+def licence(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model's name.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Show a model's licence: its duties, and where the text lies.
+
+    The summary is no legal text; the licence itself holds.
+    """
+    from qvq_mlx.run.catalogue import show_licence
+
+    show_licence(model, context.obj.env, context.obj.settings, as_json=as_json)

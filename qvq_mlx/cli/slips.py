@@ -12,7 +12,7 @@ from qvq_mlx.core.remedies import Typed
 
 WITHOUT_COMMAND = "--without-command"
 """A hidden option of `ask`: the word `ask` was not typed, and this was."""
-_OF_QUESTIONS = ("ask", "chat", "batch")
+OF_QUESTIONS = ("ask", "chat", "batch")
 
 
 def check_slip(
@@ -29,7 +29,7 @@ def check_slip(
 
     word, near_ones = words[0], commands if arguments[0] == words[0] else ()
     if len(words) > 1:
-        command = word if word in _OF_QUESTIONS else None
+        command = word if word in OF_QUESTIONS else None
     else:
         command = word if word in (*commands, "help") else near(word, near_ones)
     if command is None:

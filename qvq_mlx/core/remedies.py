@@ -30,6 +30,7 @@ class Field(StrEnum):
     FPS = "fps"
     FRAMES = "frames"
     HOST = "host"
+    HOSTS = "hosts"
     JSONL = "jsonl"
     KEEP = "keep"
     LANG = "lang"

@@ -264,9 +264,8 @@ def _settings(facts: Facts) -> Iterator[_Finding]:
     for key in found.unknown:
         yield _warning(topic, "key", f"{key!r} in {found.path} is no setting", ForgetSetting(key))
     for setting in found.settings:
-        value = setting.value
-        told = "not set" if value is None else f"{value} (from {setting.source})"
-        yield _ok(topic, setting.key, told)
+        value = "not set" if setting.value is None else setting.value
+        yield _ok(topic, setting.key, f"{value} (from {setting.source})")
 
 
 def _terminal(facts: Facts) -> Iterator[_Finding]:

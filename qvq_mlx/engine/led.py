@@ -17,7 +17,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import mlx.core as mx
 
@@ -36,7 +36,7 @@ from qvq_mlx.families.family import CallNames, LayerCache
 class Others:
     """The machines that follow: `lines` lead to them, `group` is the ring with them."""
 
-    def __init__(self, group: mx.distributed.Group, lines: Sequence[BinaryIO]) -> None:
+    def __init__(self, group: mx.distributed.Group, lines: Sequence[IO[bytes]]) -> None:
         self.group = group
         self._lines = lines
         self._numbers = itertools.count()

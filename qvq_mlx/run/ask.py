@@ -97,7 +97,9 @@ def _events(
     """The plan's notices, the load and the answer; what was taken for it is given back."""
     yield from plan.notices
     holder = loaded or ResidentModel(
-        env.load_engine, BigModelLock(settings.cache_folder, env.sleep), settings.cache_folder
+        env.load_engine,
+        BigModelLock(settings.cache_folder, env.sleep),
+        settings.cache_folder if env.borrows else None,
     )
     try:
         with _awake(env):

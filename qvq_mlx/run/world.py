@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qvq_mlx.core.env import Env
-from qvq_mlx.core.errors import ConfigError
+from qvq_mlx.core.errors import ConfigError, UsageError
 from qvq_mlx.settings import config
 from qvq_mlx.settings.config import Settings
 
@@ -92,8 +93,29 @@ class World:
             remedy = self.env.spelling.remedy(found.remedy)
             self.env.stderr.write(f"warning: {clean_line(said)}\n  try: {clean_line(remedy)}\n")
 
+    def share_out(self, hostfile: str) -> None:
+        """Load models onto the machines of MLX's `hostfile`. Raises UsageError.
+
+        How much memory they have is not known here, so what does not fit is not refused before.
+        """
+        from qvq_mlx.core.machine import Machine
+        from qvq_mlx.core.remedies import Field
+        from qvq_mlx.run.hosts import loader, read_hosts
+
+        if self.network is not None:
+            raise UsageError.excluding(Field.HOSTS, Field.OFFLINE)
+        load = loader(read_hosts(Path(hostfile)))
+        self.env = replace(self.env, load_engine=load, machine=Machine, borrows=False)
+
     def forbid_network(self) -> None:
-        """Refuse every connection of this process from now on. May be called again."""
+        """Refuse every connection of this process from now on. May be called again.
+
+        Raises UsageError where a model is to be split among machines.
+        """
+        if not self.env.borrows:
+            from qvq_mlx.core.remedies import Field
+
+            raise UsageError.excluding(Field.HOSTS, Field.OFFLINE)
         if self.network is None:
             # the watch comes first: what refuses a connection hides it from later hooks
             self.network = self.env.watch_network()

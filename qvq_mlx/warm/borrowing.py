@@ -266,7 +266,7 @@ class BorrowedEngine:
         return self._own
 
     @property
-    def _gone(self) -> ServerGoneError:
+    def _gone(self) -> QvqError:
         return ServerGoneError(
             f"the server with the model (pid {self._line.pid}) ended before its answer did"
         )

@@ -10,11 +10,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from enum import Enum
+from pathlib import Path
 from typing import Any, cast
 
 from qvq_mlx import __version__
 from qvq_mlx.core import errors, remedies
-from qvq_mlx.core.card import Thinking
+from qvq_mlx.core.card import ModelCard, Thinking
 from qvq_mlx.core.clip import Clip, Visual
 from qvq_mlx.core.errors import QvqError
 from qvq_mlx.core.events import Event, Notice, Progress, StopReason
@@ -43,6 +44,17 @@ _PIXELS = {"rgb", "frames"}
 def described(checkpoint: Checkpoint) -> str:
     """Return a text that is equal for an equal card and an equal folder."""
     return json.dumps(asdict(checkpoint), default=_plain, sort_keys=True)
+
+
+def of_checkpoint(checkpoint: Checkpoint) -> Frame:
+    """Encode a card and a folder."""
+    frame: Frame = json.loads(json.dumps(asdict(checkpoint), default=_plain))
+    return frame
+
+
+def checkpoint_from(frame: Frame) -> Checkpoint:
+    """Decode them. Raises ValueError."""
+    return Checkpoint(typed(ModelCard, frame["card"]), Path(frame["folder"]))
 
 
 def _plain(value: object) -> object:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import BinaryIO, cast
 
 import mlx.core as mx
 import numpy as np
@@ -88,7 +87,7 @@ def main() -> None:
     found: dict[str, np.ndarray] = {}
     with os.fdopen(int(line), "wb") as other:
         for folder, family in zip(pairs[::2], pairs[1::2], strict=True):
-            others = Others(group, [cast("BinaryIO", other)])
+            others = Others(group, [other])
             stored = Stored(card_of(ModelType(family), Path(folder)), Path(folder))
             try:
                 session = returned(load_session(stored, Setup(), Control(), others))

@@ -1,0 +1,111 @@
+"""The process of another machine of a model: it is told by lines, and ends with them.
+
+A line is JSON. The first one asks for ports, the second one for a part of a model's weights; all
+others are for engine/follower.py. An error is answered in one line, and is the end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Any
+
+from qvq_mlx import __version__
+from qvq_mlx.system.children import scratch_file
+
+SAID = "qvq: "
+"""Before the reason that a process gives as the last line of its errors."""
+_JOIN_S = 3.5
+"""The ring is made within so long, from when all machines are ready for it."""
+
+
+def spoken() -> str:
+    """Return the versions that all machines have to share."""
+    from qvq_mlx.engine.library import versions
+
+    return f"version {__version__}, {versions()}"
+
+
+def free_ports(ips: Sequence[str]) -> list[str]:
+    """Return `address:port` for each address of this machine. Raises OSError for any other."""
+    with ExitStack() as stack:
+        found = []
+        for ip in ips:
+            line = stack.enter_context(socket.socket())
+            try:
+                line.bind((ip, 0))
+            except OSError as error:
+                raise OSError(f"{ip} is no address of this machine: {error.strerror}") from None
+            found.append(f"{ip}:{line.getsockname()[1]}")
+        return found
+
+
+def checkpoint_sizes(folder: Path) -> dict[str, int]:
+    """Return the bytes of each file that all machines need alike."""
+    files = [folder / "config.json", *folder.glob("[!.]*.safetensors")]
+    return {path.name: path.stat().st_size for path in files if path.is_file()}
+
+
+def join(rank: int, ring: Sequence[Sequence[str]], envs: Sequence[str]) -> Any:  # noqa: ANN401
+    """Join MLX's ring; returns its group. Raises RuntimeError."""
+    for one in envs:
+        name, _, value = one.partition("=")
+        os.environ[name] = value
+    with scratch_file(json.dumps(ring)) as file:
+        os.environ |= {"MLX_HOSTFILE": str(file), "MLX_RANK": str(rank)}
+        from qvq_mlx.engine.follower import joined
+
+        # MLX waits for a machine that is gone without an end, and lets no other thread run: the
+        # system ends this process then
+        sys.stderr.write(f"{SAID}the machines do not reach each other at {ring}\n")
+        sys.stderr.flush()
+        signal.setitimer(signal.ITIMER_REAL, _JOIN_S)
+        try:
+            return joined()
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            os.ftruncate(2, 0)
+            os.lseek(2, 0, os.SEEK_SET)
+
+
+def _follow(lines: IO[bytes], answers: IO[bytes]) -> None:
+    def answer(**frame: object) -> None:
+        answers.write(json.dumps(frame).encode() + b"\n")
+        answers.flush()
+
+    try:
+        ports = free_ports(json.loads(lines.readline())["ips"])
+        answer(spoken=spoken(), ring=ports)
+        told = json.loads(lines.readline())
+        folder = Path(told["folder"])
+        if checkpoint_sizes(folder) != told["sizes"]:
+            answer(error=f"the weights of the model are not in {folder}, or are other ones")
+            return
+        answer(found=True)
+        group = join(told["rank"], told["ring"], told["envs"])
+        from qvq_mlx.engine.follower import Follower, load_layers
+
+        follower = Follower(load_layers(folder, group))
+        answer(read=True)
+    except Exception as error:
+        answer(error=" ".join(f"{error}".split())[:300] or type(error).__name__)
+        return
+    while line := lines.readline():
+        follower.do(json.loads(line))
+
+
+def main() -> None:
+    """Follow standard input; what libraries print goes to stderr."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    _follow(sys.stdin.buffer, answers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""The machines that a model is split among: MLX's hostfile, and the loader that uses them.
+
+Law: a process of its own leads on this machine (run/host_lead.py), and lends its engine to this one
+as a server does: so whatever becomes of the others, this process goes on, and says it in one line.
+
+The file is what `mlx.distributed_config` writes. Its first host is this machine.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+from collections.abc import Generator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from qvq_mlx.core.env import Engine, EngineLoader
+from qvq_mlx.core.errors import HostGoneError, QvqError, UsageError
+from qvq_mlx.core.events import Event, Progress, Stage
+from qvq_mlx.core.setup import Checkpoint, Setup
+from qvq_mlx.core.tokens import Control
+from qvq_mlx.run.host_follow import SAID
+from qvq_mlx.system.children import Child
+from qvq_mlx.system.reading import read_bytes
+from qvq_mlx.warm.borrowing import BorrowedEngine
+from qvq_mlx.warm.client import Line
+from qvq_mlx.warm.frames import send
+from qvq_mlx.warm.values import of_checkpoint
+
+_MAX_BYTES = 2**20
+LOCAL = ("127.0.0.1", "localhost")
+"""Hosts that are reached without ssh."""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A machine: the name that ssh knows it by, and its addresses in the ring."""
+
+    ssh: str
+    ips: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    """Machines in the order of the ring, and variables (`NAME=value`) that all of them set."""
+
+    hosts: tuple[Host, ...]
+    envs: tuple[str, ...] = ()
+
+
+def read_hosts(path: Path) -> Hosts:
+    """Read MLX's hostfile. Raises UsageError."""
+    try:
+        found = json.loads(read_bytes(path, _MAX_BYTES))
+        listed = found if isinstance(found, list) else found["hosts"]
+        said = {} if isinstance(found, list) else found
+        hosts = tuple(Host(str(one["ssh"]), tuple(map(str, one.get("ips", ())))) for one in listed)
+        envs = tuple(map(str, said.get("envs", ())))
+        backend = str(said.get("backend", ""))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UsageError(f"{path} is no hostfile of MLX's") from None
+    if backend not in ("", "any", "ring"):
+        raise UsageError(f"{path} asks for the backend {backend[:40]}; this version speaks ring")
+    if len(hosts) < 2:
+        raise UsageError(f"{path} names fewer than two machines")
+    for host in hosts:
+        if host.ssh.startswith("-"):
+            raise UsageError(f"{path}: {host.ssh[:60]} is no name of a machine")
+        if not host.ips:
+            raise UsageError(f"{path} gives no address of {host.ssh[:60]}")
+    return Hosts(hosts, envs)
+
+
+def loader(hosts: Hosts) -> EngineLoader:
+    """Return what loads a checkpoint onto all of these machines."""
+
+    def load(
+        checkpoint: Checkpoint, setup: Setup, control: Control
+    ) -> Generator[Progress, None, Engine | None]:
+        yield Progress(Stage.LOAD, 0, 0)
+        ours, theirs = socket.socketpair()
+        with theirs:
+            leader = Child(
+                [sys.executable, "-m", "qvq_mlx.run.host_lead", str(theirs.fileno())],
+                passed=[theirs.fileno()],
+                talks=False,
+            )
+        send(
+            ours,
+            {
+                "hosts": asdict(hosts),
+                "checkpoint": of_checkpoint(checkpoint),
+                "drafting": setup.drafting,
+                "draft_model": setup.draft_model and of_checkpoint(setup.draft_model),
+                "draft_tokens": setup.draft_tokens,
+            },
+        )
+        ours.settimeout(0.05)
+        engine = _HostsEngine(Line(ours, leader.pid), leader, control)
+        return engine if (yield from engine.progress()) else None
+
+    return load
+
+
+class _HostsEngine(BorrowedEngine):
+    """The engine of the process that leads."""
+
+    def __init__(self, line: Line, leader: Child, control: Control) -> None:
+        super().__init__(line, self._never, control)
+        self._leader = leader
+
+    def progress(self) -> Generator[Progress, None, bool]:
+        """Load, here and there. False where the control stopped it."""
+        steps = self.loaded()
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as stop:
+                return bool(stop.value)
+            assert isinstance(step, Progress)
+            yield step
+
+    def _never(self, _control: Control) -> Generator[Event, None, Engine | None]:
+        raise self._gone
+        yield
+
+    @property
+    def _gone(self) -> QvqError:
+        """Say why it ended, where it said so."""
+        lines = self._leader.errors
+        said = [line.removeprefix(SAID) for line in lines if line.startswith(SAID)]
+        return HostGoneError(said[-1] if said else "the process that leads the machines ended")
