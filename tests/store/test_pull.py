@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from qvq_mlx.core.errors import AccessError, DamagedError, DiskFullError, NetworkError
@@ -203,6 +203,7 @@ def test_retry_after_in_both_forms() -> None:
     assert wire._retry_after("", now) is None
 
 
+@example("0\x1f")
 @given(st.text(max_size=40))
 def test_no_header_of_a_server_raises(text: str) -> None:
     wire._retry_after(text, datetime(2026, 1, 1, tzinfo=UTC))

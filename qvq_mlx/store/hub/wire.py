@@ -259,8 +259,8 @@ def _content_range(text: str) -> tuple[int | None, int | None]:
 
 def _retry_after(text: str, now: datetime) -> float | None:
     """Seconds, from either form of the header (RFC 9110, 10.2.3)."""
-    if text.strip().isdecimal():
-        return float(text)
+    if (seconds := _number(text.strip(), None)) is not None:
+        return float(seconds)
     try:
         return max(0.0, (parsedate_to_datetime(text) - now).total_seconds())
     except (ValueError, TypeError):
