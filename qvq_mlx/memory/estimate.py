@@ -19,7 +19,7 @@ next to the pixels in 32 bit. Metal's fused attention (head sizes 64, 72, 80, 12
 
 On a backend without it the terms are those that were measured there
 (tests/memory/test_measured.py): for a patch the larger of three times its pixels + 8 x hidden, and
-16 x hidden + 4 x 256 x heads, since the encoder's attention is cut there by queries
+16 x hidden + 3 x 256 x heads, since the encoder's attention is cut there by queries
 (engine/attention.py); `_unfused_workspace_bytes` has those of the prefill. 512 is the prefill
 chunk. All pictures count as one, an upper bound.
 
@@ -304,7 +304,7 @@ def _vision_bytes(shape: Shape, image_tokens: int, fused: bool) -> int:
         return patches * (16 * eyes.hidden * shape.float_bytes + pixels * 4) + features
     copies = 3 if shape.float_bytes == 4 else 3.5  # the convolution unfolds them in 32 bit
     reading = copies * pixels * 4 + 8 * eyes.hidden * 4
-    scores = 4 * eyes.heads * min(patches, VISION_QUERY_ROWS)
+    scores = 3 * eyes.heads * min(patches, VISION_QUERY_ROWS)
     attending = (16 * eyes.hidden + scores) * shape.float_bytes
     return round(patches * max(reading, attending)) + features
 

@@ -21,12 +21,9 @@ from qvq_mlx.engine.recipe import Recipe
 from qvq_mlx.families import ModelType
 from tests.engine.conftest import ids_of
 from tests.engine.families import (
-    BOUND,
     QUESTION,
     SYSTEM,
     Checkpoint,
-    all_logits,
-    greedy,
     last_logits,
     made,
     opened,
@@ -44,20 +41,6 @@ STACK = ".mlp.switch_mlp."
 def shaped(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     """Layers without experts among the others, an odd number of experts, all as wide as long."""
     return made(SPARSE, tmp_path_factory.mktemp("shaped") / "weights", request.param)
-
-
-@pytest.mark.parametrize("case", ["text", "three"])
-def test_other_shapes_equal_transformers(shaped: Checkpoint, case: str) -> None:
-    logits, expected = all_logits(shaped, case), shaped.golden[f"{case}.logits"]
-    assert np.abs(logits[shaped.golden[f"{case}.rows"]] - expected).max() <= BOUND
-    assert np.array_equal(logits.argmax(-1), shaped.golden[f"{case}.argmax"])
-    start = started(shaped.session.in_chunks_of(7), shaped, case)
-    assert np.abs(last_logits(start) - expected[-1]).max() <= BOUND
-
-
-def test_other_shapes_write_what_transformers_writes(shaped: Checkpoint) -> None:
-    start = started(shaped.session, shaped, "one")
-    assert list(greedy(start, 120)) == shaped.golden["greedy.ids"].tolist()
 
 
 def modules(checkpoint: Checkpoint) -> Arrays:

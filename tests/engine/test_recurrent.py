@@ -11,25 +11,14 @@ import pytest
 from qvq_mlx.engine.sequence import KVSequence, Saved
 from qvq_mlx.families import ModelType
 from tests.engine.families import (
-    BOUND,
-    DATA,
-    QUESTION,
-    SYSTEM,
     Checkpoint,
     all_logits,
-    made,
     opened,
     started,
     write,
 )
 
 HYBRID = [ModelType.QWEN3_5, ModelType.QWEN3_5_MOE]
-SHAPES = [
-    (ModelType.QWEN3_5, "-linear-last"),
-    (ModelType.QWEN3_5, "-every-other"),
-    (ModelType.QWEN3_5_MOE, "-linear-last"),
-    (ModelType.QWEN3_5_MOE, "-all-experts"),
-]
 IDS = [5, 250, 77, 300, 12, 9, 411, 8]
 
 
@@ -91,18 +80,6 @@ def test_nothing_is_taken_back_behind_the_mark(
     sequence.forward(mx.array([IDS[:2]]), sequence.length)
     with pytest.raises(AssertionError):
         sequence.trim(3)
-
-
-@pytest.mark.parametrize(("family", "shape"), SHAPES)
-def test_other_shapes_equal_transformers(tmp_path: Path, family: ModelType, shape: str) -> None:
-    there = made(family, tmp_path / "made", shape)
-    for case in ("text", "three"):
-        logits = all_logits(there, case)
-        expected = there.golden[f"{case}.logits"]
-        assert np.abs(logits[there.golden[f"{case}.rows"]] - expected).max() <= BOUND
-        assert np.array_equal(logits.argmax(-1), there.golden[f"{case}.argmax"])
-    assert (DATA / f"{family}{shape}").is_dir()
-    assert there.session.prompt(QUESTION, [], SYSTEM).ids
 
 
 @pytest.mark.parametrize("family", HYBRID)

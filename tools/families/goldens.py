@@ -246,7 +246,7 @@ class Recorder:
     def record_all(self) -> None:
         """Everything that is stored of the family; of a further shape, less."""
         self.case("text", 0)
-        if self.family.variant:
+        if self.family.variant and self.family.patch_px:
             self.case("three", 3)
             self.mixed_clip()
         elif self.family.patch_px:

@@ -75,6 +75,42 @@ INTERLEAVED = {
 WIDE = {"hidden_size": 32, "intermediate_size": 48, "out_hidden_size": 128, **VISION}
 
 
+# three heads for each of keys and values
+NARROW: dict[str, Any] = {
+    "hidden_size": 96,
+    "intermediate_size": 160,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 3,
+    "num_key_value_heads": 1,
+}
+# keys and values of every head
+WIDE_HEADS: dict[str, Any] = {
+    "intermediate_size": 320,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+}
+PLAIN: dict[str, Any] = {"rope_type": "default", "rope_theta": 1e4}
+NARROW_CHUNKED: dict[str, Any] = {**NARROW, "rope_parameters": CHUNKED}
+WIDE_CHUNKED: dict[str, Any] = {
+    **WIDE_HEADS,
+    "rope_parameters": {**CHUNKED, "mrope_section": [8, 12, 12]},
+}
+WIDE_INTERLEAVED: dict[str, Any] = {
+    **WIDE_HEADS,
+    "head_dim": 64,
+    "rope_parameters": {**INTERLEAVED, "mrope_section": [12, 10, 10]},
+}
+# heads narrower than hidden / heads
+THIN: dict[str, Any] = {
+    "hidden_size": 96,
+    "head_dim": 16,
+    "num_hidden_layers": 4,
+    "num_key_value_heads": 1,
+    "rope_parameters": {**INTERLEAVED, "mrope_section": [4, 2, 2]},
+}
+
+
 PATCHES_OF_16: dict[str, Any] = {
     "patch_size": 16,
     "image_mean": [0.5, 0.5, 0.5],
@@ -184,13 +220,19 @@ def tiny_model(model_type: ModelType) -> TinyModel:
     """A family in real proportions, with few layers."""
     match model_type:
         case ModelType.QWEN2_VL:
-            return _qwen2_vl()
+            chunked = {"rope_parameters": CHUNKED}
+            return _qwen2_vl("", chunked, {"depth": 2, "embed_dim": 32}, tied=True)
         case ModelType.QWEN2_5_VL:
-            return _qwen2_5_vl()
+            eyes = {"depth": 3, "window_size": 112, "fullatt_block_indexes": [1]}
+            return _qwen2_5_vl("", {"rope_parameters": CHUNKED}, eyes, tied=False)
         case ModelType.QWEN2:
-            return _qwen2()
+            plain = {"rope_parameters": {"rope_type": "default", "rope_theta": 1e6}}
+            return _qwen2("", plain, tied=False)
         case ModelType.QWEN3_VL:
-            return _qwen3_vl()
+            # heads wider than hidden / heads, as in Qwen3-VL-4B
+            text = {"hidden_size": 96, "head_dim": 32, "num_hidden_layers": 3}
+            text |= {"rope_parameters": INTERLEAVED}
+            return _qwen3_vl("", text, {"depth": 5, "deepstack_visual_indexes": [1, 3]}, tied=True)
         case ModelType.QWEN3_VL_MOE:
             return _qwen3_vl_moe("", SPARSE)
         case ModelType.QWEN3_5:
@@ -202,8 +244,37 @@ def tiny_model(model_type: ModelType) -> TinyModel:
 
 
 def other_shapes() -> list[TinyModel]:
-    """Further shapes of families whose layers differ from each other."""
+    """Further shapes: other widths, heads, depths, tied and untied; layers that differ."""
     return [
+        _qwen2("tied", {**NARROW, "rope_parameters": PLAIN}, tied=True),
+        _qwen2("wide-heads", {**WIDE_HEADS, "rope_parameters": PLAIN}, tied=False),
+        _qwen2_vl(
+            "untied", NARROW_CHUNKED, {"depth": 3, "embed_dim": 64, "num_heads": 4}, tied=False
+        ),
+        _qwen2_vl(
+            "wide-heads", WIDE_CHUNKED, {"depth": 1, "embed_dim": 32, "num_heads": 1}, tied=True
+        ),
+        _qwen2_5_vl(
+            "tied",
+            NARROW_CHUNKED,
+            {"depth": 4, "window_size": 56, "fullatt_block_indexes": [0, 3]},
+            tied=True,
+        ),
+        _qwen2_5_vl(
+            "no-window",
+            {**WIDE_CHUNKED, "intermediate_size": 352},
+            {"depth": 2, "window_size": 112, "fullatt_block_indexes": [0, 1]},
+            tied=False,
+        ),
+        _qwen3_vl(
+            "every-layer", THIN, {"depth": 4, "deepstack_visual_indexes": [0, 1, 2, 3]}, tied=False
+        ),
+        _qwen3_vl(
+            "unstacked",
+            {**WIDE_INTERLEAVED, "intermediate_size": 288},
+            {"depth": 2, "deepstack_visual_indexes": []},
+            tied=True,
+        ),
         _qwen3_vl_moe("dense-too", SOME_DENSE, tied=False, stacked=(0, 2, 4)),
         _qwen3_vl_moe("square", SQUARE, tied=True, stacked=()),
         _qwen3_5("linear-last", {**LINEAR_LAST, "linear_value_head_dim": 18}, tied=True),
@@ -213,72 +284,65 @@ def other_shapes() -> list[TinyModel]:
     ]
 
 
-def _qwen2_vl() -> TinyModel:
+def _qwen2_vl(variant: str, text: dict[str, Any], eyes: dict[str, Any], *, tied: bool) -> TinyModel:
+    text = {**TEXT, **text}
     return TinyModel(
         ModelType.QWEN2_VL,
         transformers.Qwen2VLForConditionalGeneration,
         transformers.Qwen2VLConfig(
-            text_config={**TEXT, "rope_parameters": CHUNKED},
-            vision_config={"depth": 2, "embed_dim": 32, "hidden_size": 128, **VISION},
-            tie_word_embeddings=True,
+            text_config=text,
+            vision_config={"hidden_size": text["hidden_size"], **VISION, **eyes},
+            tie_word_embeddings=tied,
             **SPECIAL,
         ),
+        variant=variant,
     )
 
 
-def _qwen2_5_vl() -> TinyModel:
-    windowed = {"depth": 3, "window_size": 112, "fullatt_block_indexes": [1], "patch_size": 14}
+def _qwen2_5_vl(
+    variant: str, text: dict[str, Any], eyes: dict[str, Any], *, tied: bool
+) -> TinyModel:
+    text = {**TEXT, **text}
+    width = {"out_hidden_size": text["hidden_size"], "patch_size": 14}
     return TinyModel(
         ModelType.QWEN2_5_VL,
         transformers.Qwen2_5_VLForConditionalGeneration,
         transformers.Qwen2_5_VLConfig(
-            text_config={**TEXT, "rope_parameters": CHUNKED},
-            vision_config={**WIDE, **windowed},
-            tie_word_embeddings=False,
+            text_config=text,
+            vision_config={**WIDE, **width, **eyes},
+            tie_word_embeddings=tied,
             **SPECIAL,
         ),
+        variant=variant,
         pace=4 * 2 / CLIP_FPS,
         arguments={"second_per_grid_ts": torch.tensor([2 / CLIP_FPS])},
     )
 
 
-def _qwen2() -> TinyModel:
+def _qwen2(variant: str, text: dict[str, Any], *, tied: bool) -> TinyModel:
     return TinyModel(
         ModelType.QWEN2,
         transformers.Qwen2ForCausalLM,
-        transformers.Qwen2Config(
-            **TEXT,
-            rope_parameters={"rope_type": "default", "rope_theta": 1e6},
-            tie_word_embeddings=False,
-        ),
+        transformers.Qwen2Config(**{**TEXT, **text}, tie_word_embeddings=tied),
+        variant=variant,
         patch_px=0,
         preopened=True,
     )
 
 
-def _qwen3_vl() -> TinyModel:
-    stacked = {
-        "depth": 5,
-        "deepstack_visual_indexes": [1, 3],
-        "num_position_embeddings": 64,
-        "patch_size": 16,
-    }
+def _qwen3_vl(variant: str, text: dict[str, Any], eyes: dict[str, Any], *, tied: bool) -> TinyModel:
+    text = {**TEXT, **text}
+    width = {"out_hidden_size": text["hidden_size"], "patch_size": 16}
     return TinyModel(
         ModelType.QWEN3_VL,
         transformers.Qwen3VLForConditionalGeneration,
         transformers.Qwen3VLConfig(
-            # heads wider than hidden / heads, as in Qwen3-VL-4B
-            text_config={
-                **TEXT,
-                "hidden_size": 96,
-                "head_dim": 32,
-                "num_hidden_layers": 3,
-                "rope_parameters": INTERLEAVED,
-            },
-            vision_config={**WIDE, **stacked, "out_hidden_size": 96},
-            tie_word_embeddings=True,
+            text_config=text,
+            vision_config={**WIDE, **width, "num_position_embeddings": 64, **eyes},
+            tie_word_embeddings=tied,
             **SPECIAL,
         ),
+        variant=variant,
         patch_px=16,
         preopened=True,
         timestamps=True,
