@@ -230,7 +230,7 @@ def tiny_model(model_type: ModelType) -> TinyModel:
             return _qwen2("", plain, tied=False)
         case ModelType.QWEN3_VL:
             # heads wider than hidden / heads, as in Qwen3-VL-4B
-            text = {"hidden_size": 96, "head_dim": 32, "num_hidden_layers": 3}
+            text: dict[str, Any] = {"hidden_size": 96, "head_dim": 32, "num_hidden_layers": 3}
             text |= {"rope_parameters": INTERLEAVED}
             return _qwen3_vl("", text, {"depth": 5, "deepstack_visual_indexes": [1, 3]}, tied=True)
         case ModelType.QWEN3_VL_MOE:
