@@ -21,6 +21,8 @@ from qvq_mlx.system.children import scratch_file
 
 SAID = "qvq: "
 """Before the reason that a process gives as the last line of its errors."""
+JOINED = "joined"
+"""In the place of a reason: it ended after that, and could not say why."""
 _JOIN_S = 3.5
 """The ring is made within so long, from when all machines are ready for it."""
 
@@ -63,15 +65,18 @@ def join(rank: int, ring: Sequence[Sequence[str]], envs: Sequence[str]) -> Any: 
 
         # MLX waits for a machine that is gone without an end, and lets no other thread run: the
         # system ends this process then
-        sys.stderr.write(f"{SAID}the machines do not reach each other at {ring}\n")
-        sys.stderr.flush()
+        _say(f"the machines do not reach each other at {ring}")
         signal.setitimer(signal.ITIMER_REAL, _JOIN_S)
         try:
             return joined()
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
-            os.ftruncate(2, 0)
-            os.lseek(2, 0, os.SEEK_SET)
+            _say(JOINED)
+
+
+def _say(reason: str) -> None:
+    sys.stderr.write(f"{SAID}{reason}\n")
+    sys.stderr.flush()
 
 
 def _follow(lines: IO[bytes], answers: IO[bytes]) -> None:

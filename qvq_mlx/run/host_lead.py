@@ -24,7 +24,7 @@ from qvq_mlx.core.events import Event, Progress, Stage
 from qvq_mlx.core.setup import Drafting, Setup
 from qvq_mlx.core.tokens import Control
 from qvq_mlx.records.typed import typed
-from qvq_mlx.run.host_follow import SAID, checkpoint_sizes, free_ports, join, spoken
+from qvq_mlx.run.host_follow import JOINED, SAID, checkpoint_sizes, free_ports, join, spoken
 from qvq_mlx.run.hosts import LOCAL, Host, Hosts
 from qvq_mlx.system.children import Child
 from qvq_mlx.warm.desk import Desk
@@ -35,7 +35,7 @@ _GRACE_S = 2.0
 """After a machine ended: by then the pass that waited for it has failed, if it ever will."""
 _SSH = (
     *("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=4"),
-    *("-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=3"),
+    *("-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=2"),
 )
 
 
@@ -73,7 +73,8 @@ class _Other:
     def end(self) -> str:
         """Say how it ended."""
         lines = [line for line in self._child.errors if not line.startswith("[ring]")]
-        return f"ended: {lines[-1][:200]}" if lines else "ended"
+        last = lines[-1].removeprefix(SAID) if lines else JOINED
+        return "ended" if last == JOINED else f"ended: {last[:200]}"
 
     def _watch(self) -> None:
         """End this process some time after that one, whatever it waits for."""

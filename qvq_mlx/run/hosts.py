@@ -20,7 +20,7 @@ from qvq_mlx.core.errors import HostGoneError, QvqError, UsageError
 from qvq_mlx.core.events import Event, Progress, Stage
 from qvq_mlx.core.setup import Checkpoint, Setup
 from qvq_mlx.core.tokens import Control
-from qvq_mlx.run.host_follow import SAID
+from qvq_mlx.run.host_follow import JOINED, SAID
 from qvq_mlx.system.children import Child
 from qvq_mlx.system.reading import read_bytes
 from qvq_mlx.warm.borrowing import BorrowedEngine
@@ -132,4 +132,6 @@ class _HostsEngine(BorrowedEngine):
         """Say why it ended, where it said so."""
         lines = self._leader.errors
         said = [line.removeprefix(SAID) for line in lines if line.startswith(SAID)]
-        return HostGoneError(said[-1] if said else "the process that leads the machines ended")
+        if not said or said[-1] == JOINED:
+            return HostGoneError("the process that leads the machines ended")
+        return HostGoneError(said[-1])

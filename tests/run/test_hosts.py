@@ -26,8 +26,9 @@ ASKED = ("-i", PICTURE, "-Q", "How many?", "--max-tokens")
 SSH = """#!/bin/sh
 while [ "$1" != elsewhere ]; do shift; done
 shift
-exec sh -c "$*"
+{ sh -c "$*" 2>&1 1>&3 3>&- | cat >&2; } 3>&1
 """
+"""Its standard error is a pipe there, as that of sshd is."""
 
 
 class Machine:
@@ -148,6 +149,20 @@ def test_a_machine_that_ends_in_an_answer_leaves_what_there_is(
     eventually(lambda: not any(map(lives, ours)))
     _, saved, _ = machine.ended("log", "show", "--json")
     assert json.loads(saved)["partial_answer"]
+
+
+def test_a_machine_that_ends_after_it_joined_is_not_said_to_be_out_of_reach(
+    machine: Machine,
+) -> None:
+    machine.hosts("elsewhere")
+    asking = machine.split("ask", *ASKED, "3000", "--jsonl")
+    assert asking.stdout is not None
+    eventually(lambda: '"answer"' in asking.stdout.readline() or asking.poll() is not None)
+    os.kill(descendants(asking.pid)[-1], signal.SIGKILL)
+    _, err = asking.communicate(timeout=CEILING_S)
+    assert asking.returncode == 75, err
+    assert err.startswith("error[host-gone]: ")
+    assert "reach" not in err
 
 
 def test_the_machines_end_with_the_question(
