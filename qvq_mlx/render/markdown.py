@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import io
 import re
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import islice
 
 from markdown_it import MarkdownIt
@@ -322,7 +322,9 @@ def _made() -> MarkdownIt:
 
 def _math(state: StateInline, silent: bool) -> bool:
     """A formula within a line is text: readable, or with its backslashes."""
-    found = _formula(state.src, state.pos)
+    known: dict[int, _Ends] = state.env.setdefault("formulas", {})
+    ends = known.get(id(state.src)) or known.setdefault(id(state.src), _Ends(state.src))
+    found = _formula(ends, state.pos)
     if found is None or found[0] > state.posMax:
         return False
     end, text = found
@@ -332,21 +334,22 @@ def _math(state: StateInline, silent: bool) -> bool:
     return True
 
 
-def _formula(text: str, start: int) -> tuple[int, str] | None:
+def _formula(ends: _Ends, start: int) -> tuple[int, str] | None:
     """Find the end of the formula at `start`, and how it is shown; None: none begins."""
+    text = ends.text
     if text[start] not in "\\$":
         return None
     for opening, closing in _PAIRS:
         if text.startswith(opening, start):
             inner = start + len(opening)
-            end = text.find(closing, inner) if inner <= _last(text, closing) else -1
+            end = text.find(closing, inner) if inner <= ends.last(closing) else -1
             if end < 0:  # not closed yet: the backslash stays all the same
                 return inner, opening
             shown = readable(text[inner:end], displayed=opening != "\\(")
             end += len(closing)
             return end, shown or text[start:end]
     if box := _BOX_BEGIN.match(text, start):
-        end = _brace_ends(text).get(box.end(), box.end())
+        end = ends.braces.get(box.end(), box.end())
         return end, readable(text[start:end]) or text[start:end]
     match = _DOLLAR.match(text, start)
     if match is None or not is_formula(match[0][1:-1]):
@@ -354,23 +357,33 @@ def _formula(text: str, start: int) -> tuple[int, str] | None:
     return match.end(), readable(match[0][1:-1]) or match[0]
 
 
-@lru_cache(maxsize=8)
-def _last(text: str, closing: str) -> int:
-    """Where `closing` stands for the last time; -1 for nowhere. Kept: every opening asks."""
-    return text.rfind(closing)
+class _Ends:
+    """Places of a text that every opening in it asks for: each is looked for once.
 
+    It is found by the text's identity: to compare the whole text at each opening takes time, too.
+    """
 
-@lru_cache(maxsize=2)
-def _brace_ends(text: str) -> dict[int, int]:
-    """The place behind each brace that is closed: the place behind the one that closes it."""
-    ends: dict[int, int] = {}
-    opened: list[int] = []
-    for brace in _BRACE.finditer(text):
-        if brace.group() == "{":
-            opened.append(brace.end())
-        elif opened:
-            ends[opened.pop()] = brace.end()
-    return ends
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._last: dict[str, int] = {}
+
+    def last(self, closing: str) -> int:
+        """Where `closing` stands for the last time; -1 for nowhere."""
+        if closing not in self._last:
+            self._last[closing] = self.text.rfind(closing)
+        return self._last[closing]
+
+    @cached_property
+    def braces(self) -> dict[int, int]:
+        """The place behind each brace that is closed: the place behind the one that closes it."""
+        found: dict[int, int] = {}
+        opened: list[int] = []
+        for brace in _BRACE.finditer(self.text):
+            if brace.group() == "{":
+                opened.append(brace.end())
+            elif opened:
+                found[opened.pop()] = brace.end()
+        return found
 
 
 def _math_block(state: StateBlock, start_line: int, end_line: int, silent: bool) -> bool:
