@@ -113,7 +113,7 @@ class Batch:
         loaded = ResidentModel(
             self._env.load_engine,
             BigModelLock(self._settings.cache_folder, self._env.sleep),
-            self._settings.cache_folder if self._env.borrows else None,
+            self._settings.cache_folder if self._env.hostfile is None else None,
         )
         skipped: list[Ended] = []
         due = self._due(items, ledger, control, skipped)

@@ -55,7 +55,7 @@ class Talk:
         self._loaded = ResidentModel(
             env.load_engine,
             BigModelLock(settings.cache_folder, env.sleep),
-            settings.cache_folder if env.borrows else None,
+            settings.cache_folder if env.hostfile is None else None,
         )
 
     def begin(self, images: list[str]) -> None:

@@ -118,8 +118,8 @@ class Env:
     `forbid_network` makes every further connection of this process fail; `machine` gives the facts
     of this computer, all of them unknown unless said otherwise; `watch_network` begins to watch
     what this process tries, and what it returns says what was seen so far. `in_script` says
-    whether a script runs this process, and not a person at a shell. `borrows`: a running server's
-    loaded model will do as well as what `load_engine` reads.
+    whether a script runs this process, and not a person at a shell. `hostfile` names the
+    machines that `load_engine` splits a model among; None: a running server's will do as well.
     """
 
     stdin: TextIO
@@ -137,4 +137,4 @@ class Env:
     machine: Callable[[], Machine] = _unknown_machine
     watch_network: Callable[[], Callable[[], Network]] = _unwatched
     in_script: Callable[[], bool] = lambda: False
-    borrows: bool = True
+    hostfile: Path | None = None

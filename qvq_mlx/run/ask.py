@@ -99,7 +99,7 @@ def _events(
     holder = loaded or ResidentModel(
         env.load_engine,
         BigModelLock(settings.cache_folder, env.sleep),
-        settings.cache_folder if env.borrows else None,
+        settings.cache_folder if env.hostfile is None else None,
     )
     try:
         with _awake(env):

@@ -50,15 +50,16 @@ def check_outputs(
 ) -> None:
     """Raise UsageError, which names both, where an output is an input or another output.
 
-    `sources` are inputs as a request names them, `files` others that are read; the config file and
-    the user's cards are inputs too, and stdin where it is a file.
+    `sources` are inputs as a request names them, `files` others that are read; the config file, the
+    user's cards and the hostfile are inputs too, and stdin where it is a file.
     """
     if not outputs:
         return
     ends = {key for output in outputs for key in _keys(output.path.expanduser())}
     names = {key[-1] for key in ends if len(key) == 3}
     taken: dict[Key, str] = {}
-    for name, path in _inputs(sources, [*files, *files_of(env)]):
+    hosts = [env.hostfile] if env.hostfile else []
+    for name, path in _inputs(sources, [*files, *files_of(env), *hosts]):
         if _may_be_one(path, ends, names):
             taken |= dict.fromkeys(_keys(Path(path)), name)
     if (key := _stdin_key(env)) is not None:

@@ -104,15 +104,16 @@ class World:
 
         if self.network is not None:
             raise UsageError.excluding(Field.HOSTS, Field.OFFLINE)
-        load = loader(read_hosts(Path(hostfile)))
-        self.env = replace(self.env, load_engine=load, machine=Machine, borrows=False)
+        path = Path(hostfile)
+        load = loader(read_hosts(path))
+        self.env = replace(self.env, load_engine=load, machine=Machine, hostfile=path)
 
     def forbid_network(self) -> None:
         """Refuse every connection of this process from now on. May be called again.
 
         Raises UsageError where a model is to be split among machines.
         """
-        if not self.env.borrows:
+        if self.env.hostfile is not None:
             from qvq_mlx.core.remedies import Field
 
             raise UsageError.excluding(Field.HOSTS, Field.OFFLINE)

@@ -75,9 +75,9 @@ class Lending:
         if self._listener is not None:
             with suppress(OSError):
                 self._path.unlink()
-            for folder in (self._path.parent, self._settings.cache_folder / "warm"):
-                with suppress(OSError):  # another server's socket may lie there
-                    folder.rmdir()
+            with suppress(OSError):  # where another server's socket lies there, both folders stay
+                self._path.parent.rmdir()
+                (self._settings.cache_folder / "warm").rmdir()
             self._listener.close()
 
     def _accept(self) -> None:

@@ -27,7 +27,8 @@ from qvq_mlx.warm.values import (
 
 _LOOK_S = 0.05
 """Seconds between two looks at what is wished for while the server works."""
-_HELLO_S = 3.0
+_HELLO_S = 10.0
+"""Of a machine that does much else a server answers late; loading the model takes longer still."""
 _STOPPED_LOOKS = 200
 """Looks after a stop at a server that says nothing, before it counts as gone."""
 

@@ -35,7 +35,7 @@ from tests.engine.families import (
 from tests.engine.heads import HYBRID, headed
 from tools.families import drawn
 from tools.make_checkpoint import PRESETS, Options, make_checkpoint
-from tools.make_checkpoint.presets import FROM_CARDS
+from tools.make_checkpoint.presets import SMALL_CARDS
 
 WRITTEN = 16
 GRIDS = ((6, 6), (16, 16))
@@ -103,7 +103,7 @@ def test_fit_counts_what_an_mtp_head_reads(tmp_path: Path, family: ModelType, he
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["2b", *FROM_CARDS])
+@pytest.mark.parametrize("name", ["2b", *SMALL_CARDS])
 def test_fit_of_a_layer_of_true_width(tmp_path: Path, name: str, held: int) -> None:
     layers = 2 if "linear_num_key_heads" in PRESETS[name].text else 1
     options = Options(layers=layers, vision_layers=1, rows=1088)

@@ -30,9 +30,9 @@ TWINS = ("same", "symlink", "hard link", "case")
 _NAMES_A_FILE = re.compile(r"FILE|FOLDER|PATH|OUT|DST|SRC|IMAGE")
 
 READ = {
-    "ask": {"arguments", "image", "schema"},
-    "batch": {"paths", "items", "schema"},
-    "chat": {"images"},
+    "ask": {"arguments", "hosts", "image", "schema"},
+    "batch": {"hosts", "items", "paths", "schema"},
+    "chat": {"hosts", "images"},
     "eval": {"data", "against", "score"},
     "convert": {"source"},
     "import": {"file"},
@@ -55,12 +55,12 @@ OWN = ("config", "card")
 INPUTS = {
     "ask": (
         "picture", "second picture", "option", "within the question", "pattern", "address", "PDF",
-        "film", "stdin", "question on stdin", "schema", "model", "draft", "run", "kept picture",
-        *OWN,
+        "film", "stdin", "question on stdin", "schema", "hosts", "model", "draft", "run",
+        "kept picture", *OWN,
     ),
     "batch": (
         "picture", "folder", "pattern", "PDF", "items", "items on stdin", "item's picture",
-        "schema", "model", "draft", *OWN,
+        "schema", "hosts", "model", "draft", *OWN,
     ),
     "eval": ("data set", "answers", "other evaluation", "model", *OWN),
     "convert": ("model", *OWN),
@@ -216,6 +216,11 @@ def _asked(world: Build, root: Path, picture: Path, read: str) -> Case:
             schema = picture.with_name("schema.json")
             schema.write_text('{"type": "object"}')
             return Case(schema, (*start, *shown, "--schema", str(schema)))
+        case "hosts":
+            hosts = picture.with_name("hosts.json")
+            both = [{"ssh": "127.0.0.1", "ips": ["127.0.0.1"]}] * 2
+            hosts.write_text(json.dumps(both))
+            return Case(hosts, (*start, *shown, "--hosts", str(hosts)))
         case "model":
             model = _model(root)
             return Case(model / "config.json", ("ask", "-m", str(model), *shown))
@@ -253,6 +258,11 @@ def _batch(root: Path, picture: Path, read: str) -> Case:
         case "schema":
             schema.write_text('{"type": "object"}')
             return Case(schema, (*start, str(picture), "--schema", str(schema)))
+        case "hosts":
+            hosts = picture.with_name("hosts.json")
+            both = [{"ssh": "127.0.0.1", "ips": ["127.0.0.1"]}] * 2
+            hosts.write_text(json.dumps(both))
+            return Case(hosts, (*start, str(picture), "--hosts", str(hosts)))
         case "model":
             model = _model(root)
             argv = ("batch", "-m", str(model), "-Q", "What?", str(picture))

@@ -175,6 +175,8 @@ FROM_CARDS = (
     "qwen3.6-35b",
 )
 """Built from their cards, with the embedded model's tokenizer: nothing is fetched."""
+SMALL_CARDS = ("qwen2.5-vl-3b", "qwen3-vl-4b-thinking", "qwen3.5-4b")
+"""Of these a layer is drawn in seconds; one of a large model takes minutes, and gigabytes."""
 
 _VISION_WIDTHS = {1024: 4096, 1152: 4304, 1280: 3420}
 """The width of the encoder's MLPs, by the width of the encoder."""
