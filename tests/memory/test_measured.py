@@ -37,7 +37,7 @@ from tools.families import drawn
 from tools.make_checkpoint import PRESETS, Options, make_checkpoint
 from tools.make_checkpoint.presets import SMALL_CARDS
 
-WRITTEN = 16
+WRITTEN, RUNS = 16, 5
 GRIDS = ((6, 6), (16, 16))
 """Rows and columns of image tokens: the prompt, and then the encoder, takes the most."""
 WORDS = (330, 30)
@@ -46,7 +46,11 @@ WORDS = (330, 30)
 def run(
     there: Checkpoint, grid: tuple[int, int] | None, words: int, drafts: Drafts | None = None
 ) -> tuple[int, Estimate]:
-    """The peak of one question, and what was said before, in bytes."""
+    """The peak of one question, and what was said before, in bytes.
+
+    The highest of some runs: a pass that is dispatched ahead meets the one before it in memory, or
+    comes a little later.
+    """
     import mlx.core as mx
 
     pictures = []
@@ -54,12 +58,15 @@ def run(
         side, (rows, columns) = layout.factor_px, grid
         pixels = drawn.picture(rows * side, columns * side, 1)
         pictures = [picture_of(pixels, rows * columns)]
-    reader = Reader(there.session.parts, PrefixCache(None))
-    session = Session(reader, drafts or Drafts(Drafting.NONE))
-    mx.clear_cache()
-    prompt = session.prompt("word " * words, pictures, None)
-    *_, last = session.generate(prompt, Generation(Sampling(), WRITTEN), Control())
-    assert isinstance(last, Finished)
+    peaks = []
+    for _ in range(RUNS):
+        reader = Reader(there.session.parts, PrefixCache(None))
+        session = Session(reader, drafts or Drafts(Drafting.NONE))
+        prompt = session.prompt("word " * words, pictures, None)
+        mx.clear_cache()
+        *_, last = session.generate(prompt, Generation(Sampling(), WRITTEN), Control())
+        assert isinstance(last, Finished)
+        peaks.append(last.peak_memory_bytes)
     card = replace(
         card_of(there.family, there.folder),
         shape=stated_shape(there.folder),
@@ -68,7 +75,7 @@ def run(
     image = sum(picture.tokens for picture in pictures)
     machine, text = Machine(fused_attention=False), len(prompt.ids) - image
     found = estimate(card, machine, image, text, WRITTEN, 0, traced=drafts is not None)
-    return last.peak_memory_bytes, found
+    return max(peaks), found
 
 
 @pytest.fixture
