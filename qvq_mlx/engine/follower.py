@@ -38,7 +38,7 @@ class FollowingLanguage(Language):
         self.dtype: mx.Dtype = mx.float32  # of what comes with the pass that is told
 
     def received(self, *shape: int) -> mx.array:
-        """What the leader shares (engine/led.py). Not evaluated."""
+        """Return what the leader shares (engine/led.py). Not evaluated."""
         nothing = mx.zeros((*shape, self._width), dtype=self.dtype)
         array: mx.array = mx.distributed.all_sum(nothing, group=self._group)
         return array

@@ -353,7 +353,7 @@ def _mlp_width(shape: Shape) -> int:
 
 
 def _spread_width(shape: Shape) -> int:
-    """What the experts of a token read, side by side."""
+    """Return the widths of what all experts of a token read, added up."""
     return shape.experts.active * shape.hidden if shape.experts is not None else 0
 
 

@@ -22,7 +22,7 @@ STATE, END = "state", "end"
 """The values of `asks` in a hello that asks for no model."""
 _ANSWER_S = 3.0
 _END_S = 60.0
-"""What runs in a server is ended between two tokens or two parts of a prompt."""
+"""A server ends what it runs between two tokens, or two parts of a prompt."""
 
 
 def running(folder: Path) -> tuple[ServerEntry, ...]:
