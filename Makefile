@@ -22,7 +22,7 @@ PAGES := tests/house/test_links.py tests/house/test_readme.py tests/house/test_p
 # The suite starts qvq some hundred times: what is compiled is kept, whatever the environment says.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-slow test-slim test-metal test-linear fuzz fuzz-checkpoints lowest check fix formula constraints-hashed audit docs evaluate bench clean
+.PHONY: help demo test test-slow test-slim test-metal test-measured fuzz fuzz-checkpoints lowest check fix formula constraints-hashed audit docs evaluate bench clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -44,7 +44,7 @@ test: .venv/developing ## Run the test suite: the same today and tomorrow
 test-slow: .venv/developing ## Run what takes minutes or gigabytes: the wheel, large checkpoints
 	$(BIN)/python -m pytest -n auto -m slow
 
-test-linear: .venv/developing ## Compare the time of readers on texts of two sizes (by hand, an hour)
+test-measured: .venv/developing ## Compare the time of readers and the memory of runs with what is said (by hand, an hour)
 	$(BIN)/python -m pytest -m measured
 
 fuzz: .venv/developing ## Run the random tests with new seeds for FUZZ_SECONDS=60 seconds

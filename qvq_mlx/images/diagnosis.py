@@ -60,6 +60,10 @@ _OTHERS = (
     (0, b"FLV\x01", "a Flash video", _FFMPEG),
     (0, b"\0\0\x01\xba", "a video (MPEG program stream)", _FFMPEG),
     (0, b"\0\0\x01\xb3", "a video (MPEG)", _FFMPEG),
+    (0, b"\0\0\0\1\x67", "a bare stream of H.264", _FFMPEG),
+    (0, b"\0\0\0\1\x40\1", "a bare stream of H.265", _FFMPEG),
+    (0, b"DKIF", "a video (IVF)", _FFMPEG),
+    (0, b"\x1f\x07\0", "a video (DV)", _FFMPEG),
     (0, b"OggS", "an Ogg file", _FFMPEG),
     (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "a Windows Media file", _FFMPEG),
     (128, b"DICM", "a DICOM picture", _MAGICK),
@@ -80,6 +84,7 @@ _TARGA = re.compile(
     re.DOTALL,
 )
 _TS_BYTES = 188  # of a packet, each of which begins with G
+_STAMP_BYTES = 4  # before each packet on a Blu-ray and in a camera's files
 _TARGA_END = b"TRUEVISION-XFILE.\0"
 _GZIP, _GZIP_WINDOW = b"\x1f\x8b", 31  # the window's bits, and 16 for gzip's head
 _OURS_BY_SIPS = ("TIFF", "BMP", "HEIC", "AVIF")
@@ -156,8 +161,9 @@ def _other(data: bytes) -> tuple[str, tuple[str, ...]] | None:
         return "a Netpbm picture", _MAGICK
     if _ICON.match(data):
         return ("an icon (ICO)" if data[2] == 1 else "a cursor (CUR)"), _SIPS
-    if len(data) > _TS_BYTES and data[0] == data[_TS_BYTES] == 0x47:
-        return "a video (MPEG transport stream)", _FFMPEG
+    for before in (0, _STAMP_BYTES):
+        if data[before::_TS_BYTES + before][:2] == b"GG":
+            return "a video (MPEG transport stream)", _FFMPEG
     if data.endswith(_TARGA_END) or _TARGA.match(data):
         return "a Targa picture", _SIPS
     if _PCX.match(data):
