@@ -63,7 +63,7 @@ def read_architecture(folder: Path) -> Architecture:
     """Read and check the config of `folder`. Raises BrokenModelError or UnsupportedModelError."""
     path = folder / "config.json"
     config = Fields(path, read_json(path))
-    family = family_of(config.values.get("model_type"), folder)
+    family = family_of(config.values, folder)
     text = _text_fields(config)
     return Architecture(
         family=family,

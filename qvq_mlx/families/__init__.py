@@ -9,7 +9,7 @@ arrays. So a folder's card (`store/`) is read without an engine.
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import assert_never
 
 from qvq_mlx.core.errors import UnsupportedModelError
@@ -17,19 +17,14 @@ from qvq_mlx.core.places import Coordinates
 from qvq_mlx.core.remedies import PullModel, Show
 from qvq_mlx.families.family import Family, ModelType
 
-__all__ = ["Family", "ModelType", "coordinates_of", "family_named", "family_of"]
-
-_NEAREST = (  # the first that fits; by size, and by whether they think
-    ("glm4v_moe", "qwen3-vl-30b-thinking"),
-    ("glm4v", "qwen3-vl-8b-thinking"),
-    ("glm", "qwen3-vl-30b-thinking"),
-    ("gemma3n", "qwen2.5-vl-3b"),
-    ("gemma", "qwen2.5-vl-7b"),
-    ("paligemma", "qwen2.5-vl-3b"),
-    ("kimi", "qwen3-vl-30b-thinking"),
-    ("internvl", "qwen2.5-vl-7b"),
-)
-"""The card of the nearest model that runs, for architectures that do not, by how they begin."""
+__all__ = [
+    "Family",
+    "ModelType",
+    "check_runs",
+    "coordinates_of",
+    "family_named",
+    "family_of",
+]
 
 
 def family_named(model_type: ModelType) -> Family:
@@ -67,22 +62,39 @@ def family_named(model_type: ModelType) -> Family:
             assert_never(model_type)
 
 
-def family_of(model_type: object, folder: Path) -> Family:
-    """The family that the config.json in `folder` states.
+def family_of(config: Mapping[str, object], place: object) -> Family:
+    """The family that the config.json of `place` states.
 
-    Raises UnsupportedModelError for a `model_type` that is not run.
+    Raises UnsupportedModelError for an architecture that is not run, and for none.
     """
+    check_runs(config, place)
     for known in ModelType:
-        if known == model_type:
+        if known == config.get("model_type"):
             return family_named(known)
-    told = f"{folder} is of the architecture {str(model_type)[:40]!r}"
-    for beginning, nearest in _NEAREST:
-        if str(model_type).startswith(beginning):
-            raise UnsupportedModelError(
-                f"{told}, which this version does not run; the nearest that it runs is {nearest}",
-                PullModel(nearest),
-            )
-    raise UnsupportedModelError(f"{told}; this version runs {', '.join(ModelType)}", Show.MODELS)
+    raise UnsupportedModelError(f"{place} states no model_type in its config.json", Show.MODELS)
+
+
+def check_runs(config: Mapping[str, object], place: object) -> None:
+    """Raise UnsupportedModelError, with the nearest model that runs, where the config.json of
+    `place` states an architecture that is not run.
+
+    The `model_type` decides; without one, the first of `architectures`. One that states neither
+    passes: it may be cut, or no config of a model.
+    """
+    stated = config.get("model_type")
+    if stated is None:
+        named = config.get("architectures")
+        stated = named[0] if isinstance(named, list) and named else None
+    if stated is None or any(known == stated for known in ModelType):
+        return
+    from qvq_mlx.families.nearest import nearest_to
+
+    nearest = nearest_to(str(stated), config)
+    raise UnsupportedModelError(
+        f"{place} is of the architecture {str(stated)[:40]!r}, which this version does not run;"
+        f" the nearest that it runs is {nearest}",
+        PullModel(nearest),
+    )
 
 
 def coordinates_of(model_type: object) -> Coordinates:

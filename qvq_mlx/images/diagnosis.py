@@ -162,7 +162,7 @@ def _other(data: bytes) -> tuple[str, tuple[str, ...]] | None:
     if _ICON.match(data):
         return ("an icon (ICO)" if data[2] == 1 else "a cursor (CUR)"), _SIPS
     for before in (0, _STAMP_BYTES):
-        if data[before::_TS_BYTES + before][:2] == b"GG":
+        if data[before :: _TS_BYTES + before][:2] == b"GG":
             return "a video (MPEG transport stream)", _FFMPEG
     if data.endswith(_TARGA_END) or _TARGA.match(data):
         return "a Targa picture", _SIPS

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.env import Env
-from qvq_mlx.core.errors import ModelError, ModelNotOnDiskError
+from qvq_mlx.core.errors import ModelError, ModelNotOnDiskError, UnsupportedModelError
 from qvq_mlx.core.machine import Machine
 from qvq_mlx.memory.candidates import Candidate, candidate
 from qvq_mlx.memory.choice import may_be_default
@@ -65,11 +65,14 @@ def downloaded(settings: Settings) -> ListRecord:
 def located(name: str, settings: Settings) -> tuple[ModelCard, Path | None]:
     """A model's card, with the size and shape of its files where they are here, and their folder.
 
-    Raises UnknownModelError, and ModelError for a folder of the user's that is no model.
+    Raises UnknownModelError, ModelError for a folder of the user's that is no model, and
+    UnsupportedModelError for files that are here and of an architecture that is not run.
     """
     card = registry.find(name, settings.cards_folder)
     try:
         return registry.resolve(name, settings.hub_cache, settings.cards_folder)
+    except UnsupportedModelError:
+        raise  # it is here, and is none
     except ModelError:
         if not card.repo:
             raise

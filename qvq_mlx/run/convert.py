@@ -14,7 +14,7 @@ from qvq_mlx.engine.recipe import Recipe
 from qvq_mlx.render.working import Working
 from qvq_mlx.run.ending import notifying
 from qvq_mlx.settings.config import Settings
-from qvq_mlx.store import registry, staging
+from qvq_mlx.store import local, registry, staging
 from qvq_mlx.store.card_text import card_text
 from qvq_mlx.system import space
 
@@ -29,6 +29,7 @@ def convert(
     The target was checked. Raises OutputError where the disk is too small, a ModelError for a
     checkpoint that cannot be read, and StoppedError for Ctrl-C.
     """
+    local.check_kind(source.absolute())
     conversion = Conversion(source.absolute(), recipe)
     card, _ = registry.resolve(str(source.absolute()), settings.hub_cache, settings.cards_folder)
     free = space.free_bytes(target)

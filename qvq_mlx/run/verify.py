@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.env import Env
-from qvq_mlx.core.errors import BrokenModelError, ModelError
+from qvq_mlx.core.errors import BrokenModelError, ModelError, UnsupportedModelError
 from qvq_mlx.core.remedies import PullModel
 from qvq_mlx.core.sizes import size
 from qvq_mlx.render.clean import clean_line
@@ -80,7 +80,8 @@ def _incomplete(place: Place, env: Env) -> list[Repair]:
         local.snapshot(card, folder.hub_cache)
     except ModelError as error:
         line = env.spelling.sentence(error.parts)
-        to_pull = isinstance(error.remedy, PullModel)
+        run = not isinstance(error, UnsupportedModelError)  # else no pull of it would help
+        to_pull = run and isinstance(error.remedy, PullModel)
         broken = isinstance(error, BrokenModelError) and not to_pull
         if broken:  # every hash is right: what is wrong came so
             line += " (as its makers published it: pulling it again changes nothing)"

@@ -18,6 +18,7 @@ from typing import Any
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.errors import BrokenModelError, ModelNotOnDiskError
 from qvq_mlx.core.remedies import Ask, Field, PullModel, RunProgram, Show, VerifyModel
+from qvq_mlx.families import check_runs
 from qvq_mlx.store import layout
 from qvq_mlx.store.checkpoint import INDEX, INDEX_BYTES, read_json
 from qvq_mlx.system.reading import parse_json, read_text
@@ -57,13 +58,10 @@ def current_commit(repo: layout.RepoFolder) -> str | None:
 
 def check(folder: Path, card: ModelCard) -> None:
     """Raise BrokenModelError where a file that is needed is missing, empty, cut or wrong, and
-    UnsupportedModelError where it is a folder of another kind.
+    UnsupportedModelError where it is a folder of another kind, or another architecture: that comes
+    first, since no file that is missing would help.
     """
-    if not (folder / "config.json").is_file():
-        from qvq_mlx.store.foreign import error_for_folder
-
-        if error := error_for_folder(folder):
-            raise error
+    check_kind(folder, card.repo)
     listing = RunProgram(("ls", "-l", str(folder)))
     wanted = (*_REQUIRED, *_weights(folder))
     missing = [name for name in wanted if not layout.size_of(folder / name)]
@@ -82,6 +80,20 @@ def check(folder: Path, card: ModelCard) -> None:
         raise BrokenModelError(
             f"{fault} in {folder}", VerifyModel(card.repo) if card.repo else listing
         )
+
+
+def check_kind(folder: Path, repo: str = "") -> None:
+    """Raise UnsupportedModelError for a folder of another kind or of an architecture that is not
+    run, whatever else is wrong with it.
+    """
+    if not (folder / "config.json").is_file():
+        from qvq_mlx.store.foreign import error_for_folder
+
+        if error := error_for_folder(folder):
+            raise error
+        return
+    with suppress(BrokenModelError):  # whoever needs it says so
+        check_runs(read_json(folder / "config.json"), repo or folder)
 
 
 def _is_as_published(folder: Path, repo: str, missing: Collection[str]) -> bool:

@@ -39,7 +39,7 @@ def stated(card: ModelCard, folder: Path) -> ModelCard:
 
     path = folder / "config.json"
     config = Fields(path, read_json(path))
-    family = family_of(config.values.get("model_type"), folder)
+    family = family_of(config.values, folder)
     template = template_of(folder)
     facts = facts_of(template, sees=family.vision is not None) if template else None
     read = facts is not None and facts.rendered

@@ -80,7 +80,7 @@ def test_another_architecture_is_one_clear_error(tmp_path: Path) -> None:
     checkpoint = make_checkpoint("tiny", tmp_path / "other")
     config = json.loads((checkpoint / "config.json").read_text())
     (checkpoint / "config.json").write_text(json.dumps({**config, "model_type": "llama"}))
-    with pytest.raises(UnsupportedModelError, match="'llama'; this version runs qwen2_vl"):
+    with pytest.raises(UnsupportedModelError, match="'llama', which this version does not run"):
         session_of(checkpoint)
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from qvq_mlx.core.errors import ExitCode
 from tests.conftest import ROOT, World
+from tests.support.hub.server import git_sha1
 
 PICTURE = str(ROOT / "tests" / "data" / "tiny" / "count-1.png")
 REPO = "mlx-community/QVQ-72B-Preview-5bit"
@@ -58,3 +59,61 @@ def test_it_is_named_as_what_it_is(
     assert there.run(*argv) == ExitCode.NO_MODEL
     assert what in there.err
     assert "Traceback" not in there.err
+
+
+GLM = {"model_type": "glm4v_moe", "architectures": ["Glm4vMoeForConditionalGeneration"]}
+NEAREST = "'glm4v_moe', which this version does not run; the nearest that it runs is"
+
+
+@pytest.mark.parametrize("beside", [(), ("tokenizer.json",), ("pytorch_model.bin", "vocab.json")])
+@pytest.mark.parametrize("command", ["ask", "show", "fit", "convert", "batch", "serve"])
+def test_another_architecture_comes_before_whatever_else_is_wrong(
+    world: Callable[..., World], tmp_path: Path, command: str, beside: tuple[str, ...]
+) -> None:
+    """Files that are missing, or of another form, would not help."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps(GLM))
+    for name in beside:
+        (folder / name).write_bytes(b"x")
+    items = tmp_path / "items.jsonl"
+    items.write_text(json.dumps({"image": PICTURE, "question": "What?"}) + "\n")
+    model, there = str(folder), world()
+    argv = {
+        "ask": ["ask", "-m", model, PICTURE, "What?"],
+        "show": ["show", model],
+        "fit": ["fit", model],
+        "convert": ["convert", model, str(tmp_path / "out")],
+        "batch": ["batch", "-m", model, str(items)],
+        "serve": ["serve", "-m", model, "--port", "0"],
+    }[command]
+    assert there.run(*argv) == ExitCode.NO_MODEL
+    first, hint = there.err.splitlines()
+    assert first.startswith(f"error[model-unsupported]: {folder} is of the architecture {NEAREST}")
+    assert hint == "  try: qvq pull qwen3-vl-30b-thinking"
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_of_the_cache_is_refused_too_and_a_check_of_its_files_says_so(
+    world: Callable[..., World], tmp_path: Path
+) -> None:
+    root = tmp_path / "models--org--model"
+    commit = "a" * 40
+    (root / "snapshots" / commit).mkdir(parents=True)
+    (root / "blobs").mkdir()
+    data = json.dumps(GLM).encode()
+    blob = git_sha1(data)
+    (root / "blobs" / blob).write_bytes(data)
+    (root / "snapshots" / commit / "config.json").symlink_to(f"../../blobs/{blob}")
+    (root / "refs").mkdir()
+    (root / "refs" / "main").write_text(commit)
+    environ = {"HF_HUB_CACHE": str(tmp_path)}
+    for argv in (["show"], ["fit"], ["ask", PICTURE, "What?", "-m"]):
+        there = world(environ=environ)
+        assert there.run(*argv, "org/model") == ExitCode.NO_MODEL
+        said = f"error[model-unsupported]: org/model is of the architecture {NEAREST}"
+        assert there.err.splitlines()[0].startswith(said)
+    there = world(environ=environ)
+    assert there.run("verify", "org/model") == ExitCode.OK  # every byte of it is right
+    assert there.out.splitlines()[0].startswith("org/model: 1 file whole")
+    assert NEAREST in there.out.splitlines()[1]

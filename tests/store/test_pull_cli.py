@@ -114,6 +114,32 @@ def test_a_dry_run_fetches_nothing(run: Callable[..., World], served: Hub, cache
     assert Path(document["snapshot"]).is_dir()
 
 
+@pytest.mark.parametrize("said", ["by the page", "by the file", "by the file that is here"])
+def test_another_architecture_is_refused_before_its_weights_come(
+    run: Callable[..., World], served: Hub, cache: Path, said: str
+) -> None:
+    """A mirror's page may not tell it, and then config.json does: it comes first."""
+    config = {"model_type": "glm4v_moe", "architectures": ["Glm4vMoeForConditionalGeneration"]}
+    served.files["config.json"] = json.dumps(config).encode()
+    served.files["model.safetensors"] = bytes(4 << 20)
+    if said == "by the page":
+        served.config = config
+    else:
+        served.faults = lambda request: Fault(
+            cut=1 << 16 if ".safetensors" in request.path else None
+        )
+    for _ in range(2 if said == "by the file that is here" else 1):
+        served.requests.clear()
+        lines = run("pull", REPO, code=4).err.splitlines()
+    refused = f"error[model-unsupported]: {REPO} is of the architecture 'glm4v_moe', which this"
+    assert lines[-2].startswith(refused)
+    assert lines[-2].endswith("the nearest that it runs is qwen3-vl-30b-thinking")
+    assert lines[-1] == "  try: qvq pull qwen3-vl-30b-thinking"
+    asked = {request.path for request in served.requests}
+    assert not asked if said != "by the file" else "config.json" in asked
+    assert not list(cache.glob("models--*/snapshots/*"))
+
+
 def test_verify_names_the_file_and_its_command_repairs_it(
     run: Callable[..., World], served: Hub, cache: Path
 ) -> None:

@@ -242,7 +242,7 @@ def test_a_name_within_a_word_suggests_nothing(tmp_path: Path, name: str) -> Non
 
 def test_an_architecture_that_is_not_run_is_refused_before_anything_else(tmp_path: Path) -> None:
     folder_with(tmp_path, {"model_type": "llama"})
-    with pytest.raises(UnsupportedModelError, match="'llama'; this version runs qwen2_vl"):
+    with pytest.raises(UnsupportedModelError, match="'llama', which this version does not run"):
         stated(BARE, tmp_path)
 
 
@@ -278,6 +278,7 @@ def test_a_model_type_of_any_kind_is_refused(tmp_path: Path, model_type: object)
     ("model_type", "nearest"),
     [
         ("glm4v", "qwen3-vl-8b-thinking"),
+        ("glm4v_text", "qwen3-vl-8b-thinking"),
         ("glm4v_moe", "qwen3-vl-30b-thinking"),
         ("gemma3", "qwen2.5-vl-7b"),
         ("kimi_vl", "qwen3-vl-30b-thinking"),
@@ -292,7 +293,7 @@ def test_a_family_that_is_not_run_is_refused_with_the_nearest_one(
     with pytest.raises(
         UnsupportedModelError, match=f"nearest that it runs is {nearest}"
     ) as refused:
-        family_of(model_type, tmp_path)
+        family_of({"model_type": model_type}, tmp_path)
     assert refused.value.remedy == PullModel(nearest)
     assert registry.find(nearest).family in list(ModelType)
 

@@ -223,7 +223,7 @@ def _write_sidecars(folder: Path, preset: Preset, ranks: Path | None) -> None:
 
 def _write_processor(folder: Path, preset: Preset, limits: VisionLimits) -> None:
     """The patches of the preset's family; no file where it reads text only."""
-    vision = family_of(preset.config["model_type"], folder).vision
+    vision = family_of(preset.config, folder).vision
     for name in ("preprocessor_config.json", "video_preprocessor_config.json"):
         path = folder / name
         if vision is None:

@@ -19,6 +19,7 @@ from qvq_mlx.core.errors import (
     UsageError,
 )
 from qvq_mlx.core.remedies import RunProgram, Show
+from qvq_mlx.families import check_runs
 from qvq_mlx.store import layout
 from qvq_mlx.store.download import HubAccess, Listing, RemoteFile
 from qvq_mlx.store.hub.transfer import Pace
@@ -54,6 +55,9 @@ def listing(
     commit = found.get("sha") if isinstance(found, dict) else None
     if not isinstance(found, dict) or not isinstance(commit, str) or not layout.is_commit(commit):
         raise NetworkError(f"{_host(access)} is no Hub: it names no commit of {repo}")
+    stated = found.get("config")
+    if data is None and isinstance(stated, dict):  # the Hub reads config.json, a mirror may not
+        check_runs(stated, repo)
     entries = _tree(wire, f"{base}/tree/{commit}?recursive=true", repo, pace)
     files = tuple(
         sorted(_files(entries, _host(access), data or is_wanted), key=lambda file: file.path)

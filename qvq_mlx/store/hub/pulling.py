@@ -12,12 +12,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Generator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
 from functools import partial
 
-from qvq_mlx.core.errors import StoppedError
+from qvq_mlx.core.errors import BrokenModelError, StoppedError
+from qvq_mlx.families import check_runs
 from qvq_mlx.store import layout, snapshots
+from qvq_mlx.store.checkpoint import read_json
 from qvq_mlx.store.download import (
     Began,
     BytesReceived,
@@ -89,7 +91,8 @@ def pull(
 ) -> Iterator[PullEvent]:
     """Fetch what is missing and make the snapshot visible.
 
-    Raises NetworkError, AccessError, DamagedError, DiskFullError, OSError.
+    Raises NetworkError, AccessError, DamagedError, DiskFullError, OSError, and
+    UnsupportedModelError for an architecture that is not run.
     """
     pace = RealPace()
     waiting = False
@@ -109,6 +112,7 @@ def _pull(
 ) -> Iterator[PullEvent]:
     """The lock is ours."""
     todo = plan(folder, listing, disk, again)  # another process may have fetched some meanwhile
+    _check_runs(folder, listing)
     planning.check_room(todo, str(folder.hub_cache))
     layout.write_marker(folder, listing)
     yield Began(todo.have_bytes)
@@ -124,10 +128,24 @@ def _pull(
                 case BytesReceived(path=path, received_bytes=received):
                     fetched_bytes += received - reached[path]
                     reached[path] = received
+                case FileDone(path="config.json"):
+                    _check_runs(folder, listing)
                 case Verified() | FileDone() | Idle():
                     pass
             yield event
     yield PullDone(snapshots.publish(folder, listing, disk.link), fetched_bytes)
+
+
+def _check_runs(folder: layout.RepoFolder, listing: Listing) -> None:
+    """Raise UnsupportedModelError, before gigabytes of weights come, where the config.json that is
+    here is of an architecture that is not run.
+    """
+    if listing.kind is not layout.RepoKind.MODEL:
+        return
+    for file in listing.files:
+        if file.path == "config.json" and layout.is_whole(folder, file):
+            with suppress(BrokenModelError):  # whoever needs it says so
+                check_runs(read_json(layout.bytes_of(folder, file.blob)), listing.repo)
 
 
 def _fetched(

@@ -90,6 +90,8 @@ class Hub:
     listed_to_all: bool = False
     """The list is for everybody; only the files need the token."""
     licence: str = "mit"
+    config: Mapping[str, object] | None = None
+    """What the page says of config.json; None: nothing, as on a mirror."""
     page: int = 4
     circular: bool = False
     """The list's next page is this one."""
@@ -224,6 +226,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._say(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
                 return
             found = {"id": hub.repo, "sha": hub.commit, "gated": hub.gated}
+            found |= {} if hub.config is None else {"config": hub.config}
             self._json(found | {"cardData": {"license": hub.licence}}, {})
             return
         entries = [{"type": "directory", "path": "onnx", "oid": "0" * 40, "size": 0}]
