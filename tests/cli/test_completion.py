@@ -27,6 +27,7 @@ from qvq_mlx.run.world import open_world
 from qvq_mlx.store import registry
 from tests.conftest import ROOT, World
 from tests.house.test_imports import HEAVY, loaded_after
+from tests.support.waiting import CEILING_S
 
 Build = Callable[..., World]
 
@@ -282,9 +283,9 @@ zle -N show; bindkey '^X' show
 }
 
 
-def _until(terminal: int, what: bytes, patience_s: float = 30.0) -> bytes:
+def _until(terminal: int, what: bytes) -> bytes:
     seen = b""
-    deadline = time.monotonic() + patience_s
+    deadline = time.monotonic() + CEILING_S
     while what not in seen:
         left = deadline - time.monotonic()
         assert left > 0, f"{what!r} did not come: {seen!r}"

@@ -31,12 +31,11 @@ from qvq_mlx.history.files import PART
 from tests.conftest import EXAMPLES, ROOT
 from tests.support import seeds
 from tests.support.pseudo.terminal import Terminal
-from tests.support.waiting import eventually
+from tests.support.waiting import CEILING_S, eventually
 
 QUESTION = "How many red circles are there?"
 SEEDS = seeds.numbers(15, 17)  # every plug and stage, real and scripted
 AT_ONCE = 3
-PATIENCE_S = 60.0
 
 STAGES = {
     "load": b"load",
@@ -171,7 +170,7 @@ def run(seed: int, home: Path) -> Outcome:
             rng.choice(STEPS)(t, rng)
         t.until(lambda: STAGES[stage] in t.raw, 10 if real else 4)
         plug.do(t)
-        code = t.end(PATIENCE_S)
+        code = t.end(CEILING_S)
         faults = _faults(t, plug, name, code, home)
         left = _differing(t.before, t.after) if t.after else frozenset()
         return Outcome(name, stage, real, code, time.monotonic() - begun, faults, left)
@@ -244,12 +243,12 @@ def test_after_ctrl_s_a_kill_still_ends_it(tmp_path: Path) -> None:
         {"QVQ_HOME": str(tmp_path), "QVQ_TEST_WRITES": str(writes)},
     )  # fmt: skip
     try:
-        assert t.until(lambda: b"Thinking" in t.raw, PATIENCE_S)
+        assert t.until(lambda: b"Thinking" in t.raw, CEILING_S)
         t.type(b"\x13")
-        assert t.until(lambda: writes.read_bytes().endswith(b"("), PATIENCE_S)  # and stays there
+        assert t.until(lambda: writes.read_bytes().endswith(b"("), CEILING_S)  # and stays there
         assert t.status is None
         t.send(signal.SIGTERM)
-        assert t.end(PATIENCE_S) == 143
+        assert t.end(CEILING_S) == 143
         assert t.after == t.before
     finally:
         t.close()
@@ -311,7 +310,7 @@ def _modes_in(terminal: int, mark: str) -> bytes:
 
 
 def _read_until(terminal: int, what: bytes) -> bytes:
-    seen, deadline = b"", time.monotonic() + PATIENCE_S
+    seen, deadline = b"", time.monotonic() + CEILING_S
     while what not in seen:
         assert time.monotonic() < deadline, seen
         if select.select([terminal], [], [], 0.1)[0]:

@@ -12,10 +12,9 @@ import pytest
 
 from tests.conftest import EXAMPLES, ROOT
 from tests.support.pseudo.terminal import Terminal
-from tests.support.waiting import eventually
+from tests.support.waiting import CEILING_S, eventually
 
 ASK = ["ask", "-m", "tiny", str(EXAMPLES / "shapes.png"), "How many red circles are there?"]
-PATIENCE_S = 60.0
 
 
 def _environ(home: Path, pace: int) -> dict[str, str]:
@@ -28,9 +27,9 @@ def test_the_first_ctrl_c_ends_where_stdout_is_a_pipe(tmp_path: Path) -> None:
     os.close(writer)
     t.reader = reader
     try:
-        assert t.until(lambda: b"Thinking" in t.raw, PATIENCE_S)
+        assert t.until(lambda: b"Thinking" in t.raw, CEILING_S)
         t.type(b"\x03")
-        assert t.end(PATIENCE_S) == 130
+        assert t.end(CEILING_S) == 130
     finally:
         t.close()
 
@@ -41,9 +40,9 @@ def test_the_first_ctrl_c_ends_in_a_script_on_a_terminal(tmp_path: Path) -> None
     command = ["/bin/sh", str(script), sys.executable, "-m", "qvq_mlx", *ASK]
     t = Terminal(command, _environ(tmp_path, 5))
     try:
-        assert t.until(lambda: b"Thinking" in t.raw, PATIENCE_S)
+        assert t.until(lambda: b"Thinking" in t.raw, CEILING_S)
         t.type(b"\x03")
-        t.end(PATIENCE_S)
+        t.end(CEILING_S)
         assert "note[asked]" not in t.text
         assert "error[interrupted]" in t.text
     finally:
@@ -63,7 +62,7 @@ def test_the_reader_that_leaves_ends_the_thinking(tmp_path: Path) -> None:
     assert process.stderr is not None
     eventually(lambda: any((tmp_path / "history").glob("*.part")))
     process.stdout.close()
-    assert process.wait(PATIENCE_S) == 141
+    assert process.wait(CEILING_S) == 141
     assert process.stderr.read() == b""
     process.stderr.close()
     assert list((tmp_path / "history").glob("*.jsonl"))
@@ -86,9 +85,9 @@ def test_a_closed_stdout_is_an_error(tmp_path: Path, command: list[str]) -> None
 def test_sigint_stays_an_answer_for_a_person(tmp_path: Path) -> None:
     t = Terminal([sys.executable, "-m", "qvq_mlx", *ASK], _environ(tmp_path, 10))
     try:
-        assert t.until(lambda: b"Thinking" in t.raw, PATIENCE_S)
+        assert t.until(lambda: b"Thinking" in t.raw, CEILING_S)
         t.send(signal.SIGINT)
-        assert t.end(PATIENCE_S) == 0
+        assert t.end(CEILING_S) == 0
         assert "note[asked]" in t.text
     finally:
         t.close()

@@ -32,6 +32,7 @@ from qvq_mlx.core.remedies import (
 )
 from tests.conftest import World
 from tests.support.spelling import hint_of, sentence_of
+from tests.support.waiting import CEILING_S
 
 SPELLING = CommandLine()
 HOSTILE = [
@@ -134,7 +135,7 @@ def test_a_remedy_pasted_into_a_shell_runs_nothing_else(word: str, tmp_path: Pat
         line = SPELLING.remedy(remedy)
         line = line.replace("qvq ", "true ")
         subprocess.run(
-            ["sh", "-c", line], cwd=tmp_path, capture_output=True, check=False, timeout=60
+            ["sh", "-c", line], cwd=tmp_path, capture_output=True, check=False, timeout=CEILING_S
         )
         assert not (tmp_path / "PWNED").exists(), line
 

@@ -15,6 +15,7 @@ import pytest
 from qvq_mlx.core.errors import BrokenModelError
 from qvq_mlx.engine.vocabulary import Vocabulary
 from tests.conftest import ROOT
+from tests.support.waiting import CEILING_S
 
 SHIPPED = ROOT / "models" / "qvq-tiny" / "tokenizer.json"
 _OPEN = """
@@ -101,7 +102,7 @@ def opened(path: Path) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         cwd=ROOT,
-        timeout=60,
+        timeout=CEILING_S,
         check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (2**31, 2**31)),
     )

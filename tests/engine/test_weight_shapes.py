@@ -14,6 +14,7 @@ import pytest
 
 from qvq_mlx.engine import weight_shapes
 from tests.conftest import ROOT
+from tests.support.waiting import CEILING_S
 
 _CASE = """
 import json, sys
@@ -58,7 +59,7 @@ def test_no_shape_ends_the_process(change: str, tmp_path: Path) -> None:
     code = _CASE.replace("CHANGE", CHANGES[change])
     command = [sys.executable, "-c", code, str(tmp_path / "model")]
     ended = subprocess.run(
-        command, capture_output=True, text=True, cwd=ROOT, timeout=120, check=False
+        command, capture_output=True, text=True, cwd=ROOT, timeout=CEILING_S, check=False
     )
     assert ended.returncode == 0, ended.stderr[-500:]
     assert "do not load" in ended.stdout

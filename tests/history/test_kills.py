@@ -22,6 +22,7 @@ from qvq_mlx.history.files import names_in
 from qvq_mlx.history.searching import entries
 from tests.history import writer
 from tests.support import seeds
+from tests.support.waiting import CEILING_S
 
 KILLS = 24
 LINES = 5000
@@ -97,7 +98,7 @@ def test_killed_at_any_line(tmp_path: Path, part: int) -> None:
     for number in range(KILLS // 8):
         folder = tmp_path / str(number)
         process = start(folder, number, draw.randint(1, LINES))
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=CEILING_S)
         died += process.returncode == -signal.SIGKILL
         check(folder, number, committed(said))
         after_the_next_run(folder, len(readable(folder)))
@@ -119,7 +120,7 @@ def test_killed_at_any_time(tmp_path: Path, part: int) -> None:
             process.kill()
         saids = [head, ""]
         for each, process in enumerate(pair):
-            saids[each] += process.communicate(timeout=60)[0]
+            saids[each] += process.communicate(timeout=CEILING_S)[0]
         for each, said in enumerate(saids):
             check(tmp_path, 1000 * part + 2 * number + each, committed(said), at_once=2)
     after_the_next_run(tmp_path, len(readable(tmp_path)))

@@ -234,9 +234,9 @@ for _ in range(1000):
 """
 
 
-def read_until(terminal: int, what: bytes, patience_s: float = 30.0) -> bytes:
+def read_until(terminal: int, what: bytes) -> bytes:
     seen = b""
-    deadline = time.monotonic() + patience_s
+    deadline = time.monotonic() + CEILING_S
     while what not in seen:
         left = deadline - time.monotonic()
         assert left > 0, f"{what!r} did not come: {seen!r}"

@@ -24,6 +24,7 @@ from qvq_mlx.records.runs import VERSION, RequestRecord
 from qvq_mlx.render.pages import Key, Pages, Story
 from qvq_mlx.render.rows import cells
 from qvq_mlx.render.viewer import decoded
+from tests.support.waiting import CEILING_S
 
 THINKING = "\n".join(f"thought {number} 红色" for number in range(100))
 ANSWER = "\n\n".join(f"Paragraph {number} is **bold**." for number in range(40))
@@ -141,7 +142,7 @@ def test_the_real_program_puts_the_terminal_back(tmp_path: Path, leave: bytes) -
 
     def read(until: str) -> None:
         nonlocal sent
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + CEILING_S
         while until not in "\n".join(screen.display):
             assert time.monotonic() < deadline, screen.display
             if select.select([master], [], [], 0.5)[0]:
@@ -168,7 +169,7 @@ def test_the_real_program_puts_the_terminal_back(tmp_path: Path, leave: bytes) -
         os.write(master, b"g")
         read("How many?")
         os.write(master, leave)
-        assert process.wait(60) == 0
+        assert process.wait(CEILING_S) == 0
         while select.select([master], [], [], 0.2)[0]:
             sent += os.read(master, 65536)
     finally:

@@ -20,8 +20,8 @@ from qvq_mlx.serve.listen import HttpServer, bound
 from qvq_mlx.settings import config
 from qvq_mlx.store import registry
 from tests.conftest import EXAMPLES, World
+from tests.support.waiting import CEILING_S
 
-SOON_S = 120
 CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
 SHAPES = (
     "data:image/png;base64," + base64.b64encode((EXAMPLES / "shapes.png").read_bytes()).decode()
@@ -39,7 +39,7 @@ class Served:
     client: httpx2.Client = field(init=False)
 
     def __post_init__(self) -> None:
-        self.client = httpx2.Client(base_url=self.http.address, timeout=SOON_S, trust_env=False)
+        self.client = httpx2.Client(base_url=self.http.address, timeout=CEILING_S, trust_env=False)
 
     def post(self, path: str, body: Json) -> httpx2.Response:
         kind = {"content-type": "application/json"}
@@ -64,7 +64,7 @@ def serving(world: World, gate: Gate | None = None, max_waiting: int = 16) -> It
         yield served
     finally:
         http.stop()
-        thread.join(SOON_S)
+        thread.join(CEILING_S)
         served.client.close()
         assert not thread.is_alive()
 

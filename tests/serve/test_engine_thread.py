@@ -17,12 +17,11 @@ from qvq_mlx.core.tokens import Control, Step
 from qvq_mlx.serve.engine_thread import Delivery, EngineThread, Failed, Job, Planned
 from qvq_mlx.settings import config
 from tests.conftest import EXAMPLES, ScriptedEngine, World
-from tests.support.waiting import eventually
+from tests.support.waiting import CEILING_S, eventually
 
 Build = Callable[..., World]
 WORDS = ("I look.\n\n", "**Final Answer**\n\n", "two", " red", " circles")
 ASKED = Request("How many?", (str(EXAMPLES / "shapes.png"),), "tiny")
-SOON_S = 60
 """Nothing here waits so long: a test that would, fails."""
 
 
@@ -35,7 +34,7 @@ class Inbox:
     def until_end(self) -> list[Delivery]:
         got = []
         while not got or not isinstance(got[-1], Done | Failed):
-            got.append(self.items.get(timeout=SOON_S))
+            got.append(self.items.get(timeout=CEILING_S))
         return got
 
 
@@ -61,7 +60,7 @@ class Held:
         self.tokens += 1
         if index == 1:
             self.reached.set()
-            assert self.go_on.wait(SOON_S)
+            assert self.go_on.wait(CEILING_S)
 
     def engine(self) -> ScriptedEngine:
         return ScriptedEngine(WORDS, on_token=self.on_token)
@@ -93,7 +92,7 @@ def test_a_client_that_leaves_stops_its_decode_within_one_token(world: Build, he
     thread, inbox = thread_of(world(engine=held.engine())), Inbox()
     try:
         job = thread.submit(ASKED, "a", inbox.items.put)
-        assert held.reached.wait(SOON_S)
+        assert held.reached.wait(CEILING_S)
         thread.cancel(job)
         held.go_on.set()
         done = inbox.until_end()[-1]
@@ -159,7 +158,7 @@ def test_too_many_requests_are_refused_with_a_time(world: Build, held: Held) -> 
     thread, inbox = thread_of(world(engine=held.engine()), max_waiting=1), Inbox()
     try:
         thread.submit(ASKED, "a", inbox.items.put)
-        assert held.reached.wait(SOON_S)
+        assert held.reached.wait(CEILING_S)
         waits = thread.submit(ASKED, "b", Inbox().items.put)
         with pytest.raises(OverloadedError) as refused:
             thread.submit(ASKED, "c", inbox.items.put)
@@ -176,7 +175,7 @@ def until_planned(thread: EngineThread) -> Job:
     """Another request, once its plan is made."""
     inbox = Inbox()
     job = thread.submit(ASKED, "d", inbox.items.put)
-    assert isinstance(inbox.items.get(timeout=SOON_S), Planned)
+    assert isinstance(inbox.items.get(timeout=CEILING_S), Planned)
     return job
 
 
@@ -185,14 +184,14 @@ def test_closing_ends_what_runs_with_done_and_what_waits_with_an_error(
 ) -> None:
     thread, runs, waits = thread_of(world(engine=held.engine())), Inbox(), Inbox()
     thread.submit(ASKED, "a", runs.items.put)
-    assert held.reached.wait(SOON_S)
+    assert held.reached.wait(CEILING_S)
     thread.submit(ASKED, "b", waits.items.put)
-    assert isinstance(waits.items.get(timeout=SOON_S), Planned)
+    assert isinstance(waits.items.get(timeout=CEILING_S), Planned)
     closing = threading.Thread(target=thread.close)
     closing.start()
     failed = waits.until_end()[-1]  # the one that runs is held, so the queue was emptied first
     held.go_on.set()
-    closing.join(SOON_S)
+    closing.join(CEILING_S)
     assert isinstance(failed, Failed)
     assert isinstance(failed.error, StoppedError)
     assert isinstance(runs.until_end()[-1], Done)
@@ -227,7 +226,7 @@ def test_one_thread_loads_and_generates_and_lets_go_when_idle(world: Build) -> N
     try:
         thread.submit(ASKED, "a", inbox.items.put)
         assert isinstance(inbox.until_end()[-1], Done)
-        assert unloaded.wait(SOON_S)
+        assert unloaded.wait(CEILING_S)
         assert set(seen) == {"qvq-engine"}
     finally:
         thread.close()

@@ -25,7 +25,6 @@ from tests.serve.http import (
     QUESTION,
     RESPONSES,
     SHAPES,
-    SOON_S,
     Json,
     Served,
     chat,
@@ -33,7 +32,7 @@ from tests.serve.http import (
 )
 from tests.serve.test_engine_thread import Held
 from tests.support.seeds import dice
-from tests.support.waiting import eventually
+from tests.support.waiting import CEILING_S, eventually
 
 Build = Callable[..., World]
 WORDS = ("I look.\n\n", "**Final Answer**\n\n", "two", " red", " circles")
@@ -183,7 +182,7 @@ def test_bodies_are_bounded_and_read_as_json(scripted: Served) -> None:
         assert refused.status_code == 400, body[:20]
     huge = scripted.client.post(CHAT, content=b"", headers={**json_type, "content-length": "0"})
     assert huge.status_code == 400
-    with socket.create_connection(("127.0.0.1", int(scripted.http.address[-5:])), SOON_S) as raw:
+    with socket.create_connection(("127.0.0.1", int(scripted.http.address[-5:])), CEILING_S) as raw:
         head = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         raw.sendall(f"{head}Content-Length: 209715200\r\n\r\n".encode())
         assert b" 413 " in raw.recv(200)
@@ -203,7 +202,7 @@ def test_a_client_that_leaves_stops_its_decode_within_one_token(world: Build, he
         raw = socket.create_connection(("127.0.0.1", int(served.http.address[-5:])))
         head = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         raw.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-        assert held.reached.wait(SOON_S)
+        assert held.reached.wait(CEILING_S)
         controls: list[Control] = []
         running = served.engine._running
         assert running is not None
@@ -225,7 +224,7 @@ def raw_request(body: Json) -> bytes:
 def leave(port: int, die: random.Random) -> None:
     """Ask as a client does that goes at any moment: within its request, or within the reply."""
     request = raw_request(chat(stream=die.random() < 0.7, store=die.random() < 0.5))
-    with socket.create_connection(("127.0.0.1", port), SOON_S) as raw:
+    with socket.create_connection(("127.0.0.1", port), CEILING_S) as raw:
         if die.random() < 0.3:
             raw.sendall(request[: die.randrange(len(request))])
             return
@@ -249,7 +248,7 @@ def test_clients_that_leave_at_any_moment_hold_nobody_up(world: Build, count: in
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(SOON_S)
+            thread.join(CEILING_S)
         assert served.post(CHAT, chat()).status_code == 200
         eventually(lambda: (served.engine.status.waiting, served.engine._running) == (0, None))
 
@@ -259,7 +258,7 @@ def test_a_head_that_does_not_come_is_not_waited_for(
     scripted: Served, monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
     monkeypatch.setattr(listen, "HEAD_S", 0.05)
-    with socket.create_connection(("127.0.0.1", int(scripted.http.address[-5:])), SOON_S) as raw:
+    with socket.create_connection(("127.0.0.1", int(scripted.http.address[-5:])), CEILING_S) as raw:
         raw.sendall(sent)
         assert raw.recv(100) == b""
 
@@ -268,7 +267,7 @@ def test_the_next_head_on_a_connection_is_not_waited_for_either(
     scripted: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listen, "HEAD_S", 0.05)
-    with socket.create_connection(("127.0.0.1", int(scripted.http.address[-5:])), SOON_S) as raw:
+    with socket.create_connection(("127.0.0.1", int(scripted.http.address[-5:])), CEILING_S) as raw:
         raw.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert b" 200 " in raw.recv(4096)
         raw.sendall(b"GET /hea")
@@ -282,11 +281,11 @@ def test_shutting_down_ends_a_reply_by_length_and_keeps_it(world: Build, held: H
     with serving(w) as served:
         asks = threading.Thread(target=lambda: got.append(served.post(CHAT, chat()).json()))
         asks.start()
-        assert held.reached.wait(SOON_S)
+        assert held.reached.wait(CEILING_S)
         served.http.stop()
         eventually(lambda: served.engine._closing)
         held.go_on.set()
-        asks.join(SOON_S)
+        asks.join(CEILING_S)
     assert got[0]["choices"][0]["finish_reason"] == "length"
     saved = history.last(config.read(w.env).history_folder)
     assert (saved.request.question, saved.done is not None) == (QUESTION, True)
@@ -307,7 +306,7 @@ def test_too_many_requests_get_429_with_a_time(world: Build, held: Held) -> None
         assert int(refused.headers["retry-after"]) >= 1
         held.go_on.set()
         for thread in threads:
-            thread.join(SOON_S)
+            thread.join(CEILING_S)
 
 
 def test_stop_choices_and_a_run_that_is_not_kept(world: Build) -> None:

@@ -31,12 +31,12 @@ from qvq_mlx.serve.mcp.server import Shared, server_for
 from qvq_mlx.settings import config
 from tests.conftest import EXAMPLES, ROOT, ScriptedEngine, Stream, World
 from tests.support.pdfs import BLUE, RED, pdf
+from tests.support.waiting import CEILING_S
 
 Build = Callable[..., World]
 Roots_ = Callable[..., Awaitable[types.ListRootsResult]]
 SHAPES = str(EXAMPLES / "shapes.png")
 WORDS = ("I look.\n\n", "**Final Answer**\n\n", "two", " red", " circles")
-SOON_S = 60
 BOTH = pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
 """The handshake of 2025 over JSON-RPC, and the protocol of 2026."""
 
@@ -241,7 +241,7 @@ def test_a_call_that_is_cancelled_stops_before_the_next_token(world: Build, mode
         asked = {"images": [SHAPES], "question": "How many?"}
         async with anyio.create_task_group() as group:
             group.start_soon(client.call_tool, "look", asked)
-            await anyio.to_thread.run_sync(reached.wait, SOON_S)
+            await anyio.to_thread.run_sync(reached.wait, CEILING_S)
             group.cancel_scope.cancel()
         after = await client.call_tool("look", asked)
         assert after.structured_content["answer"] == "two red circles"
@@ -405,7 +405,7 @@ def test_over_stdio_stdout_holds_the_protocol_and_the_model_answers(tmp_path: Pa
         server.stdin.close()
         assert server.stdout.read() == ""
         assert server.stderr.read() == ""
-        assert server.wait(SOON_S) == 0
+        assert server.wait(CEILING_S) == 0
     assert first["result"]["serverInfo"]["name"] == "qvq"
     assert second["result"]["structuredContent"]["boxed"] == "3"
     assert second["result"]["structuredContent"]["stop_reason"] == StopReason.END

@@ -29,7 +29,7 @@ from qvq_mlx.warm.places import folder_for
 from qvq_mlx.warm.sockets import listening
 from qvq_mlx.warm.values import SPOKEN
 from tests.conftest import ScriptedEngine, World
-from tests.support.waiting import eventually
+from tests.support.waiting import CEILING_S, eventually
 from tests.warm.lent import OWN, PICTURE, QUESTION, SAID, Build, lending
 
 RESULTS = ("--json", "--jsonl")
@@ -167,7 +167,7 @@ class Held:
         self.tokens += 1
         if index == 1:
             self.reached.set()
-            assert self.go_on.wait(60)
+            assert self.go_on.wait(CEILING_S)
 
 
 def test_a_borrower_that_leaves_stops_the_decode_within_one_token(world: Build) -> None:
@@ -187,7 +187,7 @@ def test_a_borrower_that_leaves_stops_the_decode_within_one_token(world: Build) 
             patch.setattr(socket.socket, "connect", kept)
             asking = threading.Thread(target=lambda: codes.append(asked.run(*QUESTION)))
             asking.start()
-            assert held.reached.wait(60)
+            assert held.reached.wait(CEILING_S)
         cut[0].shutdown(socket.SHUT_RDWR)
         held.go_on.set()
         asking.join()

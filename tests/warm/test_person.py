@@ -21,10 +21,9 @@ from qvq_mlx.settings import config
 from qvq_mlx.warm.sockets import same_user
 from tests.conftest import ScriptedEngine, World
 from tests.support.pseudo.terminal import Terminal
-from tests.support.waiting import eventually
+from tests.support.waiting import CEILING_S, eventually
 from tests.warm.lent import OWN, PICTURE, SAID, Build, lending, started
 
-PATIENCE_S = 60.0
 ASKED = ("ask", "-m", "tiny", "-i", PICTURE, "-Q", "How many red circles are there?")
 
 
@@ -43,7 +42,7 @@ def window(home: Path) -> Iterator[Terminal]:
     command = [sys.executable, "-m", "qvq_mlx", *ASKED]
     t = Terminal(command, {"QVQ_HOME": str(home), "HOME": str(home), "QVQ_PACE": "4"})
     try:
-        assert t.until(lambda: b"Thinking" in t.raw, PATIENCE_S)
+        assert t.until(lambda: b"Thinking" in t.raw, CEILING_S)
         assert t.status is None
         yield t
     finally:
@@ -70,7 +69,7 @@ def _answer_now(t: Terminal) -> None:
 
 def _stop(t: Terminal) -> None:
     t.type(b"q")
-    assert t.until(lambda: b"q again" in t.raw, PATIENCE_S)
+    assert t.until(lambda: b"q again" in t.raw, CEILING_S)
     t.type(b"q")
 
 
@@ -89,7 +88,7 @@ def test_the_keys_of_the_panel_reach_the_server(
 ) -> None:
     with window(tmp_path / "qvq") as t:
         press(t)
-        assert t.end(PATIENCE_S) == code, t.raw
+        assert t.end(CEILING_S) == code, t.raw
     run = last_run(world)
     assert (run["stop_reason"], run["concluded_by"]) == ending
     assert run["stats"]["server_pid"] == server.pid  # type: ignore[index]
@@ -102,7 +101,7 @@ def test_a_client_that_is_killed_leaves_the_server_free(
     with window(tmp_path / "qvq") as t:
         assert state(world)["idle_s"] is None
         t.send(signal.SIGKILL)
-        assert t.end(PATIENCE_S) == 137
+        assert t.end(CEILING_S) == 137
     eventually(lambda: state(world)["idle_s"] is not None)
     after = world()
     assert after.run(*ASKED, "--json") == 0

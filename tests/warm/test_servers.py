@@ -18,7 +18,7 @@ from qvq_mlx.warm.frames import receive, send
 from qvq_mlx.warm.places import folder_for
 from qvq_mlx.warm.sockets import listening
 from tests.conftest import ScriptedEngine, World
-from tests.support.waiting import eventually
+from tests.support.waiting import CEILING_S, eventually
 from tests.warm.lent import OWN, QUESTION, SAID, Build, killed, lending, sockets_in, started
 from tests.warm.test_lent import Held
 
@@ -63,7 +63,7 @@ def test_a_server_that_runs_is_listed(world: Build) -> None:
         assert idle["idle_s"] is not None
         asking = threading.Thread(target=lambda: world(OWN).run(*QUESTION))
         asking.start()
-        assert held.reached.wait(60)
+        assert held.reached.wait(CEILING_S)
         (busy,) = listed(world)
         table = world()
         assert table.run("ps") == 0
