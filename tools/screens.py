@@ -392,11 +392,12 @@ def document() -> str:
 
 
 _COLOURS = {
-    "dark": {"default": "#d0d0d0", "ground": "#16181d", "cyan": "#3fb8c6", "red": "#e05c5c",
-             "brown": "#d9b24c", "green": "#6fbf73"},
-    "light": {"default": "#202020", "ground": "#ffffff", "cyan": "#00838f", "red": "#b3261e",
-              "brown": "#8a6100", "green": "#2e7d32"},
+    "dark": {"default": "#cccccc", "ground": "#1e1e1e", "magenta": "#bc3fbc", "red": "#cd3131",
+             "brown": "#e5e510"},
+    "light": {"default": "#333333", "ground": "#ffffff", "magenta": "#bc05bc", "red": "#cd3131",
+              "brown": "#949800"},
 }  # fmt: skip
+"""Of the terminal in VS Code: https://en.wikipedia.org/wiki/ANSI_escape_code#Colors."""
 _CELL = (9, 18)
 _FONTS = "/usr/share/fonts/truetype/dejavu/DejaVuSansMono{}.ttf"
 
@@ -407,14 +408,18 @@ def picture(window: Window, theme: str) -> Image.Image:
     width, height = _CELL
     image = Image.new("RGB", (screen.columns * width, screen.lines * height), palette["ground"])
     pen = ImageDraw.Draw(image)
-    regular, strong = (ImageFont.truetype(_FONTS.format(kind), 15) for kind in ("", "-Bold"))
+    fonts = {
+        kind: ImageFont.truetype(_FONTS.format(f"-{kind}" if kind else ""), 15)
+        for kind in ("", "Bold", "Oblique", "BoldOblique")
+    }
     for y in range(screen.lines):
         for x in range(screen.columns):
             cell = screen.buffer[y][x]
             colour = palette.get(cell.fg, palette["default"])
             if cell.strikethrough:
                 colour = _between(colour, palette["ground"])
-            pen.text((x * width, y * height), cell.data, colour, strong if cell.bold else regular)
+            kind = "Bold" * cell.bold + "Oblique" * cell.italics
+            pen.text((x * width, y * height), cell.data, colour, fonts[kind])
     return image
 
 

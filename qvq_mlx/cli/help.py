@@ -125,7 +125,7 @@ class GroupedOptions(TyperCommand):
         for name, found in {**groups, "More": [*left.items()]}.items():
             if found:
                 with formatter.section(_head(name, ctx)):
-                    formatter.write_dl([record for _, record in found], col_max=36)
+                    formatter.write_dl([record for _, record in found], col_max=26)
 
 
 def _head(name: str, ctx: Context) -> str:

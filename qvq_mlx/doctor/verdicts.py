@@ -264,8 +264,9 @@ def _settings(facts: Facts) -> Iterator[_Finding]:
     for key in found.unknown:
         yield _warning(topic, "key", f"{key!r} in {found.path} is no setting", ForgetSetting(key))
     for setting in found.settings:
-        value = "not set" if setting.value is None else setting.value
-        yield _ok(topic, setting.key, f"{value} (from {setting.source})")
+        value = setting.value
+        told = "not set" if value is None else f"{value} (from {setting.source})"
+        yield _ok(topic, setting.key, told)
 
 
 def _terminal(facts: Facts) -> Iterator[_Finding]:

@@ -1,7 +1,9 @@
 """The one accent, for headers and what goes on; red and yellow, for errors and warnings alone.
 
 Law: no colour with NO_COLOR, where bold says it, and no style on a dumb terminal or off a terminal.
-The three are of the sixteen colours that every theme sets, so they can be read on dark and light.
+The three are of the sixteen colours that every theme sets. The accent is magenta, which palettes
+set apart from white and from black alike; their cyan and green are pale on white, their blue is
+dark on black.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from typing import TextIO
 
 from qvq_mlx.core.env import Env
 
-_CYAN, _BOLD, _DIM, _END = "\x1b[36m", "\x1b[1m", "\x1b[2m", "\x1b[0m"
+_MAGENTA, _BOLD, _DIM, _END = "\x1b[35m", "\x1b[1m", "\x1b[2m", "\x1b[0m"
 _RED, _YELLOW = "\x1b[31m", "\x1b[33m"
 
 
@@ -21,7 +23,7 @@ def has_colours(env: Env, stream: TextIO | None = None) -> bool:
 
 def accented(text: str, env: Env, stream: TextIO | None = None) -> str:
     """A head, or what goes on."""
-    return _coloured(text, _CYAN, env, stream)
+    return _coloured(text, _MAGENTA, env, stream)
 
 
 def faint(text: str, env: Env) -> str:

@@ -1,7 +1,7 @@
 """Show a batch: how far it is, its rate, the time left, how items ended, and the last answers.
 
     photo-31.png: 3
-    photo-32.png: error[image-unreadable]: it is no picture
+    photo-32.png: error[image-unreadable]: the file is empty (0 bytes)
     ━━━━━━━━━━━━━━━───────────────  33/120 · 12.4 items/min · 7m 1s left
     29 answered · 1 failed · 2 skipped · photo-33.png · 120 tok
 
@@ -59,7 +59,7 @@ class BatchProgress:
         self._asked_s: deque[float] = deque(maxlen=_RECENT)
         self._last: deque[str] = deque(maxlen=_SHOWN)
         self._name = ""
-        self._names: dict[int, str] = {}  # of the items in flight, by their numbers
+        self._images: dict[int, tuple[str, ...]] = {}  # of the items in flight, by their numbers
         self._ended_at = float("-inf")
         self._answered = 0
         self._failed = 0
@@ -72,8 +72,8 @@ class BatchProgress:
     def began(self, number: int, images: tuple[str, ...]) -> None:
         """An item is taken up, while others may still be in flight."""
         self._tokens, self._doing = 0, ""
-        self._name = clean_line(", ".join(PurePath(image).name for image in images))
-        self._names[number] = self._name
+        self._images[number] = images
+        self._name = _named(images)
         self._draw(urgent=True)
 
     def saw(self, event: Event) -> None:
@@ -95,7 +95,10 @@ class BatchProgress:
         self._ended_at = now
         self._answered += answered
         self._failed += not answered
-        line = f"{self._names.pop(number, self._name)}: {clean_line(outcome)}"
+        images = self._images.pop(number, ())
+        for image in images:  # an error that names it says nothing new
+            outcome = outcome.replace(f"]: {image}: ", "]: ", 1)
+        line = f"{_named(images) or self._name}: {clean_line(outcome)}"
         if self._lines:
             self._say(line)
         else:
@@ -154,13 +157,12 @@ class BatchProgress:
         self._area.draw([*rows, self._bar(width), self._counts(width)])
 
     def _item(self, line: str) -> Row:
-        """An item's outcome, dim but for the word that it failed with."""
+        """An item's outcome; its name is dim, and the word that it failed with stands out."""
         name, colon, outcome = line.partition(": ")
         word, bracket, rest = outcome.partition("]")
-        if not (bracket and word.startswith("error[")):
-            return dim(line)
-        failed = alarming(word + bracket, self._env, self._env.stderr)
-        return Row(line, f"{dim(name + colon).styled}{failed}{dim(rest).styled}")
+        if bracket and word.startswith("error["):
+            outcome = alarming(word + bracket, self._env, self._env.stderr) + rest
+        return Row(line, dim(name + colon).styled + outcome)
 
     def _bar(self, width: int) -> Row:
         """`━━━───  33/120 · 12.4 items/min · 7m 1s left`, the bar where there is room for it."""
@@ -188,6 +190,10 @@ class BatchProgress:
         parts = [f"{count:,} {word}" for count, word in ended if count]
         parts += [part for part in (self._note, self._name, self._doing) if part]
         return plain(joined(parts, width) if parts else "")
+
+
+def _named(images: tuple[str, ...]) -> str:
+    return clean_line(", ".join(PurePath(image).name for image in images))
 
 
 def _shortened(line: str, width: int) -> str:

@@ -3,8 +3,9 @@
 Law: in a pipe a table is one line per row, cells separated by a tab, under a line of heads, and
 nothing is cut. In a terminal columns are aligned and separated by two spaces; where they do not
 fit, every row becomes a block: its first cell, then `head value` with dots between. No row is
-wider than the terminal, and nothing is left out. All text is cleaned; in a pipe tabs and newlines
-within a cell become spaces.
+wider than the terminal, and nothing is left out. The heads stand once more below a table that is
+higher than the window. All text is cleaned; in a pipe tabs and newlines within a cell become
+spaces.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ def write_table(
         lines = [_aligned(row, heads, widths) for row in cells]
         shown = [faint(line, env) if at in dimmed else line for at, line in enumerate(lines)]
         shown = [strong(line, env) if at in marked else line for at, line in enumerate(shown)]
-        _write(env, [accented(_aligned(heads, heads, widths), env), *shown])
+        head = accented(_aligned(heads, heads, widths), env)
+        long = len(shown) >= env.terminal_size().lines - 1  # the first row leaves the window
+        _write(env, [head, *shown, *([head] if long else [])])
     else:
         _write(env, _blocks(env, heads, cells, width, dimmed))
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterable
 from functools import cached_property, lru_cache
 from itertools import islice
 
@@ -26,7 +27,7 @@ from rich.console import Console, ConsoleOptions, JustifyMethod, RenderResult
 from rich.markdown import Heading, Markdown
 from rich.segment import Segment
 from rich.style import Style
-from rich.syntax import ANSISyntaxTheme
+from rich.syntax import ANSISyntaxTheme, Syntax
 from rich.theme import Theme
 
 from qvq_mlx.render.clean import clean
@@ -47,6 +48,8 @@ _BOX = re.compile(r"\\boxed\s*\{(.*)\}", re.DOTALL)
 _MARKED = re.compile(r"(?ms)^```.*?(?:^```|\Z)|^[ \t]*(?:[-*+>|#]|\d{1,9}[.)])|(?<!\\)\[")
 """Code; or what takes longest: a line of a list, table, quote or heading, and a bracket."""
 _MOST_MARKED = 1000
+_MOST_STYLED = 50_000
+"""Characters of a block of code that has styles once it is in the scrollback."""
 
 _THEME = Theme(
     {
@@ -219,9 +222,36 @@ def kept_block(block: str, width: int) -> tuple[Row, ...]:
             # wider than the line can be; rich fills a row up to the width before that is cut off
             return block_rows(block, _MOST_CELLS * len(block) + _MOST_CELLS)
         case ["fence"] | ["code_block"]:
-            return tuple(plain(line) for line in clean(top[0].content).rstrip("\n").split("\n"))
+            return _code_rows(clean(top[0].content).rstrip("\n"), top[0].info)
         case _:
             return block_rows(block, width)
+
+
+def _code_rows(text: str, info: str) -> tuple[Row, ...]:
+    """Lines of code as they are, with the styles that they have in a frame.
+
+    `info` stands behind the fence. What is too long to be styled in time is plain.
+    """
+    lines = text.split("\n")
+    language = info.split()[0] if info.strip() else ""
+    if language and len(text) <= _MOST_STYLED:
+        console = _console(_MOST_STYLED)
+        code = Syntax(text, language, theme=_CODE, tab_size=0).highlight(text)
+        found = code.split("\n", allow_blank=True)
+        rows = [_styled([*line.render(console)]) for line in found[: len(lines)]]
+        if [row.plain for row in rows] == lines:  # a lexer may leave out what it does not expect
+            return tuple(rows)
+    return tuple(plain(line) for line in lines)
+
+
+def _styled(line: Iterable[Segment]) -> Row:
+    """The segments as they are, without colours."""
+    parts = [(one.text, one.style) for one in Segment.remove_color(line) if not one.control]
+    styled = (
+        style.render(text, color_system=ColorSystem.STANDARD) if style else text
+        for text, style in parts
+    )
+    return Row("".join(text for text, _ in parts), "".join(styled))
 
 
 @lru_cache(maxsize=256)
@@ -235,7 +265,21 @@ def block_rows(block: str, width: int) -> tuple[Row, ...]:
     if cut_at is not None:
         rest = [plain(row) for row in wrap(clean(block[cut_at:]).rstrip("\n"), width)]
         block = block[:cut_at]
-    console = Console(
+    console = _console(width)
+    document = _Document("", hyperlinks=False, justify=_RAGGED)
+    document.code_theme = _CODE  # type: ignore[assignment]  # rich takes a theme by name or itself
+    document.parsed = _parser().parse(block)
+    lines = console.render_lines(document, console.options, pad=False)
+    rows = [_row(list(Segment.remove_color(line)), width) for line in lines]
+    while rows and not rows[-1].plain:
+        rows.pop()
+    while rows and not rows[0].plain:
+        rows.pop(0)
+    return (*rows, *rest)
+
+
+def _console(width: int) -> Console:
+    return Console(
         file=io.StringIO(),
         width=max(4, width),  # below that a list has no room for its bullet
         force_terminal=True,
@@ -247,16 +291,6 @@ def block_rows(block: str, width: int) -> tuple[Row, ...]:
         theme=_THEME,
         _environ={},
     )
-    document = _Document("", hyperlinks=False, justify=_RAGGED)
-    document.code_theme = _CODE  # type: ignore[assignment]  # rich takes a theme by name or itself
-    document.parsed = _parser().parse(block)
-    lines = console.render_lines(document, console.options, pad=False)
-    rows = [_row(list(Segment.remove_color(line)), width) for line in lines]
-    while rows and not rows[-1].plain:
-        rows.pop()
-    while rows and not rows[0].plain:
-        rows.pop(0)
-    return (*rows, *rest)
 
 
 def _laid_out(text: str) -> int | None:

@@ -24,14 +24,14 @@ _STYLES = {Health.OK: "2", Health.WARNING: "1;33", Health.PROBLEM: "1;31"}
 
 def write_report(env: Env, record: DoctorRecord) -> None:
     """The whole report on stdout."""
-    width = max(20, env.terminal_size().columns) if env.stdout.isatty() else 0
+    width = max(20, env.terminal_size().columns - 1) if env.stdout.isatty() else 0
     colours = record.facts.terminal.colours
     name_columns = max(len(clean_line(check.name)) for check in record.checks) + 2
     if width - _VERDICT_COLUMNS - name_columns < _LEAST_COLUMNS:
         name_columns = 0 if width else name_columns
     lines = []
     for topic, checks in groupby(record.checks, key=lambda check: check.topic):
-        lines.append(f"\x1b[36m\x1b[1m{topic}\x1b[0m" if colours else topic)
+        lines.append(f"\x1b[35m\x1b[1m{topic}\x1b[0m" if colours else topic)
         for check in checks:
             lines += _lines(check, name_columns, width, colours)
     lines += ["", *_wrapped(_summary(record), width)]

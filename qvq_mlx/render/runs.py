@@ -56,15 +56,17 @@ def _row(env: Env, entry: Entry, names: Mapping[str, str]) -> tuple[str, ...]:
         entry.model,
         images,
         question,
-        _ended(entry),
+        _ended(entry, short=env.stdout.isatty()),
         "" if not known else f"{total:,}" if env.stdout.isatty() else str(total),
     )
 
 
-def _ended(entry: Entry) -> str:
-    """`answer`, `answer (budget)` for one that was forced, `length`."""
+def _ended(entry: Entry, *, short: bool) -> str:
+    """`answer`, `answer (budget)` for one that was forced, in short `forced`, `length`."""
     by = entry.concluded_by
-    return entry.ending.value + (f" ({by})" if by and entry.ending is Ending.ANSWER else "")
+    if by is None or entry.ending is not Ending.ANSWER:
+        return entry.ending.value
+    return "forced" if short else f"{entry.ending.value} ({by})"
 
 
 def _images(names: tuple[str, ...]) -> str:

@@ -68,6 +68,9 @@ def test_a_forced_answer_is_marked(world: Build, image: str, cause: ConcludedBy)
     listed = world()
     assert listed.run("log", "list", "-n", "1") == 0
     assert f"answer ({cause})" in listed.out
+    seen = world(tty=True)
+    assert seen.run("log", "list", "-n", "1") == 0
+    assert "  forced  " in seen.out
     as_json = world()
     assert as_json.run("log", "list", "-n", "1", "--json") == 0
     assert json.loads(as_json.out)["runs"][0]["concluded_by"] == cause

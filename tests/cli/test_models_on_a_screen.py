@@ -19,7 +19,7 @@ def test_the_recommended_one_comes_first_then_what_fits_then_the_rest_dim(world:
     w.env = replace(w.env, machine=lambda: MACHINE)
     assert w.run("models") == 0
     head, first, *rest = w.out.splitlines()
-    assert head.startswith("\x1b[36m\x1b[1mmodel")
+    assert head.startswith("\x1b[35m\x1b[1mmodel")
     assert re.search(r"  best \d+ %", first)
     rows = [row for row in rest if "%" in row and ": " not in row]
     refused = ["✗" in row for row in rows]
@@ -49,3 +49,14 @@ def test_what_to_take_is_in_sight_when_the_table_has_scrolled(world: Build) -> N
     taken = rows[1].split()[0]
     assert re.fullmatch(rf"best here: {taken} \([^)]*\) · qvq pull {taken}", rows[-1])
     assert w.out.splitlines()[1].startswith("\x1b[1m")  # it stands out in the table, too
+
+
+def test_the_heads_stand_below_a_table_that_has_scrolled(world: Build) -> None:
+    counts = []
+    for lines in (24, 60):
+        w = world(tty=True, err_tty=True, size=(80, lines))
+        w.env = replace(w.env, machine=lambda: MACHINE)
+        assert w.run("models") == 0
+        head, *rest = w.out.splitlines()
+        counts.append(rest.count(head))
+    assert counts == [1, 0]

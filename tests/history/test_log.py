@@ -336,7 +336,7 @@ def test_a_list_on_a_terminal_fits(world: Build, folder: Path) -> None:
     for width in (20, 40, 80, 200):
         w = world(tty=True, size=(width, 24))
         assert w.run("log", "list") == 0
-        head = re.compile(r"\x1b\[36m\x1b\[1m|\x1b\[0m")  # our own, around the head of the table
+        head = re.compile(r"\x1b\[35m\x1b\[1m|\x1b\[0m")  # our own, around the head of the table
         out = head.sub("", w.out)
         assert "\x1b" not in out
         assert all(len(line) <= width for line in out.splitlines())

@@ -9,6 +9,7 @@ from types import FrameType
 import pytest
 
 from qvq_mlx.render.answer import Answer
+from qvq_mlx.render.clean import clean
 from qvq_mlx.render.markdown import block_rows, kept_block, kept_rows, markdown_rows
 
 TABLE = "| n | square |\n|---|--------|\n" + "".join(f"| {n} | {n * n} |\n" for n in range(3000))
@@ -84,3 +85,13 @@ def test_the_end_of_a_table_is_laid_out_as_one_and_what_follows_is_not() -> None
     assert not any("|" in row for row in rows)
     answer.add("\n\n" + QUOTE[:9000])
     assert all(row.plain.startswith("▌") for row in answer.last_rows(40, 20))
+
+
+def test_code_that_stays_has_styles_and_keeps_every_character() -> None:
+    lines = ["def f(x):", "\treturn x  # is  it", "", "    for a in 'it':  ", "    pass"]
+    (first, second, *rest) = kept_rows("```python\n" + "\n".join(lines) + "\n```", 20)
+    assert first.styled.startswith("\x1b[1mdef\x1b[0m")
+    assert [row.plain for row in (first, second, *rest)] == [clean(line) for line in lines]
+    for language in ("", "no-such-language", "console"):
+        rows = kept_rows(f"```{language}\n" + "\n".join(lines) + "\n```", 20)
+        assert [row.plain for row in rows] == [clean(line) for line in lines]

@@ -21,7 +21,9 @@ def played(world, total: int = 40, **options) -> tuple[object, BatchProgress]:
         progress.began(number, (f"photos/p{number}.png",))
         w.now += 5
         answered = number != 9
-        outcome = f"answer {number}" if answered else "error[image-unreadable]: no\x1b[2J picture"
+        outcome = f"answer {number}"
+        if not answered:
+            outcome = f"error[image-unreadable]: photos/p{number}.png: no\x1b[2J picture"
         progress.ended(number, outcome, answered=answered, took_s=5)
     progress.began(10, ("photos/p10.png",))
     progress.saw(Progress(Stage.PREFILL, 0, 30))
@@ -95,8 +97,8 @@ def test_one_thing_is_no_plural(world) -> None:
     assert "out.jsonl: 1 item in 0.0 s" in w.stderr.getvalue()
 
 
-def test_what_failed_is_red_and_the_rest_is_dim(world) -> None:
+def test_what_failed_is_red_and_a_name_is_dim(world) -> None:
     w, progress = played(world)
     progress.close()
-    assert "\x1b[31m\x1b[1merror[image-unreadable]\x1b[0m\x1b[2m: no" in w.stderr.getvalue()
-    assert "\x1b[2mp8.png: answer 8\x1b[0m" in w.stderr.getvalue()
+    assert "\x1b[31m\x1b[1merror[image-unreadable]\x1b[0m: no" in w.stderr.getvalue()
+    assert "\x1b[2mp8.png: \x1b[0manswer 8" in w.stderr.getvalue()
