@@ -28,6 +28,8 @@ from qvq_mlx.core.rounds import Round, Shown, Source
 from qvq_mlx.guards.budget import SIZES
 from qvq_mlx.images.paths import called, is_data, is_web
 from qvq_mlx.serve.fields import Fields, RequestError
+from qvq_mlx.serve.tools import Call, Offer, has_tools, told
+from qvq_mlx.settings.config import Settings
 
 MAX_TOKENS = 1_000_000
 EFFORTS: dict[str, int | None] = {"none": 0, "minimal": 256, **SIZES, "xhigh": None, "max": None}
@@ -46,6 +48,7 @@ class Role(StrEnum):
     SYSTEM = "system"
     USER = "user"
     ASSISTANT = "assistant"
+    TOOL = "tool"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +62,19 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message. `place` is its path in the body."""
+    """One message. `place` is its path in the body.
+
+    One of the assistant's may call tools, and has the `thinking` before it where the client sent
+    it; one of a tool's `answers` the call of that id.
+    """
 
     role: Role
     text: str
     images: tuple[Image, ...] = ()
     place: str = ""
+    calls: tuple[Call, ...] = ()
+    answers: str = ""
+    thinking: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +97,7 @@ class Asked:
     stream: bool = False
     include_usage: bool = True
     save: bool = True
+    offer: Offer = Offer()
 
 
 Fetch = Callable[[Image], bytes]
@@ -118,7 +129,7 @@ def image_of(source: str, detail: str | None, place: str) -> Image:
     return Image(source, DETAILS[detail or "auto"], place)
 
 
-def request_of(asked: Asked, card: ModelCard, fetch: Fetch) -> Request:
+def request_of(asked: Asked, card: ModelCard, fetch: Fetch, settings: Settings) -> Request:
     """Turn messages into rounds and a question. Raises RequestError, and what `fetch` raises."""
     system, turns = _turns(asked.messages)
     count = sum(len(message.images) for message in turns)
@@ -130,7 +141,7 @@ def request_of(asked: Asked, card: ModelCard, fetch: Fetch) -> Request:
         Round(question.text, answer.text, len(question.images))
         for question, answer in zip(turns[0::2], turns[1::2], strict=False)
     )
-    return Request(
+    request = Request(
         question=turns[-1].text,
         images=(),
         model=card.folder if card.folder.startswith("/") else card.name,
@@ -142,6 +153,7 @@ def request_of(asked: Asked, card: ModelCard, fetch: Fetch) -> Request:
         method=Method(schema=asked.schema),
         policy=Policy(offline=True, save=asked.save),
     )
+    return told(request, asked, settings) if has_tools(asked) else request
 
 
 def limits_of(asked: Asked, card: ModelCard) -> Limits:
@@ -164,19 +176,22 @@ def limits_of(asked: Asked, card: ModelCard) -> Limits:
 
 
 def _turns(messages: Sequence[Message]) -> tuple[str | None, list[Message]]:
-    """The system message, and user and assistant in alternation, the user first and last."""
+    """The system message, and user and assistant in alternation, the user first and last.
+
+    What a tool answers is said on the user's side.
+    """
     system: list[str] = []
     turns: list[Message] = []
     for message in messages:
         if message.role is Role.SYSTEM:
             system.append(message.text)
-        elif turns and turns[-1].role is message.role:
+        elif turns and (turns[-1].role is Role.ASSISTANT) is (message.role is Role.ASSISTANT):
             turns[-1] = _joined(turns[-1], message)
-        elif not turns and message.role is Role.ASSISTANT:
+        elif not turns and message.role is not Role.USER:
             raise RequestError("the first message has to be the user's", message.place)
         else:
             turns.append(message)
-    if not turns or turns[-1].role is not Role.USER:
+    if not turns or turns[-1].role is Role.ASSISTANT:
         place = messages[-1].place if messages else "messages"
         raise RequestError("the last message has to be the user's", place)
     for turn in turns:

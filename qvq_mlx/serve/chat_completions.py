@@ -20,8 +20,9 @@ from qvq_mlx.serve.asked import (
     sampling_of,
 )
 from qvq_mlx.serve.fields import Fields, RequestError, checked_text
-from qvq_mlx.serve.openai import ROLES, error_body, refuse_tools, schema_of, stop_of
-from qvq_mlx.serve.reply import Answer, End, Piece, Thinking
+from qvq_mlx.serve.openai import ROLES, error_body, offer_in, schema_of, stop_of
+from qvq_mlx.serve.reply import Answer, Called, End, Piece, Thinking
+from qvq_mlx.serve.tools import Call, arguments_of
 from qvq_mlx.serve.wire import (
     EXTENSION,
     Choice,
@@ -60,8 +61,8 @@ class ChatCompletions:
             stream=body.flag("stream"),
             include_usage=_include_usage(body),
             save=body.flag("store", default=True),
+            offer=offer_in(body, nested=True),
         )
-        refuse_tools(body)
         for name in ("frequency_penalty", "top_logprobs"):
             body.only(name, 0)
         for name in ("logprobs", "web_search_options"):
@@ -89,9 +90,7 @@ class ChatCompletions:
                     "index": index,
                     "message": {
                         "role": "assistant",
-                        "content": choice.end.answer,
-                        "refusal": None,
-                        **_reasoning(choice.end.thinking),
+                        **_said(choice.end),
                     },
                     "logprobs": None,
                     "finish_reason": choice.end.finish,
@@ -131,6 +130,9 @@ class _Chunks:
                 yield self._chunk(index, _reasoning(text))
             case Answer(text):
                 yield self._chunk(index, {"content": text})
+            case Called():
+                call = {"index": piece.index, **_call_record(piece)}
+                yield self._chunk(index, {"tool_calls": [call]})
             case End():
                 more = {EXTENSION: extension(Choice(plan, piece))}
                 yield self._chunk(index, {}, piece.finish, more)
@@ -188,19 +190,39 @@ def _include_usage(body: Fields) -> bool:
 
 def _message(place: str, value: object) -> Message:
     fields = Fields(value, place)
-    role = fields.one_of("role", (*ROLES, "tool", "function"))
+    role = fields.one_of("role", (*ROLES, "function"))
     if role is None or role not in ROLES:
         what = "is missing" if role is None else f"{role} is not supported"
         raise RequestError(f"{fields.path('role')} {what}", fields.path("role"))
-    fields.ignore("name", "reasoning_content", "reasoning", "refusal", "annotations", EXTENSION)
-    fields.only("tool_calls", [])
+    fields.ignore("name", "refusal", "annotations", EXTENSION)
+    thinking = [fields.take(name) for name in ("reasoning_content", "reasoning")]
+    calls = tuple(_call(*item) for item in fields.items("tool_calls"))
+    if calls and role != "assistant":
+        raise RequestError(f"{fields.path('tool_calls')}: only the assistant calls tools", place)
+    answers = fields.required("tool_call_id") if role == "tool" else ""
     for name in ("function_call", "audio"):
         fields.only(name)
     text, images = _content(fields)
     fields.close()
     if images and role != "user":
         raise RequestError(f"{place}: only the user shows pictures", images[0].place)
-    return Message(ROLES[role], text, images, place)
+    thought = next((one for one in thinking if isinstance(one, str)), "")
+    return Message(ROLES[role], text, images, place, calls, answers, thought)
+
+
+def _call(place: str, value: object) -> Call:
+    fields = Fields(value, place)
+    fields.one_of("type", ("function",))
+    fields.ignore("index")
+    function = fields.record("function")
+    if function is None:
+        raise RequestError(f"{place}.function is missing", f"{place}.function")
+    where = function.path("arguments")
+    name, arguments = function.required("name"), function.text("arguments") or ""
+    call = Call(fields.required("id"), name, arguments_of(arguments, where))
+    function.close()
+    fields.close()
+    return call
 
 
 def _content(fields: Fields) -> tuple[str, tuple[Image, ...]]:
@@ -234,6 +256,22 @@ def _image(part: Fields) -> Image:
     image = image_of(url.required("url"), url.one_of("detail", DETAILS), place)
     url.close()
     return image
+
+
+def _said(end: End) -> Json:
+    """The content, thinking and calls of a whole message."""
+    calls = [_call_record(called) for called in end.calls]
+    return {
+        "content": end.answer or (None if calls else ""),
+        "refusal": None,
+        **_reasoning(end.thinking),
+        **({"tool_calls": calls} if calls else {}),
+    }
+
+
+def _call_record(called: Called) -> Json:
+    function = {"name": called.call.name, "arguments": called.call.arguments}
+    return {"id": called.id, "type": "function", "function": function}
 
 
 def _reasoning(text: str) -> Json:

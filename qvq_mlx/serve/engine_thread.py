@@ -161,6 +161,11 @@ class EngineThread:
             return True
 
     @property
+    def settings(self) -> Settings:
+        """Return the settings that every request is planned with."""
+        return self._settings
+
+    @property
     def is_busy(self) -> bool:
         """True if a request runs or waits."""
         with self._changed:

@@ -114,7 +114,7 @@ class Exchange:
         stdin = server.env.stdin.buffer  # never read: no body can name it
         sources = images.ImageSources(stdin, server.env.environ.get("PATH"))
         fetch = fetcher(sources, may_fetch=server.may_fetch)
-        return asked, request_of(asked, server.card, fetch)
+        return asked, request_of(asked, server.card, fetch, server.engine.settings)
 
     async def _choice(self, asked: Asked, request: Request, client: str) -> Choice:
         """One whole reply."""
@@ -153,7 +153,8 @@ class Exchange:
     ) -> AsyncGenerator[tuple[Plan, Piece | Pulse], None]:
         """The pieces of one reply, and pulses, from when it is accepted. Raises QvqError."""
         card = self._server.card
-        reply = Reply(asked.stop, live=card.thinking.style is ThinkingStyle.NONE)
+        live = card.thinking.style is ThinkingStyle.NONE
+        reply = Reply(asked.stop, live=live, tools=asked.offer.callable)
         plan: Plan | None = None
         async with aclosing(deliveries(self._server.engine, request, client)) as items:
             async for item, stop in items:

@@ -1,18 +1,22 @@
 """Anthropic's /v1/messages.
 
-Source: https://docs.anthropic.com/en/api/messages. A reply has a block `thinking`, then `text`.
+Source: https://docs.anthropic.com/en/api/messages. A reply has a block `thinking`, then
+`text`, then a block `tool_use` for each call.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.request import SamplingOverrides
 from qvq_mlx.serve.asked import MAX_TOKENS, Asked, Image, Message, Role, image_of
 from qvq_mlx.serve.fields import Fields, RequestError, checked_text
 from qvq_mlx.serve.openai import schema_of, stop_of
-from qvq_mlx.serve.reply import Answer, End, Finish, Piece, Thinking
+from qvq_mlx.serve.reply import Answer, Called, End, Finish, Piece, Thinking
+from qvq_mlx.serve.tools import Call, Offer, choice_of, offer_of, tool_of
 from qvq_mlx.serve.wire import (
     EXTENSION,
     Choice,
@@ -42,8 +46,9 @@ class Messages:
         max_tokens = body.whole("max_tokens", 1, MAX_TOKENS)
         if max_tokens is None:
             raise RequestError("max_tokens is missing", "max_tokens")
-        system = _content(body, "system")[0]
-        messages = tuple(_message(*item) for item in body.items("messages"))
+        system = _content(body, "system").text
+        every = [_messages(*item) for item in body.items("messages")]
+        messages = tuple(one for several in every for one in several)
         if not messages:
             raise RequestError("messages is missing", "messages")
         first = (Message(Role.SYSTEM, system, (), "system"),) if system else ()
@@ -64,10 +69,9 @@ class Messages:
             stop=stop_of(body, "stop_sequences"),
             stream=body.flag("stream"),
             save=body.flag("store", default=True),
+            offer=_offer(body),
         )
         output.close()
-        body.only("tools", [])
-        body.only("tool_choice", {"type": "none"}, {"type": "auto"})
         body.only("service_tier", "auto", "standard_only")
         body.ignore("metadata")
         body.close()
@@ -88,6 +92,10 @@ class Messages:
             blocks.append({"type": "thinking", "thinking": end.thinking, "signature": ""})
         if end.answer:
             blocks.append({"type": "text", "text": end.answer, "citations": None})
+        blocks += [
+            {**_tool_use(called), "input": json.loads(called.call.arguments)}
+            for called in end.calls
+        ]
         return {
             **_head(asked),
             "content": blocks,
@@ -129,6 +137,10 @@ class _Blocks:
             case Answer(text):
                 yield from self._in("text", {"type": "text", "text": ""})
                 yield self._delta({"type": "text_delta", "text": text})
+            case Called(call=call):
+                yield from self._close()  # each call is a block of its own
+                yield from self._in("tool_use", {**_tool_use(piece), "input": {}})
+                yield self._delta({"type": "input_json_delta", "partial_json": call.arguments})
             case End():
                 yield from self._close()
                 choice = Choice(plan, piece)
@@ -191,43 +203,106 @@ def _budget_tokens(body: Fields, max_tokens: int) -> int | None:
     return budget
 
 
-def _message(place: str, value: object) -> Message:
+@dataclass(slots=True)
+class _Content:
+    """What the blocks of a message hold."""
+
+    texts: list[str] = field(default_factory=list)
+    images: list[Image] = field(default_factory=list)
+    thinking: list[str] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    answers: list[Message] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.texts)
+
+
+def _messages(place: str, value: object) -> list[Message]:
+    """What tools answered, each a message, and what is said in text and pictures."""
     fields = Fields(value, place)
     role = fields.one_of("role", ("user", "assistant"))
     if role is None:
         raise RequestError(f"{fields.path('role')} is missing", fields.path("role"))
-    text, images = _content(fields, "content")
+    found = _content(fields, "content")
     fields.close()
-    if images and role != "user":
-        raise RequestError(f"{place}: only the user shows pictures", images[0].place)
-    return Message(Role(role), text, images, place)
+    if found.images and role != "user":
+        raise RequestError(f"{place}: only the user shows pictures", found.images[0].place)
+    if found.calls and role != "assistant":
+        raise RequestError(f"{place}: only the assistant calls tools", place)
+    if found.answers and role != "user":
+        raise RequestError(f"{place}: only the user says what a tool answered", place)
+    if found.answers and not (found.texts or found.images):
+        return found.answers
+    calls, thinking = tuple(found.calls), "\n".join(found.thinking)
+    said = Message(Role(role), found.text, tuple(found.images), place, calls, "", thinking)
+    return [*found.answers, said]
 
 
-def _content(fields: Fields, name: str) -> tuple[str, tuple[Image, ...]]:
-    """Text and pictures of a string or of blocks. Earlier thinking is no part of a prompt."""
+def _content(fields: Fields, name: str) -> _Content:
+    """The content of a string or of blocks. Earlier thinking is shown where the template does."""
     value = fields.take(name)
     place = fields.path(name)
+    found = _Content()
     if value is None or isinstance(value, str):
-        return ("" if value is None else checked_text(value, place)), ()
+        found.texts += [] if value is None else [checked_text(value, place)]
+        return found
     if not isinstance(value, list):
         raise RequestError(f"{place} has to be a string or an array of blocks", place)
-    texts, images = [], []
     for index, one in enumerate(value):
         block = Fields(one, f"{place}[{index}]")
         kind = block.text("type")
         block.ignore("cache_control", "citations")
         match kind:
             case "text":
-                texts.append(block.required("text"))
+                found.texts.append(block.required("text"))
             case "image":
-                images.append(_image(block))
+                found.images.append(_image(block))
             case "thinking" | "redacted_thinking":
-                block.ignore("thinking", "signature", "data")
+                found.thinking += [said] if isinstance(said := block.take("thinking"), str) else []
+                block.ignore("signature", "data")
+            case "tool_use":
+                found.calls.append(_call(block))
+            case "tool_result":
+                found.answers.append(_answer(block))
             case _:
                 where = block.path("type")
                 raise RequestError(f"{where} {str(kind)[:40]} is not supported", where)
         block.close()
-    return "\n".join(texts), tuple(images)
+    return found
+
+
+def _call(block: Fields) -> Call:
+    given = block.take("input")
+    if not isinstance(given, dict):
+        raise RequestError(f"{block.path('input')} has to be an object", block.path("input"))
+    block.ignore("caller")
+    return Call(block.required("id"), block.required("name"), given)
+
+
+def _answer(block: Fields) -> Message:
+    """What a tool answered. The model is not told apart what is an error: the text says it."""
+    answers = block.required("tool_use_id")
+    block.flag("is_error")
+    found = _content(block, "content")
+    if found.images or found.calls or found.answers:
+        place = block.path("content")
+        raise RequestError(f"{place}: what a tool answers has to be text", place)
+    return Message(Role.TOOL, found.text, (), block.place, (), answers)
+
+
+def _offer(body: Fields) -> Offer:
+    tools = []
+    for place, value in body.items("tools"):
+        fields = Fields(value, place)
+        fields.only("type", "custom")  # others are tools of the provider's own
+        fields.ignore("cache_control", "eager_input_streaming")
+        tools.append(tool_of(fields, "input_schema"))
+    choice = body.record("tool_choice") or Fields({"type": "auto"}, "tool_choice")
+    one = choice.flag("disable_parallel_tool_use")
+    kind = choice_of(choice.take("type"), "tool_choice", {"auto": "auto", "none": "none"})
+    choice.close()
+    return offer_of(tools, "tools", kind, parallel=not one)
 
 
 def _image(block: Fields) -> Image:
@@ -248,8 +323,16 @@ def _head(asked: Asked) -> Json:
     return {"id": new_id("msg_"), "type": "message", "role": "assistant", "model": asked.model}
 
 
+def _tool_use(called: Called) -> Json:
+    """A block without its input."""
+    return {"type": "tool_use", "id": called.id, "name": called.call.name}
+
+
+_REASONS = {Finish.STOP: "end_turn", Finish.LENGTH: "max_tokens", Finish.CALLS: "tool_use"}
+
+
 def _stop(end: End) -> Json:
-    reason = "end_turn" if end.finish is Finish.STOP else "max_tokens"
+    reason = _REASONS[end.finish]
     if end.stopped_at:
         reason = "stop_sequence"
     return {"stop_reason": reason, "stop_sequence": end.stopped_at or None}

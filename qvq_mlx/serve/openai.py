@@ -6,6 +6,7 @@ import json
 
 from qvq_mlx.serve.asked import Role
 from qvq_mlx.serve.fields import Fields, RequestError, checked_text
+from qvq_mlx.serve.tools import Offer, Tool, choice_of, offer_of, tool_of
 from qvq_mlx.serve.wire import Json, Refusal
 
 ROLES = {
@@ -13,7 +14,9 @@ ROLES = {
     "developer": Role.SYSTEM,
     "user": Role.USER,
     "assistant": Role.ASSISTANT,
+    "tool": Role.TOOL,
 }
+_CHOICES = {"auto": "auto", "none": "none"}
 
 
 def error_body(refusal: Refusal) -> Json:
@@ -31,13 +34,29 @@ def error_body(refusal: Refusal) -> Json:
     }
 
 
-def refuse_tools(body: Fields) -> None:
-    """Raise RequestError where tools are to be called: no reply is read for calls of tools."""
-    body.only("tools", [])
+def offer_in(body: Fields, *, nested: bool) -> Offer:
+    """The tools of a body and its choice of them; `nested`: each is in a field `function`."""
+    tools = [_tool(Fields(value, place), nested=nested) for place, value in body.items("tools")]
+    choice = choice_of(body.take("tool_choice"), body.path("tool_choice"), _CHOICES)
     body.only("functions", [])
-    body.only("tool_choice", "none", "auto")
     body.only("function_call", "none", "auto")
-    body.ignore("parallel_tool_calls")
+    parallel = body.flag("parallel_tool_calls", default=True)
+    return offer_of(tools, body.path("tools"), choice, parallel=parallel)
+
+
+def _tool(fields: Fields, *, nested: bool) -> Tool:
+    kind = fields.text("type")
+    if kind != "function":
+        place = fields.path("type")
+        raise RequestError(f"{place} has to be function, and is {str(kind)[:40]!r}", place)
+    if not nested:
+        return tool_of(fields, "parameters")
+    function = fields.record("function")
+    if function is None:
+        raise RequestError(f"{fields.path('function')} is missing", fields.path("function"))
+    fields.ignore("cache_control")
+    fields.close()
+    return tool_of(function, "parameters")
 
 
 def schema_of(body: Fields, name: str) -> str:

@@ -1,7 +1,8 @@
 """OpenAI's /v1/responses.
 
 Source: https://platform.openai.com/docs/api-reference/responses. A reply has an item `reasoning`,
-its thinking as a summary, then an item `message`. Nothing is kept for `previous_response_id`.
+its thinking as a summary, then an item `message`, and an item `function_call` for each call of a
+tool. Nothing is kept for `previous_response_id`.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from qvq_mlx.serve.asked import (
     sampling_of,
 )
 from qvq_mlx.serve.fields import Fields, RequestError, checked_text
-from qvq_mlx.serve.openai import ROLES, error_body, refuse_tools, schema_of
-from qvq_mlx.serve.reply import Answer, End, Finish, Piece, Thinking
+from qvq_mlx.serve.openai import ROLES, error_body, offer_in, schema_of
+from qvq_mlx.serve.reply import Answer, Called, End, Finish, Piece, Thinking
+from qvq_mlx.serve.tools import Call, arguments_of
 from qvq_mlx.serve.wire import (
     EXTENSION,
     Choice,
@@ -61,8 +63,8 @@ class Responses:
             schema=schema,
             stream=body.flag("stream"),
             save=body.flag("store", default=True),
+            offer=offer_in(body, nested=False),
         )
-        refuse_tools(body)
         body.only("background", False)
         body.only("top_logprobs", 0)
         body.only("truncation", "disabled")
@@ -85,6 +87,7 @@ class Responses:
             output.append(_reasoning_item(new_id("rs_"), end.thinking))
         if end.answer:
             output.append(_message_item(new_id("msg_"), end.answer, _status(end)))
+        output += [_call_item(new_id("fc_"), called) for called in end.calls]
         return _response(asked, new_id("resp_"), now_s(), output, choices[0])
 
     def stream(self, asked: Asked) -> _Events:
@@ -124,6 +127,8 @@ class _Events:
                 self._texts.append(text)
                 more: Json = {"content_index": 0, "logprobs": []}
                 yield self._event("response.output_text.delta", **self._at, **more, delta=text)
+            case Called():
+                yield from self._called(piece)
             case End():
                 yield from self._close(_status(piece))
                 choice = Choice(plan, piece)
@@ -171,6 +176,20 @@ class _Events:
             place = {**self._at, "content_index": 0}
             yield self._event("response.content_part.added", **place, part=_text_part(""))
 
+    def _called(self, called: Called) -> Iterator[bytes]:
+        """An item of its own, whole."""
+        yield from self._close("completed")
+        self._item_id = new_id("fc_")
+        item, at, arguments = _call_item(self._item_id, called), self._at, called.call.arguments
+        begun = {**item, "arguments": "", "status": "in_progress"}
+        place = at["output_index"]
+        yield self._event("response.output_item.added", output_index=place, item=begun)
+        yield self._event("response.function_call_arguments.delta", **at, delta=arguments)
+        more = {"name": called.call.name, "arguments": arguments}
+        yield self._event("response.function_call_arguments.done", **at, **more)
+        yield self._event("response.output_item.done", output_index=place, item=item)
+        self._output.append(item)
+
     def _close(self, status: str) -> Iterator[bytes]:
         """Close the item that is open."""
         if self._open is None:
@@ -202,20 +221,30 @@ def _input(body: Fields) -> tuple[Message, ...]:
         return (Message(Role.USER, checked_text(value, "input"), (), "input"),)
     if not isinstance(value, list):
         raise RequestError("input has to be a string or an array of items", "input")
-    found = (_item(f"input[{index}]", one) for index, one in enumerate(value))
-    return tuple(message for message in found if message is not None)
+    found = [_item(f"input[{index}]", one) for index, one in enumerate(value)]
+    kept: list[Message] = []
+    for message in reversed(found):
+        goes_on = bool(kept) and kept[-1].role is Role.ASSISTANT
+        if message is not None and (goes_on or not message.thinking):
+            kept.append(message)  # thinking that nothing came of is no part of a prompt
+    return tuple(reversed(kept))
 
 
 def _item(place: str, value: object) -> Message | None:
-    """One item; None for earlier thinking, which is no part of a prompt."""
+    """One item; None for earlier thinking without a text."""
     item = Fields(value, place)
     kind = item.text("type") or "message"
     if kind == "reasoning":
-        return None
+        thinking = _thinking(item)
+        return Message(Role.ASSISTANT, "", (), place, thinking=thinking) if thinking else None
+    if kind == "function_call":
+        return _call(item)
+    if kind == "function_call_output":
+        return _answer(item)
     if kind != "message":
         where = item.path("type")
         raise RequestError(f"{where} {kind[:40]} is not supported", where)
-    role = item.one_of("role", ROLES)
+    role = item.one_of("role", [role for role in ROLES if role != "tool"])
     if role is None:
         raise RequestError(f"{item.path('role')} is missing", item.path("role"))
     item.ignore("id", "status", "phase")
@@ -226,9 +255,37 @@ def _item(place: str, value: object) -> Message | None:
     return Message(ROLES[role], text, images, place)
 
 
-def _content(item: Fields) -> tuple[str, tuple[Image, ...]]:
-    value = item.take("content")
-    place = item.path("content")
+def _thinking(item: Fields) -> str:
+    """The text of an earlier item `reasoning`, of which nothing else is read."""
+    parts = item.take("summary")
+    every = parts if isinstance(parts, list) else []
+    found = [part.get("text") for part in every if isinstance(part, dict)]
+    return "\n".join(text for text in found if isinstance(text, str))
+
+
+def _call(item: Fields) -> Message:
+    """An earlier call."""
+    item.ignore("id", "status")
+    arguments = arguments_of(item.required("arguments"), item.path("arguments"))
+    call = Call(item.required("call_id"), item.required("name"), arguments)
+    item.close()
+    return Message(Role.ASSISTANT, "", (), item.place, (call,))
+
+
+def _answer(item: Fields) -> Message:
+    """What a tool answered."""
+    item.ignore("id", "status")
+    answers, place = item.required("call_id"), item.path("output")
+    text, images = _content(item, "output")
+    item.close()
+    if images:
+        raise RequestError(f"{place}: what a tool answers has to be text", images[0].place)
+    return Message(Role.TOOL, text, (), item.place, (), answers)
+
+
+def _content(item: Fields, name: str = "content") -> tuple[str, tuple[Image, ...]]:
+    value = item.take(name)
+    place = item.path(name)
     if isinstance(value, str):
         return checked_text(value, place), ()
     if not isinstance(value, list):
@@ -273,14 +330,16 @@ def _response(
         "metadata": {},
         "model": asked.model,
         "output": list(output),
-        "parallel_tool_calls": False,
+        "parallel_tool_calls": asked.offer.most is None,
         "previous_response_id": None,
         "reasoning": {"effort": asked.effort, "summary": "detailed"},
         "store": asked.save,
         "temperature": sampling.temperature,
         "text": {"format": {"type": "text"}},
-        "tool_choice": "none",
-        "tools": [],
+        "tool_choice": "auto" if asked.offer.tools else "none",
+        "tools": [
+            {"type": "function", "strict": False, **tool.function} for tool in asked.offer.tools
+        ],
         "top_p": sampling.top_p,
         "truncation": "disabled",
         "usage": None if choice is None else _usage(choice),
@@ -290,7 +349,7 @@ def _response(
 
 
 def _status(end: End) -> str:
-    return "completed" if end.finish is Finish.STOP else "incomplete"
+    return "incomplete" if end.finish is Finish.LENGTH else "completed"
 
 
 def _reasoning_item(item_id: str, text: str) -> Json:
@@ -305,6 +364,17 @@ def _message_item(item_id: str, text: str, status: str) -> Json:
         "role": "assistant",
         "status": status,
         "content": [_text_part(text)],
+    }
+
+
+def _call_item(item_id: str, called: Called) -> Json:
+    return {
+        "id": item_id,
+        "type": "function_call",
+        "call_id": called.id,
+        "name": called.call.name,
+        "arguments": called.call.arguments,
+        "status": "completed",
     }
 
 

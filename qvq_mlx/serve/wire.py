@@ -19,7 +19,7 @@ from qvq_mlx.records.runs import pointed_at, request_record
 from qvq_mlx.reply.box import boxed
 from qvq_mlx.serve.asked import Asked
 from qvq_mlx.serve.fields import Fields
-from qvq_mlx.serve.reply import End, Piece
+from qvq_mlx.serve.reply import End, Finish, Piece
 
 Json = dict[str, Any]
 EXTENSION = "qvq"
@@ -110,7 +110,9 @@ def extension(choice: Choice) -> Json:
     done, answer = choice.end.done, choice.end.answer
     pointing = pointed_at(request_record(choice.plan), answer, asked=False)
     return {
-        "complete": done.complete or bool(choice.end.stopped_at),
+        "complete": done.complete
+        or bool(choice.end.stopped_at)
+        or choice.end.finish is Finish.CALLS,
         "stop_reason": done.stop_reason,
         "answer_source": done.answer_source,
         "concluded_by": done.concluded_by,

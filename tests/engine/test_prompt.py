@@ -16,6 +16,10 @@ from qvq_mlx.engine.patches import patches, read_layout
 from qvq_mlx.engine.prompt import Spelling, build, positions
 from qvq_mlx.engine.session import Session
 from qvq_mlx.engine.vocabulary import Vocabulary
+from qvq_mlx.families import ModelType
+from qvq_mlx.store.template_calls import Spelled, spelled
+from tests.engine.families import write
+from tests.support.tool_templates import QWEN3_5, QWEN3_VL
 
 SYSTEM = "You are a careful reader."
 
@@ -61,6 +65,46 @@ CONVERSATIONS = {
     "a picture later": [Round(Q, A, 1), Round("", "No.", 0), Round(" And now?\n", A, 1)],
     "two at once": [Round(Q, "", 2)],
 }
+
+
+TOOL = {
+    "type": "function",
+    "function": {"name": "look", "description": "Größe", "parameters": {"type": "object"}},
+}
+WITH_TOOLS: list[dict[str, Any]] = [
+    {"role": "system", "content": SYSTEM},
+    {"role": "user", "content": "What is 中文?"},
+    {
+        "role": "assistant",
+        "content": "I look.",
+        "tool_calls": [
+            {"type": "function", "function": {"name": "look", "arguments": {"at": "中文", "n": 1}}}
+        ],
+    },
+    {"role": "tool", "content": "It is <b>Chinese</b>.\n"},
+    {"role": "assistant", "content": "Chinese."},
+    {"role": "user", "content": " Sure? "},
+]
+
+
+@pytest.mark.parametrize("template", [QWEN3_VL, QWEN3_5], ids=["qwen3-vl", "qwen3.5"])
+def test_ids_of_a_conversation_with_tools_equal_the_chat_template(
+    template: str, tmp_path: Path
+) -> None:
+    from transformers import AutoTokenizer
+
+    folder = write(ModelType.QWEN3_VL, tmp_path / "model")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.chat_template = template
+    text = tokenizer.apply_chat_template(
+        WITH_TOOLS, tools=[TOOL], tokenize=False, add_generation_prompt=True
+    )
+    told = spelled(template, WITH_TOOLS, [TOOL])
+    assert isinstance(told, Spelled)
+    rounds = [Round(*pair) for pair in zip(told.turns[:-1:2], told.turns[1::2], strict=True)]
+    words, spelling = Vocabulary(folder / "tokenizer.json"), Spelling("<think>\n")
+    prompt = build(words, told.turns[-1], [], told.system, rounds, spelling)
+    assert list(prompt.ids) == tokenizer(text)["input_ids"]
 
 
 @pytest.mark.parametrize("own", [0, 1])

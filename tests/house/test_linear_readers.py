@@ -75,6 +75,8 @@ from qvq_mlx.reply.conclusion import concluding_paragraph
 from qvq_mlx.reply.gate import Gate
 from qvq_mlx.reply.markers import Markers
 from qvq_mlx.reply.splitters import splitter
+from qvq_mlx.reply.tool_calls import ToolScan, trailing_calls
+from qvq_mlx.reply.tool_calls import read as read_call
 from qvq_mlx.serve.asked import Asked
 from qvq_mlx.serve.chat_completions import ChatCompletions
 from qvq_mlx.serve.messages import Messages
@@ -252,6 +254,9 @@ def streamed(interface: Interface) -> Callable[[str, int], object]:
     return read
 
 
+TOOLS = {"look": {"properties": {"word": {"type": "string"}}}}
+
+
 def reply(text: str, size: int) -> None:
     """What a client of the server is sent, with texts that end it, and with the splitter before."""
     rules, served = splitter(_thinking("qvq")), Reply(["\\n\\nUser:", "}}}}}}x"], live=True)
@@ -274,6 +279,22 @@ def called(text: str) -> None:
     CallScan("</think>").feed(text)
     for piece in pieces(text, LONGEST_CALL_CHARS):
         read(piece)
+
+
+def tool_call(text: str, size: int) -> None:
+    """The calls of a client's tools."""
+    scan = ToolScan(TOOLS)
+    for piece in pieces(text, size):
+        for _ in scan.feed(piece):
+            pass
+    for _ in scan.end(is_whole=True):
+        pass
+
+
+def tool_called(text: str) -> None:
+    read_call(text, TOOLS)
+    read_call(f"<function=look>{text}</function>", TOOLS)
+    trailing_calls(text, ToolScan(TOOLS))
 
 
 def cleaned(text: str, size: int) -> None:
@@ -335,6 +356,7 @@ AS_IT_COMES: dict[str, Callable[[str, int], object]] = {
     "preopened": splits("qwen3-vl-thinking"),
     "preopened with a line": splits("apriel-1.5"),
     "call": call,
+    "tool call": tool_call,
     "reply": reply,
     "answer": answer,
     "cleaned": cleaned,
@@ -367,6 +389,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "conclusion": concluding_paragraph,
     "marker lines": marker_lines,
     "called": called,
+    "tool called": tool_called,
     "kept": lambda text: kept_rows(text, 80),
     "spoken": lambda text: spoken_rows(text, 80),
     "lenient JSON": outermost,

@@ -52,10 +52,14 @@ class Served:
 
 
 @contextmanager
-def serving(world: World, gate: Gate | None = None, max_waiting: int = 16) -> Iterator[Served]:
-    """Serve the embedded model's card with the world's engine."""
-    engine = EngineThread(world.env, config.read(world.env), max_waiting=max_waiting)
-    asked = Server(world.env, registry.find("tiny"), engine, gate or Gate(LOOPBACK))
+def serving(
+    world: World, gate: Gate | None = None, max_waiting: int = 16, model: str = "tiny"
+) -> Iterator[Served]:
+    """Serve the card of `model`, the embedded one, with the world's engine."""
+    settings = config.read(world.env)
+    engine = EngineThread(world.env, settings, max_waiting=max_waiting)
+    card, _ = registry.resolve(model, settings.hub_cache, settings.cards_folder)
+    asked = Server(world.env, card, engine, gate or Gate(LOOPBACK))
     http = HttpServer(App(asked), engine, bound("127.0.0.1", 0))
     thread = threading.Thread(target=http.run)
     thread.start()
