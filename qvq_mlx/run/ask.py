@@ -31,6 +31,11 @@ def ask(
     the run.
     """
     events = timed(ended(_events(plan, env, settings, control, loaded), control), env.clock)
+    return kept(events, plan, env, settings)
+
+
+def kept(events: Iterator[Event], plan: Plan, env: Env, settings: Settings) -> Iterator[Event]:
+    """The same events of a run of `plan`, saved as they pass where runs are saved."""
     if settings.keeps(plan.request.policy):
         events = rates.remembered(events, settings.cache_folder, plan.resolved.folder, env.clock)
         events = _keeping(events, plan, settings)
@@ -102,28 +107,32 @@ def _events(
         settings.cache_folder if env.hostfile is None else None,
     )
     try:
-        with _awake(env):
+        with awake(env):
             engine = yield from holder.engine_for(plan, control)
             if engine is None:
                 yield Done(StopReason.INTERRUPT, AnswerSource.NONE, False, False, Stats())
                 return
-            pace: Pace = iter
-            if rate := settings.pace_tokens_per_s:
-                pace = partial(paced, tokens_per_s=rate, clock=env.clock, sleep=env.sleep)
-            yield from map(holder.told, answers(engine, plan, control, pace))
+            yield from map(holder.told, answers(engine, plan, control, pace_of(env, settings)))
     finally:
         holder.settle(plan.resolved.checkpoint, alone=plan.alone)
         if loaded is None:
             holder.close()
 
 
-def _awake(env: Env) -> AbstractContextManager[None]:
+def pace_of(env: Env, settings: Settings) -> Pace:
+    """Return the pace that the user set for tokens; as they come where none is."""
+    if rate := settings.pace_tokens_per_s:
+        return partial(paced, tokens_per_s=rate, clock=env.clock, sleep=env.sleep)
+    return iter
+
+
+def awake(env: Env) -> AbstractContextManager[None]:
     """Keep a Mac awake while it answers, in a chat and for a server's client too.
 
     What runs beside it is loaded only there.
     """
     if which("caffeinate", path=env.environ.get("PATH")) is None:
         return nullcontext()
-    from qvq_mlx.system.awake import awake
+    from qvq_mlx.system import awake as caffeine
 
-    return awake(env.environ)
+    return caffeine.awake(env.environ)

@@ -2,9 +2,10 @@
 
 Law: the model is loaded, used and let go of in this thread alone (`engine.session` says why). What
 a caller gets for a request is `Planned? Event* (Done | Failed)`: exactly one of the last two, and
-it is last, whatever happens to the request. A request that fails, or whose client leaves, disturbs
-no other one: its decode stops before the next token is committed. Whatever can be refused is
-refused before the request waits: pictures are read and the plan is made in a thread beside this
+it is last, whatever happens to the request. Where several replies are wanted, each event has the
+number of its reply, and there is a `Done` for each. A request that fails, or whose client leaves,
+disturbs no other one: its decode stops before the next token is committed. Whatever can be refused
+is refused before the request waits: pictures are read and the plan is made in a thread beside this
 one.
 
 Deliveries are calls from these threads; a caller hands them on to its own loop and returns at once.
@@ -13,7 +14,7 @@ Deliveries are calls from these threads; a caller hands them on to its own loop 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from time import monotonic
@@ -26,9 +27,9 @@ from qvq_mlx.core.request import Request
 from qvq_mlx.core.tokens import Control
 from qvq_mlx.memory.lock import BigModelLock
 from qvq_mlx.run.ask import ask
-from qvq_mlx.run.plan import make_plan
 from qvq_mlx.run.resident import ResidentModel
 from qvq_mlx.run.unexpected import bug
+from qvq_mlx.serve.choices import Numbered, drawn, plan_of
 from qvq_mlx.serve.turns import Turns
 from qvq_mlx.settings.config import Settings
 
@@ -52,7 +53,7 @@ class Failed:
     error: QvqError
 
 
-Delivery = Planned | Event | Failed
+Delivery = Planned | Event | Numbered | Failed
 Deliver = Callable[[Delivery], None]
 
 
@@ -73,13 +74,19 @@ class Status:
 
 @dataclass(eq=False, slots=True)
 class Job:
-    """A request on its way. `control` stops it, or asks for its answer now."""
+    """A request on its way. `control` stops it, or asks for its answer now.
+
+    Where several replies are wanted there is one of `controls` for each; they are drawn `together`
+    where that is possible.
+    """
 
     request: Request
     client: str
     deliver: Deliver
     control: Control
+    controls: tuple[Control, ...] = ()
     plan: Plan | None = None
+    together: bool = False
 
     def tell(self, item: Delivery) -> None:
         """Deliver; where that fails the client is gone, and so is the reason to go on."""
@@ -132,12 +139,14 @@ class EngineThread:
         self._thread = threading.Thread(target=self._run, name="qvq-engine", daemon=True)
         self._thread.start()
 
-    def submit(self, request: Request, client: str, deliver: Deliver) -> Job:
+    def submit(self, request: Request, client: str, deliver: Deliver, replies: int = 1) -> Job:
         """Plan `request` and queue it. Clients of different names take turns.
 
         Raises OverloadedError where too many wait, and StoppedError once it is closing.
         """
-        job = Job(request, client, deliver, Control())
+        control = Control()
+        controls = tuple(Control(control) for _ in range(replies)) if replies > 1 else ()
+        job = Job(request, client, deliver, control, controls)
         with self._changed:
             if self._closing:
                 raise _closed()
@@ -216,7 +225,8 @@ class EngineThread:
         try:
             if job.control.stopping:
                 raise self._gone
-            job.plan = make_plan(job.request, self._env, self._settings)
+            count = max(1, len(job.controls))
+            job.plan, job.together = plan_of(job.request, count, self._env, self._settings)
         except Exception as error:
             self._refuse(job, error if isinstance(error, QvqError) else bug(error, self._env))
             return
@@ -280,8 +290,15 @@ class EngineThread:
     def _answer(self, job: Job, resident: ResidentModel) -> None:
         """Run one job to its `Done`, or to what it failed with."""
         assert job.plan is not None, "it was planned before it waited"
+        env, settings = self._env, self._settings
+        events: Iterator[Event | Numbered]
+        if job.controls:
+            together = job.together
+            events = drawn(job.plan, job.controls, env, settings, resident, together=together)
+        else:
+            events = ask(job.plan, env, settings, job.control, resident)
         try:
-            for event in ask(job.plan, self._env, self._settings, job.control, resident):
+            for event in events:
                 job.tell(event)
         except Exception as error:
             job.tell(Failed(error if isinstance(error, QvqError) else bug(error, self._env)))

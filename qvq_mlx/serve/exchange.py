@@ -35,7 +35,8 @@ from qvq_mlx.core.request import Request
 from qvq_mlx.run.unexpected import bug
 from qvq_mlx.run.vote import TEMPERATURE
 from qvq_mlx.serve.asked import Asked, fetcher, request_of
-from qvq_mlx.serve.engine_thread import Delivery, EngineThread, Failed, Planned
+from qvq_mlx.serve.choices import Numbered
+from qvq_mlx.serve.engine_thread import Delivery, EngineThread, Failed, Job, Planned
 from qvq_mlx.serve.fields import RequestError, body_of
 from qvq_mlx.serve.gate import Gate, read_body
 from qvq_mlx.serve.reply import End, Piece, Reply
@@ -98,8 +99,7 @@ class Exchange:
             if asked.stream:
                 await self._stream(asked, request, client, send)
             else:
-                every = _requests(asked, request, self._server.card)
-                choices = [await self._choice(asked, one, client) for one in every]
+                choices = await self._choices(asked, request, client)
                 await send_json(send, 200, self._interface.whole(asked, choices))
         except Exception as error:
             await self._refuse(send, error)
@@ -116,32 +116,33 @@ class Exchange:
         fetch = fetcher(sources, may_fetch=server.may_fetch)
         return asked, request_of(asked, server.card, fetch, server.engine.settings)
 
-    async def _choice(self, asked: Asked, request: Request, client: str) -> Choice:
-        """One whole reply."""
+    async def _choices(self, asked: Asked, request: Request, client: str) -> list[Choice]:
+        """The whole replies."""
+        choices: dict[int, Choice] = {}
         async with aclosing(self._pieces(asked, request, client)) as pieces:
-            async for plan, piece in pieces:
+            async for number, plan, piece in pieces:
                 if isinstance(piece, End):
-                    return Choice(plan, piece)
-        raise AssertionError("a reply ends with End")
+                    choices[number] = Choice(plan, piece)
+        return [choices[number] for number in range(asked.choices)]
 
     async def _stream(self, asked: Asked, request: Request, client: str, send: Send) -> None:
-        """All choices as server-sent events, one after the other."""
+        """All choices as server-sent events, as they come."""
         stream = self._interface.stream(asked)
         sending = _Sending(send)
-        choices: list[Choice] = []
+        choices: dict[int, Choice] = {}
         try:
-            for index, one in enumerate(_requests(asked, request, self._server.card)):
-                async with aclosing(self._pieces(asked, one, client)) as pieces:
-                    async for plan, piece in pieces:
-                        if not sending.begun:  # it is accepted: from here on it is a stream
-                            await sending.begin(stream.begin())
-                        if isinstance(piece, Pulse):
-                            await sending.write([stream.pulse()])
-                            continue
-                        await sending.write(stream.piece(index, plan, piece))
-                        if isinstance(piece, End):
-                            choices.append(Choice(plan, piece))
-            await sending.write(stream.finish(choices))
+            async with aclosing(self._pieces(asked, request, client)) as pieces:
+                async for number, plan, piece in pieces:
+                    if not sending.begun:  # it is accepted: from here on it is a stream
+                        await sending.begin(stream.begin())
+                    if isinstance(piece, Pulse):
+                        await sending.write([stream.pulse()])
+                        continue
+                    await sending.write(stream.piece(number, plan, piece))
+                    if isinstance(piece, End):
+                        choices[number] = Choice(plan, piece)
+            every = [choices[number] for number in range(asked.choices)]
+            await sending.write(stream.finish(every))
         except Exception as error:
             if not sending.begun:
                 raise
@@ -150,14 +151,20 @@ class Exchange:
 
     async def _pieces(
         self, asked: Asked, request: Request, client: str
-    ) -> AsyncGenerator[tuple[Plan, Piece | Pulse], None]:
-        """The pieces of one reply, and pulses, from when it is accepted. Raises QvqError."""
-        card = self._server.card
-        live = card.thinking.style is ThinkingStyle.NONE
-        reply = Reply(asked.stop, live=live, tools=asked.offer.callable)
+    ) -> AsyncGenerator[tuple[int, Plan, Piece | Pulse], None]:
+        """The pieces of the replies, each with its number, and pulses, from when it is accepted.
+
+        Raises QvqError.
+        """
+        live = self._server.card.thinking.style is ThinkingStyle.NONE
+        replies = [
+            Reply(asked.stop, live=live, tools=asked.offer.callable) for _ in range(asked.choices)
+        ]
         plan: Plan | None = None
-        async with aclosing(deliveries(self._server.engine, request, client)) as items:
-            async for item, stop in items:
+        request = _warm(asked, request, self._server.card)
+        items = deliveries(self._server.engine, request, client, asked.choices)
+        async with aclosing(items):
+            async for item, job in items:
                 if isinstance(item, Failed):
                     raise item.error
                 if isinstance(item, Planned):
@@ -165,12 +172,17 @@ class Exchange:
                 if plan is None:  # it is still being planned
                     continue
                 if isinstance(item, Planned | Pulse):
-                    yield plan, Pulse()
+                    yield 0, plan, Pulse()
                     continue
-                for piece in reply.feed(item):
-                    yield plan, piece
+                number, event = 0, item
+                if isinstance(item, Numbered):
+                    number, event = item.number, item.event
+                assert not isinstance(event, Numbered)
+                reply = replies[number]
+                for piece in reply.feed(event):
+                    yield number, plan, piece
                 if reply.stopped:
-                    stop()
+                    (job.controls[number] if job.controls else job.control).stop()
 
     async def _refuse(self, send: Send, error: Exception) -> None:
         refusal = self._refusal(error)
@@ -207,16 +219,17 @@ class _Sending:
 
 
 async def deliveries(
-    engine: EngineThread, request: Request, client: str
-) -> AsyncGenerator[tuple[Delivery | Pulse, Callable[[], None]], None]:
-    """Yield what a request gets, on this loop, each with what stops the run. Closing stops it."""
+    engine: EngineThread, request: Request, client: str, replies: int = 1
+) -> AsyncGenerator[tuple[Delivery | Pulse, Job], None]:
+    """Yield what a request gets, on this loop, each with the job on its way. Closing stops it."""
     loop = asyncio.get_running_loop()
     inbox: asyncio.Queue[Delivery] = asyncio.Queue()
 
     def deliver(item: Delivery) -> None:
         loop.call_soon_threadsafe(inbox.put_nowait, item)
 
-    job = engine.submit(request, client, deliver)
+    job = engine.submit(request, client, deliver, replies)
+    left = replies
     try:
         while True:
             item: Delivery | Pulse
@@ -225,8 +238,10 @@ async def deliveries(
                     item = await inbox.get()
             except TimeoutError:
                 item = Pulse()
-            yield item, job.control.stop
-            if isinstance(item, Done | Failed):
+            yield item, job
+            event = item.event if isinstance(item, Numbered) else item
+            left -= isinstance(event, Done)
+            if isinstance(event, Failed) or not left:
                 return
     finally:
         engine.cancel(job)
@@ -283,18 +298,12 @@ def client_of(scope: Scope, headers: dict[str, str]) -> str:
     return f"{host} {headers.get('user-agent', '')[:200]} {hash(headers.get('authorization', ''))}"
 
 
-def _requests(asked: Asked, request: Request, card: ModelCard) -> list[Request]:
-    """One request per choice, each with a seed of its own."""
-    if asked.choices == 1:
-        return [request]
+def _warm(asked: Asked, request: Request, card: ModelCard) -> Request:
+    """The request, at a temperature where several replies are wanted: equal ones are one reply."""
     sampling = request.sampling
-    found = sampling.applied_to(card.sampling)
-    if sampling.temperature is None and not found.temperature:
-        sampling = replace(sampling, temperature=TEMPERATURE)  # equal choices are one choice
-    return [
-        replace(request, sampling=replace(sampling, seed=found.seed + number))
-        for number in range(asked.choices)
-    ]
+    if asked.choices == 1 or sampling.temperature is not None or card.sampling.temperature:
+        return request
+    return replace(request, sampling=replace(sampling, temperature=TEMPERATURE))
 
 
 async def _left(receive: Receive) -> None:

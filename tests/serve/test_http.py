@@ -8,12 +8,16 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from qvq_mlx import history
+from qvq_mlx.core.errors import DoesNotFitError
+from qvq_mlx.core.plan import Plan
+from qvq_mlx.core.request import Request
 from qvq_mlx.core.tokens import Control
-from qvq_mlx.serve import listen
+from qvq_mlx.serve import choices, listen
 from qvq_mlx.serve.gate import LOOPBACK, Gate
 from qvq_mlx.serve.keep import parse_keep
 from qvq_mlx.serve.listen import bound
@@ -316,6 +320,82 @@ def test_stop_choices_and_a_run_that_is_not_kept(world: Build) -> None:
     assert [choice["message"]["content"] for choice in two["choices"]] == ["two red"] * 2
     folder = config.read(w.env).history_folder
     assert not folder.exists() or not list(folder.glob("*.jsonl"))
+
+
+def test_choices_share_one_prefill_and_each_is_kept(world: Build) -> None:
+    engine = ScriptedEngine([*WORDS[:2], "two"], others=([*WORDS[:2], "three", " or", " so"],))
+    w = world(engine=engine)
+    with serving(w) as served:
+        body = chat(n=2, stream_options={"include_usage": True})
+        *chunks, usage = served.events(CHAT, body)
+    said = ["", ""]
+    for chunk in chunks:
+        [choice] = chunk["choices"]
+        said[choice["index"]] += choice["delta"].get("content") or ""
+    assert said == ["two", "three or so"]
+    assert [one["choices"][0]["finish_reason"] for one in chunks].count("stop") == 2
+    assert usage["usage"]["prompt_tokens"] == 3
+    assert len(engine.asked) == 1
+    assert [one.sampling.seed for one in engine.generations] == [0, 1]
+    folder = config.read(w.env).history_folder
+    assert len(list(folder.glob("*.jsonl"))) == 2
+
+
+def test_a_choice_that_met_its_stop_text_lets_the_others_go_on(world: Build) -> None:
+    long = "".join(["one", " two"] * 20)
+    engine = ScriptedEngine(["a b", " c", " never"], others=([long],))
+    with serving(world(engine=engine)) as served:
+        two = served.post(CHAT, chat(n=2, stop=" b c")).json()
+    assert [choice["message"]["content"] for choice in two["choices"]] == ["a", long]
+
+
+def test_choices_end_when_their_client_leaves(world: Build, held: Held) -> None:
+    engine = ScriptedEngine(WORDS * 50, on_token=held.on_token)
+    with serving(world(engine=engine)) as served:
+        raw = socket.create_connection(("127.0.0.1", int(served.http.address[-5:])))
+        raw.sendall(raw_request(chat(stream=True, n=2)))
+        assert held.reached.wait(CEILING_S)
+        running = served.engine._running
+        assert running is not None
+        raw.close()
+        eventually(lambda: running.control.stopping)
+        held.go_on.set()
+        eventually(lambda: served.engine.status.ended == 1)
+        assert held.tokens <= 4
+        assert served.post(CHAT, chat()).status_code == 200
+
+
+@pytest.mark.parametrize("more", [{}, {"response_format": {"type": "json_object"}}], ids=str)
+def test_each_choice_is_the_reply_that_its_seed_gets_alone(world: Build, more: Json) -> None:
+    fields = {"temperature": 1.5, "store": False, **more}
+    with serving(world()) as served:
+        several = served.post(CHAT, chat(n=3, seed=7, **fields)).json()
+        alone = [served.post(CHAT, chat(seed=7 + one, **fields)).json() for one in range(3)]
+    found = [choice["message"] for choice in several["choices"]]
+    assert found == [one["choices"][0]["message"] for one in alone]
+    assert len({one["reasoning"] for one in found}) > 1
+    usage = [one["usage"] for one in alone]
+    assert several["usage"]["prompt_tokens"] == usage[0]["prompt_tokens"]
+    assert several["usage"]["completion_tokens"] == sum(one["completion_tokens"] for one in usage)
+
+
+def test_where_there_is_no_room_for_all_choices_come_one_after_the_other(
+    world: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = choices.make_plan
+
+    def narrow(request: Request, *more: Any) -> Plan:
+        if request.policy.in_flight != 1:
+            raise DoesNotFitError("no room for two")
+        return real(request, *more)
+
+    monkeypatch.setattr(choices, "make_plan", narrow)
+    engine = ScriptedEngine(WORDS)
+    with serving(world(engine=engine)) as served:
+        two = served.post(CHAT, chat(n=2)).json()
+    assert [choice["message"]["content"] for choice in two["choices"]] == [ANSWER] * 2
+    assert [one.sampling.seed for one in engine.generations] == [0, 1]
+    assert len(engine.asked) == 2
 
 
 def test_a_picture_that_was_sent_is_kept_for_a_follow_up(world: Build) -> None:

@@ -27,6 +27,7 @@ from qvq_mlx.core.events import (
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.request import Request
 from qvq_mlx.records.runs import ResultRecord, request_record, result_record
+from qvq_mlx.serve.choices import Numbered
 from qvq_mlx.serve.engine_thread import Delivery, EngineThread, Failed, Planned
 from qvq_mlx.serve.mcp.progress import Meter
 
@@ -72,6 +73,8 @@ async def asked(engine: EngineThread, request: Request, client: str, meter: Mete
                     return Asked(plan, delivery, record)
                 case Notice():
                     notices.append(delivery)
+                case Numbered():
+                    raise AssertionError("one reply is wanted")
                 case Progress() | ThinkingDelta() | AnswerDelta() | AnswerRetracted() | Looked():
                     transcript.add(delivery)
                     await meter.saw(delivery)
