@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import os
 import random
 import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -22,6 +25,7 @@ from qvq_mlx.serve.gate import LOOPBACK, Gate
 from qvq_mlx.serve.keep import parse_keep
 from qvq_mlx.serve.listen import bound
 from qvq_mlx.settings import config
+from qvq_mlx.system.footprint import footprint_bytes
 from tests.conftest import ScriptedEngine, World
 from tests.serve.http import (
     CHAT,
@@ -255,6 +259,64 @@ def test_clients_that_leave_at_any_moment_hold_nobody_up(world: Build, count: in
             thread.join(CEILING_S)
         assert served.post(CHAT, chat()).status_code == 200
         eventually(lambda: (served.engine.status.waiting, served.engine._running) == (0, None))
+
+
+@dataclass
+class Until:
+    """Holds the decode of one request at its token `at` until the test lets it go on."""
+
+    at: int
+    reached: threading.Event = field(default_factory=threading.Event)
+    go_on: threading.Event = field(default_factory=threading.Event)
+    tokens: int = 0
+
+    def on_token(self, index: int, _control: Control) -> None:
+        self.tokens += 1
+        if index == self.at:
+            self.reached.set()
+            assert self.go_on.wait(CEILING_S)
+
+
+@pytest.mark.seeded
+@pytest.mark.parametrize("count", [8, pytest.param(200, marks=pytest.mark.slow)])
+def test_whenever_a_client_leaves_no_token_more_is_written(world: Build, count: int) -> None:
+    die = dice(f"{count} clients leave at a token")
+    words = [f"The square of {number} is {number**2}. " for number in range(100)]
+    until: list[Until] = []
+
+    def on_token(index: int, control: Control) -> None:
+        until[-1].on_token(index, control)
+
+    engine = ScriptedEngine(words, on_token=on_token)
+    used: list[int] = []
+    with serving(world(engine=engine)) as served:
+        for number in range(count):
+            until.append(Until(die.randrange(len(words) - 1)))
+            body = chat(stream=die.random() < 0.7, n=die.choice((1, 1, 2)), store=False)
+            raw = socket.create_connection(("127.0.0.1", int(served.http.address[-5:])))
+            raw.sendall(raw_request(body))
+            assert until[-1].reached.wait(CEILING_S)
+            running = served.engine._running
+            assert running is not None
+            if die.random() < 0.5:  # a reset in place of an orderly end
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            raw.close()
+            control = running.control
+            eventually(lambda control=control: control.stopping)
+            written = until[-1].tokens
+            until[-1].go_on.set()
+            ended = number + 1
+            eventually(lambda ended=ended: served.engine.status.ended == ended)
+            # of two choices the second one is at the token before
+            assert until[-1].tokens - written <= body["n"] - 1
+            gc.collect()
+            used.append(footprint_bytes(os.getpid()) or 0)
+        until.append(Until(-1))
+        reply = served.post(CHAT, chat(store=False)).json()
+    assert reply["choices"][0]["message"]["content"]
+    if count >= 100:
+        middle, end = max(used[count // 4 : count // 2]), max(used[-count // 4 :])
+        assert end <= middle * 1.05, (middle, end)
 
 
 @pytest.mark.parametrize("sent", [b"", b"POST /v1/chat", raw_request({})[:60]])
