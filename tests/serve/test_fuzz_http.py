@@ -6,7 +6,7 @@ import asyncio
 import copy
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -31,6 +31,7 @@ ODD: tuple[Any, ...] = (
     *("clip", "\x00\x1b[31m", "\ud800"),
 )
 MORE = (
+    *("tool_choice", "parallel_tool_calls"),
     *("tools", "n", "stop", "seed", "thinking", "reasoning", "text", "stream_options", "store"),
     "__class__",
 )
@@ -88,10 +89,20 @@ async def called(app: App, path: str, body: bytes) -> tuple[int, bytes]:
     return sent[0]["status"], data
 
 
-def check(world: World, count: int, die: random.Random) -> None:
-    bodies = ((CHAT, chat()), (MESSAGES, messages()), (RESPONSES, response()))
-    engine = EngineThread(world.env, config.read(world.env))
-    app = App(Server(world.env, registry.find("tiny"), engine, Gate(LOOPBACK)))
+USUAL = ((CHAT, chat()), (MESSAGES, messages()), (RESPONSES, response()))
+
+
+def check(
+    world: World,
+    count: int,
+    die: random.Random,
+    model: str = "tiny",
+    bodies: Sequence[tuple[str, Json]] = USUAL,
+) -> None:
+    settings = config.read(world.env)
+    engine = EngineThread(world.env, settings)
+    card, _ = registry.resolve(model, settings.hub_cache, settings.cards_folder)
+    app = App(Server(world.env, card, engine, Gate(LOOPBACK)))
 
     async def ask_all() -> None:
         for _ in range(count):
@@ -102,7 +113,8 @@ def check(world: World, count: int, die: random.Random) -> None:
             assert b"this is a bug" not in reply, (reply[:300], data[:2000])
             if status != 200:
                 assert json.loads(reply)["error"]["message"], reply
-        assert (await called(app, CHAT, json.dumps(chat(store=False)).encode()))[0] == 200
+        path, body = bodies[0]
+        assert (await called(app, path, json.dumps({**body, "store": False}).encode()))[0] == 200
 
     try:
         asyncio.run(ask_all())

@@ -15,7 +15,9 @@ from qvq_mlx.families import ModelType
 from tests.conftest import ScriptedEngine, World
 from tests.engine.families import write
 from tests.serve.http import CHAT, MESSAGES, RESPONSES, SHAPES, Json, Served, serving
+from tests.serve.test_fuzz_http import check
 from tests.serve.test_http import WORDS
+from tests.support.seeds import dice
 from tests.support.tool_templates import QWEN3_5, QWEN3_VL
 
 Build = Callable[..., World]
@@ -321,6 +323,50 @@ def test_what_is_not_taken_is_refused_by_its_name(
         refused = served.post(CHAT, chat(model, *more, **fields))
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, param)
     assert engine.asked == []
+
+
+def with_tools(model: Model) -> list[tuple[str, Json]]:
+    """A conversation with tools, in each interface."""
+    asked, answered = {"role": "user", "content": "Rain?"}, "snow"
+    function = {"name": "weather", "arguments": json.dumps(GIVEN)}
+    use = {"type": "tool_use", "id": "a", "name": "weather", "input": GIVEN}
+    result = {"type": "tool_result", "tool_use_id": "a", "content": answered, "is_error": False}
+    named = {"model": _named(model)}
+    chats: list[Json] = [
+        asked,
+        {
+            "role": "assistant",
+            "tool_calls": [{"id": "a", "type": "function", "function": function}],
+        },
+        {"role": "tool", "tool_call_id": "a", "content": answered},
+    ]
+    blocks: list[Json] = [
+        asked,
+        {"role": "assistant", "content": [use]},
+        {"role": "user", "content": [result]},
+    ]
+    items: list[Json] = [
+        asked,
+        {"type": "function_call", "call_id": "a", **function},
+        {"type": "function_call_output", "call_id": "a", "output": answered},
+    ]
+    tool = {"name": "weather", "input_schema": PARAMETERS}
+    return [
+        (CHAT, {**named, "messages": chats, "tools": TOOLS}),
+        (MESSAGES, {**named, "messages": blocks, "tools": [tool], "max_tokens": 500}),
+        (RESPONSES, {**named, "input": items, "tools": [{"type": "function", **FUNCTION}]}),
+    ]
+
+
+@ONE_MODEL
+@pytest.mark.seeded
+@pytest.mark.parametrize("count", [60, pytest.param(1_500, marks=pytest.mark.slow)])
+def test_mutated_conversations_with_tools_get_one_clear_answer_each(
+    world: Build, model: Model, count: int
+) -> None:
+    words = [*model.thought, "I look. ", model.call]
+    die = dice(f"{count} mutated conversations with tools")
+    check(world(words), count, die, str(model.folder), with_tools(model))
 
 
 @pytest.mark.parametrize("path", [CHAT, RESPONSES, MESSAGES])

@@ -68,7 +68,7 @@ def test_an_item_of_a_batch_starts_no_second_one(path: str, tmp_path: Path) -> N
 
 def test_a_question_keeps_it_awake(world: Build, path: str, tmp_path: Path) -> None:
     env = world(environ={"PATH": path}).env
-    with ask._awake(env):
+    with ask.awake(env):
         eventually(lambda: is_called(tmp_path))
 
 
