@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -28,11 +29,15 @@ class Pane:
         self._tmux = ["tmux", "-S", str(folder / "tmux"), "-f", "/dev/null"]
         fifo = folder / "commands"
         os.mkfifo(fifo)
-        panel = f"{sys.executable} -m tests.support.pseudo.panel {fifo} {view}"
-        script = f"seq -f 'line %g' {before}; cd {ROOT}; {panel}; echo the-end; exec cat"
+        panel = [sys.executable, "-m", "tests.support.pseudo.panel", str(fifo), view]
+        script = (
+            f"seq -f 'line %g' {before}; cd {shlex.quote(str(ROOT))}; {shlex.join(panel)};"
+            " echo the-end; exec cat"
+        )
         self.tmux("new-session", "-d", "-x", "80", "-y", "24", "sh", "-c", script)
         self.tmux("set", "-g", "window-size", "manual")
-        self._commands = fifo.open("w", buffering=1)
+        # open for both: the other end may never come, and that shall end in a failure
+        self._commands = os.fdopen(os.open(fifo, os.O_RDWR), "w", buffering=1)
         self.said = 0
 
     def tmux(self, *command: str) -> str:
