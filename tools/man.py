@@ -23,6 +23,8 @@ VARIABLES = {
     "QVQ_DETAIL": "The image tokens, where --detail says none.",
     "QVQ_TEMPERATURE": "The temperature, where --temp says none.",
     "QVQ_LANG": "The language of the answer, where --lang says none.",
+    "QVQ_HOST": "The address of a server that qvq ask, chat and batch ask instead of a model here.",
+    "QVQ_HOST_KEY": "The key that is sent to it.",
     "QVQ_SAVE": "0 keeps no history.",
     "QVQ_HOME": "One folder for settings, history and cache.",
     "QVQ_CACHE_MAX": "The most that the cache of image prefixes holds, 4GiB if unset; 0: nothing.",

@@ -27,6 +27,7 @@ from qvq_mlx.core.errors import (
     HostGoneError,
     ModelError,
     OutputError,
+    OverloadedError,
     QvqError,
     ServerGoneError,
 )
@@ -308,6 +309,8 @@ def _concerns_all(error: QvqError, *, asked: bool) -> bool:
     """
     match error:
         case ModelError() | BigModelBusyError() | OutputError() | HostGoneError():
+            return True
+        case OverloadedError():
             return True
         case DoesNotFitError():
             return not asked

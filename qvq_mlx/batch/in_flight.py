@@ -20,6 +20,8 @@ MOST_TRIED = 8
 
 def most_tried(resolved: Resolved, request: Request, env: Env) -> int:
     """Return how many items at a time may be tried; 1 for what has to be asked one by one."""
+    if resolved.served is not None:
+        return 1
     try:
         check_together(request)
     except UsageError:

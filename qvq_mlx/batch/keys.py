@@ -39,9 +39,14 @@ _spelt = json.JSONEncoder(sort_keys=True, ensure_ascii=True).encode
 
 
 def model_identity(resolved: Resolved) -> str:
-    """A hash of what a model brings to the text: its weights, and what its card says of them."""
+    """A hash of what a model brings to the text: its weights, and what its card says of them.
+
+    The weights of a host's model are not here: it is known by its name, whatever the address.
+    """
     card = resolved.card
     facts = [_stated(card.thinking), _stated(card.vision), card.rounds]
+    if resolved.served is not None:
+        return _hash(["host", resolved.served.model, *facts])
     return _hash([local.fingerprint(resolved.folder), *facts])
 
 

@@ -48,6 +48,10 @@ class Talk:
         self._env = env
         self._settings = settings
         self._output = output
+        if base.policy.host is not None and not base.model:
+            from qvq_mlx.run.at_host import card_at
+
+            base = replace(base, model=card_at("", base, settings).name)
         self._conversation = Conversation(base)
         self._base = base
         self._ahead = TypeAhead(kept=True)
@@ -194,6 +198,10 @@ class Talk:
     def _card(self, model: str) -> ModelCard:
         """Raises a ModelError where `model` cannot be asked."""
         settings = self._settings
+        if self._base.policy.host is not None:
+            from qvq_mlx.run.at_host import card_at
+
+            return card_at(model, self._base, settings)
         return registry.resolve(model, settings.hub_cache, settings.cards_folder)[0]
 
     def _desk(self) -> ImageSources:
@@ -201,8 +209,12 @@ class Talk:
         return image_sources_for(self._base, self._env, self._settings)
 
     def _models(self) -> list[str]:
-        """The names of the models that are on this disk."""
+        """The names of the models that are on this disk, or that the host serves."""
         settings = self._settings
+        if self._base.policy.host is not None:
+            from qvq_mlx.run.at_host import names_at
+
+            return names_at(self._base, settings)
         known = registry.cards(settings.cards_folder)
         return [card.name for card in known if is_here(card, settings.hub_cache)]
 

@@ -10,7 +10,7 @@ import typer
 from qvq_mlx.batch.items import read_items
 from qvq_mlx.cli import options
 from qvq_mlx.core.request import Policy, PromptOptions, Request, SamplingOverrides
-from qvq_mlx.run.choose import model_for
+from qvq_mlx.run.choose import addressed
 from qvq_mlx.run.groups import files_of, image_options_of, in_flight_of, method_of
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def batch(
     request = Request(
         question="",
         images=(),
-        model=model_for(world.env, world.settings, model),
+        model=model or "",
         image_options=(image_options_of(page, background, detail=detail, crop=crop),),
         prompt=PromptOptions(system),
         limits=world.limits(budget, answer_tokens, max_tokens, think),
@@ -101,6 +101,6 @@ def batch(
             draft, True, force, not no_wait, offline, True, not no_server, in_flight_of(parallel)
         ),
     )
-    work = Batch(request, world.env, world.settings)
+    work = Batch(addressed(world.env, world.settings, request), world.env, world.settings)
     found = read_items(world.env, paths or [], questions or [], items, videos=work.takes_video)
     return carry_out(world, work, found, target, Shown(quiet, verbose, as_json))

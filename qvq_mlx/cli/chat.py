@@ -40,7 +40,7 @@ def chat(
     answer, Ctrl-D leaves. Every question is saved as a run of its own.
     """
     from qvq_mlx.chat.loop import Talk
-    from qvq_mlx.run.choose import model_for
+    from qvq_mlx.run.choose import addressed
     from qvq_mlx.run.groups import image_options_of
 
     world: World = context.obj
@@ -51,7 +51,7 @@ def chat(
     base = Request(
         question="",
         images=(),
-        model=model_for(env, settings, model),
+        model=model or "",
         image_options=(image_options_of(detail=detail),),
         prompt=PromptOptions(system),
         limits=world.limits(budget, Limits().answer_tokens, max_tokens, think),
@@ -66,6 +66,6 @@ def chat(
         ),
     )
     output = Output(view=thinking or settings.view, verbose=verbose)
-    talk = Talk(env, settings, base, output)
+    talk = Talk(env, settings, addressed(env, settings, base), output)
     talk.begin(images or [])
     return talk.run()

@@ -211,8 +211,14 @@ class ServerGoneError(QvqError):
     code = "server-gone"
 
 
+class HostError(ModelError):
+    """A host answers, and not as a server of a model that may be asked does."""
+
+    code = "host"
+
+
 class HostGoneError(QvqError):
-    """Another machine that a model is split among did not start, or ended before the answer did."""
+    """Another machine that is needed for the answer is not reached, or ended before it did."""
 
     exit_code = ExitCode.TRY_AGAIN
     code = "host-gone"
@@ -231,8 +237,10 @@ class OverloadedError(QvqError):
     exit_code = ExitCode.TRY_AGAIN
     code = "overloaded"
 
-    def __init__(self, message: Message, *, retry_after_s: float) -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: Message, remedy: Remedy | None = None, *, retry_after_s: float
+    ) -> None:
+        super().__init__(message, remedy)
         self.retry_after_s = retry_after_s
 
 

@@ -51,7 +51,7 @@ class AnswerSource(StrEnum):
     MARKER = "marker"
     """After the last complete `**Final Answer**` block."""
     TAG = "tag"
-    """After the last `</think>`."""
+    """After the last `</think>`, or where a host says that the answer begins."""
     WHOLE = "whole"
     """There was neither: the whole text is the answer, and there is no thinking."""
     CONCLUSION = "conclusion"
@@ -188,7 +188,7 @@ class Stats:
     time of reading regions, and of the question that asks where to look; `decode_s` is without it.
 
     `server_pid` is the process id of the running server whose model answered; null: this process
-    had its own.
+    had its own. `host` is the address of the host that answered, null: this machine.
     """
 
     prompt_tokens: int = 0
@@ -216,6 +216,7 @@ class Stats:
     double_check_s: float = 0.0
     look_s: float = 0.0
     server_pid: int | None = None
+    host: str | None = None
 
     @property
     def tokens_per_s(self) -> float:

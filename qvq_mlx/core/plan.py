@@ -15,7 +15,8 @@ from qvq_mlx.core.rounds import Attachment, Round, Source, kept, retold
 from qvq_mlx.core.setup import Checkpoint, Setup
 from qvq_mlx.core.tokens import AnswerConstraint
 
-if TYPE_CHECKING:  # most runs look at no region
+if TYPE_CHECKING:  # most runs look at no region, and ask no host
+    from qvq_mlx.core.host import Served
     from qvq_mlx.core.look import Look
 
 CLOSING_TOKENS = 32
@@ -50,6 +51,9 @@ class Resolved:
     `budget_tokens` None sets no bounds to the thinking. `max_tokens` bound thinking and answer
     together. `setup` says who drafts, and what may be kept. `sampling_note` says what a vote
     changed of the sampling. `thinks` False: the model is asked not to think, which it could.
+
+    `served` is the model of a host that is asked instead; its `folder` is no folder then, but its
+    address as a path. None: the model is loaded from there.
     """
 
     card: ModelCard
@@ -61,6 +65,7 @@ class Resolved:
     setup: Setup = Setup()
     sampling_note: Message | None = None
     thinks: bool = True
+    served: Served | None = None
 
     @property
     def thinking(self) -> Thinking:

@@ -39,6 +39,8 @@ class Field(StrEnum):
     MEMORY = "memory"
     MIN_P = "min_p"
     MODEL = "model"
+    NO_CACHE = "no_cache"
+    NO_SERVER = "no_server"
     NO_WAIT = "no_wait"
     OFFLINE = "offline"
     OUTPUT = "output"

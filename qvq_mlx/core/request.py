@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qvq_mlx.core.image_options import ImageOptions
 from qvq_mlx.core.rounds import Round, Shown
+
+if TYPE_CHECKING:  # most questions are answered here
+    from qvq_mlx.core.host import Host
 
 
 class ThinkingView(StrEnum):
@@ -154,7 +158,8 @@ class Policy:
     where another process has a big model loaded. `offline` fetches no picture. `save` False keeps
     nothing of the run, whatever the settings say: no history, and no image prefix. `server` False
     loads the model here, whoever has it loaded already. A batch answers
-    `in_flight` questions at a time; None: as many as fit in memory and make it faster.
+    `in_flight` questions at a time; None: as many as fit in memory and make it faster. The `host`
+    is asked instead of a model here; None: none is.
     """
 
     draft: str = "auto"
@@ -165,6 +170,7 @@ class Policy:
     save: bool = True
     server: bool = True
     in_flight: int | None = 1
+    host: Host | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ They write; the loop reads it between two commits, never in the middle of a forw
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from qvq_mlx.core.card import Thinking
 from qvq_mlx.core.clip import Visual
@@ -63,18 +64,26 @@ class Generation:
     continuation: Continuation | None = None
 
 
+class Part(StrEnum):
+    """The two parts of a reply."""
+
+    THINKING = "thinking"
+    ANSWER = "answer"
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
     """One committed token. `text` may be empty: a part of a character, or a special token.
 
     `row` counts the samples that are drawn side by side; there is one, unless several are asked
-    for.
+    for. `part` is what whoever wrote it calls it; None: the text alone tells.
     """
 
     id: int
     text: str
     forced: bool = False
     row: int = 0
+    part: Part | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ from qvq_mlx.records.doctor import (
     Facts,
     Fault,
     HeldModel,
+    HostFacts,
     Kept,
     Models,
     Place,
@@ -78,6 +79,7 @@ def examined(env: Env, network: Callable[[], Network] | None = None) -> DoctorRe
         trial=trial,
         draft_costs=_attempt(lambda: _draft_costs(held, settings), env)[0] or (),
         network=network() if network else None,
+        host=_host(settings, env, forbidden=network is not None),
     )
     homes = {str(env.home), str(env.home.resolve())}
     told = without_home(facts, homes)
@@ -256,6 +258,22 @@ def _is(ask: Callable[[], bool]) -> bool:
         return ask()
     except OSError:
         return False
+
+
+def _host(settings: Settings, env: Env, *, forbidden: bool) -> HostFacts | None:
+    """Ask the host what it serves, unless connections are refused."""
+    host = settings.host
+    if host is None:
+        return None
+    if forbidden:
+        return HostFacts(host.url, False, (), False, None)
+    from qvq_mlx.remote.models import served
+    from qvq_mlx.run.at_host import connection
+
+    found, fault = _attempt(lambda: served(connection(host, settings, offline=False)), env)
+    models = found or ()
+    is_qvq = any(one.tells_events for one in models)
+    return HostFacts(host.url, True, tuple(one.model for one in models), is_qvq, fault)
 
 
 def _terminal(env: Env) -> Terminal:

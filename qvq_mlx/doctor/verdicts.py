@@ -46,6 +46,7 @@ def judged(facts: Facts, spelling: Spelling) -> DoctorRecord:
         *_models(facts),
         *_own_places(facts),
         *_settings(facts),
+        *_host(facts),
         *_terminal(facts),
         *_trial(facts),
         *_drafting(facts),
@@ -267,6 +268,20 @@ def _settings(facts: Facts) -> Iterator[_Finding]:
         value = setting.value
         told = "not set" if value is None else f"{value} (from {setting.source})"
         yield _ok(topic, setting.key, told)
+
+
+def _host(facts: Facts) -> Iterator[_Finding]:
+    found = facts.host
+    if found is None:
+        return
+    topic = "host"
+    if not found.asked:
+        yield _ok(topic, "address", f"{found.address}, not asked: connections are refused")
+    elif found.fault:
+        yield _fault(topic, "address", found.fault, RunProgram(("curl", "-i", found.address)))
+    else:
+        yield _ok(topic, "address", f"{found.address}, {'a' if found.is_qvq else 'no'} qvq")
+        yield _ok(topic, "models", ", ".join(found.models))
 
 
 def _terminal(facts: Facts) -> Iterator[_Finding]:

@@ -209,8 +209,24 @@ class DraftCosts:
 
 
 @dataclass(frozen=True, slots=True)
+class HostFacts:
+    """The host that is asked instead of a model here. `asked` false: connections are refused.
+
+    `models` are those that it serves; `is_qvq`: it is another qvq. `fault`: why it says nothing.
+    """
+
+    address: str
+    asked: bool
+    models: tuple[str, ...]
+    is_qvq: bool
+    fault: Fault | None
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything that was found, before it is judged. `network` null: --offline was not given."""
+    """Everything that was found, before it is judged. `network` null: --offline was not given;
+    `host` null: none is set.
+    """
 
     machine: Machine
     device: Device | None
@@ -224,6 +240,7 @@ class Facts:
     trial: Trial
     draft_costs: tuple[DraftCosts, ...]
     network: Network | None
+    host: HostFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,6 +163,8 @@ def stats_line(stats: Stats) -> str:
         parts.append(_peaks(stats))
     if stats.server_pid is not None:
         parts.append(f"model of the server (pid {stats.server_pid})")
+    if stats.host is not None:
+        parts.append(f"answered by {stats.host}")
     return " · ".join(parts)
 
 

@@ -13,6 +13,8 @@ and every character lands in the thinking, in the answer, or is the marker betwe
   written by the chat template. The text after the last close tag is the answer. Thinking
   aloud that the model ended by itself without a close tag has its conclusion as the answer.
 - NONE: everything is the answer.
+
+Where whoever wrote the text says what is what, that counts, whatever the style.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from qvq_mlx.core.events import (
     StopReason,
     ThinkingDelta,
 )
+from qvq_mlx.core.tokens import Part
 from qvq_mlx.reply.box import boxed, through_box
 from qvq_mlx.reply.conclusion import concluding_paragraph, thinks_aloud
 from qvq_mlx.reply.markers import Markers
@@ -82,6 +85,37 @@ class _WholeSplitter:
 
     def close(self, reason: StopReason) -> Iterator[Event]:
         self.complete = self.source is AnswerSource.WHOLE and reason is StopReason.END
+        yield from ()
+
+
+class ToldSplitter:
+    """Text comes as `part`: what whoever wrote it calls thinking, or the answer."""
+
+    def __init__(self) -> None:
+        self.source = AnswerSource.NONE
+        self.complete = False
+        self.part = Part.THINKING
+        self._parts = _Parts()
+
+    def feed(self, text: str) -> Iterator[Event]:
+        """The same text in its part; an answer is taken back where thinking follows it."""
+        answer = self._parts.answer
+        if self.part is Part.ANSWER and answer is None:
+            yield from self._parts.begin_answer("")
+        elif self.part is Part.THINKING and answer is not None:  # it thinks again
+            self._parts.answer = None
+            if answer.started:
+                yield AnswerRetracted(answer.raw)
+        yield from self._parts.emit(text)
+
+    def conclude(self) -> None:
+        """Nothing is held back."""
+
+    def close(self, reason: StopReason) -> Iterator[Event]:
+        """Nothing more: what stands is the answer."""
+        answer = self._parts.answer
+        if answer is not None and answer.started:
+            self.source, self.complete = AnswerSource.TAG, reason is StopReason.END
         yield from ()
 
 

@@ -23,7 +23,7 @@ from qvq_mlx.core.events import (
     ThinkingDelta,
 )
 from qvq_mlx.core.tokens import Finished, Step, Token
-from qvq_mlx.reply.splitters import Splitter, splitter
+from qvq_mlx.reply.splitters import Splitter, ToldSplitter, splitter
 
 
 def split(steps: Iterable[Step], thinking: Thinking) -> Iterator[Event]:
@@ -32,6 +32,7 @@ def split(steps: Iterable[Step], thinking: Thinking) -> Iterator[Event]:
     Raises AssertionError where `steps` ends without `Finished`.
     """
     rules = splitter(thinking)
+    told: ToldSplitter | None = None
     counts = _Counts()
     concluding = False
     for step in steps:
@@ -39,6 +40,9 @@ def split(steps: Iterable[Step], thinking: Thinking) -> Iterator[Event]:
             case Progress():
                 yield step
             case Token():
+                if step.part is not None:
+                    rules = told = told or ToldSplitter()
+                    told.part = step.part
                 if step.forced and not concluding:
                     concluding = True
                     rules.conclude()

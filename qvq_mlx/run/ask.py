@@ -101,6 +101,12 @@ def _events(
 ) -> Iterator[Event]:
     """The plan's notices, the load and the answer; what was taken for it is given back."""
     yield from plan.notices
+    if plan.resolved.served is not None:
+        from qvq_mlx.run.at_host import answers_of_host
+
+        with awake(env):
+            yield from answers_of_host(plan, control, pace_of(env, settings))
+        return
     holder = loaded or ResidentModel(
         env.load_engine,
         BigModelLock(settings.cache_folder, env.sleep),

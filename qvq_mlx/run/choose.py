@@ -6,11 +6,13 @@ Where none is here, a person is asked one question, and a script gets the comman
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.env import Env
-from qvq_mlx.core.errors import ModelNotOnDiskError
-from qvq_mlx.core.remedies import PullModel, Show
+from qvq_mlx.core.errors import ModelNotOnDiskError, UsageError
+from qvq_mlx.core.remedies import Field, PullModel, Show
+from qvq_mlx.core.request import Request
 from qvq_mlx.core.sizes import size
 from qvq_mlx.settings.config import Settings
 
@@ -41,6 +43,20 @@ def model_for(env: Env, settings: Settings, given: str | None, pull: Pull | None
     if given or settings.model:
         return given or settings.model or ""
     return _best_here(env, settings, pull)
+
+
+def addressed(env: Env, settings: Settings, request: Request, pull: Pull | None = None) -> Request:
+    """Return `request` with who is asked: the configured host, if there is one and nothing speaks
+    against it, else the model that is named, or '' for the one to take.
+
+    A host's only model stays ''. Raises UsageError, and as `model_for` does.
+    """
+    host = settings.host if request.policy.server else None
+    if host is None:
+        return replace(request, model=model_for(env, settings, request.model or None, pull))
+    if env.hostfile is not None:
+        raise UsageError.excluding(Field.HOSTS, f"the host {host.name}")
+    return replace(request, policy=replace(request.policy, host=host))
 
 
 def _best_here(env: Env, settings: Settings, pull: Pull | None) -> str:

@@ -115,8 +115,8 @@ def _question_tokens(request: Request, resolved: Resolved) -> int:
     """
     system = resolved.system or ""
     estimate = admission.prompt_tokens(request.question, system)
-    if estimate < _LONG_TEXT_TOKENS:
-        return estimate
+    if estimate < _LONG_TEXT_TOKENS or resolved.served is not None:
+        return estimate  # the tokenizer of a host's model is there
     from qvq_mlx.engine.vocabulary import Vocabulary
 
     vocabulary = Vocabulary(resolved.folder / "tokenizer.json")

@@ -1,6 +1,7 @@
 """Refuses and watches the connections of this process.
 
 Law: what is refused is refused to every library, and it cannot be taken back: an audit hook stays.
+A server of this machine that the user named as host may be asked all the same: its port is allowed.
 C code that reaches the system's sockets by itself is not seen.
 """
 
@@ -22,6 +23,15 @@ NETWORK_MODULES = (
 def forbid_network() -> None:
     """Make every connection and name look-up of this process fail, whatever library asks."""
     sys.addaudithook(_refuse)
+
+
+_allowed: set[int] = set()
+"""Ports of this machine that the user named. A hook is the process's, and so is what it lets by."""
+
+
+def allow_port(port: int) -> None:
+    """Let this process reach a port of this machine, whether or not connections are refused."""
+    _allowed.add(port)
 
 
 def watch_network() -> Callable[[], Network]:
@@ -50,8 +60,18 @@ def _is_local(event: str, arguments: tuple[object, ...]) -> bool:
     return family == AF_UNIX
 
 
+def _is_allowed(address: object) -> bool:
+    match address:
+        case (str(host), int(port), *_):
+            return port in _allowed and (host.startswith("127.") or host == "::1")
+        case _:
+            return False
+
+
 def _refuse(event: str, arguments: tuple[object, ...]) -> None:
     if event in ("socket.connect", "socket.sendto") and _is_local(event, arguments):
+        return
+    if event == "socket.connect" and _is_allowed(arguments[-1]):
         return
     if event in ("socket.connect", "socket.getaddrinfo", "socket.sendto"):
         raise PermissionError(f"offline: {event} was refused: {arguments[-1]!r}")

@@ -76,7 +76,9 @@ def check_outputs(
 
 
 def checkpoint_files(resolved: Resolved) -> list[Path]:
-    """The files of the model and of the one that drafts for it."""
+    """The files of the model and of the one that drafts for it; of a host's model none are here."""
+    if resolved.served is not None:
+        return []
     draft = resolved.setup.draft_model
     folders = [resolved.folder] if draft is None else [resolved.folder, draft.folder]
     return [file for folder in folders for file in folder.iterdir()]

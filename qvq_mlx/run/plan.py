@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from qvq_mlx import images
-from qvq_mlx.core.card import ModelCard, Thinking
+from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ModelError, NoVideoError, UsageError
@@ -31,6 +31,7 @@ from qvq_mlx.settings.config import Settings
 from qvq_mlx.store import registry
 
 if TYPE_CHECKING:
+    from qvq_mlx.core.host import Served
     from qvq_mlx.core.look import Look
 
 
@@ -65,11 +66,12 @@ def make_plan(request: Request, env: Env, settings: Settings) -> Plan:
         request=request,
         resolved=resolved,
         pictures=pictures,
-        constraint=_constraint(request, resolved.thinking),
+        constraint=_constraint(request, resolved),
         notices=(
             *(Notice("card", f"{fault.message}; it is left out") for fault in broken),
             *(Notice("checkpoint", f"{card.name}: {remark}") for remark in card.remarks),
             *_piped(request),
+            *_said_of_host(request, resolved),
             *((Notice("budget-gave-way", env.spelling.sentence(gave_way)),) if gave_way else ()),
             *sight.notices,
             *room.notices,
@@ -93,7 +95,13 @@ def resolve(request: Request, settings: Settings) -> Resolved:
     """
     _check_text(request)
     check_numbers(request)
-    card, folder = registry.resolve(request.model, settings.hub_cache, settings.cards_folder)
+    served: Served | None = None
+    if request.policy.host is None:
+        card, folder = registry.resolve(request.model, settings.hub_cache, settings.cards_folder)
+    else:
+        from qvq_mlx.run.at_host import found
+
+        card, folder, served = found(request, settings)
     request, _ = _held_to(request, card)
     if request.method.schema and request.method.double_check:
         raise UsageError.excluding(Field.SCHEMA, Field.DOUBLE_CHECK)
@@ -106,6 +114,11 @@ def resolve(request: Request, settings: Settings) -> Resolved:
     thinks = _thinks(request, card)
     voice = card.thinking if thinks else card.thinking.switched_off
     budget_tokens, max_tokens = _lengths(request, replace(card, thinking=voice))
+    if served is not None:
+        from qvq_mlx.run.at_host import may_conclude
+
+        if not may_conclude(served, card.thinking):  # only who runs it can force a text on it
+            card = replace(card, thinking=replace(card.thinking, closing=""))
     return Resolved(
         card=card,
         folder=folder,
@@ -114,9 +127,10 @@ def resolve(request: Request, settings: Settings) -> Resolved:
         sampling=sampling,
         max_tokens=max_tokens,
         budget_tokens=budget_tokens,
-        setup=_setup(request, card, settings),
+        setup=_setup(request, card, settings) if served is None else Setup(),
         sampling_note=note,
         thinks=thinks,
+        served=served,
     )
 
 
@@ -150,6 +164,16 @@ def _said_of_sampling(resolved: Resolved, spelling: Spelling) -> tuple[Notice, .
     return () if note is None else (Notice("vote-temperature", spelling.sentence(note)),)
 
 
+def _said_of_host(request: Request, resolved: Resolved) -> tuple[Notice, ...]:
+    """Say what of the request a host cannot do, where it need not be refused."""
+    served = resolved.served
+    if served is None or served.tells_events or held_scripts(request.method.lang) is None:
+        return ()
+    host, lang = served.host.name, request.method.lang
+    text = f"{host} cannot hold an answer to a language: that it is {lang} is only checked"
+    return (Notice("language-host", text),)
+
+
 def _said_of_rounds(
     request: Request, card: ModelCard, room_bytes: int | None
 ) -> tuple[Notice, ...]:
@@ -179,6 +203,8 @@ def _look(
 ) -> tuple[Look | None, tuple[Notice, ...]]:
     """Return how regions are looked at, and what to say of it. Raises UsageError."""
     wanted = request.method.look
+    if resolved.served is not None:
+        return None, ()  # it was refused where it was asked for
     shrunk = (isinstance(visual, Picture) and visual.shrunk_a_lot for visual in pictures)
     if wanted == 0 or (wanted is None and not (resolved.card.points and any(shrunk))):
         return None, ()
@@ -213,13 +239,15 @@ def _check_images(request: Request, card: ModelCard) -> None:
         )
 
 
-def _constraint(request: Request, thinking: Thinking) -> AnswerConstraint | None:
-    """Return the constraints on the answer; None for none."""
+def _constraint(request: Request, resolved: Resolved) -> AnswerConstraint | None:
+    """Return the constraints on the answer; None for none, and where a host answers."""
     schema = request.method.schema
+    if resolved.served is not None:
+        return None
     scripts = held_scripts(request.method.lang)
     if not schema and scripts is None:
         return None
-    return AnswerConstraint(thinking, schema, scripts)
+    return AnswerConstraint(resolved.thinking, schema, scripts)
 
 
 def _held_to(request: Request, card: ModelCard) -> tuple[Request, Message | None]:

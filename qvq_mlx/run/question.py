@@ -72,7 +72,7 @@ def ask_as_typed(
     pull: Callable[[World, ModelCard], None],
 ) -> int:
     """Make the request, and run it on the screen. `inputs` tells images from the question."""
-    from qvq_mlx.run.choose import model_for
+    from qvq_mlx.run.choose import addressed
     from qvq_mlx.run.ending import notifying
     from qvq_mlx.run.outputs import check_outputs, outputs_of
     from qvq_mlx.run.piped import asked
@@ -87,7 +87,7 @@ def ask_as_typed(
     request = Request(
         question=sent.question,
         images=images,
-        model=model_for(env, settings, named, partial(pull, world)),
+        model=named or "",
         image_options=read(images),
         rounds=past.rounds if past else (),
         earlier=past.shown if past else (),
@@ -98,6 +98,7 @@ def ask_as_typed(
         policy=given.policy,
         origin=Origin(past.id if past else None, piped_characters=sent.piped_characters),
     )
+    request = addressed(env, settings, request, partial(pull, world))
     is_watched = env.stdout.isatty() and output.form is OutputForm.TEXT
     if output.view is None and is_watched and not (output.file or output.quiet):
         # the config file speaks of the screen, not of pipes and files

@@ -7,6 +7,7 @@ way, is an error in the words of the interface that was asked.
 from __future__ import annotations
 
 from base64 import b64encode
+from dataclasses import asdict, replace
 from functools import partial
 from hashlib import sha256
 from importlib.resources import files
@@ -33,7 +34,7 @@ from qvq_mlx.serve.exchange import (
 from qvq_mlx.serve.fields import RequestError
 from qvq_mlx.serve.messages import Messages
 from qvq_mlx.serve.responses import Responses
-from qvq_mlx.serve.wire import Interface, Json, Refusal, now_s
+from qvq_mlx.serve.wire import EVENTS, EXTENSION, Interface, Json, Refusal, now_s
 
 _OPEN = ("/", "/health")
 """Paths that need no token: they say nothing of what was asked."""
@@ -118,7 +119,14 @@ class App:
 
     def _card(self) -> Json:
         card = self._server.card
-        return {"id": card.name, "object": "model", "created": self._started_s, "owned_by": "qvq"}
+        told = replace(card, folder="")  # where it lies is nobody's business
+        return {
+            "id": card.name,
+            "object": "model",
+            "created": self._started_s,
+            "owned_by": "qvq",
+            EXTENSION: {"version": __version__, "events": EVENTS, "card": asdict(told)},
+        }
 
     def _health(self) -> Json:
         status = self._server.engine.status

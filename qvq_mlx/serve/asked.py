@@ -23,9 +23,11 @@ from qvq_mlx.core.request import (
     PromptOptions,
     Request,
     SamplingOverrides,
+    Think,
 )
 from qvq_mlx.core.rounds import Round, Shown, Source
 from qvq_mlx.guards.budget import SIZES
+from qvq_mlx.guards.language import AUTO
 from qvq_mlx.images.paths import called, is_data, is_web
 from qvq_mlx.serve.fields import Fields, RequestError
 from qvq_mlx.serve.tools import Call, Offer, has_tools, told
@@ -78,11 +80,21 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class FromQvq:
+    """Settings that a qvq sends and that no interface has a field for."""
+
+    answer_tokens: int
+    lang: str
+    think: Think | None
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """A question and how it is to be answered; None leaves the model's default.
 
     `effort` is a word of `EFFORTS`, which bends to `max_tokens`; `budget_tokens` is a number that
-    does not. `stop` are texts at which the answer ends; `choices` replies are drawn.
+    does not. `stop` are texts at which the answer ends; `choices` replies are drawn. `qvq` is
+    there where a qvq asks, which is sent the events of the run as they are.
     """
 
     model: str
@@ -98,6 +110,7 @@ class Asked:
     include_usage: bool = True
     save: bool = True
     offer: Offer = Offer()
+    qvq: FromQvq | None = None
 
 
 Fetch = Callable[[Image], bytes]
@@ -150,7 +163,7 @@ def request_of(asked: Asked, card: ModelCard, fetch: Fetch, settings: Settings) 
         prompt=PromptOptions(system, allow_text_only=True),
         limits=limits_of(asked, card),
         sampling=asked.sampling,
-        method=Method(schema=asked.schema),
+        method=Method(schema=asked.schema, lang=asked.qvq.lang if asked.qvq else AUTO),
         policy=Policy(offline=True, save=asked.save),
     )
     return told(request, asked, settings) if has_tools(asked) else request
@@ -159,8 +172,13 @@ def request_of(asked: Asked, card: ModelCard, fetch: Fetch, settings: Settings) 
 def limits_of(asked: Asked, card: ModelCard) -> Limits:
     """Bound the thinking so that an answer still comes: half of `max_tokens` at most is its room.
 
-    A card that does not think keeps to every budget.
+    A card that does not think keeps to every budget. A qvq has its limits as they are here.
     """
+    if asked.qvq is not None:
+        bound = None if asked.budget_tokens is None else Budget(asked.budget_tokens)
+        if asked.effort is not None:
+            bound = Budget(EFFORTS[asked.effort])
+        return Limits(bound, asked.qvq.answer_tokens, asked.max_tokens, asked.qvq.think)
     answer_tokens = Limits().answer_tokens
     if asked.max_tokens is not None:
         answer_tokens = max(1, min(answer_tokens, asked.max_tokens // 2))

@@ -9,11 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from qvq_mlx.core.plan import Plan
+from qvq_mlx.core.request import Limits, Think
+from qvq_mlx.guards.language import AUTO, parse_lang
+from qvq_mlx.records.runs import event_to_json
 from qvq_mlx.serve.asked import (
     DETAILS,
     EFFORTS,
     MAX_TOKENS,
     Asked,
+    FromQvq,
     Image,
     Message,
     image_of,
@@ -21,9 +25,10 @@ from qvq_mlx.serve.asked import (
 )
 from qvq_mlx.serve.fields import Fields, RequestError, checked_text
 from qvq_mlx.serve.openai import ROLES, error_body, offer_in, schema_of, stop_of
-from qvq_mlx.serve.reply import Answer, Called, End, Piece, Thinking
+from qvq_mlx.serve.reply import Answer, AsItCame, Called, End, Piece, Thinking
 from qvq_mlx.serve.tools import Call, arguments_of
 from qvq_mlx.serve.wire import (
+    EVENTS,
     EXTENSION,
     Choice,
     Json,
@@ -62,6 +67,7 @@ class ChatCompletions:
             include_usage=_include_usage(body),
             save=body.flag("store", default=True),
             offer=offer_in(body, nested=True),
+            qvq=_from_qvq(body),
         )
         for name in ("frequency_penalty", "top_logprobs"):
             body.only(name, 0)
@@ -136,6 +142,9 @@ class _Chunks:
             case End():
                 more = {EXTENSION: extension(Choice(plan, piece))}
                 yield self._chunk(index, {}, piece.finish, more)
+            case AsItCame(event):
+                told = {"event": event_to_json(event)}
+                yield data_event({**self._head, "choices": [], EXTENSION: told})
 
     def failed(self, refusal: Refusal) -> Iterator[bytes]:
         """An error in place of a chunk."""
@@ -176,6 +185,23 @@ def _effort(body: Fields) -> str | None:
         if not thinks:
             effort = "none"
     return effort
+
+
+def _from_qvq(body: Fields) -> FromQvq | None:
+    """Read the settings of another qvq. Its version of the events has to be ours."""
+    own = body.record(EXTENSION)
+    if own is None:
+        return None
+    own.whole("events", EVENTS, EVENTS)
+    usual = Limits().answer_tokens
+    think = own.one_of("think", Think)
+    found = FromQvq(
+        answer_tokens=own.whole("answer_tokens", 1, MAX_TOKENS) or usual,
+        lang=parse_lang(own.text("lang") or AUTO),
+        think=None if think is None else Think(think),
+    )
+    own.close()
+    return found
 
 
 def _include_usage(body: Fields) -> bool:

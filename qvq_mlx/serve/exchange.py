@@ -39,7 +39,7 @@ from qvq_mlx.serve.choices import Numbered
 from qvq_mlx.serve.engine_thread import Delivery, EngineThread, Failed, Job, Planned
 from qvq_mlx.serve.fields import RequestError, body_of
 from qvq_mlx.serve.gate import Gate, read_body
-from qvq_mlx.serve.reply import End, Piece, Reply
+from qvq_mlx.serve.reply import End, EventReply, Piece, Reply
 from qvq_mlx.serve.spelling import JsonFields
 from qvq_mlx.serve.wire import Choice, Interface, Json, Refusal
 
@@ -157,8 +157,9 @@ class Exchange:
         Raises QvqError.
         """
         live = self._server.card.thinking.style is ThinkingStyle.NONE
-        replies = [
-            Reply(asked.stop, live=live, tools=asked.offer.callable) for _ in range(asked.choices)
+        replies: list[Reply | EventReply] = [
+            EventReply() if asked.qvq else Reply(asked.stop, live=live, tools=asked.offer.callable)
+            for _ in range(asked.choices)
         ]
         plan: Plan | None = None
         request = _warm(asked, request, self._server.card)

@@ -15,7 +15,7 @@ from qvq_mlx.core.request import SamplingOverrides
 from qvq_mlx.serve.asked import MAX_TOKENS, Asked, Image, Message, Role, image_of
 from qvq_mlx.serve.fields import Fields, RequestError, checked_text
 from qvq_mlx.serve.openai import schema_of, stop_of
-from qvq_mlx.serve.reply import Answer, Called, End, Finish, Piece, Thinking
+from qvq_mlx.serve.reply import Answer, AsItCame, Called, End, Finish, Piece, Thinking
 from qvq_mlx.serve.tools import Call, Offer, choice_of, offer_of, tool_of
 from qvq_mlx.serve.wire import (
     EXTENSION,
@@ -152,6 +152,8 @@ class _Blocks:
                         EXTENSION: extension(choice),
                     }
                 )
+            case AsItCame():
+                pass  # only chat completions can be asked for events
 
     def failed(self, refusal: Refusal) -> Iterator[bytes]:
         """The event `error`."""

@@ -78,9 +78,6 @@ class End:
     calls: tuple[Called, ...] = ()
 
 
-Piece = Thinking | Answer | Called | End
-
-
 @dataclass(frozen=True, slots=True)
 class Tools:
     """The tools that a reply may call, and how many calls are taken of it; None: all."""
@@ -91,6 +88,30 @@ class Tools:
     def scan(self) -> ToolScan:
         """Begin a search."""
         return ToolScan(self.schemas) if self.most is None else ToolScan(self.schemas, self.most)
+
+
+@dataclass(frozen=True, slots=True)
+class AsItCame:
+    """An event of the run, for another qvq."""
+
+    event: Event
+
+
+Piece = Thinking | Answer | Called | End | AsItCame
+
+
+class EventReply:
+    """One reply to a qvq: its events as they come, and what they add up to at the end."""
+
+    stopped = False
+
+    def __init__(self) -> None:
+        self._reply = Reply((), live=False)
+
+    def feed(self, event: Event) -> Iterator[Piece]:
+        """Take the next event; yield it, and the end after the last one."""
+        yield AsItCame(event)
+        yield from (piece for piece in self._reply.feed(event) if isinstance(piece, End))
 
 
 class Reply:

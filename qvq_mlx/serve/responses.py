@@ -23,7 +23,7 @@ from qvq_mlx.serve.asked import (
 )
 from qvq_mlx.serve.fields import Fields, RequestError, checked_text
 from qvq_mlx.serve.openai import ROLES, error_body, offer_in, schema_of
-from qvq_mlx.serve.reply import Answer, Called, End, Finish, Piece, Thinking
+from qvq_mlx.serve.reply import Answer, AsItCame, Called, End, Finish, Piece, Thinking
 from qvq_mlx.serve.tools import Call, arguments_of
 from qvq_mlx.serve.wire import (
     EXTENSION,
@@ -134,6 +134,8 @@ class _Events:
                 choice = Choice(plan, piece)
                 response = _response(self._asked, self._id, self._created_s, self._output, choice)
                 yield self._event(f"response.{response['status']}", response=response)
+            case AsItCame():
+                pass  # only chat completions can be asked for events
 
     def failed(self, refusal: Refusal) -> Iterator[bytes]:
         """The event `response.failed`."""

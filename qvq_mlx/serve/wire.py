@@ -24,6 +24,8 @@ from qvq_mlx.serve.reply import End, Finish, Piece
 Json = dict[str, Any]
 EXTENSION = "qvq"
 """The one key that holds what the interfaces do not know: notices, places, numbers."""
+EVENTS = 1
+"""The version of the events that another qvq is sent where it asks for them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,10 @@ Law: defaults < config file < environment < flags, and nothing else in the proje
                                    detail = "high"
                                    temperature = 0.2
                                    lang = "en"
+                                   host = "http://studio:8080"    # it is asked instead
 
     QVQ_MODEL QVQ_THINKING QVQ_SAVE QVQ_PLAIN QVQ_NOTIFY QVQ_BUDGET QVQ_DETAIL QVQ_TEMPERATURE
-    QVQ_LANG QVQ_HOME QVQ_CACHE_MAX QVQ_DEBUG QVQ_PACE
+    QVQ_LANG QVQ_HOST QVQ_HOST_KEY QVQ_HOME QVQ_CACHE_MAX QVQ_DEBUG QVQ_PACE
     QVQ_STALL_S QVQ_STDIN_S QVQ_OFFLINE, and those of Hugging Face's tools (`hugging_face.py`)
 
 QVQ_CACHE_MAX=2GiB caps the image-prefix cache (0: keep nothing). QVQ_PACE=8 holds a fast model to
@@ -43,6 +44,7 @@ from qvq_mlx.system.outputs import output_place
 from qvq_mlx.system.reading import read_text, read_toml, why
 
 if TYPE_CHECKING:  # every command reads the settings, and few need these
+    from qvq_mlx.core.host import Host
     from qvq_mlx.records.models import Setting
     from qvq_mlx.store.download import HubAccess
 
@@ -56,6 +58,7 @@ _DEFAULTS: dict[str, str | None] = {
     "plain": "false",
     "notify": "true",
     "backup": "true",
+    "host": None,
     **dict.fromkeys(OPTION_KEYS),
 }
 KEYS = tuple(_DEFAULTS)
@@ -70,7 +73,8 @@ class Settings:
 
     `options` are the keys and texts of the options that have a default of the user's.
     `pace_tokens_per_s` 0: as fast as it goes. `offline` names the variable that forbids the
-    network, '' where none does. `unknown` are keys of the file that are no setting's.
+    network, '' where none does. `unknown` are keys of the file that are no setting's. `host` is
+    asked by the commands that can; None: none is.
     """
 
     model: str | None
@@ -88,6 +92,7 @@ class Settings:
     backup: bool = True
     options: tuple[tuple[str, str], ...] = ()
     unknown: tuple[str, ...] = ()
+    host: Host | None = None
 
     def keeps(self, policy: Policy) -> bool:
         """True if a run under `policy` is saved: neither the user nor the request forbids it."""
@@ -135,6 +140,7 @@ def _settings(env: Env, values: dict[str, Any]) -> Settings:
         cards_folder=_cards_in(path_of(env)),
         offline=offline_variable(env),
         options=option_defaults(values),
+        host=_host(named["host"], values.get("host"), env),
     )
 
 
@@ -189,6 +195,8 @@ def checked(key: str, text: str) -> str | bool:
             return _flag(key, text)
         case "budget" | "detail" | "temperature" | "lang":
             return checked_option(key, text)
+        case "host":
+            return _address(key, text)
         case _:
             if not text.strip() or not text.isprintable():
                 raise ConfigError(f"{key} is {text!r}; it can be a model's name", Show.MODELS)
@@ -304,6 +312,29 @@ def _variables(env: Env) -> dict[str, str]:
 
 def _model(value: object) -> str | None:
     return None if value is None else str(value)
+
+
+def _host(name: str, value: object, env: Env) -> Host | None:
+    """The host with its key, which no file of ours holds. Raises ConfigError."""
+    if value is None or not str(value).strip():
+        return None
+    from qvq_mlx.core.host import Host
+
+    key = env.environ.get("QVQ_HOST_KEY", "").strip()
+    if not key.isascii() or not key.isprintable():
+        raise ConfigError("QVQ_HOST_KEY holds characters that no request can carry")
+    return Host(_address(name, str(value)), key)
+
+
+def _address(name: str, text: str) -> str:
+    from qvq_mlx.core.host import parse_host
+
+    try:
+        return parse_host(text)
+    except ValueError as error:
+        # what may be a password is not repeated
+        shown = "given with a password" if "@" in text else repr(text[:80])
+        raise ConfigError(f"{name} is {shown}; {error}") from None
 
 
 def _text(value: object) -> str:

@@ -68,6 +68,18 @@ def find(name: str, own: Path | None = None) -> ModelCard:
     raise UnknownModelError(f"no model is called {name!r}{nearest}", remedy)
 
 
+def called(label: str, own: Path | None = None) -> ModelCard:
+    """A card for a model that is elsewhere and called `label` there: the card of that name, else
+    what the name suggests.
+    """
+    known = cards(own)
+    tail = label.rstrip("/").rsplit("/", 1)[-1]
+    for card in known:
+        if card.answers_to(label) or card.answers_to(tail):
+            return replace(card, name=label)
+    return replace(_suggested_by(label, known), name=label)
+
+
 def resolve(name: str, hub_cache: Path, own: Path | None = None) -> tuple[ModelCard, Path]:
     """The card that `name` means, and the folder of its weights, checked to be whole.
 

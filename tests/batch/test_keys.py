@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from qvq_mlx.batch.keys import KeyMaker, key_of, legacy_keys, model_identity
 from qvq_mlx.core.card import ModelCard, Thinking, ThinkingStyle
+from qvq_mlx.core.host import Host
 from qvq_mlx.core.image_options import Crop, Frames, ImageOptions, Pages
 from qvq_mlx.core.plan import Resolved
 from qvq_mlx.core.request import (
@@ -64,6 +65,7 @@ OTHERS: dict[str, dict[str, object]] = {
         "save": False,
         "server": False,
         "in_flight": 4,
+        "host": Host("http://studio:8080"),
     },
     "origin": {"follows": "0123abcd", "seen_pictures": 2, "piped_characters": 5},
 }

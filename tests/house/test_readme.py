@@ -34,6 +34,7 @@ NOT_HERE = {
     'qvq photo.jpg "Outline every dog as a box, in JSON." --boxes --annotate dogs.png': "the same",
     "qvq chat photo.jpg": "a terminal; tests/chat/test_chat.py",
     "qvq serve": "it never ends; tests/serve",
+    'QVQ_HOST=http://studio:8080 qvq photo.jpg "What is this?"': "another machine; tests/remote",
     "qvq mcp": "it never ends; tests/serve/mcp",
     "from qvq_mlx import answer": "tests/library; examples/library.py is run there",
     'print(answer("photo.jpg", "What is this?").answer)': "the same",
