@@ -111,10 +111,11 @@ def models_table() -> str:
                 f"{card.bits:g}",
                 mark + size(card.download_bytes),
                 f"{least} GiB" if least else "over 128 GiB",
+                f"{card.mmmu:.1f}" if card.mmmu else "",
                 card.licence,
             )
         )
-    head = ("model", "what it does", "bits", "size", "smallest Mac", "licence")
+    head = ("model", "what it does", "bits", "size", "smallest Mac", "MMMU", "licence")
     return _table(head, rows)
 
 

@@ -221,11 +221,12 @@ class ModelCard:
     absolute `folder`. `revision` is the branch, tag or commit of `repo`, empty for main, or for the
     only one that is on the disk. `base` names the model that this is a quantization of, at `bits`
     per weight (0: nobody said). `download_bytes` is the size of the weights. `rank` orders the
-    defaults, highest first; 0 is never picked by itself. `draft` names the card of a smaller model
-    with the same tokenizer, which drafts for this one where it is on the disk. `boxes` says what
-    the numbers mean with which it points at a place; `points` False: it finds too little to be
-    asked by default where to look closer. `rounds` False: it answers one question and knows no
-    conversation; a follow-up is retold to it.
+    defaults, highest first; 0 is never picked by itself. `mmmu` is the accuracy in percent on MMMU
+    that one of `sources` publishes, of the whole weights; 0: none does. `draft` names the card of a
+    smaller model with the same tokenizer, which drafts for this one where it is on the disk.
+    `boxes` says what the numbers mean with which it points at a place; `points` False: it finds too
+    little to be asked by default where to look closer. `rounds` False: it answers one question and
+    knows no conversation; a follow-up is retold to it.
     `unconfirmed` lists the fields, as dotted paths, that no source confirms. `named_after` is the
     card that lends what the checkpoint does not state, found by the name alone. `remarks` are what
     a user has to know of the checkpoint, one line each: each run says them.
@@ -250,6 +251,7 @@ class ModelCard:
     bits: float = 0.0
     shape: Shape | None = None
     rank: int = 0
+    mmmu: float = 0.0
     draft: str = ""
     rounds: bool = True
     boxes: Coordinates = Coordinates.RELATIVE_1000

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from enum import StrEnum
 
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.machine import Machine
 from qvq_mlx.core.plan import CLOSING_TOKENS
 from qvq_mlx.core.remedies import EstimateModel, Field, RunProgram
 from qvq_mlx.core.sizes import size
-from qvq_mlx.memory.estimate import Use, Verdict, estimate_for, typical
+from qvq_mlx.memory.chips import USUAL_CHIPS
+from qvq_mlx.memory.estimate import Estimate, Use, Verdict, estimate_for, typical
+from qvq_mlx.memory.machine import hypothetical
 from qvq_mlx.memory.working_set import highest_wired_limit_bytes
 from qvq_mlx.store.licence import licence_of
 
@@ -25,12 +28,65 @@ Offer = EstimateModel | RunProgram | None
 _ORDER = {Verdict.YES: 0, Verdict.TIGHT: 1, Verdict.UNKNOWN: 2}
 
 
+class Standing(StrEnum):
+    """Why a model stands where it does among those that may be picked by themselves."""
+
+    FIRST = "first"
+    """It is picked: the highest rank of those that fit with a fifth to spare, else tightly."""
+    BELOW = "below"
+    """It fits, and another one has a higher rank or a better fit."""
+    TOO_LARGE = "too-large"
+    UNKNOWN = "unknown"
+    """Its size or the machine's memory is not known."""
+    TEXT_ONLY = "text-only"
+    NO_SOURCE = "no-source"
+    """No source confirms its repository."""
+    RESEARCH_ONLY = "research-only"
+    """Its licence is."""
+    FEW_BITS = "few-bits"
+    NOT_RANKED = "not-ranked"
+
+
 def may_be_default(card: ModelCard) -> bool:
     """True if it may be picked by itself."""
-    if card.rank <= 0 or not card.sees or "repo" in card.unconfirmed:
-        return False
+    return _never_picked(card) is None
+
+
+def standing_of(card: ModelCard, estimate: Estimate, chosen: ModelCard | None) -> Standing:
+    """Return why `card` stands where it does on the machine of `estimate`, of which `chosen` is the
+    default.
+    """
+    if chosen is not None and card.name == chosen.name:
+        return Standing.FIRST
+    if estimate.verdict is Verdict.NO:
+        return Standing.TOO_LARGE
+    never = _never_picked(card)
+    if never is not None:
+        return never
+    return Standing.UNKNOWN if estimate.verdict is Verdict.UNKNOWN else Standing.BELOW
+
+
+def first_from(cards: Iterable[ModelCard]) -> dict[str, int]:
+    """By name the memory in bytes of the smallest Mac that is sold on which a card is picked."""
+    known, found = tuple(cards), dict[str, int]()
+    for gib in sorted(USUAL_CHIPS):
+        if chosen := best(known, hypothetical(gib * 2**30)):
+            found.setdefault(chosen.name, gib * 2**30)
+    return found
+
+
+def _never_picked(card: ModelCard) -> Standing | None:
+    """Return why a card is never picked by itself; None where it may be."""
+    if not card.sees:
+        return Standing.TEXT_ONLY
+    if card.rank <= 0:
+        return Standing.NOT_RANKED
+    if "repo" in card.unconfirmed:
+        return Standing.NO_SOURCE
+    if licence_of(card.licence).research_only:
+        return Standing.RESEARCH_ONLY
     # 3 bit costs much: perplexity +19 % against +5 % with 4 bit (70B, llama.cpp's Q3_K_M, Q4_K_M)
-    return not licence_of(card.licence).research_only and not 0 < card.bits < 4
+    return Standing.FEW_BITS if 0 < card.bits < 4 else None
 
 
 def best(cards: Iterable[ModelCard], machine: Machine) -> ModelCard | None:

@@ -276,8 +276,12 @@ def tokens_per_s(card: ModelCard, machine: Machine) -> float | None:
     """
     if not machine.bandwidth_bytes_per_s or not card.download_bytes:
         return None
-    read_bytes = card.download_bytes * (card.shape.active_share if card.shape else 1.0)
-    return machine.bandwidth_bytes_per_s / read_bytes * achieved_share(machine.chip)
+    return machine.bandwidth_bytes_per_s / read_bytes(card) * achieved_share(machine.chip)
+
+
+def read_bytes(card: ModelCard) -> int:
+    """The bytes of the weights that one token reads; 0 where the size is unknown."""
+    return round(card.download_bytes * (card.shape.active_share if card.shape else 1.0))
 
 
 def achieved_share(chip: str | None) -> float:

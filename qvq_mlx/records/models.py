@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.machine import Machine
+from qvq_mlx.memory.choice import Standing
 from qvq_mlx.memory.estimate import Estimate, Use, Verdict
 from qvq_mlx.records.runs import VERSION
 from qvq_mlx.store.layout import RepoKind
@@ -21,7 +22,10 @@ class ModelEntry:
     """One model in one quantization. `unconfirmed`: fields of its card that no source confirms.
 
     `needed_bytes` and `verdict` are of a typical run: the largest picture, all tokens of the card.
-    `rank` orders what is recommended, highest first; 0 is never recommended.
+    `rank` orders what is recommended, highest first; 0 is never recommended. It is the program's
+    own order, set by hand; `mmmu` is what its makers publish, in percent. `standing` says why it
+    stands where it does on this machine, `first_from_bytes` on which Mac it is recommended.
+    `tokens_per_s` is a share of the chip's bandwidth / `read_bytes_per_token`.
     """
 
     name: str
@@ -41,6 +45,10 @@ class ModelEntry:
     tokens_per_s: float | None
     rank: int
     unconfirmed: tuple[str, ...]
+    standing: Standing | None = None
+    read_bytes_per_token: int = 0
+    first_from_bytes: int | None = None
+    mmmu: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from qvq_mlx.render.clean import clean_line, json_text, writable
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-RIGHT = frozenset({"size", "tok/s", "rank", "tokens"})
+RIGHT = frozenset({"size", "tok/s", "rank", "tokens", "a token", "MMMU"})
 """Heads of columns with numbers, which stand at the right."""
 
 

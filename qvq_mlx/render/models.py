@@ -6,7 +6,8 @@ confirms, and "unconfirmed" behind a fact of a card that none does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import assert_never
 
 from qvq_mlx.core.card import ModelCard, Shape
 from qvq_mlx.core.env import Env
@@ -14,40 +15,126 @@ from qvq_mlx.core.machine import Machine
 from qvq_mlx.core.remedies import PullModel
 from qvq_mlx.core.sizes import size
 from qvq_mlx.memory.candidates import Candidate
-from qvq_mlx.memory.choice import best, may_be_default
-from qvq_mlx.memory.estimate import Estimate, Verdict, kv_bytes_per_token
+from qvq_mlx.memory.choice import Standing, first_from, may_be_default
+from qvq_mlx.memory.estimate import (
+    Estimate,
+    Verdict,
+    achieved_share,
+    kv_bytes_per_token,
+    read_bytes,
+)
 from qvq_mlx.records.models import DiskEntry
 from qvq_mlx.render import listing
 from qvq_mlx.store.layout import RepoKind
 
 _MARKS = "~: computed; ?: not confirmed."
-HEADS = ("model", "size", "fits", "tok/s", "rank", "licence", "here")
+_RANK = "rank: qvq's own order, set by hand. MMMU: published, of the whole weights."
+HEADS = ("model", "size", "fits", "tok/s", "rank", "licence", "here", "a token", "MMMU", "why")
+"""Of the table in a pipe, where a column is added at the end and none is taken away."""
+_SHOWN = (
+    ("model", "size", "a token", "fits", "tok/s", "MMMU", "why", "licence", "here"),
+    ("model", "size", "fits", "tok/s", "MMMU", "why", "here"),
+    ("model", "size", "fits", "tok/s", "why", "here"),
+)
+"""Of the table in a terminal: the first that fits its width, else blocks of all."""
 DISK_HEADS = ("model", "size", "revision", "whole", "path")
 
 
 def write_models(env: Env, known: Sequence[Candidate], machine: Machine, remark: str) -> None:
     """Write the catalogue as a table.
 
-    A person finds the model that is recommended for `machine` first, then what fits, then the
-    rest, dim, then `remark`; and the recommended one once more in the last row, since the first has
-    left a small window by then. A script gets the catalogue's order. `rank` orders the
-    recommendations among those that fit comfortably; a model without one is never recommended.
+    A person finds the model that is recommended for `machine` first, then the others in the order
+    in which they would be, each with the reason, then what does not fit, dim, then `remark`; and
+    the recommended one once more in the last row, since the first has left a small window by then.
+    A script gets the catalogue's order.
     """
+    rows = [dict(zip(HEADS, _row(one), strict=True)) for one in known]
     if not env.stdout.isatty():
-        listing.write_table(env, HEADS, [_row(one) for one in known])
+        listing.write_table(env, HEADS, [tuple(row.values()) for row in rows])
         return
-    chosen = best((one.card for one in known), machine)
-    ranked = sorted(known, key=lambda one: (one.card is not chosen, not _may_fit(one)))
-    rows = [_row(one) for one in ranked]
-    if chosen is not None:
-        at = HEADS.index("fits")
-        share = rows[0][at].rpartition("✓")[2]
-        rows[0] = (*rows[0][:at], f"best{share}", *rows[0][at + 1 :])
+    order = sorted(range(len(known)), key=lambda at: _place(known[at]))
+    ranked = [known[at] for at in order]
+    chosen = bool(ranked) and ranked[0].standing is Standing.FIRST
+    if chosen:
+        share = rows[order[0]]["fits"].rpartition("✓")[2]
+        rows[order[0]]["fits"] = f"best{share}"
     dimmed = {at for at, one in enumerate(ranked) if not _may_fit(one)}
-    listing.write_table(env, HEADS, rows, dimmed, () if chosen is None else (0,))
-    listing.write_text(env, f"{remark} {_MARKS}")
-    if chosen is not None:
+    heads = _fitting(rows, env.terminal_size().columns)
+    shown = [tuple(rows[at][head] for head in heads) for at in order]
+    listing.write_table(env, heads, shown, dimmed, (0,) if chosen else ())
+    remarks = (remark, _speeds(machine), _RANK, f"{_highest(ranked)}{_MARKS}")
+    listing.write_text(env, "\n".join(filter(None, remarks)))
+    if chosen:
         listing.write_strong(env, _advice(ranked[0], env))
+
+
+def _fitting(rows: Sequence[Mapping[str, str]], columns: int) -> tuple[str, ...]:
+    """Return the heads of the widest table that `columns` have room for."""
+    from qvq_mlx.render.rows import cells
+
+    for heads in _SHOWN:
+        widths = [
+            max(cells(text) for text in (head, *(row[head] for row in rows))) for head in heads
+        ]
+        if sum(widths) + 2 * (len(heads) - 1) <= columns:
+            return heads
+    return _SHOWN[0]
+
+
+def _place(known: Candidate) -> tuple[int, int]:
+    """Return where a person finds a model: as `best` would take them, then what it never takes."""
+    first = known.standing is Standing.FIRST
+    verdict = known.estimate.verdict
+    ranked = may_be_default(known.card)
+    group = 0 if first else 4 if verdict is Verdict.NO else 3 if not ranked else 1
+    return group + (group == 1 and verdict is not Verdict.YES), -known.card.rank
+
+
+def _why(known: Candidate) -> str:
+    """Return the reason for a model's place in few words."""
+    rank, limit = f"rank {known.card.rank}", known.estimate.working_set_bytes
+    match known.standing:
+        case Standing.FIRST:
+            return f"{rank}, first"
+        case Standing.BELOW:
+            return rank
+        case Standing.TOO_LARGE:
+            return f"{(known.estimate.needed_bytes - (limit or 0)) / 2**30:.1f} GiB over"
+        case Standing.TEXT_ONLY:
+            return "text only"
+        case Standing.NO_SOURCE:
+            return "no source"
+        case Standing.RESEARCH_ONLY:
+            return "research only"
+        case Standing.FEW_BITS:
+            return "under 4 bit"
+        case Standing.NOT_RANKED:
+            return "not ranked"
+        case Standing.UNKNOWN:
+            return f"{rank}, if it fits"
+        case None:
+            return ""
+        case _:
+            assert_never(known.standing)
+
+
+def _speeds(machine: Machine) -> str:
+    """Return how the speeds come about; '' where the chip is not known."""
+    if not machine.bandwidth_bytes_per_s:
+        return ""
+    share = achieved_share(machine.chip) * 100
+    rate = f"{machine.bandwidth_bytes_per_s / 1e9:g} GB/s"
+    return f"tok/s: {share:.0f} % of the {rate} of {machine.chip} / the bytes that a token reads."
+
+
+def _highest(ranked: Sequence[Candidate]) -> str:
+    """Return on which Mac the model of the highest rank is the first."""
+    cards = [one.card for one in ranked]
+    top = max(filter(may_be_default, cards), key=lambda card: card.rank, default=None)
+    smallest = first_from(cards).get(top.name) if top is not None else None
+    if top is None or smallest is None:
+        return ""
+    return f"{top.name} comes first from {smallest // 2**30} GiB on. "
 
 
 def _advice(best_one: Candidate, env: Env) -> str:
@@ -82,8 +169,7 @@ def share_of(machine: Machine) -> str:
     """Return the whole of which `fits` is a share; '' where the machine's memory is not known."""
     if machine.working_set_bytes is None:
         return ""
-    chip = f"; tok/s of {machine.chip}" if machine.bandwidth_bytes_per_s else ""
-    return f"{size(machine.working_set_bytes)} ({machine.working_set_source}){chip}"
+    return f"{size(machine.working_set_bytes)} ({machine.working_set_source})"
 
 
 def _row(known: Candidate) -> tuple[str, ...]:
@@ -96,6 +182,9 @@ def _row(known: Candidate) -> tuple[str, ...]:
         str(card.rank) if may_be_default(card) else "",
         card.licence,
         "yes" if known.on_disk else "",
+        size(read_bytes(card)) if card.download_bytes > 2**30 else "",
+        f"{card.mmmu:.1f}" if card.mmmu else "",
+        _why(known),
     )
 
 
@@ -148,6 +237,8 @@ def _facts(known: Candidate, path: str) -> list[tuple[str, str]]:
         ("path", path),
         ("fits", f"{_fits(found)}: {found.reason}"),
         ("tokens/s", f"{rate} expected" if rate else ""),
+        ("rank", f"{card.rank}, qvq's own order" if card.rank else ""),
+        ("MMMU", f"{card.mmmu:.1f} %, as published" if card.mmmu else ""),
         ("licence", marked("licence", card.licence)),
         ("family", card.family),
         ("sees", _sees(card)),

@@ -8,8 +8,9 @@ from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ModelError, ModelNotOnDiskError, UnsupportedModelError
 from qvq_mlx.core.machine import Machine
-from qvq_mlx.memory.candidates import Candidate, candidate
-from qvq_mlx.memory.choice import may_be_default
+from qvq_mlx.memory.candidates import Candidate, among, candidate
+from qvq_mlx.memory.choice import best, first_from, may_be_default
+from qvq_mlx.memory.estimate import read_bytes
 from qvq_mlx.records.models import (
     DiskEntry,
     LicenceRecord,
@@ -34,13 +35,15 @@ def candidates(settings: Settings, machine: Machine, *, every: bool) -> tuple[Ca
             card = registry.measured(card, registry.folder_of(card, settings.hub_cache))
         if every or here or not card.base or card.name == card.base:
             found.append(candidate(card, machine, on_disk=here))
-    return tuple(found)
+    return among(found, best((one.card for one in found), machine))
 
 
 def models_record(settings: Settings, machine: Machine) -> ModelsRecord:
     """The whole catalogue."""
     known = candidates(settings, machine, every=True)
-    return ModelsRecord(settings.model, machine, tuple(map(_entry, known)))
+    smallest = first_from(one.card for one in known)
+    entries = tuple(_entry(one, smallest.get(one.card.name)) for one in known)
+    return ModelsRecord(settings.model, machine, entries)
 
 
 def downloaded(settings: Settings) -> ListRecord:
@@ -109,7 +112,7 @@ def show_licence(name: str, env: Env, settings: Settings, *, as_json: bool) -> N
     listing.write_facts(env, facts)
 
 
-def _entry(known: Candidate) -> ModelEntry:
+def _entry(known: Candidate, first_from_bytes: int | None) -> ModelEntry:
     card = known.card
     return ModelEntry(
         name=card.name,
@@ -129,4 +132,8 @@ def _entry(known: Candidate) -> ModelEntry:
         tokens_per_s=known.tokens_per_s,
         rank=card.rank if may_be_default(card) else 0,
         unconfirmed=card.unconfirmed,
+        standing=known.standing,
+        read_bytes_per_token=read_bytes(card),
+        first_from_bytes=first_from_bytes,
+        mmmu=card.mmmu or None,
     )

@@ -189,6 +189,7 @@ def _suggested_by(label: str, known: tuple[ModelCard, ...]) -> ModelCard:
                     bits=0.0,
                     download_bytes=0,
                     rank=0,
+                    mmmu=0.0,
                     sources=(),
                     unconfirmed=(),
                     named_after=card.name,

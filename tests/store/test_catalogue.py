@@ -92,8 +92,13 @@ def test_nothing_is_wider_than_the_terminal(
     piped = world()
     piped.env = replace(piped.env, machine=lambda: hypothetical(64 * GIB))
     assert piped.run(*command) == ExitCode.OK
-    words = re.findall(r"[\w.]+", piped.out)
-    assert set(words[:40]) <= set(re.findall(r"[\w.]+", plain)) | set(words[:8])
+    # a table of models in 80 columns has no room for two columns, and `why` says the rank
+    apart = {"licence", "a token", "rank"} if command[0] == "models" and columns == 80 else set()
+    lines = [line.split("\t") for line in piped.out.splitlines()]
+    kept = [at for at, head in enumerate(lines[0]) if head not in apart]
+    text = "\n".join("\t".join(line[at] for at in kept if at < len(line)) for line in lines)
+    words = re.findall(r"[\w.]+", text)
+    assert set(words[:40]) <= set(re.findall(r"[\w.]+", plain)) | set(words[:10])
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -110,12 +115,61 @@ def test_models_in_a_pipe_is_tab_separated(world: Build) -> None:
     w.env = replace(w.env, machine=lambda: hypothetical(48 * GIB))
     assert w.run("models") == ExitCode.OK
     head, *rows = [line.split("\t") for line in w.out.splitlines()]
-    assert head == ["model", "size", "fits", "tok/s", "rank", "licence", "here"]
+    assert head == [
+        *("model", "size", "fits", "tok/s", "rank", "licence", "here"),  # as always
+        *("a token", "MMMU", "why"),
+    ]
     found = {row[0]: row for row in rows}
     assert found["qvq-72b-preview"][2].startswith("✗ 1")
     assert found["qwen2.5-vl-7b"][2].startswith("✓")
     assert "qwen3-vl-4b-thinking?" in found
     assert "qvq-72b-preview-8bit" not in found
+    why = {
+        "qwen3.6-35b": "rank 86, first",
+        "qwen3.8-27b": "rank 84",
+        "qvq-72b-preview": "3.2 GiB over",
+        "qwen2.5-vl-3b": "research only",
+        "qwen3-vl-4b-thinking": "no source",
+        "qwq-32b": "text only",
+        "qvq-tiny": "not ranked",
+    }
+    assert why.items() <= {name.rstrip("?"): row[-1] for name, row in found.items()}.items()
+    assert found["qwen3.6-35b"][7:9] == ["2.1 GiB", "81.7"]
+
+
+def test_json_says_why_each_model_stands_where_it_does(world: Build) -> None:
+    w = world()
+    assert w.run("models", "--json", "--memory", "36GB") == ExitCode.OK
+    record = json.loads(w.out)
+    found = {entry["name"]: entry for entry in record["models"]}
+    assert found["qwen3.6-35b"]["standing"] == "first"
+    assert found["qwen3.8-27b"]["standing"] == "below"
+    assert found["qvq-72b-preview"]["standing"] == "too-large"
+    assert found["qwen2.5-vl-72b-3bit"]["standing"] == "too-large"
+    assert found["qwq-32b"]["standing"] == "text-only"
+    rate = record["machine"]["bandwidth_bytes_per_s"]
+    for entry in found.values():
+        expected = rate / entry["read_bytes_per_token"] * 0.8
+        assert entry["tokens_per_s"] == pytest.approx(expected)
+    sparse = found["qwen3.6-35b"]
+    assert sparse["read_bytes_per_token"] < sparse["download_bytes"] / 5
+    first = {name: e["first_from_bytes"] for name, e in found.items() if e["first_from_bytes"]}
+    assert first == {
+        "qwen3.5-4b": 8 * GIB,
+        "qwen3.5-9b": 16 * GIB,
+        "qwen3.6-35b": 32 * GIB,
+        "qvq-72b-preview": 64 * GIB,
+    }
+    assert (found["qvq-72b-preview"]["mmmu"], found["qwen3-vl-235b-4bit"]["mmmu"]) == (70.3, 80.6)
+    assert found["qvq-tiny"]["mmmu"] is None
+
+
+def test_the_source_of_a_published_value_is_on_the_card() -> None:
+    valued = [card for card in registry.cards() if card.mmmu]
+    assert len({card.base for card in valued}) >= 14
+    assert all(card.sources and 0 < card.mmmu < 100 for card in valued)
+    # what a name suggests is no measurement of the weights of that name
+    assert registry.find("someone/qwen3.6-35b-of-mine").mmmu == 0
 
 
 def test_list_says_what_is_half_here(world: Build, tmp_path: Path) -> None:
