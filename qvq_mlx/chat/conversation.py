@@ -22,6 +22,7 @@ from qvq_mlx.core.remedies import Typed
 from qvq_mlx.core.request import Budget, Origin, Request
 from qvq_mlx.core.rounds import Round, Shown, Source
 from qvq_mlx.render.sink import FileSink
+from qvq_mlx.run.plan import default_sampling
 from qvq_mlx.run.vote import TEMPERATURE
 
 
@@ -148,9 +149,10 @@ class Conversation:
         if not self._again:
             return request
         sampling = request.sampling
-        seed = (sampling.seed or card.sampling.seed) + self._again
+        default = default_sampling(request, card)
+        seed = (sampling.seed or default.seed) + self._again
         temperature = sampling.temperature
-        if temperature is None and not card.sampling.temperature:
+        if temperature is None and not default.temperature:
             temperature = TEMPERATURE  # the likeliest tokens would be the same ones again
         return replace(request, sampling=replace(sampling, seed=seed, temperature=temperature))
 

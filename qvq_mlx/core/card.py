@@ -220,13 +220,14 @@ class ModelCard:
     the two is set for a card that is shipped; a card derived from a folder of the user's has an
     absolute `folder`. `revision` is the branch, tag or commit of `repo`, empty for main, or for the
     only one that is on the disk. `base` names the model that this is a quantization of, at `bits`
-    per weight (0: nobody said). `download_bytes` is the size of the weights. `rank` orders the
-    defaults, highest first; 0 is never picked by itself. `mmmu` is the accuracy in percent on MMMU
-    that one of `sources` publishes, of the whole weights; 0: none does. `draft` names the card of a
-    smaller model with the same tokenizer, which drafts for this one where it is on the disk.
-    `boxes` says what the numbers mean with which it points at a place; `points` False: it finds too
-    little to be asked by default where to look closer. `rounds` False: it answers one question and
-    knows no conversation; a follow-up is retold to it.
+    per weight (0: nobody said). `direct_sampling` holds where the model is asked not to think;
+    None: `sampling` does. `download_bytes` is the size of the weights. `rank` orders the defaults,
+    highest first; 0 is never picked by itself. `mmmu` is the accuracy in percent on MMMU that one
+    of `sources` publishes, of the whole weights; 0: none does. `draft` names the card of a smaller
+    model with the same tokenizer, which drafts for this one where it is on the disk. `boxes` says
+    what the numbers mean with which it points at a place; `points` False: it finds too little to be
+    asked by default where to look closer. `rounds` False: it answers one question and knows no
+    conversation; a follow-up is retold to it.
     `unconfirmed` lists the fields, as dotted paths, that no source confirms. `named_after` is the
     card that lends what the checkpoint does not state, found by the name alone. `remarks` are what
     a user has to know of the checkpoint, one line each: each run says them.
@@ -246,6 +247,7 @@ class ModelCard:
     system: str | None = None
     max_tokens: int = 8192
     sampling: Sampling = Sampling()
+    direct_sampling: Sampling | None = None
     vision: VisionLimits = VisionLimits()
     base: str = ""
     bits: float = 0.0
@@ -270,6 +272,10 @@ class ModelCard:
     def thinks(self) -> bool:
         """True if it thinks before it answers."""
         return self.thinking.style is not ThinkingStyle.NONE
+
+    def sampling_for(self, *, thinks: bool) -> Sampling:
+        """The sampling where the user sets nothing; `thinks` False: it is asked not to think."""
+        return self.sampling if thinks or self.direct_sampling is None else self.direct_sampling
 
     def answers_to(self, name: str) -> bool:
         """True if `name` means this card; case does not matter."""

@@ -13,6 +13,7 @@ from qvq_mlx.core.card import ModelCard, Shape
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.machine import Machine
 from qvq_mlx.core.remedies import PullModel
+from qvq_mlx.core.request import Sampling
 from qvq_mlx.core.sizes import size
 from qvq_mlx.memory.candidates import Candidate
 from qvq_mlx.memory.choice import Standing, first_from, may_be_default
@@ -247,7 +248,12 @@ def _facts(known: Candidate, path: str) -> list[tuple[str, str]]:
         ("closing", marked("thinking.closing", repr(card.thinking.closing))),
         *((("without", repr(card.thinking.unasked)),) if card.thinking.unasked else ()),
         ("system", marked("system", card.system or "none")),
-        ("sampling", marked("sampling", _sampling(card))),
+        ("sampling", marked("sampling", _sampling(card.sampling, card))),
+        *(
+            (("not thinking", marked("direct_sampling", _sampling(direct, card))),)
+            if (direct := card.direct_sampling) is not None
+            else ()
+        ),
         ("max tokens", f"{card.max_tokens:,}"),
         ("draft", card.draft),
         ("boxes", str(card.boxes) if card.sees else ""),
@@ -264,8 +270,7 @@ def _sees(card: ModelCard) -> str:
     return "pictures and videos" if card.vision.video else "pictures"
 
 
-def _sampling(card: ModelCard) -> str:
-    sampling = card.sampling
+def _sampling(sampling: Sampling, card: ModelCard) -> str:
     penalties = "".join(
         f", {name} {value:g}"
         for name, value, off in (

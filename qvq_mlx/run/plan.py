@@ -109,9 +109,9 @@ def resolve(request: Request, settings: Settings) -> Resolved:
         from qvq_mlx.run.schema_text import check_enforced  # it loads llguidance
 
         check_enforced(request.method.schema)
-    sampling, note = _sampling(request, card)
-    system = request.prompt.system
     thinks = _thinks(request, card)
+    sampling, note = _sampling(request, replace(card, sampling=card.sampling_for(thinks=thinks)))
+    system = request.prompt.system
     voice = card.thinking if thinks else card.thinking.switched_off
     budget_tokens, max_tokens = _lengths(request, replace(card, thinking=voice))
     if served is not None:
@@ -132,6 +132,12 @@ def resolve(request: Request, settings: Settings) -> Resolved:
         thinks=thinks,
         served=served,
     )
+
+
+def default_sampling(request: Request, card: ModelCard) -> Sampling:
+    """Return the card's sampling for `request`, thinking or not. Raises UsageError as `resolve`."""
+    request, _ = _held_to(request, card)
+    return card.sampling_for(thinks=_thinks(request, card))
 
 
 def image_sources_for(request: Request, env: Env, settings: Settings) -> images.ImageSources:

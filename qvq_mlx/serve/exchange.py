@@ -32,6 +32,7 @@ from qvq_mlx.core.errors import (
 from qvq_mlx.core.events import Done
 from qvq_mlx.core.plan import Plan
 from qvq_mlx.core.request import Request
+from qvq_mlx.run.plan import default_sampling
 from qvq_mlx.run.unexpected import bug
 from qvq_mlx.run.vote import TEMPERATURE
 from qvq_mlx.serve.asked import Asked, fetcher, request_of
@@ -302,7 +303,9 @@ def client_of(scope: Scope, headers: dict[str, str]) -> str:
 def _warm(asked: Asked, request: Request, card: ModelCard) -> Request:
     """The request, at a temperature where several replies are wanted: equal ones are one reply."""
     sampling = request.sampling
-    if asked.choices == 1 or sampling.temperature is not None or card.sampling.temperature:
+    if asked.choices == 1 or sampling.temperature is not None:
+        return request
+    if default_sampling(request, card).temperature:
         return request
     return replace(request, sampling=replace(sampling, temperature=TEMPERATURE))
 

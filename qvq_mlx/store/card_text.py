@@ -28,6 +28,8 @@ def card_text(card: ModelCard) -> str:
         inner = _lines(table, default)
         if inner:
             lines += ["", f"[{name}]", *inner]
+    if card.direct_sampling is not None:
+        lines += ["", "[direct_sampling]", *_lines(card.direct_sampling, Sampling())]
     return "\n".join(lines) + "\n"
 
 

@@ -1,6 +1,7 @@
 """Model cards as TOML files: one file per model, one card per quantization.
 
-    name = "..."            the fields of ModelCard; [thinking] [sampling] [vision] [shape]
+    name = "..."            the fields of ModelCard; [thinking] [sampling]
+                            [direct_sampling] [vision] [shape]
     [[variants]]            optional: bits, repo or folder, download_bytes, unconfirmed
     bits = 4                the first is what the bare name means, and `name-4bit` too;
     repo = "..."            the others are called `name-8bit` and so on, and their aliases likewise
@@ -77,6 +78,8 @@ def _model(values: dict[str, Any]) -> ModelCard:
         "sampling": _build(Sampling, _table(values, "sampling")),
         "vision": _build(VisionLimits, _table(values, "vision")),
     }
+    if "direct_sampling" in values:
+        parts["direct_sampling"] = _build(Sampling, _table(values, "direct_sampling"))
     if shape:
         parts["shape"] = _build(Shape, shape)
     if "boxes" in values:

@@ -66,6 +66,7 @@ def stated(card: ModelCard, folder: Path) -> ModelCard:
         system=system,
         thinking=thinking,
         sampling=_sampled(card.sampling, folder),
+        direct_sampling=card.direct_sampling and _sampled(card.direct_sampling, folder),
         shape=stated_shape(folder) or card.shape,
         remarks=tuple(remarks),
     )

@@ -298,6 +298,7 @@ texts = st.text(st.characters(codec="utf-8"))
             closing=texts,
         ),
         sampling=st.builds(Sampling, st.floats(0, 5), st.floats(0, 1), st.integers(0, 99)),
+        direct_sampling=st.none() | st.just(Sampling()) | st.builds(Sampling, st.floats(0, 5)),
     )
 )
 def test_a_card_survives_its_text(card: ModelCard) -> None:

@@ -11,8 +11,9 @@ import pytest
 
 from qvq_mlx.core.card import Thinking, ThinkingStyle
 from qvq_mlx.core.errors import ExitCode, UsageError
-from qvq_mlx.core.request import Budget, Limits, Request, Think
+from qvq_mlx.core.request import Budget, Limits, Request, Sampling, Think
 from qvq_mlx.run.plan import _thinks
+from qvq_mlx.run.vote import TEMPERATURE
 from qvq_mlx.store import registry
 from tests.conftest import EXAMPLES, ROOT, ScriptedEngine, World
 
@@ -101,6 +102,46 @@ def test_the_answer_begins_at_once_where_it_is_off(world: Build, switching: str)
         assert record["thinks"] is thinks
         assert record["given"]["think"] == ("off" if "off" in options else None)
         assert w.run("erase", "-y") == ExitCode.OK
+
+
+DIRECT = "[direct_sampling]\ntemperature = 0.7\ntop_p = 0.8\ntop_k = 20\npresence_penalty = 1.5\n\n"
+THINKING = "[sampling]\ntemperature = 1.0\ntop_p = 0.95\n\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ((), Sampling(1.0, 0.95)),
+        (("--think", "off"), Sampling(0.7, 0.8, 20, presence_penalty=1.5)),
+        (("--budget", "0"), Sampling(0.7, 0.8, 20, presence_penalty=1.5)),
+        (("--think", "on"), Sampling(1.0, 0.95)),
+        # what the user says holds, and the rest is the card's
+        (("--think", "off", "--temp", "0.2"), Sampling(0.2, 0.8, 20, presence_penalty=1.5)),
+        (("--think", "off", "--penalty", "presence=0"), Sampling(0.7, 0.8, 20)),
+    ],
+)
+def test_a_card_may_sample_otherwise_without_thinking(
+    world: Build, switching: str, options: tuple[str, ...], expected: Sampling
+) -> None:
+    path = world([]).env.home / "qvq" / "models" / "switching.toml"
+    path.write_text(path.read_text().replace("[vision]", THINKING + DIRECT + "[vision]", 1))
+    engine = ScriptedEngine(["Hm.</think>", "three."])
+    w = world(engine=engine)
+    assert w.run("ask", IMAGE, "?", "-m", switching, "--json", *options) == ExitCode.OK
+    assert engine.generations[0].sampling == expected
+    assert json.loads(w.out)["sampling"]["temperature"] == expected.temperature
+
+
+def test_a_vote_without_thinking_has_that_sampling_too(world: Build, switching: str) -> None:
+    path = world([]).env.home / "qvq" / "models" / "switching.toml"
+    path.write_text(path.read_text().replace("[vision]", DIRECT + "[vision]", 1))
+    for think, expected in (("off", (0.7, 0.8)), ("on", (TEMPERATURE, 1.0))):
+        w = world(engine=ScriptedEngine(["Hm.</think>" if think == "on" else "", "three."]))
+        words = ("ask", IMAGE, "?", "-m", switching, "--think", think, "--vote", "3", "--json")
+        assert w.run(*words) == ExitCode.OK, w.err
+        sampling = json.loads(w.out)["sampling"]
+        assert (sampling["temperature"], sampling["top_p"]) == expected
+        assert ("3 samples are drawn at temperature" in w.out) is (think == "on")
 
 
 def test_a_saved_run_is_asked_again_without_thinking(world: Build, switching: str) -> None:

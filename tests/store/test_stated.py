@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from qvq_mlx.core.card import ModelCard, ThinkingStyle, VisionLimits
 from qvq_mlx.core.errors import BrokenModelError, QvqError, UnsupportedModelError
 from qvq_mlx.core.remedies import PullModel
+from qvq_mlx.core.request import Sampling
 from qvq_mlx.families import ModelType, family_of
 from qvq_mlx.store import registry
 from qvq_mlx.store.stated import stated
@@ -314,6 +316,33 @@ def test_penalties_are_those_of_the_generation_config(tmp_path: Path) -> None:
     (folder / "generation_config.json").write_text('{"min_p": 2}')
     with pytest.raises(BrokenModelError, match="min_p 2"):
         stated(card, folder)
+
+
+def test_the_generation_config_goes_before_what_a_name_lends_for_no_thinking(
+    tmp_path: Path,
+) -> None:
+    folder = shutil.copytree(
+        ROOT / "tests" / "data" / "families" / ModelType.QWEN2, tmp_path / "qwen3.6-35b-of-mine"
+    )
+    card = registry.find(str(folder))
+    assert card.named_after == "qwen3.6-35b"
+    lent = Sampling(0.7, 0.8, 20, presence_penalty=1.5)
+    assert stated(card, folder).direct_sampling == lent
+    (folder / "generation_config.json").write_text('{"presence_penalty": 0.5, "min_p": 0.1}')
+    found = stated(card, folder)
+    assert found.direct_sampling == replace(lent, presence_penalty=0.5, min_p=0.1)
+    assert found.sampling.presence_penalty == 0.5
+    bare = ModelCard("m", "", "", "", folder=str(folder))
+    assert stated(bare, folder).direct_sampling is None
+
+
+@pytest.mark.parametrize("name", ["qwen3.5-4b", "qwen3.5-9b", "qwen3.5-122b", "qwen3.6-27b"])
+def test_the_cards_that_have_the_choice_sample_otherwise_without_thinking(name: str) -> None:
+    card = registry.find(name)
+    assert card.sampling_for(thinks=False) == Sampling(0.7, 0.8, 20, presence_penalty=1.5)
+    assert card.sampling_for(thinks=True).temperature == 1
+    # of the dense 27B the makers publish no penalty
+    assert card.sampling.presence_penalty == (0 if name == "qwen3.6-27b" else 1.5)
 
 
 SWITCHES = OPENS.replace(
