@@ -12,7 +12,10 @@ from qvq_mlx.memory.chips import USUAL_CHIPS, bandwidth_of
 from qvq_mlx.memory.choice import best
 from qvq_mlx.memory.estimate import (
     ACHIEVED_SHARE,
+    BEFORE_IMAGE_TOKENS,
+    BLOCK_TOKENS,
     TIGHT_SHARE,
+    TRACE_TOKENS,
     ULTRA_SHARE,
     Use,
     Verdict,
@@ -140,18 +143,22 @@ it before it loads anything.
 
 ## The formula
 
-    needed     = weights + the larger of (vision encoder) and (KV cache + workspace)     [bytes]
+    needed     = weights + the larger of (vision encoder)                               [bytes]
+                                     and (KV cache + image prefix + workspace)
 
     weights    = size of the weight files; parameters x (bits + 0.5) / 8 where they are not here
     KV cache   = 2 x layers x kv_heads x head_dim x 2 B x tokens, tokens rounded up to 256
                  + the states of linear layers: heads x width x width x 4 B, whatever the tokens
     tokens     = prompt + image + thinking budget + answer
+    prefix     = the KV cache at the end of the last picture: {BEFORE_IMAGE_TOKENS} + image tokens, rounded up to 256
+                 + the states of linear layers, once for each picture
     vision     = patches x (16 x width x 2 B + 6 x patch_px^2 x 4 B) + image tokens x hidden x 2 B
     patches    = image tokens x merge^2
     workspace  = 512 x (8 x hidden + 3 x intermediate) x 2 B + vocabulary x 4 B
                  + (prompt + image) x hidden x 2 B
                  + 512 x 2 x experts of a token x hidden x 2 B
-                 + 512 x 4 x channels of a linear layer x 2 B
+                 + 512 x 4 x channels of a linear layer x 2 B;
+                 or {BLOCK_TOKENS} states of each linear layer, where they are more
 
 - (bits + 0.5): MLX stores a 16-bit scale and bias for every group of 64 weights.
 - The KV cache holds keys (K) and values (V) in 16 bit and grows by 256 tokens at a time.
@@ -162,8 +169,13 @@ it before it loads anything.
 - Pictures are encoded before the prompt is read: the two stages never need their memory together, so the
   larger one counts.
 - Hybrid models (Qwen3.5 and later) keep keys and values in every fourth layer only; `layers` above are those.
-  The others keep a state of fixed size, 2 MiB for 32 heads of 128: a long context costs a quarter, and an
-  image prefix that is kept on disk holds the states once per picture.
+  The others keep a state of fixed size, 2 MiB for 32 heads of 128: a long context costs a quarter.
+- The image prefix is what the next question about the same pictures begins with. It shares the KV cache's memory until
+  that grows. States cannot be cut like keys and values, so there is a set of them for each picture, in memory and on disk.
+- Of linear layers the state after each token that one pass verifies is kept, {BLOCK_TOKENS} at the most, so that a draft that is
+  not taken can be taken back.
+- Where the weights hold an MTP head, which drafts by itself (`--draft auto`), the hidden states of up to {TRACE_TOKENS:,} tokens of
+  the prompt count, and the head's keys and values; its weights are in the files. `qvq fit` looks into the files for it.
 - A backend without fused attention (Linux, CPU) keeps scores. What it needs was measured
   with tiny checkpoints of every family, and the formula is held to within 10 % of that by
   `tests/memory/test_measured.py`; its terms stand in `qvq_mlx/memory/estimate.py`.
@@ -205,6 +217,7 @@ the reduction to {card.vision.max_pixels:,} pixels), {use.prompt_tokens} tokens 
 
     KV cache   2 x {shape.layers} x {shape.kv_heads} x {shape.head_dim} x 2 B = {kv:,} B = {kv / 1024:g} KiB per token
                {found.tokens:,} tokens, rounded up to {-(-found.tokens // 256) * 256:,}: {found.kv_bytes:,} B
+    prefix     {BEFORE_IMAGE_TOKENS} + {use.image_tokens:,} tokens, rounded up to {(found.prefix_bytes or 0) // kv:,}: {found.prefix_bytes:,} B
     vision     {patches:,} patches x (16 x {eyes.hidden} x 2 + 6 x {eyes.patch}^2 x 4) B
                + {use.image_tokens:,} x {shape.hidden} x 2 B = {found.vision_bytes:,} B
     workspace  512 x (8 x {shape.hidden} + 3 x {shape.intermediate}) x 2 B + {shape.vocab} x 4 B

@@ -150,10 +150,15 @@ class Recurrent:
         """Channels of the convolution: queries, keys and values side by side."""
         return 2 * self.key_heads * self.key_dim + self.value_heads * self.value_dim
 
+    @property
+    def recurrent_bytes(self) -> int:
+        """The recurrent states of all layers, whatever the number of tokens; they are 32-bit."""
+        return self.layers * self.value_heads * self.value_dim * self.key_dim * 4
+
     def state_bytes(self, float_bytes: int) -> int:
-        """The states of all layers, whatever the number of tokens. The recurrent one is 32-bit."""
-        recurrent = self.value_heads * self.value_dim * self.key_dim * 4
-        return self.layers * (recurrent + self.window * self.channels * float_bytes)
+        """All that the layers keep: the recurrent states and the inputs of the convolutions."""
+        windows = self.layers * self.window * self.channels * float_bytes
+        return self.recurrent_bytes + windows
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from qvq_mlx.core.remedies import EstimateModel, Field
 from qvq_mlx.core.request import Request
 from qvq_mlx.core.setup import Drafting
 from qvq_mlx.memory.estimate import Estimate, Use, Verdict, estimate_for, typical
+from qvq_mlx.store.local import holds_head
 
 if TYPE_CHECKING:
     from qvq_mlx.core.machine import Machine
@@ -58,7 +59,7 @@ def check(
     if card.download_bytes < SMALL_BYTES:
         return Room()
     machine = env.machine()
-    found = _estimate(resolved, draft, request, _tokens(pictures), machine)
+    found = _estimate(resolved, draft, request, _tokens(pictures), machine, len(pictures))
     slow = (*_slow(found, pictures), *(() if request.earlier else _power(machine)))
     limit = machine.working_set_bytes
     alone = bool(limit) and card.download_bytes > BIG_SHARE * (limit or 0)
@@ -95,7 +96,8 @@ def leaves_room(
     """True if `draft` fits beside the model without making it tight. Small models always do."""
     if resolved.card.download_bytes < SMALL_BYTES:
         return True
-    found = _estimate(resolved, draft, request, _tokens(pictures), env.machine())
+    tokens, machine = _tokens(pictures), env.machine()
+    found = _estimate(resolved, draft, request, tokens, machine, len(pictures))
     return found.verdict in (Verdict.YES, Verdict.UNKNOWN)
 
 
@@ -112,7 +114,8 @@ def most_image_tokens(
     machine = env.machine()
 
     def refused(tokens: int) -> bool:
-        return _estimate(resolved, draft, request, tokens, machine).verdict is Verdict.NO
+        found = _estimate(resolved, draft, request, tokens, machine, len(request.images))
+        return found.verdict is Verdict.NO
 
     if refused(0):
         return wanted
@@ -145,6 +148,7 @@ def _estimate(
     request: Request,
     image_tokens: int,
     machine: Machine,
+    images: int = 1,
 ) -> Estimate:
     """Of one run; what a draft model needs is added to the weights, as is the KV cache of each
     sample and of each question in flight but the first.
@@ -157,7 +161,8 @@ def _estimate(
             request.limits.answer_tokens
         ),  # thinking and answer together
         answer_tokens=0,
-        traced=resolved.setup.drafting is Drafting.MTP,
+        traced=_traced(resolved),
+        images=images,
     )
     if draft is not None:
         beside = estimate_for(draft, machine, use).needed_bytes
@@ -166,6 +171,16 @@ def _estimate(
         more = (rows - 1) * (estimate_for(card, machine, use).kv_bytes or 0)
         card = replace(card, download_bytes=card.download_bytes + more)
     return estimate_for(card, machine, use)
+
+
+def _traced(resolved: Resolved) -> bool:
+    """True if the checkpoint's own head may draft: it is asked for, or it is there and nothing else
+    is asked for.
+    """
+    drafting = resolved.setup.drafting
+    if drafting is Drafting.AUTO:
+        return holds_head(resolved.card, resolved.folder)
+    return drafting is Drafting.MTP
 
 
 def room_for_rounds_bytes(

@@ -1,15 +1,18 @@
 """True if a model fits a machine: the memory of one run, as a formula.
 
-    needed = weights + the larger of vision encoder, and KV cache + workspace             [bytes]
+    needed = weights + the larger of vision encoder, and KV cache + image prefix + workspace [bytes]
 
     weights    bytes of the weight files
     KV cache   2 (K, V) x layers x kv_heads x head_dim x b x tokens, tokens rounded up to 256
                tokens = prompt + image + thinking budget + answer
                a layer of linear attention keeps a state instead, of fixed size (`Recurrent`)
+    prefix     the KV cache as it was at the end of the last picture, tokens rounded up to 256, and
+               a state of each linear layer for each picture
     vision     P = image tokens x merge^2 patches
                P x (16 x hidden x b + 6 x patch^2 x 4 B) + image tokens x model hidden x b
     workspace  512 x (8 x hidden + 3 x intermediate + 4 x channels) x b + vocab x 4 B
-               + prompt and image tokens x hidden x b
+               + prompt and image tokens x hidden x b; where it is larger, instead of it 8 states
+               of each linear layer
 
 b is the size of an activation, 2 B, or 4 B in a checkpoint of float32; channels are those of a
 linear layer's convolution. Pictures are encoded before the prompt is read, so the two never need
@@ -22,6 +25,11 @@ On a backend without it the terms are those that were measured there
 16 x hidden + 3 x 256 x heads, since the encoder's attention is cut there by queries
 (engine/attention.py); `_unfused_workspace_bytes` has those of the prefill. 512 is the prefill
 chunk. All pictures count as one, an upper bound.
+
+The image prefix is what the next question about the same pictures begins with
+(engine/prefix.py). It shares the KV cache's memory until that grows. Of a linear layer the states
+after each of the 8 tokens that one pass verifies at the most are kept, beside the one before them,
+so that a draft that is not taken is taken back (engine/recurrent.py).
 
 A run that an MTP head drafts for keeps the hidden states of the last `TRACE_TOKENS` of the prompt,
 and the keys and values of the head.
@@ -66,6 +74,10 @@ ULTRA_SHARE = 0.63
 """Others measured 63 to 64 % on Ultra chips."""
 PREFILL_SHARE = 0.60
 """Of the chip's 32-bit flop/s. Others measured 77 % with an 8B model on an M1 Max, 512 tokens."""
+BLOCK_TOKENS = 8
+"""The most that one pass verifies."""
+BEFORE_IMAGE_TOKENS = 64
+"""The chat template and a system message, in front of the first picture."""
 TRACE_TOKENS = 1025
 """The most of a prompt whose hidden states are kept for an MTP head."""
 DELTA_CHUNK_TOKENS = 64
@@ -101,11 +113,12 @@ class Estimate:
     working_set_source: str
     prefill_s: float | None = None
     tokens_per_s: float | None = None
+    prefix_bytes: int | None = None
 
     @property
     def needed_bytes(self) -> int:
         """The weights and the larger of the two stages, as far as they are known."""
-        reading = (self.kv_bytes or 0) + (self.workspace_bytes or 0)
+        reading = sum(filter(None, (self.kv_bytes, self.prefix_bytes, self.workspace_bytes)))
         return (self.weights_bytes or 0) + max(self.vision_bytes or 0, reading)
 
     @property
@@ -121,6 +134,7 @@ class Estimate:
         return (
             ("weights", _told(self.weights_bytes)),
             ("KV cache", _told(self.kv_bytes) + kv),
+            *((("image prefix", _told(self.prefix_bytes)),) if self.prefix_bytes else ()),
             ("vision encoder", _told(self.vision_bytes)),
             ("workspace", _told(self.workspace_bytes)),
             *((("prefill", f"about {_seconds(self.prefill_s)}"),) if self.prefill_s else ()),
@@ -151,13 +165,16 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """The tokens of one run. `traced`: hidden states are kept for an MTP head."""
+    """The tokens of one run. `traced`: hidden states are kept for an MTP head. `images` is the
+    number of pictures and clips, if there are any image tokens.
+    """
 
     image_tokens: int
     prompt_tokens: int
     budget_tokens: int
     answer_tokens: int
     traced: bool = False
+    images: int = 1
 
 
 def typical(card: ModelCard) -> Use:
@@ -195,6 +212,7 @@ def estimate_for(card: ModelCard, machine: Machine, use: Use) -> Estimate:
         use.budget_tokens,
         use.answer_tokens,
         traced=use.traced,
+        images=use.images,
     )
 
 
@@ -207,14 +225,15 @@ def estimate(
     answer_tokens: int,
     *,
     traced: bool = False,
+    images: int = 1,
 ) -> Estimate:
     """The memory of one run of `card` on `machine`. Pure; token counts are not negative."""
     tokens = prompt_tokens + image_tokens + budget_tokens + answer_tokens
     weights = card.download_bytes or None
-    kv = vision = workspace = per_token = None
+    kv = vision = workspace = per_token = prefix = None
     if card.shape is not None:
         per_token = kv_bytes_per_token(card.shape)
-        kv = per_token * -(-tokens // KV_STEP_TOKENS) * KV_STEP_TOKENS
+        kv = per_token * _in_steps(tokens)
         if card.shape.recurrent is not None:
             kv += card.shape.recurrent.state_bytes(card.shape.float_bytes)
         vision = _vision_bytes(card.shape, image_tokens, machine.fused_attention)
@@ -223,6 +242,9 @@ def estimate(
         if not fused:
             workspace = _unfused_workspace_bytes(card.shape, read, traced=traced)
         kv += _trace_bytes(card.shape, read) if traced else 0
+        if card.shape.recurrent is not None:
+            workspace = max(workspace, BLOCK_TOKENS * card.shape.recurrent.recurrent_bytes)
+        prefix = _prefix_bytes(card.shape, image_tokens, prompt_tokens, images)
     found = Estimate(
         model=card.name,
         verdict=Verdict.UNKNOWN,
@@ -236,6 +258,7 @@ def estimate(
         working_set_source=machine.working_set_source,
         prefill_s=prefill_s(card, machine, image_tokens, prompt_tokens),
         tokens_per_s=tokens_per_s(card, machine),
+        prefix_bytes=prefix,
     )
     needed = found.needed_bytes if weights else None
     return replace(found, verdict=_verdict(needed, machine.working_set_bytes))
@@ -291,6 +314,22 @@ def achieved_share(chip: str | None) -> float:
 
 def _seconds(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _in_steps(tokens: int) -> int:
+    """The tokens that a KV cache has room for where it holds so many."""
+    return -(-tokens // KV_STEP_TOKENS) * KV_STEP_TOKENS
+
+
+def _prefix_bytes(shape: Shape, image_tokens: int, prompt_tokens: int, images: int) -> int:
+    """What stays of the prompt up to the end of its last picture, for the next question."""
+    if not image_tokens:
+        return 0
+    before = min(prompt_tokens, BEFORE_IMAGE_TOKENS)
+    kept = kv_bytes_per_token(shape) * _in_steps(before + image_tokens)
+    if shape.recurrent is not None:
+        kept += images * shape.recurrent.state_bytes(shape.float_bytes)
+    return kept
 
 
 def _told(size_bytes: int | None) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from qvq_mlx import images
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.env import Env
-from qvq_mlx.core.errors import UsageError
+from qvq_mlx.core.errors import ModelError, UsageError
 from qvq_mlx.core.image_options import ImageOptions, ImageSize
 from qvq_mlx.core.machine import Machine
 from qvq_mlx.core.remedies import EstimateModel, Field
@@ -29,6 +29,7 @@ from qvq_mlx.memory.working_set import sold_memory_bytes
 from qvq_mlx.run.catalogue import measured
 from qvq_mlx.settings.config import Settings
 from qvq_mlx.store import registry
+from qvq_mlx.store.local import holds_head
 
 _MEMORY = EstimateModel("qvq", ((Field.MEMORY, "36GB"),))
 _FALLBACK = "qvq"
@@ -63,8 +64,10 @@ class Fit:
 
     def facts(self) -> list[tuple[str, str]]:
         """Return what is printed: the model, the parts, the verdict, and the speed to expect."""
-        found = [("model", self.card.name), *self.estimate.facts()]
-        if self.tokens_per_s is not None and self.card.download_bytes > _TOO_FAST_BYTES:
+        rated = self.tokens_per_s is not None and self.card.download_bytes > _TOO_FAST_BYTES
+        parts = [fact for fact in self.estimate.facts() if not (rated and fact[0] == "speed")]
+        found = [("model", self.card.name), *parts]
+        if rated and self.tokens_per_s is not None:
             speed = f"{self.tokens_per_s:.3g} tokens/s expected of {self.chip}"
             if budget := self.use.budget_tokens:
                 speed += f"; the budget is spent in {budget / self.tokens_per_s / 60:.1f} min"
@@ -142,7 +145,7 @@ def show_fit(env: Env, found: Fit, memory: str | None, chip: str | None, *, as_j
 
 def _use(card: ModelCard, question: Question, env: Env, settings: Settings) -> Use:
     """The tokens of a run."""
-    use = typical(card)
+    use = replace(typical(card), traced=_traced(card, settings))
     if question.images:
         sources = images.ImageSources(env.stdin.buffer, env.environ.get("PATH"), settings.offline)
         pictures = [
@@ -151,7 +154,16 @@ def _use(card: ModelCard, question: Question, env: Env, settings: Settings) -> U
             for name in images.expanded(source)
             for picture in images.read(name, card.vision, sources, question.image_options)
         ]
-        use = replace(use, image_tokens=sum(picture.tokens for picture in pictures))
+        tokens = sum(picture.tokens for picture in pictures)
+        use = replace(use, image_tokens=tokens, images=len(pictures))
     if question.budget_tokens is None:
         return use
     return with_budget(card, use, question.budget_tokens)
+
+
+def _traced(card: ModelCard, settings: Settings) -> bool:
+    """True if the model's files are here and hold an MTP head, which drafts by itself."""
+    try:
+        return holds_head(card, registry.folder_of(card, settings.hub_cache))
+    except (ModelError, OSError):
+        return False

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterator
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,28 @@ def weight_bytes(folder: Path) -> int:
     """The size of the weight files in `folder`; 0 where there are none."""
     files = (folder / name for name in _weights(folder))
     return sum(path.stat().st_size for path in files if path.is_file())
+
+
+def holds_head(card: ModelCard, folder: Path) -> bool:
+    """True if the checkpoint in `folder` holds an MTP head; only hybrid models have one.
+
+    By its weights' names: many conversions drop the weights, and config.json still states them.
+    """
+    if card.shape is None or card.shape.recurrent is None or not folder.is_dir():
+        return False
+    return _names_head(folder, folder.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _names_head(folder: Path, _changed_ns: int) -> bool:
+    """The same of a folder that was changed then, read once for all estimates of a run."""
+    from qvq_mlx.families.hybrid import MTP  # most models are none
+
+    names: set[str] = set(_index(folder) or ())
+    with suppress(OSError, ValueError):
+        if not names:
+            names.update(*(_tensors(folder / name) for name in _weights(folder)))
+    return any(name.startswith(MTP) or f".{MTP}" in name for name in names)
 
 
 def fingerprint(folder: Path) -> str:

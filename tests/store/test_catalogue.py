@@ -127,7 +127,7 @@ def test_models_in_a_pipe_is_tab_separated(world: Build) -> None:
     why = {
         "qwen3.6-35b": "rank 86, first",
         "qwen3.8-27b": "rank 84",
-        "qvq-72b-preview": "3.2 GiB over",
+        "qvq-72b-preview": "3.7 GiB over",
         "qwen2.5-vl-3b": "research only",
         "qwen3-vl-4b-thinking": "no source",
         "qwq-32b": "text only",
