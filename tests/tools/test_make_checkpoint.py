@@ -131,9 +131,13 @@ def test_greedy_text_runs_in_cycles_on_request(tmp_path: Path) -> None:
     assert drawn[8:] == drawn[:-8]
 
 
-@pytest.mark.parametrize("name", FROM_CARDS)
-def test_a_preset_of_a_card_has_the_shape_of_the_card(tmp_path: Path, name: str) -> None:
-    (tmp_path / "config.json").write_text(json.dumps(model_config(PRESETS[name])))
+@pytest.mark.parametrize(
+    ("preset", "name"), [*((name, name) for name in FROM_CARDS), ("2b", "qwen2-vl-2b")]
+)
+def test_a_preset_of_a_card_has_the_shape_of_the_card(
+    tmp_path: Path, preset: str, name: str
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(model_config(PRESETS[preset])))
     stated, meant = stated_shape(tmp_path), registry.find(name).shape
     assert stated is not None
     assert meant is not None
@@ -145,6 +149,17 @@ def test_a_preset_of_a_card_has_the_shape_of_the_card(tmp_path: Path, name: str)
         own["intermediate"] = 0
     assert replace(stated, **own) == replace(meant, **own)
     assert read_architecture(tmp_path).family.model_type == registry.find(name).family
+
+
+def test_a_layer_of_qvq_is_as_wide_as_qvq(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(model_config(PRESETS["qvq-1layer"])))
+    stated, meant = stated_shape(tmp_path), registry.find("qvq").shape
+    assert stated is not None
+    assert meant is not None
+    assert meant.vision is not None
+    eyes = replace(meant.vision, depth=2)
+    one = replace(meant, layers=1, vision=eyes, parameters=0, context_tokens=0)
+    assert replace(stated, context_tokens=0) == one
 
 
 def test_every_family_has_a_preset() -> None:

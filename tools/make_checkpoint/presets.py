@@ -118,50 +118,6 @@ PRESETS = {
         dtype="float32",
         bits=None,
     ),
-    # Qwen2-VL-2B's widths, depths and rows, with the embedded model's tokenizer: nothing is fetched
-    "2b": Preset(
-        hub.model_config(
-            hub.Shape(
-                vision_width=1280,
-                vision_layers=32,
-                vision_heads=16,
-                width=1536,
-                layers=28,
-                heads=12,
-                kv_heads=2,
-                mlp_width=8960,
-                rope_theta=1e6,
-                mrope_section=(16, 24, 24),
-            )
-        ),
-        rows=151_936,
-        tied=True,
-        real_tokenizer=False,
-        dtype="bfloat16",
-        bits=4,
-    ),
-    # QVQ-72B-Preview's widths; of its 80 language and 32 vision layers one and two
-    "qvq-1layer": Preset(
-        hub.model_config(
-            hub.Shape(
-                vision_width=1280,
-                vision_layers=2,
-                vision_heads=16,
-                width=8192,
-                layers=1,
-                heads=64,
-                kv_heads=8,
-                mlp_width=29_568,
-                rope_theta=1e6,
-                mrope_section=(16, 24, 24),
-            )
-        ),
-        rows=152_064,
-        tied=False,
-        real_tokenizer=True,
-        dtype="bfloat16",
-        bits=4,
-    ),
 }
 
 
@@ -224,6 +180,29 @@ def of_card(card: ModelCard) -> Preset:
         config |= {"text_config": text, "vision_config": _vision(family, shape.vision, shape)}
     whole = resized(config, None, None)
     return Preset(whole, shape.vocab, shape.tied, False, "bfloat16", 4, card.vision)
+
+
+def _flat(
+    card: ModelCard, *, real_tokenizer: bool, layers: int | None = None, vision_layers: int = 0
+) -> Preset:
+    """A preset of Qwen2-VL's family in the flat layout, with the numbers of `card`."""
+    shape = card.shape
+    assert shape is not None
+    assert shape.vision is not None
+    flat = hub.Shape(
+        vision_width=shape.vision.hidden,
+        vision_layers=vision_layers or shape.vision.depth,
+        vision_heads=shape.vision.heads,
+        width=shape.hidden,
+        layers=layers or shape.layers,
+        heads=shape.heads,
+        kv_heads=shape.kv_heads,
+        mlp_width=shape.intermediate,
+        rope_theta=1e6,
+        mrope_section=(16, 24, 24),
+    )
+    config = hub.model_config(flat)
+    return Preset(config, shape.vocab, shape.tied, real_tokenizer, "bfloat16", 4)
 
 
 def _sparse(experts: Experts | None) -> Config:
@@ -298,4 +277,12 @@ def model_config(preset: Preset) -> Config:
     return dict(preset.config) | named
 
 
+PRESETS |= {
+    # Qwen2-VL-2B as it is, with the embedded model's tokenizer: nothing is fetched
+    "2b": _flat(registry.find("qwen2-vl-2b"), real_tokenizer=False),
+    # QVQ-72B-Preview's widths; of its 80 language and 32 vision layers one and two
+    "qvq-1layer": _flat(
+        registry.find("qvq-72b-preview"), real_tokenizer=True, layers=1, vision_layers=2
+    ),
+}
 PRESETS |= {name: of_card(registry.find(name)) for name in FROM_CARDS}
