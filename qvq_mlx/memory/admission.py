@@ -150,8 +150,8 @@ def _estimate(
     machine: Machine,
     images: int = 1,
 ) -> Estimate:
-    """Of one run; what a draft model needs is added to the weights, as is the KV cache of each
-    sample and of each question in flight but the first.
+    """Of one run; what a draft model needs is added to the weights, as are the KV cache and the
+    states of each sample and of each question in flight but the first.
     """
     card = resolved.card
     use = Use(
@@ -169,6 +169,8 @@ def _estimate(
         card = replace(card, download_bytes=card.download_bytes + beside)
     if (rows := request.method.votes * (request.policy.in_flight or 1)) > 1:
         more = (rows - 1) * (estimate_for(card, machine, use).kv_bytes or 0)
+        if card.shape is not None and card.shape.recurrent is not None:  # the one before a token
+            more += (rows - 1) * card.shape.recurrent.recurrent_bytes
         card = replace(card, download_bytes=card.download_bytes + more)
     return estimate_for(card, machine, use)
 

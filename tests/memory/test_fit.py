@@ -337,3 +337,21 @@ def test_the_commonest_macs_have_a_speed_without_a_chip(
     there = world()
     assert there.run("fit", "qwen2.5-vl-7b", "--memory", memory) in {0, 5}
     assert re.search(r"^speed\s+\d[\d.]* tokens/s expected of M\d", there.out, re.MULTILINE)
+
+
+def test_every_row_of_a_hybrid_model_has_two_sets_of_states(world: Build) -> None:
+    """The one after the last token, and the one before it."""
+    model = card("qwen3.6-27b")
+    resolved, request = asked_of(model)
+    assert model.shape is not None
+    linear = model.shape.recurrent
+    assert linear is not None
+    one, three = (
+        admission._estimate(
+            resolved, None, replace(request, method=Method(votes=n)), 1280, hypothetical(96 * GIB)
+        )
+        for n in (1, 3)
+    )
+    assert one.kv_bytes is not None
+    own = one.kv_bytes + linear.recurrent_bytes
+    assert three.needed_bytes - one.needed_bytes == 2 * own
