@@ -22,6 +22,13 @@ pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is no
 WORDS = re.compile(r"\b[ta]\d{5}\b")
 
 
+def in_a_shell(before: int, *module: str) -> str:
+    """Lines before it, a module that runs in the window, and a last line; the window stays."""
+    command = shlex.join([sys.executable, "-m", *module])
+    there = shlex.quote(str(ROOT))
+    return f"seq -f 'line %g' {before}; cd {there}; {command}; echo the-end; exec cat"
+
+
 class Pane:
     """A window of tmux with the panel in it; `say` gives it words, each with its own number."""
 
@@ -29,11 +36,7 @@ class Pane:
         self._tmux = ["tmux", "-S", str(folder / "tmux"), "-f", "/dev/null"]
         fifo = folder / "commands"
         os.mkfifo(fifo)
-        panel = [sys.executable, "-m", "tests.support.pseudo.panel", str(fifo), view]
-        script = (
-            f"seq -f 'line %g' {before}; cd {shlex.quote(str(ROOT))}; {shlex.join(panel)};"
-            " echo the-end; exec cat"
-        )
+        script = in_a_shell(before, "tests.support.pseudo.panel", str(fifo), view)
         self.tmux("new-session", "-d", "-x", "80", "-y", "24", "sh", "-c", script)
         self.tmux("set", "-g", "window-size", "manual")
         # open for both: the other end may never come, and that shall end in a failure
@@ -179,8 +182,7 @@ def test_no_row_of_a_pull_stands_twice(tmp_path: Path, before: int) -> None:
             assert shown.count(f"model-{number:05}") <= 1, shown
 
     with Hub(SHARDS, pause_s=0.02) as hub:
-        pull = f"{sys.executable} -m qvq_mlx pull {REPO}"
-        script = f"seq -f 'line %g' {before}; cd {ROOT}; {pull}; echo the-end; exec cat"
+        script = in_a_shell(before, "qvq_mlx", "pull", REPO)
         environ = {
             **os.environ,
             "HF_ENDPOINT": hub.endpoint,
