@@ -150,15 +150,18 @@ class Wire:
             try:
                 connection.settimeout(CONNECT_S)
                 connection.connect((address, port))  # an address: no name is looked up
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                if self.host.is_encrypted:
-                    connection = _trusted(connection, self.host.machine)
             except OSError as failure:
                 connection.close()
                 error = failure
                 continue
             with connection:
-                yield connection
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if not self.host.is_encrypted:
+                    yield connection
+                    return
+                # whoever is not trusted at one address is not asked at the next
+                with _trusted(connection, self.host.machine) as secure:
+                    yield secure
             return
         raise error
 
