@@ -327,6 +327,7 @@ def test_config_sets_gets_and_unsets(world: Build, tmp_path: Path) -> None:
         "plain\tfalse\tdefault",
         "notify\ttrue\tdefault",
         "backup\ttrue\tdefault",
+        "host\t\tdefault",
         "budget\t\tdefault",
         "detail\t\tdefault",
         "temperature\t\tdefault",
