@@ -11,18 +11,24 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from queue import SimpleQueue
 from typing import IO, Any
 
 from qvq_mlx import __version__
+from qvq_mlx.core.errors import ExitCode
 from qvq_mlx.system.children import scratch_file
 
 SAID = "qvq: "
 """Before the reason that a process gives as the last line of its errors."""
 JOINED = "joined"
 """In the place of a reason: it ended after that, and could not say why."""
+GRACE_S = 2.0
+"""After a machine ended: by then the pass that waited for it has failed, if it ever will."""
 _JOIN_S = 3.5
 """The ring is made within so long, from when all machines are ready for it."""
 
@@ -79,29 +85,49 @@ def _say(reason: str) -> None:
     sys.stderr.flush()
 
 
-def _follow(lines: IO[bytes], answers: IO[bytes]) -> None:
+class Told:
+    """The lines of the process that leads. This one ends with them, whatever it waits for."""
+
+    def __init__(self, lines: IO[bytes]) -> None:
+        self._lines = lines
+        self._heard: SimpleQueue[bytes] = SimpleQueue()
+        threading.Thread(target=self._hear, daemon=True).start()
+
+    def next(self) -> bytes:
+        """Wait for a line; b"" where there are no more."""
+        return self._heard.get()
+
+    def _hear(self) -> None:
+        while line := self._lines.readline():
+            self._heard.put(line)
+        self._heard.put(b"")
+        time.sleep(GRACE_S)
+        os._exit(ExitCode.TRY_AGAIN)
+
+
+def _follow(told_next: Callable[[], bytes], answers: IO[bytes]) -> None:
     def answer(**frame: object) -> None:
         answers.write(json.dumps(frame).encode() + b"\n")
         answers.flush()
 
     try:
-        ports = free_ports(json.loads(lines.readline())["ips"])
+        ports = free_ports(json.loads(told_next())["ips"])
         answer(spoken=spoken(), ring=ports)
-        told = json.loads(lines.readline())
+        told = json.loads(told_next())
         folder = Path(told["folder"])
         if checkpoint_sizes(folder) != told["sizes"]:
             answer(error=f"the weights of the model are not in {folder}, or are other ones")
             return
-        answer(found=True)
-        group = join(told["rank"], told["ring"], told["envs"])
         from qvq_mlx.engine.follower import Follower, load_layers
 
+        answer(found=True)  # and ready: the other machines do not wait for an import
+        group = join(told["rank"], told["ring"], told["envs"])
         follower = Follower(load_layers(folder, group))
         answer(read=True)
     except Exception as error:
         answer(error=" ".join(f"{error}".split())[:300] or type(error).__name__)
         return
-    while line := lines.readline():
+    while line := told_next():
         follower.do(json.loads(line))
 
 
@@ -109,7 +135,7 @@ def main() -> None:
     """Follow standard input; what libraries print goes to stderr."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    _follow(sys.stdin.buffer, answers)
+    _follow(Told(sys.stdin.buffer).next, answers)
 
 
 if __name__ == "__main__":

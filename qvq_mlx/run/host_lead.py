@@ -24,15 +24,21 @@ from qvq_mlx.core.events import Event, Progress, Stage
 from qvq_mlx.core.setup import Drafting, Setup
 from qvq_mlx.core.tokens import Control
 from qvq_mlx.records.typed import typed
-from qvq_mlx.run.host_follow import JOINED, SAID, checkpoint_sizes, free_ports, join, spoken
+from qvq_mlx.run.host_follow import (
+    GRACE_S,
+    JOINED,
+    SAID,
+    checkpoint_sizes,
+    free_ports,
+    join,
+    spoken,
+)
 from qvq_mlx.run.hosts import LOCAL, Host, Hosts
 from qvq_mlx.system.children import Child
 from qvq_mlx.warm.desk import Desk
 from qvq_mlx.warm.frames import Frame, receive
 from qvq_mlx.warm.values import checkpoint_from
 
-_GRACE_S = 2.0
-"""After a machine ended: by then the pass that waited for it has failed, if it ever will."""
 _SSH = (
     *("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=4"),
     *("-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=2"),
@@ -79,7 +85,7 @@ class _Other:
     def _watch(self) -> None:
         """End this process some time after that one, whatever it waits for."""
         self._child.wait()
-        time.sleep(_GRACE_S)
+        time.sleep(GRACE_S)
         sys.stderr.write(f"{SAID}{self.host.ssh} {self.end}\n")
         sys.stderr.flush()
         os._exit(ExitCode.TRY_AGAIN)
@@ -93,6 +99,10 @@ def _load(asked: Frame, control: Control) -> Generator[Event, None, Engine | Non
     draft = asked["draft_model"] and checkpoint_from(asked["draft_model"])
     setup = Setup(Drafting(asked["drafting"]), draft, asked["draft_tokens"])
     others = [_Other(host) for host in hosts.hosts[1:]]
+    # while they start: the ring is made within some seconds from when they are ready
+    from qvq_mlx.engine.led import Others
+    from qvq_mlx.engine.session import load_session
+
     ours = spoken()
     for other in others:
         other.tell({"ips": other.host.ips})
@@ -117,9 +127,6 @@ def _load(asked: Frame, control: Control) -> Generator[Event, None, Engine | Non
         )
     for other in others:
         other.answer()  # it has the weights, and joins
-    from qvq_mlx.engine.led import Others
-    from qvq_mlx.engine.session import load_session
-
     group = join(0, ring, hosts.envs)
     led = Others(group, [other.line for other in others])
     session = yield from load_session(checkpoint, setup, control, led)

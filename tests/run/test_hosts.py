@@ -217,6 +217,30 @@ def test_a_machine_that_cannot_be_reached_says_why(machine: Machine) -> None:
     assert "ssh: Could not resolve hostname elsewhere" in err
 
 
+def test_a_machine_in_the_middle_of_a_pass_ends_with_the_one_that_leads() -> None:
+    """MLX waits without an end for some machines that are gone."""
+    script = (
+        "import sys, threading\n"
+        "from qvq_mlx.run.host_follow import Told\n"
+        "told = Told(sys.stdin.buffer)\n"
+        "print(told.next().decode(), end='', flush=True)\n"
+        "threading.Event().wait()\n"
+    )
+    follows = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdin=-1, stdout=-1)
+    try:
+        assert follows.stdin is not None
+        assert follows.stdout is not None
+        follows.stdin.write(b"a pass\n")
+        follows.stdin.flush()
+        assert follows.stdout.readline() == b"a pass\n"
+        assert follows.poll() is None
+        follows.stdin.close()
+        assert follows.wait(CEILING_S) == 75
+    finally:
+        follows.kill()
+        follows.stdout.close()
+
+
 @pytest.mark.parametrize("lost", ["weights", "address"])
 def test_what_another_machine_lacks_is_named(tmp_path: Path, lost: str) -> None:
     told = {"rank": 1, "ring": [], "envs": [], "folder": str(tmp_path), "sizes": {"a": 1}}
