@@ -105,6 +105,16 @@ def machines_of(process: subprocess.Popen[str]) -> list[int]:
     return descendants(process.pid)
 
 
+def follower_of(process: subprocess.Popen[str]) -> int:
+    """The process that follows, behind those of the program `ssh`."""
+    command = ["ps", "-A", "-o", "pid=,args="]
+    rows = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    argv = dict(row.split(maxsplit=1) for row in rows if len(row.split()) > 1)
+    follows = f"{sys.executable} -m qvq_mlx.run.host_follow"
+    [found] = [pid for pid in descendants(process.pid) if argv.get(str(pid), "") == follows]
+    return found
+
+
 @pytest.fixture
 def answering(machine: Machine) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
     """A question in the middle of its answer, and the processes of its machines."""
@@ -158,7 +168,7 @@ def test_a_machine_that_ends_after_it_joined_is_not_said_to_be_out_of_reach(
     asking = machine.split("ask", *ASKED, "3000", "--jsonl")
     assert asking.stdout is not None
     eventually(lambda: '"answer"' in asking.stdout.readline() or asking.poll() is not None)
-    os.kill(descendants(asking.pid)[-1], signal.SIGKILL)
+    os.kill(follower_of(asking), signal.SIGKILL)
     _, err = asking.communicate(timeout=CEILING_S)
     assert asking.returncode == 75, err
     assert err.startswith("error[host-gone]: ")

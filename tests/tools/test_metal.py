@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.support.waiting import CEILING_S
 from tools.metal import __main__ as report
 from tools.metal import by_hand, true_shapes
 from tools.metal.checks import CHECKS, summary_of
@@ -45,9 +46,9 @@ def test_a_minute_by_hand_keeps_what_a_person_said() -> None:
 
 
 def test_the_suites_summary_is_its_last_line() -> None:
-    assert re.match(r"\d+ passed", summary_of(("tests/house/test_security.py",), 60))
+    assert re.match(r"\d+ passed", summary_of(("tests/house/test_security.py",), CEILING_S))
     with pytest.raises(AssertionError, match="no tests ran|not found|ERROR"):
-        summary_of(("tests/nothing.py",), 60)
+        summary_of(("tests/nothing.py",), CEILING_S)
 
 
 def test_swap_is_read_as_sysctl_writes_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ needs, and AssertionError, with numbers, where something is not as it should be.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -186,8 +187,9 @@ def suite() -> str:
 def summary_of(paths: tuple[str, ...], wait_s: float) -> str:
     """Run these tests, or all; give pytest's last line. Raises AssertionError with what failed."""
     command = (sys.executable, "-m", "pytest", "-q", "-n", "auto", *paths)
+    environ = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
     done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=wait_s, check=False
+        command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=wait_s, check=False
     )
     lines = done.stdout.splitlines()
     failed = [line for line in lines if line.startswith(("FAILED", "ERROR"))]
