@@ -322,7 +322,7 @@ def _in_steps(tokens: int) -> int:
 
 
 def _prefix_bytes(shape: Shape, image_tokens: int, prompt_tokens: int, images: int) -> int:
-    """What stays of the prompt up to the end of its last picture, for the next question."""
+    """Count the bytes that stay of the prompt up to its last picture, for the next question."""
     if not image_tokens:
         return 0
     before = min(prompt_tokens, BEFORE_IMAGE_TOKENS)

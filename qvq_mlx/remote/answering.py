@@ -44,7 +44,7 @@ Pace = Callable[[Iterator[Step]], Iterator[Step]]
 def answered(
     plan: Plan, served: Served, limits: GuardLimits, control: Control, pace: Pace = iter
 ) -> Iterator[Event]:
-    """The events of a plan that `served` answers. Raises a QvqError."""
+    """Yield the events of a plan that `served` answers. Raises a QvqError."""
     body = body_of(plan, served)
     found = (
         _told(body, served, control, plan)
@@ -66,7 +66,7 @@ def _lines(body: object, served: Served, control: Control) -> Iterator[tuple[Wir
 
 
 def _told(body: Json, served: Served, control: Control, plan: Plan) -> Iterator[Event]:
-    """The events of a qvq."""
+    """Yield the events that a qvq sends."""
     yield Progress(Stage.LOAD, 0, 0)
     counted, name = _Counted(), served.host.name
     try:
@@ -93,7 +93,7 @@ def _split(
     pace: Pace,
     plan: Plan,
 ) -> Iterator[Event]:
-    """What another server writes, told apart and guarded here."""
+    """Text that another server writes, told apart and guarded here."""
     own, thinking = Control(control), plan.resolved.thinking
     run = _Run(served, own, plan.resolved.max_tokens, thinking.closing)
     for event in supervise(pace(run.steps(body)), thinking, own, limits):
@@ -118,7 +118,7 @@ class _Run:
         self._reason = StopReason.INTERRUPT
 
     def steps(self, body: Json) -> Iterator[Step]:
-        """The items, `Finished` last."""
+        """Yield the items, `Finished` last."""
         yield Progress(Stage.PREFILL, 0, 0)
         yield from self._streamed(body)
         concluded = self._wants_conclusion
@@ -179,7 +179,7 @@ class _Run:
 
 
 def _recounted(done: Done, usage: Usage) -> Done:
-    """`done` with the tokens that the host counted, where it did."""
+    """Return `done` with the tokens that the host counted, where it did."""
     if usage.completion is None:
         return done
     stats, total = done.stats, usage.completion

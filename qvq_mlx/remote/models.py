@@ -87,7 +87,7 @@ def _continues(entry: dict[str, object]) -> bool:
 
 
 def _context(entry: dict[str, object]) -> int:
-    """What vLLM, LM Studio and mlx-lm call by different names; 0 where it is not said."""
+    """Read the tokens of a context, which servers name differently; 0 where it is not said."""
     for name in ("max_model_len", "max_context_length", "context_length"):
         value = entry.get(name)
         if isinstance(value, int) and not isinstance(value, bool) and value > 0:

@@ -316,7 +316,7 @@ def _trusted(connection: socket.socket, host: str) -> socket.socket:
 
 
 def _said(data: bytes) -> str:
-    """What an error's body says, on one line; '' where it says nothing that is read."""
+    """Return the words of an error's body, on one line; '' where it says nothing that is read."""
     try:
         record = parse_json(data)
     except ValueError:

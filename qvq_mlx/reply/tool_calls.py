@@ -110,7 +110,7 @@ class ToolScan:
         return text[: len(text) - keep], ""
 
     def _inside(self, text: str) -> tuple[str | ToolCall, str]:
-        """What an open call came to, '' while it is open; and what is left behind it."""
+        """Return what an open call came to, '' while it is open, and the text behind it."""
         assert self._within is not None
         seen = self._tail + text
         end = seen.find(CLOSE)

@@ -207,7 +207,7 @@ def _budget_tokens(body: Fields, max_tokens: int) -> int | None:
 
 @dataclass(slots=True)
 class _Content:
-    """What the blocks of a message hold."""
+    """Content of a message's blocks."""
 
     texts: list[str] = field(default_factory=list)
     images: list[Image] = field(default_factory=list)
@@ -221,7 +221,7 @@ class _Content:
 
 
 def _messages(place: str, value: object) -> list[Message]:
-    """What tools answered, each a message, and what is said in text and pictures."""
+    """Return the answers of tools, each a message, and the text and pictures beside them."""
     fields = Fields(value, place)
     role = fields.one_of("role", ("user", "assistant"))
     if role is None:
@@ -283,7 +283,7 @@ def _call(block: Fields) -> Call:
 
 
 def _answer(block: Fields) -> Message:
-    """What a tool answered. The model is not told apart what is an error: the text says it."""
+    """Return the text that a tool answered, an error too: its text says that it is one."""
     answers = block.required("tool_use_id")
     block.flag("is_error")
     found = _content(block, "content")

@@ -275,7 +275,7 @@ def _call(item: Fields) -> Message:
 
 
 def _answer(item: Fields) -> Message:
-    """What a tool answered."""
+    """Return the text that a tool answered."""
     item.ignore("id", "status")
     answers, place = item.required("call_id"), item.path("output")
     text, images = _content(item, "output")

@@ -46,8 +46,9 @@ ARGUMENTS: tuple[Json, ...] = ({"words": "a b", "count": 3}, {"words": "7", "pla
 
 @dataclass(frozen=True, slots=True)
 class Spelled:
-    """What the template writes: the system message, None for none, and the turns of the user and
-    the assistant in alternation, the user's first and last.
+    """A conversation as the template writes it: the system message, None for none, and the turns.
+
+    User and assistant take turns, the user first and last.
     """
 
     system: str | None
