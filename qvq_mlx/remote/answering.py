@@ -93,7 +93,7 @@ def _split(
     pace: Pace,
     plan: Plan,
 ) -> Iterator[Event]:
-    """Text that another server writes, told apart and guarded here."""
+    """Tell apart and guard here the text that another server writes."""
     own, thinking = Control(control), plan.resolved.thinking
     run = _Run(served, own, plan.resolved.max_tokens, thinking.closing)
     for event in supervise(pace(run.steps(body)), thinking, own, limits):
