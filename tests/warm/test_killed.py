@@ -9,6 +9,7 @@ import pytest
 
 from qvq_mlx.warm import client
 from qvq_mlx.warm.frames import Frame, receive
+from tests.support import seeds
 from tests.warm.lent import PICTURE, Build, killed, sockets_in, started
 
 ASKED = ("ask", "-m", "tiny", "-i", PICTURE, "-Q", "How many red circles are there?")
@@ -16,9 +17,8 @@ MESSAGES = 110
 """A question to the embedded model takes about so many."""
 
 
-@pytest.mark.parametrize(
-    "seed", [*range(3), *(pytest.param(n, marks=pytest.mark.slow) for n in range(3, 200))]
-)
+@pytest.mark.seeded
+@pytest.mark.parametrize("seed", seeds.numbers(seeds.wanted(4, 200)))
 def test_a_server_that_is_killed(
     world: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
