@@ -136,6 +136,8 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     _follow(Told(sys.stdin.buffer).next, answers)
+    sys.stderr.flush()
+    os._exit(ExitCode.OK)  # a thread still reads: Python aborts where it ends and finds one
 
 
 if __name__ == "__main__":
