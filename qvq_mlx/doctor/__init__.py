@@ -179,6 +179,9 @@ def _asked(env: Env, settings: Settings) -> tuple[Stats, str | None, str]:
 
 
 def _device() -> Device:
+    from qvq_mlx import engine
+
+    engine.import_mlx()
     from qvq_mlx.engine.device import device
 
     return device()

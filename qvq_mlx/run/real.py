@@ -47,6 +47,9 @@ def machine() -> Machine:
 
 def _working_set() -> int | None:
     """Ask Metal what it may hold, which follows a limit that the owner has set."""
+    from qvq_mlx import engine
+
+    engine.import_mlx()
     from qvq_mlx.engine.device import device
 
     return device().recommended_working_set_bytes
