@@ -15,9 +15,16 @@ from pathlib import Path
 from qvq_mlx.system.files import make_private_folder
 from qvq_mlx.warm.places import is_private, sockets
 
+_NEW = ".new"
+"""The end of the name of a socket at which nobody listens yet."""
+
 
 def listening(folder: Path) -> tuple[socket.socket, Path]:
-    """Listen in `folder`, and remove the sockets that nobody listens at. Raises OSError."""
+    """Listen in `folder`, and remove the sockets that nobody listens at. Raises OSError.
+
+    A socket gets its name when somebody listens there: until then another server that starts would
+    take it for one that was left behind.
+    """
     make_private_folder(folder)
     if not is_private(folder):
         raise PermissionError(f"{folder} is not a folder of this user alone (mode 0700)")
@@ -25,16 +32,33 @@ def listening(folder: Path) -> tuple[socket.socket, Path]:
         if not _answers(path):
             with suppress(OSError):
                 path.unlink()
+    for path in folder.glob(f"*{_NEW}"):
+        if not _runs(path.stem):
+            path.unlink(missing_ok=True)
     path = folder / f"{os.getpid()}.sock"
+    new = path.with_suffix(_NEW)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        listener.bind(str(path))
-        path.chmod(0o600)  # before it listens, nobody can connect
+        listener.bind(str(new))
+        new.chmod(0o600)  # before it listens, nobody can connect
         listener.listen(16)
+        new.rename(path)
     except OSError:
         listener.close()
+        new.unlink(missing_ok=True)
         raise
     return listener, path
+
+
+def _runs(pid: str) -> bool:
+    """True if that process is there, or may be."""
+    try:
+        os.kill(int(pid), 0)
+    except (ValueError, OverflowError, ProcessLookupError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _answers(path: Path) -> bool:

@@ -23,11 +23,9 @@ def chat(tmp_path: Path) -> Iterator[Start]:
     """Start a chat and wait for its first prompt."""
     opened: list[Terminal] = []
 
-    def start(
-        columns: int, rows: int, *arguments: str, pace: int = 200, scripted: bool = False
-    ) -> Terminal:
+    def start(columns: int, rows: int, *arguments: str, hold: str | None = None) -> Terminal:
         command = ("chat", "-m", "tiny", *arguments)
-        terminal = Terminal(columns, rows, tmp_path, pace, *command, scripted=scripted)
+        terminal = Terminal(columns, rows, tmp_path, *command, hold=hold)
         opened.append(terminal)
         terminal.read_until(lambda: prompts(terminal) == 1)
         return terminal
@@ -108,17 +106,29 @@ def test_a_conversation_of_rounds_does_not_read_the_picture_twice(
 
 
 def test_ctrl_c_asks_for_the_answer_and_then_stops(chat: Start) -> None:
-    terminal = chat(80, 24, SHAPES, "--draft", "none", pace=5)
+    terminal = chat(80, 24, SHAPES, hold="thinking,answer")
     terminal.press(b"How many red circles are there?\r")
     terminal.read_until(lambda: terminal.shows("Thinking"))
     terminal.press(b"\x03")
-    terminal.read_until(lambda: terminal.shows("Thought for") and empty(terminal))
-    terminal.press(b"How many blue stars are there?\r")
-    terminal.read_until(lambda: terminal.shows("Thinking"))
-    terminal.press(b"\x03")
-    terminal.read_until(lambda: "\n".join(terminal.everything()).count("Thought for") == 2)
+    terminal.read_until(lambda: terminal.shows("more"))  # the answer, which does not end
     terminal.press(b"\x03")
     terminal.read_until(lambda: terminal.shows("stopped after") and empty(terminal))
+    terminal.press(b"/quit\r")
+    assert terminal.wait() == 0
+    assert terminal.restored
+
+
+def test_a_chat_goes_on_behind_an_answer_that_was_asked_for(chat: Start) -> None:
+    terminal = chat(80, 24, SHAPES, hold="thinking")
+    for count in (1, 2):
+        terminal.press(b"How many red circles are there?\r")
+        terminal.read_until(lambda: terminal.shows("Thinking"))
+        terminal.press(b"\x03")
+        terminal.read_until(
+            lambda count=count: (
+                "\n".join(terminal.everything()).count("note[asked]") == count and empty(terminal)
+            )
+        )
     terminal.press(b"/quit\r")
     assert terminal.wait() == 0
     assert terminal.restored
@@ -156,12 +166,13 @@ def test_tab_completes(chat: Start) -> None:
 def test_what_is_typed_while_it_thinks_is_kept_for_the_next_prompt(
     chat: Start, tmp_path: Path
 ) -> None:
-    terminal = chat(80, 24, SHAPES, "--draft", "none", pace=40)
+    terminal = chat(80, 24, SHAPES, hold="thinking")
     terminal.press(b"How many red circles are there?\r")
     terminal.read_until(lambda: terminal.shows("Thinking"))
     for byte in b"What about a quick cat":
         terminal.press(bytes([byte]))
         terminal.read_until(lambda: True)
+    terminal.let_go()
     terminal.read_until(lambda: terminal.shows("Thought for"))
     # the cursor is hidden for as long as the round goes on
     terminal.read_until(lambda: not terminal.screen.cursor.hidden)
@@ -179,10 +190,11 @@ def test_what_is_typed_while_it_thinks_is_kept_for_the_next_prompt(
 def test_what_is_typed_while_it_loads_is_kept_for_the_next_prompt(
     chat: Start, tmp_path: Path
 ) -> None:
-    terminal = chat(80, 24, SHAPES, scripted=True)
+    terminal = chat(80, 24, SHAPES, hold="load")
     terminal.press(b"How many?\r")
     terminal.read_until(lambda: terminal.shows("load"))
     terminal.press(b"a quick cat")
+    terminal.let_go()
     terminal.read_until(lambda: terminal.shows("Thought for"))
     terminal.read_until(lambda: not terminal.screen.cursor.hidden)  # the round is over
     terminal.read_until(lambda: terminal.everything()[-1] == "> a quick cat")
@@ -196,10 +208,11 @@ def test_what_is_typed_while_it_loads_is_kept_for_the_next_prompt(
 
 
 def test_a_line_that_was_ended_while_it_thinks_is_asked_next(chat: Start, tmp_path: Path) -> None:
-    terminal = chat(80, 24, SHAPES, "--draft", "none", pace=40)
+    terminal = chat(80, 24, SHAPES, hold="thinking")
     terminal.press(b"How many red circles are there?\r")
     terminal.read_until(lambda: terminal.shows("Thinking"))
     terminal.press(b"How many blue stars are there?\r")
+    terminal.let_go()
     terminal.read_until(
         lambda: (
             sum("Thought for" in line for line in terminal.everything()) == 2 and empty(terminal)

@@ -244,7 +244,9 @@ def test_after_ctrl_s_a_kill_still_ends_it(tmp_path: Path) -> None:
     )  # fmt: skip
     try:
         assert t.until(lambda: b"Thinking" in t.raw, CEILING_S)
+        t.tell_pauses()
         t.type(b"\x13")
+        assert t.until(lambda: t.paused, CEILING_S)  # a kill that came before would be no test
         assert t.until(lambda: writes.read_bytes().endswith(b"("), CEILING_S)  # and stays there
         assert t.status is None
         t.send(signal.SIGTERM)

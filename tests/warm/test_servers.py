@@ -176,3 +176,20 @@ def test_somebody_else_s_server_is_none(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(servers, "same_user", lambda _line: False)
     assert servers.running(path.parent) == ()
     listener.close()
+
+
+def test_a_server_that_starts_is_not_taken_for_one_that_was_left(tmp_path: Path) -> None:
+    """Its socket has no name until it listens; that of a process that is gone goes."""
+    folder = tmp_path / "warm"
+    listener, path = listening(folder)
+    (folder / f"{os.getppid()}.new").touch()
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    (folder / f"{gone.pid}.new").touch()
+    (folder / f"{gone.pid}.sock").touch()
+    path.rename(folder / f"{os.getppid()}.sock")  # another server's, which listens
+    with listener:
+        other, named = listening(folder)
+        with other:
+            left = {one.name for one in folder.iterdir()}
+    assert left == {f"{os.getppid()}.new", f"{os.getppid()}.sock", named.name}

@@ -1,8 +1,11 @@
 """The program with an engine that needs no model: `qvq_mlx.cli.run` is all real but for that.
 
-QVQ_TEST_CRASH=N raises an exception in the engine at token N. QVQ_TEST_ENDLESS=1: an answer that
-was asked for goes on until the run is stopped. QVQ_TEST_ANSWER is the answer. QVQ_TEST_WRITES is a
-file that gets `(` before each write to stdout and `)` behind it.
+QVQ_TEST_CRASH=N raises an exception in the engine at token N. QVQ_TEST_ANSWER is the answer.
+QVQ_TEST_WRITES is a file that gets `(` before each write to stdout and `)` behind it.
+
+QVQ_TEST_HOLD names the places, with commas between them, where the engine goes no further until the
+file QVQ_TEST_GATE is there: `load`, half-way; `thinking`, behind its first HELD_TOKENS; `answer`,
+of one that was asked for. Keys and wishes are heard there as elsewhere, and never too late.
 """
 
 from __future__ import annotations
@@ -27,8 +30,14 @@ ANSWER = ["**Final Answer**", "\n\n", *[f"word{number} " for number in range(20)
 if "QVQ_TEST_ANSWER" in os.environ:
     said = os.environ["QVQ_TEST_ANSWER"].replace(" ", " \0").split("\0")
     ANSWER = ["**Final Answer**", "\n\n", *said]
-ENDLESS = "QVQ_TEST_ENDLESS" in os.environ
+HELD_TOKENS = 6
 CRASH = int(os.environ.get("QVQ_TEST_CRASH", "-1"))
+
+
+def held(place: str) -> bool:
+    """True while the engine goes no further there."""
+    places = os.environ.get("QVQ_TEST_HOLD", "").split(",")
+    return place in places and not Path(os.environ["QVQ_TEST_GATE"]).exists()
 
 
 class Engine:
@@ -37,11 +46,13 @@ class Engine:
     def load(
         self, _checkpoint: Checkpoint, _setup: Setup, control: Control
     ) -> Generator[Progress, None, Engine | None]:
-        for share in range(8):
+        share = 0
+        while share < 8:
             yield Progress(Stage.LOAD, share, 8)
             if control.stopping:
                 return None
             time.sleep(0.03)
+            share += 0 if share == 4 and held("load") else 1
         return self
 
     def prompt(
@@ -79,8 +90,12 @@ class Engine:
             if index == CRASH:
                 raise ZeroDivisionError("by design")
             time.sleep(0.015)
+            if index == HELD_TOKENS and not concluded and held("thinking"):
+                yield Token(index, ".")  # with each of them keys are heard
+                time.sleep(0.1)
+                continue
             yield Token(index, queue.pop(0), forced=concluded and index == 0)
-            if ENDLESS and concluded:
+            if concluded and held("answer"):
                 queue = queue or ["more "]
             index += 1
         yield Finished(reason, "", 3, 0, 0, concluded)

@@ -44,6 +44,9 @@ class Terminal:
     stopped: bool = False
     reader: int | None = None
     """The other end of `out`: what comes there is passed over."""
+    paused: bool = False
+    """Ctrl-S holds the output; known once `tell_pauses` was called."""
+    _in_packets: bool = False
 
     def __post_init__(self) -> None:
         self.screen = pyte.HistoryScreen(self.columns, self.rows, history=5000, ratio=0.5)
@@ -88,8 +91,17 @@ class Terminal:
                 data = os.read(self._master, 65536)
             except OSError:  # the last one closed it
                 data = b""
+            if self._in_packets and data:
+                self.paused |= bool(data[0] & termios.TIOCPKT_STOP)
+                data = data[1:]  # nothing where the first byte tells of something
             self.raw += data
             self._stream.feed(data)
+
+    def tell_pauses(self) -> None:
+        """From here on, learn when a Ctrl-S that was typed has come to the terminal."""
+        assert self._master is not None
+        fcntl.ioctl(self._master, termios.TIOCPKT, struct.pack("i", 1))
+        self._in_packets = True
 
     def until(self, ready: Callable[[], bool], seconds: float) -> bool:
         """Look until `ready` or the program ended; False where neither came in time."""
