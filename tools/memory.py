@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from qvq_mlx.core.card import ModelCard, ThinkingStyle
 from qvq_mlx.core.machine import Machine
@@ -19,7 +20,7 @@ from qvq_mlx.memory.estimate import (
     ULTRA_SHARE,
     Use,
     Verdict,
-    estimate_for,
+    estimate,
     kv_bytes_per_token,
     tokens_per_s,
     typical,
@@ -130,7 +131,7 @@ def memory_page() -> str:
     assert shape.vision is not None
     machine = hypothetical(64 * 2**30)
     use = photo_use(card, BUDGETS[0])
-    found = estimate_for(card, machine, use)
+    found = estimate(card, machine, use)
     kv = kv_bytes_per_token(shape)
     eyes = shape.vision
     patches = use.image_tokens * eyes.merge**2
@@ -162,6 +163,8 @@ it before it loads anything.
 
 - (bits + 0.5): MLX stores a 16-bit scale and bias for every group of 64 weights.
 - The KV cache holds keys (K) and values (V) in 16 bit and grows by 256 tokens at a time.
+- `--kv-bits 8` or `4` quantises keys and values when the prompt is read, and every one that comes after: so
+  many bits, and a 16-bit scale and bias for each 64 of them; see "A smaller cache" below.
 - The vision encoder's attention is fused on Metal, so its memory grows with the patches, not with
   their square: 8 arrays of its width and two of four times that, in 16 bit, and the pixels of two
   frames in 32 bit. Several pictures count as one of their size together, an upper bound.
@@ -230,6 +233,21 @@ the reduction to {card.vision.max_pixels:,} pixels), {use.prompt_tokens} tokens 
 
 {_photo_table(card)}
 
+## A smaller cache
+
+    qvq ask --kv-bits 8 --budget 16384 photo.jpg "What is this?"
+
+Long thinking fills the KV cache. `--kv-bits 8` holds each key and value of `{card.name}` in 8.5 bits instead of 16, and
+`--kv-bits 4` in 4.5. The prompt is still read, and kept for the next question, at full precision, so a long prompt
+needs as much as before; what is saved is saved of the thinking. `qvq ask`, `chat`, `batch`, `eval` and `serve` take it, and
+`qvq fit --kv-bits 8` computes it. The same photo on a Mac with 64 GiB:
+
+{_bits_table(card)}
+
+The text is another one, since every number that is attended to is rounded: `--draft`, caches and votes change
+nothing of it, and the same command writes the same again. What it costs in accuracy, of the embedded model:
+[the log](log.md). On a Mac attention over a quantised cache is not fused; its speed there was not measured.
+
 ## Which quantization on which Mac
 
 A typical run: the largest picture, a short question, all the tokens that the card allows.
@@ -258,7 +276,7 @@ def _working_sets() -> str:
         cells = [f"{gib} GB", own.working_set_source.partition(":")[0]]
         for machine in (own, raised):
             chosen = best(registry.cards(), machine)
-            verdict = estimate_for(qvq, machine, typical(qvq)).verdict
+            verdict = estimate(qvq, machine, typical(qvq)).verdict
             limit = (machine.working_set_bytes or 0) / 2**30
             cells += [f"{limit:.2f}", f"`{chosen.name}`" if chosen else "none", verdict]
         rows.append(tuple(cells))
@@ -275,12 +293,23 @@ def _photo_table(card: ModelCard) -> str:
     rows = []
     for memory in (48, 64, 128):
         for budget in BUDGETS:
-            found = estimate_for(card, hypothetical(memory * 2**30), photo_use(card, budget))
+            found = estimate(card, hypothetical(memory * 2**30), photo_use(card, budget))
             limit = size(found.working_set_bytes or 0)
             rows.append(
                 (f"{memory} GiB", f"{budget:,}", size(found.needed_bytes), limit, found.verdict)
             )
     return _table(("memory", "budget", "needed", "working set", "verdict"), rows)
+
+
+def _bits_table(card: ModelCard) -> str:
+    rows = []
+    for bits in (None, 8, 4):
+        for budget in BUDGETS:
+            use = replace(photo_use(card, budget), kv_bits=bits)
+            found = estimate(card, hypothetical(64 * 2**30), use)
+            cells = (size(found.kv_bytes or 0), size(found.needed_bytes), found.verdict)
+            rows.append((f"{bits or 16}", f"{budget:,}", *cells))
+    return _table(("bits", "budget", "KV cache", "needed", "verdict"), rows)
 
 
 def _grid() -> str:
@@ -306,7 +335,7 @@ def _speeds(card: ModelCard) -> str:
 
 
 def _verdict(card: ModelCard, memory_gib: int) -> Verdict:
-    return estimate_for(card, hypothetical(memory_gib * 2**30), typical(card)).verdict
+    return estimate(card, hypothetical(memory_gib * 2**30), typical(card)).verdict
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

@@ -14,7 +14,7 @@ from qvq_mlx.core.errors import UsageError
 from qvq_mlx.core.image_names import on_disk
 from qvq_mlx.core.remedies import Ask
 from qvq_mlx.core.request import Output, OutputForm, Policy, ThinkingView
-from qvq_mlx.run.groups import files_of, frames_of, method_of, reading, sampling_of
+from qvq_mlx.run.groups import files_of, frames_of, reading, sampling_of
 from qvq_mlx.run.question import Given, Sources, ask_as_typed
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def ask(
     output = Output(form, see, boxed, file, verbose, quiet, annotate, show)
     sources = Sources(arguments or [], image or [], question, follow, files_of(schema), short)
     read = reading(page, background, detail, crop, frames_of(fps, frames, span), context.obj.detail)
-    method = method_of(vote, schema, lang, double_check=double_check, look=look)
+    method = context.obj.method(vote, schema, lang, double_check=double_check, look=look)
     policy = Policy(draft, not no_cache, force, not no_wait, offline, not no_save, not no_server)
     how = (sampling_of(temperature, top_p, top_k, min_p, seed, penalty), method, policy)
     given = Given(model, system, context.obj.limits(budget, answer_tokens, max_tokens, think), *how)

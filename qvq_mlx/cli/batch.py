@@ -11,7 +11,7 @@ from qvq_mlx.batch.items import read_items
 from qvq_mlx.cli import options
 from qvq_mlx.core.request import Policy, PromptOptions, Request, SamplingOverrides
 from qvq_mlx.run.choose import addressed
-from qvq_mlx.run.groups import files_of, image_options_of, in_flight_of, method_of
+from qvq_mlx.run.groups import files_of, image_options_of, in_flight_of
 
 if TYPE_CHECKING:
     from qvq_mlx.run.world import World
@@ -96,7 +96,7 @@ def batch(
         prompt=PromptOptions(system),
         limits=world.limits(budget, answer_tokens, max_tokens, think),
         sampling=SamplingOverrides(temperature=temperature, seed=seed),
-        method=method_of(vote, schema, lang, look="off"),
+        method=world.method(vote, schema, lang, look="off"),
         policy=Policy(
             draft, True, force, not no_wait, offline, True, not no_server, in_flight_of(parallel)
         ),

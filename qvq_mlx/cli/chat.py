@@ -55,15 +55,8 @@ def chat(
         image_options=(image_options_of(detail=detail),),
         prompt=PromptOptions(system),
         limits=world.limits(budget, Limits().answer_tokens, max_tokens, think),
-        policy=Policy(
-            draft=draft,
-            use_cache=not no_cache,
-            force=force,
-            wait=not no_wait,
-            offline=offline,
-            save=not no_save,
-            server=not no_server,
-        ),
+        method=world.method(),
+        policy=Policy(draft, not no_cache, force, not no_wait, offline, not no_save, not no_server),
     )
     output = Output(view=thinking or settings.view, verbose=verbose)
     talk = Talk(env, settings, addressed(env, settings, base), output)

@@ -11,7 +11,7 @@ from qvq_mlx.cli import options
 from qvq_mlx.core.request import Policy, PromptOptions, Request, SamplingOverrides
 from qvq_mlx.evaluate.choice import Choice, benchmark_of, budgets_of, prompts_of, split_of
 from qvq_mlx.evaluate.command import carry_out
-from qvq_mlx.run.groups import image_options_of, in_flight_of, limits_of, method_of
+from qvq_mlx.run.groups import image_options_of, in_flight_of, limits_of
 
 Name = Annotated[
     str, typer.Argument(metavar="mmmu|mathvista|mathvision|olympiadbench", help="The benchmark.")
@@ -107,7 +107,7 @@ def evaluate(
         limits=limits_of(None, answer_tokens, max_tokens, think),
         sampling=SamplingOverrides(temperature=temperature, seed=seed),
         # the published numbers are of models that saw the picture once
-        method=method_of(vote, None, "auto", double_check=double_check, look="off"),
+        method=context.obj.method(vote, double_check=double_check, look="off"),
         policy=Policy(
             draft, True, force, not no_wait, offline, server=False, in_flight=in_flight_of(parallel)
         ),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from qvq_mlx.cli import options
 from qvq_mlx.core.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -21,20 +22,12 @@ def fit(
         list[str] | None,
         typer.Option("--image", "-i", metavar="FILE", help="Its tokens, not the largest image's."),
     ] = None,
-    page: Annotated[
-        str | None, typer.Option("--page", metavar="N[-M],...", help="Pages or frames of these.")
-    ] = None,
-    detail: Annotated[
-        str | None,
-        typer.Option(
-            "--detail",
-            metavar="low|auto|high|max|N|N-M",
-            help="Image tokens, as `qvq ask` takes them.",
-        ),
-    ] = None,
+    page: options.Pages = None,
+    detail: options.Detail = None,
     budget: Annotated[
         int | None, typer.Option("--budget", min=0, metavar="N", help="Tokens of thinking.")
     ] = None,
+    kv_bits: options.KVBits = None,
     memory: Annotated[
         str | None,
         typer.Option("--memory", metavar="SIZE", help="Of a Mac that is not this one: 36GB."),
@@ -60,8 +53,9 @@ def fit(
     env = world.env
     facts = machine_for(memory, chip, env)
     warn_of_cards(env, world.settings.cards_folder)
-    options = ImageOptions(pages=parse_pages(page)) if page else ImageOptions()
+    how = ImageOptions(pages=parse_pages(page)) if page else ImageOptions()
     size = None if detail is None else parse_detail(detail)
-    found = run(Question(model, image or (), options, size, budget), facts, env, world.settings)
+    asked = Question(model, image or (), how, size, budget, kv_bits)
+    found = run(asked, facts, env, world.settings)
     show_fit(env, found, memory, chip, as_json=as_json)
     return ExitCode.NO_MEMORY if found.estimate.verdict is Verdict.NO else ExitCode.OK

@@ -85,7 +85,15 @@ OPTION_GROUPS = {
         *("--system", "--temp", "--top-p", "--top-k", "--min-p", "--penalty", "--seed"),
         *("--offline",),
     ),
-    "Speed": ("--draft", "--no-cache", "--force", "--no-wait", "--no-server", "--hosts"),
+    "Speed": (
+        "--draft",
+        "--no-cache",
+        "--force",
+        "--no-wait",
+        "--no-server",
+        "--hosts",
+        "--kv-bits",
+    ),
 }
 
 

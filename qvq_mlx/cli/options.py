@@ -31,25 +31,41 @@ def share_out(context: typer.Context, hosts: str | None) -> None:
         context.obj.share_out(hosts)
 
 
+def quantise(context: typer.Context, bits: int | None) -> int | None:
+    """Keep less of each token in the cache, whatever the command is. Raises UsageError."""
+    if bits is not None:
+        context.obj.quantise(bits)
+    return bits
+
+
 Hosts = Annotated[
     str | None,
     typer.Option(
         "--hosts", metavar="FILE", callback=share_out, help="Split the model: MLX's hostfile."
     ),
 ]
+KVBits = Annotated[
+    int | None,
+    typer.Option(
+        "--kv-bits", metavar="8|4", callback=quantise, help="Of the cache: long thinking fits."
+    ),
+]
+_OF_THE_ENGINE = {"hosts": Hosts, "kv_bits": KVBits}
 
 
-def among_machines(function: Callable[..., int]) -> Callable[..., int]:
-    """Give a command the option `--hosts`, which its function need not know."""
+def with_engine(function: Callable[..., int]) -> Callable[..., int]:
+    """Give a command the options of the engine, which act where they are read."""
     sees = signature(function, eval_str=True)
-    hosts = Parameter("hosts", Parameter.KEYWORD_ONLY, default=None, annotation=Hosts)
+    added = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=option)
+        for name, option in _OF_THE_ENGINE.items()
+    ]
 
     @wraps(function)
-    def command(*, hosts: str | None, **given: object) -> int:
-        del hosts  # it has acted
-        return function(**given)
+    def command(**given: object) -> int:
+        return function(**{name: it for name, it in given.items() if name not in _OF_THE_ENGINE})
 
-    vars(command)["__signature__"] = sees.replace(parameters=[*sees.parameters.values(), hosts])
+    vars(command)["__signature__"] = sees.replace(parameters=[*sees.parameters.values(), *added])
     return command
 
 
@@ -166,13 +182,17 @@ Pages = Annotated[
         "--page", metavar="N[-M],...", help="Pages of a PDF or TIFF, frames of an animation."
     ),
 ]
+_DETAIL = (
+    "Image tokens: 256, about 1,280, 2,560, the model's own maximum, a number, or at least and at"
+    " most so many"
+)
+_CROP = "Show this part only, in pixels or in percent (10%,10%,50%,50%)"
 Details = Annotated[
     list[str] | None,
     typer.Option(
         "--detail",
         metavar="low|auto|high|max|N|N-M",
-        help="Image tokens: 256, about 1,280, 2,560, the model's own maximum, a number,"
-        " or at least and at most so many; once, or once per image.",
+        help=f"{_DETAIL}; once, or once per image.",
     ),
 ]
 Crops = Annotated[
@@ -180,8 +200,7 @@ Crops = Annotated[
     typer.Option(
         "--crop",
         metavar="X,Y,W,H",
-        help="Show this part only, in pixels or in percent (10%,10%,50%,50%);"
-        " once, or once per image.",
+        help=f"{_CROP}; once, or once per image.",
     ),
 ]
 Background = Annotated[
@@ -208,8 +227,7 @@ Detail = Annotated[
     typer.Option(
         "--detail",
         metavar="low|auto|high|max|N|N-M",
-        help="Image tokens: 256, about 1,280, 2,560, the model's own maximum, a number,"
-        " or at least and at most so many.",
+        help=f"{_DETAIL}.",
     ),
 ]
 Crop = Annotated[
@@ -217,7 +235,7 @@ Crop = Annotated[
     typer.Option(
         "--crop",
         metavar="X,Y,W,H",
-        help="Show this part only, in pixels or in percent (10%,10%,50%,50%).",
+        help=f"{_CROP}.",
     ),
 ]
 

@@ -12,6 +12,9 @@ from enum import StrEnum
 from qvq_mlx.core.places import Coordinates
 from qvq_mlx.core.request import Sampling
 
+KV_GROUPS = (64, 32)
+"""How many keys or values may share a scale where they are quantised: the larger that divides."""
+
 
 class ThinkingStyle(StrEnum):
     """The ways in which a model marks its thinking."""
@@ -186,6 +189,11 @@ class Shape:
     experts: Experts | None = None
     recurrent: Recurrent | None = None
     float_bytes: int = 2
+
+    @property
+    def kv_group(self) -> int:
+        """How many keys or values share a scale where they are quantised; 0: they cannot be."""
+        return next((size for size in KV_GROUPS if self.head_dim % size == 0), 0)
 
     @property
     def attention_layers(self) -> int:

@@ -33,6 +33,7 @@ class Field(StrEnum):
     HOSTS = "hosts"
     JSONL = "jsonl"
     KEEP = "keep"
+    KV_BITS = "kv_bits"
     LANG = "lang"
     LOOK = "look"
     MAX_TOKENS = "max_tokens"

@@ -134,12 +134,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """The method of answering: votes, double check, schema, language, closer looks.
+    """The method of answering: votes, double check, schema, language, closer looks, cache.
 
     `votes` samples are drawn and put to the vote; `double_check` has the model look at the picture
     once more. `schema` is the text of a JSON schema, '' for none; `lang` names the language that
     the answer is held to. The model may `look` closer at as many regions of its pictures; None: at
-    some, where a picture was shrunk a lot and the model can point.
+    some, where a picture was shrunk a lot and the model can point. From the end of the prompt on
+    keys and values have `kv_bits` bits, 8 or 4; None: as many as the model computes with.
     """
 
     votes: int = 1
@@ -147,6 +148,7 @@ class Method:
     schema: str = ""
     lang: str = "auto"
     look: int | None = None
+    kv_bits: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

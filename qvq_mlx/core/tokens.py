@@ -54,7 +54,9 @@ class Generation:
     """Settings of one generation: sampling, at most `max_tokens`, and the closing text.
 
     `continuation`: where the prompt begins with the ids that are kept there, nothing of them is
-    computed again, and what is written is kept for a next turn.
+    computed again, and what is written is kept for a next turn. With `kv_bits` 8 or 4 keys and
+    values are quantised when the prompt is read, and what is written is kept for no next turn:
+    a prompt is read at full precision.
     """
 
     sampling: Sampling
@@ -62,6 +64,7 @@ class Generation:
     closing: str = ""
     constraint: AnswerConstraint | None = None
     continuation: Continuation | None = None
+    kv_bits: int | None = None
 
 
 class Part(StrEnum):

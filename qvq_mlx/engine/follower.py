@@ -92,6 +92,8 @@ class Follower:
                 sequence.mark()
             case "trim", KVSequence() as sequence:
                 sequence.trim(told["tokens"])
+            case "quantise", KVSequence() as sequence:
+                sequence.quantise(told["bits"])
             case "save", KVSequence() as sequence:
                 self._held[told["to"]] = sequence.saved()
             case "restore", KVSequence() as sequence:

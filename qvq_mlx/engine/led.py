@@ -185,6 +185,11 @@ class LedSequence(KVSequence):
             self._others.tell("trim", of=self.number, tokens=tokens)
         super().trim(tokens)
 
+    def quantise(self, bits: int) -> None:
+        """As of one machine."""
+        self._others.tell("quantise", of=self.number, bits=bits)
+        super().quantise(bits)
+
     def saved(self) -> Saved:
         """As of one machine, with the number of what the others save."""
         saved = _numbered(super().saved(), self._others)

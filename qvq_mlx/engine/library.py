@@ -29,6 +29,7 @@ from typing import Any, assert_never
 
 import mlx.core as mx
 
+from qvq_mlx.core.card import KV_GROUPS
 from qvq_mlx.families.family import LayerCache
 
 _PACKAGE = "mlx_vlm"
@@ -52,6 +53,15 @@ def family_package(name: str) -> Any:
 def new_cache(layers: Sequence[LayerCache]) -> list[Any]:
     """An empty cache for each layer of a language model."""
     return [_layer_cache(layer) for layer in layers]
+
+
+def quantised(cache: Any, bits: int) -> Any:
+    """Return the keys and values of a layer in so many bits each, and a scale and a bias for each
+    `KV_GROUPS` of them: a cache that goes on so.
+    """
+    width = cache.keys.shape[-1]
+    group = next(size for size in KV_GROUPS if width % size == 0)
+    return cache.to_quantized(group_size=group, bits=bits)
 
 
 def wrap_attention(wrapped: Callable[[Callable[..., mx.array]], Callable[..., mx.array]]) -> None:

@@ -3,6 +3,9 @@
 Law: the caches hold exactly `length` tokens that count; what `trim` took back is never read again.
 Every forward pass is given its positions; see engine/language.py.
 
+A prompt is read at full precision, whatever comes after: `quantise` is for what is decoded. So what
+is kept of a prompt serves every run, and where it was cut changes nothing.
+
 A layer keeps the keys and values of every token, or a state of fixed size (`LayerCache`). The
 former lose their last tokens at any time, the latter as far back as the last `mark`. Sequences of
 different lengths share a pass (`forward_together`), and each keeps what it would keep alone.
@@ -18,7 +21,7 @@ import mlx.core as mx
 
 from qvq_mlx.engine.features import Embedded
 from qvq_mlx.engine.language import Language
-from qvq_mlx.engine.library import wrap_attention
+from qvq_mlx.engine.library import quantised, wrap_attention
 from qvq_mlx.engine.prompt import Positions
 from qvq_mlx.families.family import LayerCache
 
@@ -69,11 +72,8 @@ class KVSequence:
         self.trace: Trace | None = None
         """The last hidden states, where somebody watches; None: they are not kept."""
         self._cache: list[Any] = language.new_cache()
-        kinds = list(zip(self._cache, language.caches, strict=True))
-        self._attention = [layer for layer, kind in kinds if kind is LayerCache.KEYS_VALUES]
-        self._recurrent: list[RecurrentCache] = [
-            layer for layer, kind in kinds if kind is LayerCache.RECURRENT
-        ]
+        self._attention: list[Any] = self._of_kind(LayerCache.KEYS_VALUES)
+        self._recurrent: list[RecurrentCache] = self._of_kind(LayerCache.RECURRENT)
 
     @property
     def length(self) -> int:
@@ -165,6 +165,20 @@ class KVSequence:
         for recurrent, state in zip(self._recurrent, saved.recurrent, strict=True):
             recurrent.state = state
 
+    def quantise(self, bits: int) -> None:
+        """Keep keys and values in so many bits, 8 or 4, from here on. It is saved no more.
+
+        Layer by layer: the memory of both is never needed for more than one.
+        """
+        if not self.length:
+            return  # one token is the whole prompt
+        for place, kind in enumerate(self.language.caches):
+            if kind is LayerCache.KEYS_VALUES:
+                small = quantised(self._cache[place], bits)
+                mx.eval(small.keys, small.values)
+                self._cache[place] = small
+        self._attention = self._of_kind(LayerCache.KEYS_VALUES)
+
     def copy(self) -> KVSequence:
         """Return a sequence that holds the same, and goes its own way from here."""
         other = type(self)(self.language)
@@ -196,6 +210,10 @@ class KVSequence:
                 case _:
                     assert_never(kind)
         return language.logits(ids, mx.broadcast_to(where, (3, *where.shape)), caches)
+
+    def _of_kind(self, kind: LayerCache) -> list[Any]:
+        kinds = self.language.caches
+        return [layer for layer, its in zip(self._cache, kinds, strict=True) if its is kind]
 
     def _held(self) -> Saved:
         return Saved(

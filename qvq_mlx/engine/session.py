@@ -171,9 +171,10 @@ class Session:
             for generation, _ in ways:
                 yield self.unread(prompt, generation)
             return
+        starts = [start, *(start.copy() for _ in ways[1:])]
         rows = [
-            self.row(start if number == 0 else start.copy(), *way, number)
-            for number, way in enumerate(ways)
+            self.row(one, *way, number)
+            for number, (one, way) in enumerate(zip(starts, ways, strict=True))
         ]
         speculation = Speculation()
         if len(rows) == 1:
@@ -187,14 +188,17 @@ class Session:
         self._drafts.remember(self.parts, speculation, rows[0].written)
         start.sequence.trace = None
         whole = start.sequence.length == len(rows[0].sequence)  # its last token was run, too
-        if continuation is not None and len(rows) == 1 and whole:
+        alone = len(rows) == 1 and ways[0][0].kv_bits is None
+        if continuation is not None and alone and whole:
             continuation.kept = self._kept(start, rows[0], prompt)
         for row in rows:
             effort = speculation.effort if len(rows) == 1 else Effort(passes=row.passes)
             yield self.finished(prompt, row, effort)
 
     def row(self, start: Start, generation: Generation, control: Control, number: int) -> Row:
-        """Return a row that goes on from `start`."""
+        """Return a row that goes on from `start`, whose sequence is its own from here on."""
+        if generation.kv_bits is not None:
+            start.sequence.quantise(generation.kv_bits)
         return Row(start, self.parts.vocabulary, self.parts.stop_ids, generation, control, number)
 
     def unread(self, prompt: Prompt, generation: Generation) -> Finished:

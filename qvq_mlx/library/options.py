@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qvq_mlx.core.request import Policy, PromptOptions, Request, SamplingOverrides, Think
 from qvq_mlx.run.groups import image_options_of, limits_of, method_of
@@ -19,7 +19,8 @@ class Options:
 
     `detail`, `crop` and `page` hold for every image, in the words of the command: `"high"`,
     `"10%,10%,50%,50%"`, `"1-3"`. `offline` fetches no image from the web. `save` keeps the run in
-    the history of `qvq log`; False leaves nothing there. `think` chooses for a model that can do
+    the history of `qvq log`; False leaves nothing there. `kv_bits` 8 or 4 keeps less of each token
+    in memory, and changes the text a little. `think` chooses for a model that can do
     both; None leaves it to its chat template.
     """
 
@@ -40,6 +41,7 @@ class Options:
     vote: int | None = None
     look: str = "auto"
     double_check: bool = False
+    kv_bits: int | None = None
     draft: str = "auto"
     use_cache: bool = True
     offline: bool = False
@@ -82,8 +84,11 @@ class Asked:
                 given.repetition_penalty,
                 given.presence_penalty,
             ),
-            method=method_of(
-                given.vote, schema, given.lang, double_check=given.double_check, look=given.look
+            method=replace(
+                method_of(
+                    given.vote, schema, given.lang, double_check=given.double_check, look=given.look
+                ),
+                kv_bits=given.kv_bits,
             ),
             policy=Policy(
                 draft=given.draft,

@@ -21,7 +21,7 @@ from qvq_mlx.core.plan import Resolved
 from qvq_mlx.core.remedies import EstimateModel, Field
 from qvq_mlx.core.request import Request
 from qvq_mlx.core.setup import Drafting
-from qvq_mlx.memory.estimate import Estimate, Use, Verdict, estimate_for, typical
+from qvq_mlx.memory.estimate import Estimate, Use, Verdict, estimate, typical
 from qvq_mlx.store.local import holds_head
 
 if TYPE_CHECKING:
@@ -163,16 +163,17 @@ def _estimate(
         answer_tokens=0,
         traced=_traced(resolved),
         images=images,
+        kv_bits=request.method.kv_bits,
     )
     if draft is not None:
-        beside = estimate_for(draft, machine, use).needed_bytes
+        beside = estimate(draft, machine, replace(use, kv_bits=None)).needed_bytes
         card = replace(card, download_bytes=card.download_bytes + beside)
     if (rows := request.method.votes * (request.policy.in_flight or 1)) > 1:
-        more = (rows - 1) * (estimate_for(card, machine, use).kv_bytes or 0)
+        more = (rows - 1) * (estimate(card, machine, use).kv_bytes or 0)
         if card.shape is not None and card.shape.recurrent is not None:  # the one before a token
             more += (rows - 1) * card.shape.recurrent.recurrent_bytes
         card = replace(card, download_bytes=card.download_bytes + more)
-    return estimate_for(card, machine, use)
+    return estimate(card, machine, use)
 
 
 def _traced(resolved: Resolved) -> bool:

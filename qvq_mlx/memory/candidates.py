@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.machine import Machine
 from qvq_mlx.memory.choice import Standing, standing_of
-from qvq_mlx.memory.estimate import Estimate, estimate_for, tokens_per_s, typical
+from qvq_mlx.memory.estimate import Estimate, estimate, tokens_per_s, typical
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,8 @@ class Candidate:
 
 def candidate(card: ModelCard, machine: Machine, *, on_disk: bool) -> Candidate:
     """`card` as `machine` would run it."""
-    estimate = estimate_for(card, machine, typical(card))
-    return Candidate(card, estimate, tokens_per_s(card, machine), on_disk)
+    needs = estimate(card, machine, typical(card))
+    return Candidate(card, needs, tokens_per_s(card, machine), on_disk)
 
 
 def among(known: Sequence[Candidate], chosen: ModelCard | None) -> tuple[Candidate, ...]:

@@ -17,7 +17,7 @@ from qvq_mlx.core.plan import CLOSING_TOKENS
 from qvq_mlx.core.remedies import EstimateModel, Field, RunProgram
 from qvq_mlx.core.sizes import size
 from qvq_mlx.memory.chips import USUAL_CHIPS
-from qvq_mlx.memory.estimate import Estimate, Use, Verdict, estimate_for, typical
+from qvq_mlx.memory.estimate import Estimate, Use, Verdict, estimate, typical
 from qvq_mlx.memory.machine import hypothetical
 from qvq_mlx.memory.working_set import highest_wired_limit_bytes
 from qvq_mlx.store.licence import licence_of
@@ -95,7 +95,7 @@ def best(cards: Iterable[ModelCard], machine: Machine) -> ModelCard | None:
     for card in cards:
         if not may_be_default(card):
             continue
-        verdict = estimate_for(card, machine, typical(card)).verdict
+        verdict = estimate(card, machine, typical(card)).verdict
         if verdict is Verdict.NO:
             continue
         key = (_ORDER[verdict], -card.rank)
@@ -123,7 +123,7 @@ def instead(
     if smaller := _smaller(card, known, machine, use):
         told = size(smaller.download_bytes)
         found.append((f"{smaller.bits:g} bit, {told}", EstimateModel(smaller.name, (asked,))))
-    if estimate_for(card, machine, use).verdict is Verdict.NO:
+    if estimate(card, machine, use).verdict is Verdict.NO:
         if tokens := _largest_budget(card, machine, use):
             less = EstimateModel(card.name, (_budget(card, tokens),))
             found.append((f"a budget of {tokens:,} tokens", less))
@@ -160,7 +160,7 @@ def _higher_limit(card: ModelCard, machine: Machine, use: Use) -> int:
     if not machine.memory_bytes or not machine.fused_attention:
         return 0
     highest = highest_wired_limit_bytes(machine.memory_bytes)
-    found = estimate_for(card, machine, use)
+    found = estimate(card, machine, use)
     limit = -(-found.needed_bytes // 2**30) * 2**30
     return limit if found.verdict is Verdict.NO and limit <= highest else 0
 
@@ -169,14 +169,14 @@ def _smaller(
     card: ModelCard, cards: tuple[ModelCard, ...], machine: Machine, use: Use
 ) -> ModelCard | None:
     """The largest smaller quantization of the same model that is a better fit."""
-    verdict = estimate_for(card, machine, use).verdict
+    verdict = estimate(card, machine, use).verdict
     same = [
         other
         for other in cards
         if card.base and other.base == card.base and other.download_bytes < card.download_bytes
     ]
     for other in sorted(same, key=lambda other: -other.download_bytes):
-        theirs = estimate_for(other, machine, use).verdict
+        theirs = estimate(other, machine, use).verdict
         if theirs is Verdict.YES or (theirs is Verdict.TIGHT and verdict is Verdict.NO):
             return other
     return None
@@ -199,4 +199,4 @@ def _largest_image(card: ModelCard, machine: Machine, use: Use) -> int:
 
 
 def _fits(card: ModelCard, machine: Machine, use: Use) -> bool:
-    return estimate_for(card, machine, use).verdict in (Verdict.YES, Verdict.TIGHT)
+    return estimate(card, machine, use).verdict in (Verdict.YES, Verdict.TIGHT)

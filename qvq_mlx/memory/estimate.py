@@ -15,8 +15,10 @@
                of each linear layer
 
 b is the size of an activation, 2 B, or 4 B in a checkpoint of float32; channels are those of a
-linear layer's convolution. Pictures are encoded before the prompt is read, so the two never need
-their memory together. The KV cache grows by steps of 256 tokens (mlx-vlm's KVCache). The vision
+linear layer's convolution. Quantised to 8 or 4 bits, a key or value has so many, and 64 (or 32)
+of them have 2 x b together; until the prompt is read it has b, as the workspace counts. Pictures
+are encoded before the prompt is read, so the two never need their memory together. The KV cache
+grows by steps of 256 tokens (mlx-vlm's KVCache). The vision
 term counts what is live in one block: 8 arrays as wide as the encoder and two of four times that,
 next to the pixels in 32 bit. Metal's fused attention (head sizes 64, 72, 80, 128) keeps no scores.
 
@@ -166,7 +168,8 @@ class Estimate:
 @dataclass(frozen=True, slots=True)
 class Use:
     """The tokens of one run. `traced`: hidden states are kept for an MTP head. `images` is the
-    number of pictures and clips, if there are any image tokens.
+    number of pictures and clips, if there are any image tokens. From the end of the prompt on keys
+    and values have `kv_bits` bits; None: those of an activation.
     """
 
     image_tokens: int
@@ -175,6 +178,7 @@ class Use:
     answer_tokens: int
     traced: bool = False
     images: int = 1
+    kv_bits: int | None = None
 
 
 def typical(card: ModelCard) -> Use:
@@ -202,49 +206,28 @@ def with_budget(card: ModelCard, use: Use, budget_tokens: int) -> Use:
     return replace(use, budget_tokens=budget_tokens + CLOSING_TOKENS)
 
 
-def estimate_for(card: ModelCard, machine: Machine, use: Use) -> Estimate:
-    """`estimate`, with its tokens in one value."""
-    return estimate(
-        card,
-        machine,
-        use.image_tokens,
-        use.prompt_tokens,
-        use.budget_tokens,
-        use.answer_tokens,
-        traced=use.traced,
-        images=use.images,
-    )
-
-
-def estimate(
-    card: ModelCard,
-    machine: Machine,
-    image_tokens: int,
-    prompt_tokens: int,
-    budget_tokens: int,
-    answer_tokens: int,
-    *,
-    traced: bool = False,
-    images: int = 1,
-) -> Estimate:
+def estimate(card: ModelCard, machine: Machine, use: Use) -> Estimate:
     """The memory of one run of `card` on `machine`. Pure; token counts are not negative."""
-    tokens = prompt_tokens + image_tokens + budget_tokens + answer_tokens
+    read = use.prompt_tokens + use.image_tokens
+    tokens = read + use.budget_tokens + use.answer_tokens
     weights = card.download_bytes or None
     kv = vision = workspace = per_token = prefix = None
     if card.shape is not None:
-        per_token = kv_bytes_per_token(card.shape)
+        per_token = kv_bytes_per_token(card.shape, use.kv_bits)
         kv = per_token * _in_steps(tokens)
         if card.shape.recurrent is not None:
             kv += card.shape.recurrent.state_bytes(card.shape.float_bytes)
-        vision = _vision_bytes(card.shape, image_tokens, machine.fused_attention)
-        fused, read = machine.fused_attention, prompt_tokens + image_tokens
+        vision = _vision_bytes(card.shape, use.image_tokens, machine.fused_attention)
         workspace = _workspace_bytes(card.shape, read)
-        if not fused:
-            workspace = _unfused_workspace_bytes(card.shape, read, traced=traced)
-        kv += _trace_bytes(card.shape, read) if traced else 0
+        if not machine.fused_attention:
+            workspace = _unfused_workspace_bytes(card.shape, read, traced=use.traced)
+        # the prompt is read at full precision
+        whole = kv_bytes_per_token(card.shape) * _in_steps(read)
+        workspace += max(0, whole - per_token * _in_steps(tokens))
+        kv += _trace_bytes(card.shape, read) if use.traced else 0
         if card.shape.recurrent is not None:
             workspace = max(workspace, BLOCK_TOKENS * card.shape.recurrent.recurrent_bytes)
-        prefix = _prefix_bytes(card.shape, image_tokens, prompt_tokens, images)
+        prefix = _prefix_bytes(card.shape, use)
     found = Estimate(
         model=card.name,
         verdict=Verdict.UNKNOWN,
@@ -256,7 +239,7 @@ def estimate(
         tokens=tokens,
         working_set_bytes=machine.working_set_bytes,
         working_set_source=machine.working_set_source,
-        prefill_s=prefill_s(card, machine, image_tokens, prompt_tokens),
+        prefill_s=prefill_s(card, machine, use.image_tokens, use.prompt_tokens),
         tokens_per_s=tokens_per_s(card, machine),
         prefix_bytes=prefix,
     )
@@ -287,9 +270,15 @@ def prefill_s(
     return work / (machine.flops * PREFILL_SHARE)
 
 
-def kv_bytes_per_token(shape: Shape) -> int:
-    """Keys and values of all layers that keep any."""
-    return 2 * shape.attention_layers * shape.kv_heads * shape.head_dim * shape.float_bytes
+def kv_bytes_per_token(shape: Shape, bits: int | None = None) -> int:
+    """Keys and values of all layers that keep any, quantised to so many bits; None: they are not.
+
+    A group has a scale and a bias, each of the size of an activation.
+    """
+    numbers = 2 * shape.attention_layers * shape.kv_heads * shape.head_dim
+    if bits is None or not shape.kv_group:
+        return numbers * shape.float_bytes
+    return numbers * bits // 8 + 2 * numbers // shape.kv_group * shape.float_bytes
 
 
 def tokens_per_s(card: ModelCard, machine: Machine) -> float | None:
@@ -321,14 +310,14 @@ def _in_steps(tokens: int) -> int:
     return -(-tokens // KV_STEP_TOKENS) * KV_STEP_TOKENS
 
 
-def _prefix_bytes(shape: Shape, image_tokens: int, prompt_tokens: int, images: int) -> int:
+def _prefix_bytes(shape: Shape, use: Use) -> int:
     """Count the bytes that stay of the prompt up to its last picture, for the next question."""
-    if not image_tokens:
+    if not use.image_tokens:
         return 0
-    before = min(prompt_tokens, BEFORE_IMAGE_TOKENS)
-    kept = kv_bytes_per_token(shape) * _in_steps(before + image_tokens)
+    before = min(use.prompt_tokens, BEFORE_IMAGE_TOKENS)
+    kept = kv_bytes_per_token(shape) * _in_steps(before + use.image_tokens)
     if shape.recurrent is not None:
-        kept += images * shape.recurrent.state_bytes(shape.float_bytes)
+        kept += use.images * shape.recurrent.state_bytes(shape.float_bytes)
     return kept
 
 

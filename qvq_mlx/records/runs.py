@@ -121,6 +121,7 @@ class RequestRecord:
     first, and `follows` the id of the run that this one goes on from, or null.
 
     `look` is the most regions that may be looked at, null: as the model and the pictures suggest.
+    `kv_bits` are those of the cache, null: as many as the model computes with.
 
     `boxes` is what the numbers mean with which the model points at a place; null in a run that was
     saved before it was kept. `thinks` false: the model was asked not to think, which it could.
@@ -149,6 +150,7 @@ class RequestRecord:
     follows: str | None = None
     boxes: Coordinates | None = None
     thinks: bool = True
+    kv_bits: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +312,7 @@ def request_record(plan: Plan) -> RequestRecord:
         follows=request.origin.follows,
         boxes=card.boxes,
         thinks=resolved.thinks,
+        kv_bits=method.kv_bits,
     )
 
 

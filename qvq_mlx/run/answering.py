@@ -42,7 +42,12 @@ def generation_of(plan: Plan, continuation: Continuation | None = None) -> Gener
     resolved = plan.resolved
     closing = resolved.thinking.closing
     return Generation(
-        resolved.sampling, resolved.max_tokens, closing, plan.constraint, continuation
+        sampling=resolved.sampling,
+        max_tokens=resolved.max_tokens,
+        closing=closing,
+        constraint=plan.constraint,
+        continuation=continuation,
+        kv_bits=plan.request.method.kv_bits,
     )
 
 

@@ -143,6 +143,7 @@ def _refuse(request: Request, served: Served) -> None:
         (Field.VOTE, method.votes > 1),
         (Field.DOUBLE_CHECK, method.double_check),
         (Field.LOOK, bool(method.look)),
+        (Field.KV_BITS, method.kv_bits is not None),
         (Field.DRAFT, policy.draft not in (Drafting.AUTO, Drafting.NONE)),
         (Field.NO_CACHE, not policy.use_cache),
         (Field.NO_WAIT, not policy.wait),

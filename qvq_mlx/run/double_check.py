@@ -106,7 +106,8 @@ def _checked(
         inline=plan.inline,
         thinks=plan.resolved.thinks,
     )
-    generation = Generation(plan.resolved.sampling, most, thinking.closing)
+    bits = plan.request.method.kv_bits
+    generation = Generation(plan.resolved.sampling, most, thinking.closing, kv_bits=bits)
     limits = GuardLimits(budget, plan.request.limits.answer_tokens)
     steps = pace(engine.generate(prompt, generation, control))
     check, written_tokens = Transcript(), 0

@@ -19,7 +19,7 @@ from qvq_mlx.memory.estimate import (
     Estimate,
     Use,
     Verdict,
-    estimate_for,
+    estimate,
     tokens_per_s,
     typical,
     with_budget,
@@ -27,6 +27,7 @@ from qvq_mlx.memory.estimate import (
 from qvq_mlx.memory.machine import hypothetical
 from qvq_mlx.memory.working_set import sold_memory_bytes
 from qvq_mlx.run.catalogue import measured
+from qvq_mlx.run.groups import check_kv_bits
 from qvq_mlx.settings.config import Settings
 from qvq_mlx.store import registry
 from qvq_mlx.store.local import holds_head
@@ -49,6 +50,7 @@ class Question:
     image_options: ImageOptions = ImageOptions()
     detail: ImageSize | None = None
     budget_tokens: int | None = None
+    kv_bits: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +102,10 @@ def machine_for(memory: str | None, chip: str | None, env: Env) -> Machine:
 
 
 def fit(question: Question, machine: Machine, env: Env, settings: Settings) -> Fit:
-    """Raises UnknownModelError, UsageError for images of a model that reads text only, and what
-    reading them raises.
+    """Raises UnknownModelError, UsageError for images of a model that reads text only or a cache
+    that there is none of, and what reading them raises.
     """
+    check_kv_bits(question.kv_bits)
     known = registry.cards(settings.cards_folder)
     name = question.model or settings.model
     card = measured(name, settings) if name else best(known, machine) or registry.find(_FALLBACK)
@@ -111,10 +114,10 @@ def fit(question: Question, machine: Machine, env: Env, settings: Settings) -> F
     if question.detail is not None:
         card = replace(card, vision=limited(card.vision, question.detail))
     use = _use(card, question, env, settings)
-    estimate = estimate_for(card, machine, use)
-    is_poor = estimate.verdict in (Verdict.NO, Verdict.TIGHT)
+    found = estimate(card, machine, use)
+    is_poor = found.verdict in (Verdict.NO, Verdict.TIGHT)
     others = instead(card, known, machine, use) if is_poor else ()
-    return Fit(card, use, estimate, others, tokens_per_s(card, machine), machine.chip)
+    return Fit(card, use, found, others, tokens_per_s(card, machine), machine.chip)
 
 
 def show_fit(env: Env, found: Fit, memory: str | None, chip: str | None, *, as_json: bool) -> None:
@@ -124,7 +127,7 @@ def show_fit(env: Env, found: Fit, memory: str | None, chip: str | None, *, as_j
     from qvq_mlx.records.models import FitRecord, Instead
     from qvq_mlx.render import listing
 
-    card, use, estimate = found.card, found.use, found.estimate
+    card, use, needs = found.card, found.use, found.estimate
     given = ((Field.MEMORY, memory), (Field.CHIP, chip))
     mac = tuple((field, value) for field, value in given if value)
     others = []
@@ -133,11 +136,11 @@ def show_fit(env: Env, found: Fit, memory: str | None, chip: str | None, *, as_j
             other = replace(other, settings=(*other.settings, *mac))
         others.append(Instead(what, env.spelling.remedy(other) if other else None))
     if as_json:
-        verdict, needed_bytes = estimate.verdict, estimate.needed_bytes
-        record = FitRecord(card.name, verdict, needed_bytes, use, estimate, tuple(others))
+        verdict, needed_bytes = needs.verdict, needs.needed_bytes
+        record = FitRecord(card.name, verdict, needed_bytes, use, needs, tuple(others))
         listing.write_json(env, record)
         return
-    if estimate.verdict is Verdict.TIGHT and env.stderr.isatty():
+    if needs.verdict is Verdict.TIGHT and env.stderr.isatty():
         env.stderr.write("warning: a tight fit; close what else uses much memory\n")
     rest = [("instead", f"{o.what}: {o.command}" if o.command else o.what) for o in others]
     listing.write_facts(env, [*found.facts(), *rest])
@@ -145,7 +148,7 @@ def show_fit(env: Env, found: Fit, memory: str | None, chip: str | None, *, as_j
 
 def _use(card: ModelCard, question: Question, env: Env, settings: Settings) -> Use:
     """The tokens of a run."""
-    use = replace(typical(card), traced=_traced(card, settings))
+    use = replace(typical(card), traced=_traced(card, settings), kv_bits=question.kv_bits)
     if question.images:
         sources = images.ImageSources(env.stdin.buffer, env.environ.get("PATH"), settings.offline)
         pictures = [

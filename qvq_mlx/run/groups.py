@@ -26,6 +26,8 @@ from qvq_mlx.core.request import Limits, Method, Request, SamplingOverrides, Thi
 _ALL_FRAMES = Frames()
 MOST_IN_FLIGHT = 64
 """Questions at a time that a person may ask for."""
+KV_BITS = (8, 4)
+"""Of a key or a value in the cache, where it is quantised."""
 MOST_VOTES = 16
 """Samples of a vote: rows of one KV cache."""
 
@@ -171,6 +173,7 @@ def files_of(*given: str | None) -> list[Path]:
 def check_numbers(request: Request) -> None:
     """Raise UsageError for a number that is out of its bounds, or is none."""
     sampling, limits = request.sampling, request.limits
+    check_kv_bits(request.method.kv_bits)
     budget = limits.budget.tokens if limits.budget else None
     for field, value, least, most in (
         (Field.VOTE, request.method.votes, 1, MOST_VOTES),
@@ -190,6 +193,12 @@ def check_numbers(request: Request) -> None:
             continue
         bound = f"from {least} to {most}" if most < inf else f"at least {least}"
         raise UsageError((field, f" is {value}; it is {bound}"), Show.ASK_HELP)
+
+
+def check_kv_bits(bits: int | None) -> None:
+    """Raise UsageError for bits of the cache that there are none of."""
+    if bits not in (None, *KV_BITS):
+        raise UsageError((Field.KV_BITS, f" is {bits}; it is 8 or 4"), Show.ASK_HELP)
 
 
 def in_flight_of(text: str) -> int | None:

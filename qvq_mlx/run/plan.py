@@ -109,6 +109,7 @@ def resolve(request: Request, settings: Settings) -> Resolved:
         from qvq_mlx.run.schema_text import check_enforced  # it loads llguidance
 
         check_enforced(request.method.schema)
+    _check_cache(request, card)
     thinks = _thinks(request, card)
     sampling, note = _sampling(request, replace(card, sampling=card.sampling_for(thinks=thinks)))
     system = request.prompt.system
@@ -226,6 +227,14 @@ def _piped(request: Request) -> tuple[Notice, ...]:
         return ()
     role = "are the question" if count == len(request.question) else "follow the question"
     return (Notice(PIPED, f"{counted(count, 'character')} from stdin {role}"),)
+
+
+def _check_cache(request: Request, card: ModelCard) -> None:
+    """Raise UsageError where keys and values do not divide into the groups of a scale."""
+    if request.method.kv_bits is None or card.shape is None or card.shape.kv_group:
+        return
+    width = f"{card.name} has keys of {card.shape.head_dim} numbers, which is no multiple of 32"
+    raise UsageError((Field.KV_BITS, f" cannot be {request.method.kv_bits}: {width}"))
 
 
 def _check_images(request: Request, card: ModelCard) -> None:

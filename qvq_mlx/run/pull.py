@@ -9,7 +9,7 @@ from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.env import Env
 from qvq_mlx.core.errors import ModelError
 from qvq_mlx.core.remedies import Ask, Field
-from qvq_mlx.memory.estimate import Verdict, estimate_for, typical
+from qvq_mlx.memory.estimate import Verdict, estimate, typical
 from qvq_mlx.records.models import PulledFile, PullRecord
 from qvq_mlx.records.runs import VERSION
 from qvq_mlx.render import listing
@@ -62,7 +62,7 @@ def pull_model(wish: Wish, env: Env, settings: Settings, advise: Adviser | None 
 def machine_advice(env: Env, card: ModelCard, plan: PullPlan) -> Advice:
     """Return what is known of the licence and of this machine before the first byte."""
     measured = replace(card, download_bytes=plan.listing.size_bytes)
-    found = estimate_for(measured, env.machine(), typical(card))
+    found = estimate(measured, env.machine(), typical(card))
     word = {Verdict.YES: "fits this machine", Verdict.TIGHT: "a tight fit"}
     unfit = "does not fit this machine" if found.verdict is Verdict.NO else "fit not known"
     name = card.licence or plan.listing.licence

@@ -85,7 +85,14 @@ def request_again(run: Run, history_folder: Path, model: str | None, *, changed:
             think=given.think if given else None,
         ),
         sampling=given.sampling if given else SamplingOverrides(**asdict(then.sampling)),
-        method=Method(then.votes, then.double_check, then.schema or "", then.lang, then.look),
+        method=Method(
+            votes=then.votes,
+            double_check=then.double_check,
+            schema=then.schema or "",
+            lang=then.lang,
+            look=then.look,
+            kv_bits=then.kv_bits,
+        ),
         policy=Policy(draft=then.draft),
         origin=Origin(follows=then.follows),
     )

@@ -19,7 +19,7 @@ from qvq_mlx.settings.config import Settings
 
 if TYPE_CHECKING:  # most commands forbid nothing
     from qvq_mlx.core.network import Network
-    from qvq_mlx.core.request import Limits, Think
+    from qvq_mlx.core.request import Limits, Method, Think
 
 
 @dataclass(slots=True)
@@ -27,12 +27,14 @@ class World:
     """The streams and clocks of a command, and the settings that hold for it.
 
     `network` tells what was tried since connections are refused; None: they are allowed.
+    `kv_bits` are those of the cache of every question of this command.
     """
 
     env: Env
     network: Callable[[], Network] | None
     _settings: Settings | ConfigError
     _said: bool = False
+    kv_bits: int | None = None
 
     @property
     def settings(self) -> Settings:
@@ -84,6 +86,21 @@ class World:
         usual = dict(self.settings.options).get("budget")
         return limits_of(budget, answer_tokens, max_tokens, think, usual)
 
+    def method(
+        self,
+        vote: int | None = None,
+        schema: str | None = None,
+        lang: str = "auto",
+        *,
+        double_check: bool = False,
+        look: str = "auto",
+    ) -> Method:
+        """Build the method, with the cache of this command. Raises UsageError."""
+        from qvq_mlx.run.groups import method_of
+
+        found = method_of(vote, schema, lang, double_check=double_check, look=look)
+        return replace(found, kv_bits=self.kv_bits)
+
     def _say_unknown(self, keys: tuple[str, ...]) -> None:
         from qvq_mlx.render.clean import clean_line
 
@@ -107,6 +124,13 @@ class World:
         path = Path(hostfile)
         load = loader(read_hosts(path))
         self.env = replace(self.env, load_engine=load, machine=Machine, hostfile=path)
+
+    def quantise(self, kv_bits: int) -> None:
+        """Have every question keep its cache in so many bits. Raises UsageError."""
+        from qvq_mlx.run.groups import check_kv_bits
+
+        check_kv_bits(kv_bits)
+        self.kv_bits = kv_bits
 
     def forbid_network(self) -> None:
         """Refuse every connection of this process from now on. May be called again.

@@ -142,8 +142,13 @@ def image_of(source: str, detail: str | None, place: str) -> Image:
     return Image(source, DETAILS[detail or "auto"], place)
 
 
-def request_of(asked: Asked, card: ModelCard, fetch: Fetch, settings: Settings) -> Request:
-    """Turn messages into rounds and a question. Raises RequestError, and what `fetch` raises."""
+def request_of(
+    asked: Asked, card: ModelCard, fetch: Fetch, settings: Settings, kv_bits: int | None = None
+) -> Request:
+    """Turn messages into rounds and a question. Raises RequestError, and what `fetch` raises.
+
+    The server's cache has `kv_bits`.
+    """
     system, turns = _turns(asked.messages)
     count = sum(len(message.images) for message in turns)
     if count > MAX_PICTURES:
@@ -163,7 +168,9 @@ def request_of(asked: Asked, card: ModelCard, fetch: Fetch, settings: Settings) 
         prompt=PromptOptions(system, allow_text_only=True),
         limits=limits_of(asked, card),
         sampling=asked.sampling,
-        method=Method(schema=asked.schema, lang=asked.qvq.lang if asked.qvq else AUTO),
+        method=Method(
+            schema=asked.schema, lang=asked.qvq.lang if asked.qvq else AUTO, kv_bits=kv_bits
+        ),
         policy=Policy(offline=True, save=asked.save),
     )
     return told(request, asked, settings) if has_tools(asked) else request

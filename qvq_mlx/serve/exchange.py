@@ -54,13 +54,16 @@ PULSE_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """State that all requests share. `may_fetch`: pictures may be addresses."""
+    """State that all requests share. `may_fetch`: pictures may be addresses. The cache of every
+    question has `kv_bits`.
+    """
 
     env: Env
     card: ModelCard
     engine: EngineThread
     gate: Gate
     may_fetch: bool = False
+    kv_bits: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,8 @@ class Exchange:
         stdin = server.env.stdin.buffer  # never read: no body can name it
         sources = images.ImageSources(stdin, server.env.environ.get("PATH"))
         fetch = fetcher(sources, may_fetch=server.may_fetch)
-        return asked, request_of(asked, server.card, fetch, server.engine.settings)
+        settings = server.engine.settings
+        return asked, request_of(asked, server.card, fetch, settings, server.kv_bits)
 
     async def _choices(self, asked: Asked, request: Request, client: str) -> list[Choice]:
         """The whole replies."""

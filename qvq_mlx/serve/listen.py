@@ -160,7 +160,9 @@ def serve(named: str | None, how: Listening, world: World) -> None:
     gate = gate_for(how, env.environ.get(TOKEN, ""))
     listener = bound(how.host, how.port)
     engine = EngineThread(env, settings, how.keep_s)
-    server = HttpServer(App(Server(env, card, engine, gate, how.may_fetch)), engine, listener)
+    server = HttpServer(
+        App(Server(env, card, engine, gate, how.may_fetch, world.kv_bits)), engine, listener
+    )
     said = f"{card.name} is served at {server.address} (Ctrl-C ends it)\n"
     if gate.token and not env.environ.get(TOKEN):
         said += f"token: {gate.token}\n"

@@ -12,7 +12,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from qvq_mlx.system.files import make_private_folder
+from qvq_mlx.system.files import make_private_folder, move
 from qvq_mlx.warm.places import is_private, sockets
 
 _NEW = ".new"
@@ -42,7 +42,7 @@ def listening(folder: Path) -> tuple[socket.socket, Path]:
         listener.bind(str(new))
         new.chmod(0o600)  # before it listens, nobody can connect
         listener.listen(16)
-        new.rename(path)
+        move(new, path)
     except OSError:
         listener.close()
         new.unlink(missing_ok=True)

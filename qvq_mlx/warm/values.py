@@ -36,7 +36,7 @@ from qvq_mlx.core.tokens import (
 from qvq_mlx.records.typed import typed
 from qvq_mlx.warm.frames import Frame
 
-SPOKEN = f"1 {__version__}"
+SPOKEN = f"2 {__version__}"
 """The protocol and the version of qvq: two processes that differ in it do not speak."""
 _PIXELS = {"rgb", "frames"}
 
@@ -111,6 +111,7 @@ def of_generation(generation: Generation, kept: int | None) -> Frame:
             "scripts": None if held.scripts is None else sorted(held.scripts),
         },
         "kept": kept,
+        "kv_bits": generation.kv_bits,
     }
 
 
@@ -123,7 +124,14 @@ def generation_from(frame: Frame, continuation: Continuation | None) -> Generati
         named = None if scripts is None else frozenset(scripts)
         constraint = AnswerConstraint(thinking, held["schema"], named)
     sampling = typed(Sampling, frame["sampling"])
-    return Generation(sampling, frame["max_tokens"], frame["closing"], constraint, continuation)
+    return Generation(
+        sampling,
+        frame["max_tokens"],
+        frame["closing"],
+        constraint,
+        continuation,
+        frame["kv_bits"],
+    )
 
 
 def of_rounds(rounds: Sequence[Round]) -> list[Frame]:

@@ -55,7 +55,14 @@ OTHERS: dict[str, dict[str, object]] = {
     },
     "prompt": {"placement": Placement.INLINE, "allow_text_only": True},
     "limits": {"answer_tokens": 9},
-    "method": {"votes": 3, "double_check": True, "schema": "{}", "lang": "zh", "look": 2},
+    "method": {
+        "votes": 3,
+        "double_check": True,
+        "schema": "{}",
+        "lang": "zh",
+        "look": 2,
+        "kv_bits": 8,
+    },
     "policy": {
         "draft": "lookup",
         "use_cache": False,

@@ -57,6 +57,8 @@ def computed(session: Session, family: ModelType) -> dict[str, np.ndarray]:
         found[f"asked {number}"] = np.array(asked(session, prompt))
     drafted = session.drafted_by(Drafts(Drafting.LOOKUP, always=4))  # most are taken back
     found["drafted"] = np.array(asked(drafted, prompts[0]))
+    small = session.generate(prompts[0], Generation(WARM, SHORT, kv_bits=8), Control())
+    found["quantised"] = np.array(ids_of(list(small)))
     ways = [(Generation(Sampling(0.9, seed=seed), SHORT), Control()) for seed in range(2)]
     steps = list(session.generate_rows(prompts[0], ways))
     found["rows"] = np.array([[s.row, s.id] for s in steps if isinstance(s, Token)])

@@ -27,7 +27,6 @@ from qvq_mlx.memory.estimate import (
     Use,
     Verdict,
     estimate,
-    estimate_for,
     kv_bytes_per_token,
     tokens_per_s,
     typical,
@@ -65,7 +64,7 @@ def card(name: str = "qvq"):
 
 
 def badness(model, machine: Machine, use: Use) -> int:
-    return BADNESS[estimate_for(model, machine, use).verdict]
+    return BADNESS[estimate(model, machine, use).verdict]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +102,7 @@ def test_kv_bytes_per_token(name: str, kib: int) -> None:
 )
 def test_which_quantization_fits_which_mac(name: str, memory_gib: int, verdict: str) -> None:
     model = card(name)
-    assert estimate_for(model, hypothetical(memory_gib * GIB), typical(model)).verdict == verdict
+    assert estimate(model, hypothetical(memory_gib * GIB), typical(model)).verdict == verdict
 
 
 @given(cards, memories, memories, tokens, tokens, tokens, st.booleans())
@@ -130,10 +129,10 @@ def test_more_tokens_are_never_better(
 
 def test_what_is_not_known_is_not_judged() -> None:
     model = card()
-    assert estimate(model, Machine(), 1, 1, 1, 1).verdict is Verdict.UNKNOWN
+    assert estimate(model, Machine(), Use(1, 1, 1, 1)).verdict is Verdict.UNKNOWN
     unknown = replace(model, download_bytes=0)
-    assert estimate(unknown, hypothetical(GIB), 1, 1, 1, 1).verdict is Verdict.UNKNOWN
-    shapeless = estimate(replace(model, shape=None), hypothetical(64 * GIB), 1, 1, 1, 1)
+    assert estimate(unknown, hypothetical(GIB), Use(1, 1, 1, 1)).verdict is Verdict.UNKNOWN
+    shapeless = estimate(replace(model, shape=None), hypothetical(64 * GIB), Use(1, 1, 1, 1))
     assert (shapeless.verdict, shapeless.kv_bytes) == (Verdict.YES, None)
     assert any("unknown" in line for line in shapeless.lines())
 
@@ -160,7 +159,7 @@ def test_the_default_fits(memory: int) -> None:
     machine = hypothetical(memory)
     found = best(CARDS, machine)
     if found is not None:
-        assert estimate_for(found, machine, typical(found)).verdict is not Verdict.NO
+        assert estimate(found, machine, typical(found)).verdict is not Verdict.NO
 
 
 def test_the_default_by_memory_is_the_one_that_is_documented() -> None:
@@ -179,7 +178,7 @@ def test_sparse_experts_are_all_in_memory_and_some_of_them_in_the_speed() -> Non
     # 3 x 2048 x 768 x 48 layers for each of the 120 experts that a token is not sent to
     active = sparse.shape.parameters - 3 * 2048 * 768 * 48 * 120
     assert sparse.shape.active_share == pytest.approx(active / sparse.shape.parameters)
-    found = estimate_for(sparse, hypothetical(64 * GIB), typical(sparse))
+    found = estimate(sparse, hypothetical(64 * GIB), typical(sparse))
     assert found.weights_bytes == sparse.download_bytes
     fast, slow = tokens_per_s(sparse, machine), tokens_per_s(dense, machine)
     assert fast == pytest.approx(0.8 * 546e9 / (sparse.download_bytes * sparse.shape.active_share))
@@ -207,12 +206,12 @@ def test_what_is_offered_instead_fits(memory_gib: int, budget: int) -> None:
         if isinstance(offer, RunProgram):
             limit = int(offer.words[-1].partition("=")[2]) * 2**20
             raised = replace(machine, working_set_bytes=limit)
-            assert estimate_for(model, raised, use).verdict is not Verdict.NO, what
+            assert estimate(model, raised, use).verdict is not Verdict.NO, what
         if isinstance(offer, EstimateModel) and Field.BUDGET in given:
             tokens = int(given.get(Field.DETAIL, use.image_tokens))
             other = replace(use, budget_tokens=int(given[Field.BUDGET]), image_tokens=tokens)
             card = BY_NAME[offer.name]
-            assert estimate_for(card, machine, other).verdict is not Verdict.NO, what
+            assert estimate(card, machine, other).verdict is not Verdict.NO, what
 
 
 @pytest.fixture

@@ -67,11 +67,9 @@ def test_the_image_prefix_is_as_large_as_what_is_kept(
     assert sum(array.nbytes for pair in cache._attention for array in pair) <= held
     card = replace(card_of(family, there.folder), shape=shape)
     image = count * SIDE**2
-    said = estimate.estimate(
-        card, Machine(), image, len(prompt.ids) - image, 2, 0, images=count
-    ).prefix_bytes
-    assert said == held + states
-    nothing = estimate.estimate(card, Machine(), 0, 100, 2, 0)
+    use = estimate.Use(image, len(prompt.ids) - image, 2, 0, images=count)
+    assert estimate.estimate(card, Machine(), use).prefix_bytes == held + states
+    nothing = estimate.estimate(card, Machine(), estimate.Use(0, 100, 2, 0))
     assert nothing.prefix_bytes == 0
 
 
@@ -92,7 +90,8 @@ def test_a_run_holds_its_cache_and_the_image_prefix(tmp_path: Path, family: Mode
             held = max(held, mx.get_active_memory() - before)
     card = replace(card_of(family, there.folder), shape=stated_shape(there.folder))
     image = 3 * SIDE**2
-    found = estimate.estimate(card, Machine(), image, len(prompt.ids) - image, 300, 0, images=3)
+    use = estimate.Use(image, len(prompt.ids) - image, 300, 0, images=3)
+    found = estimate.estimate(card, Machine(), use)
     assert found.kv_bytes is not None
     assert found.prefix_bytes is not None
     assert held > found.kv_bytes + found.prefix_bytes / 2
@@ -122,7 +121,7 @@ def test_the_states_of_a_block_are_counted(tmp_path: Path, family: ModelType) ->
     wide = replace(shape, recurrent=replace(shape.recurrent, value_heads=4096))
     card = replace(card_of(family, there.folder), shape=wide)
     assert wide.recurrent is not None
-    found = estimate.estimate(card, Machine(), 0, 4, 2, 0)
+    found = estimate.estimate(card, Machine(), estimate.Use(0, 4, 2, 0))
     assert found.workspace_bytes == MOST_TOKENS * wide.recurrent.recurrent_bytes
 
 

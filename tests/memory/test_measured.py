@@ -20,7 +20,7 @@ from qvq_mlx.engine.prefill import Reader
 from qvq_mlx.engine.prefix import PrefixCache
 from qvq_mlx.engine.session import Session
 from qvq_mlx.families import ModelType
-from qvq_mlx.memory.estimate import Estimate, estimate
+from qvq_mlx.memory.estimate import Estimate, Use, estimate
 from qvq_mlx.store import local
 from qvq_mlx.store.shape import stated_shape
 from tests.engine.families import (
@@ -76,7 +76,8 @@ def run(
     )
     image = sum(picture.tokens for picture in pictures)
     machine, text = Machine(fused_attention=False), len(prompt.ids) - image
-    found = estimate(card, machine, image, text, WRITTEN, 0, traced=drafts is not None)
+    use = Use(image, text, WRITTEN, 0, traced=drafts is not None)
+    found = estimate(card, machine, use)
     return max(peaks), found
 
 

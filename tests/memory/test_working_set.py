@@ -17,7 +17,7 @@ from qvq_mlx.core.plan import Resolved
 from qvq_mlx.core.request import Budget, Limits, Request
 from qvq_mlx.memory import admission, working_set
 from qvq_mlx.memory.choice import best
-from qvq_mlx.memory.estimate import estimate_for, typical, with_budget
+from qvq_mlx.memory.estimate import estimate, typical, with_budget
 from qvq_mlx.memory.machine import hypothetical
 from qvq_mlx.memory.working_set import highest_wired_limit_bytes, sold_memory_bytes, working_set_of
 from qvq_mlx.run.plan import _lengths
@@ -128,7 +128,7 @@ def test_ask_and_fit_have_one_arithmetic(name: str, budget: int | None, world: B
         admission.check(resolved, request, [picture], replace(world().env, machine=lambda: machine))
     use = typical(card) if budget is None else with_budget(card, typical(card), budget)
     use = replace(use, prompt_tokens=admission.prompt_tokens("What?", card.system or ""))
-    needed = estimate_for(card, machine, use).needed_bytes
+    needed = estimate(card, machine, use).needed_bytes
     assert f"{needed / GIB:.1f} GiB needed" in refused.value.message
 
 

@@ -22,7 +22,7 @@ from qvq_mlx.core.request import Limits, Policy, Request
 from qvq_mlx.core.rounds import Shown, Source
 from qvq_mlx.images.detail import limited
 from qvq_mlx.memory import admission
-from qvq_mlx.memory.estimate import Verdict, estimate, prefill_s
+from qvq_mlx.memory.estimate import Use, Verdict, estimate, prefill_s
 from qvq_mlx.memory.machine import flops_of
 from qvq_mlx.run import image_budget
 from qvq_mlx.store import registry
@@ -148,7 +148,7 @@ def test_the_most_tokens_that_memory_has_room_for(world: Build) -> None:
     def verdict(tokens: int, working_set: int) -> Verdict:
         prompt = admission.prompt_tokens("?", model.system or "")
         facts = Machine(working_set_bytes=working_set)
-        return estimate(model, facts, tokens, prompt, 4096, 0).verdict
+        return estimate(model, facts, Use(tokens, prompt, 4096, 0)).verdict
 
     for working_set in (44 * GIB, 43 * GIB):
         most = admission.most_image_tokens(

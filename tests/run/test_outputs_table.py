@@ -33,12 +33,13 @@ READ = {
     "ask": {"arguments", "hosts", "image", "schema"},
     "batch": {"hosts", "items", "paths", "schema"},
     "chat": {"hosts", "images"},
-    "eval": {"data", "against", "score"},
+    "eval": {"against", "data", "hosts", "score"},
     "convert": {"source"},
     "import": {"file"},
     "split": {"file"},
     "fit": {"image"},
     "mcp": {"folders"},
+    "serve": {"hosts"},
     "pull": {"repair"},
 }
 WRITTEN = {
@@ -62,7 +63,7 @@ INPUTS = {
         "picture", "folder", "pattern", "PDF", "items", "items on stdin", "item's picture",
         "schema", "hosts", "model", "draft", *OWN,
     ),
-    "eval": ("data set", "answers", "other evaluation", "model", *OWN),
+    "eval": ("data set", "answers", "other evaluation", "hosts", "model", *OWN),
     "convert": ("model", *OWN),
     "export": ("model", *OWN),
     "last": ("picture", "run", "kept picture", *OWN),
@@ -284,6 +285,11 @@ def _evaluation(root: Path, read: str) -> Case:
             made.parent.mkdir()
             made.write_text('{"id": "1", "answer": "B"}\n')
             return Case(made, (*start, "--score", str(made)))
+        case "hosts":
+            hosts = root / "out" / "report.md"
+            hosts.parent.mkdir()
+            hosts.write_text(json.dumps([{"ssh": "127.0.0.1", "ips": ["127.0.0.1"]}] * 2))
+            return Case(hosts, (*start, "-m", "tiny", "--hosts", str(hosts)))
         case "other evaluation":
             other = root / "other"
             other.mkdir()

@@ -160,11 +160,12 @@ def _ran(preset: str, question: str, pictures: Sequence[Visual], tokens: int) ->
 
 def _share_of_fit(ran: _Ran, image_tokens: int, prompt_tokens: int, written: int) -> float:
     from qvq_mlx.core.machine import Machine
-    from qvq_mlx.memory.estimate import estimate
+    from qvq_mlx.memory.estimate import Use, estimate
 
     card = _made("2b").card
     machine = Machine(fused_attention=has_metal())
-    said = estimate(card, machine, image_tokens, prompt_tokens, written, 0).needed_bytes
+    use = Use(image_tokens, prompt_tokens, written, 0)
+    said = estimate(card, machine, use).needed_bytes
     assert said, "fit knows no size"
     return ran.peak_bytes / said
 

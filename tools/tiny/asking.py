@@ -17,7 +17,9 @@ from qvq_mlx.store import registry
 class Asked:
     """A model of the registry (a name or a folder), loaded once."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, kv_bits: int | None = None) -> None:
+        self.model = model
+        self._kv_bits = kv_bits
         self._card, folder = registry.resolve(model, Path("no hub"))
         self._engine = engine.loaded(self._card, folder)
 
@@ -28,7 +30,7 @@ class Asked:
         file.seek(0)
         picture = images.read("-", self._card.vision, images.ImageSources(file))[0]
         prompt = self._engine.prompt(question, [picture], self._card.system)
-        generation = Generation(Sampling(), self._card.max_tokens)
+        generation = Generation(Sampling(), self._card.max_tokens, kv_bits=self._kv_bits)
         text = ""
         for step in self._engine.generate(prompt, generation, Control()):
             match step:

@@ -3,7 +3,7 @@
 Law: an answer counts when the box holds exactly the true answer. Exit status 1 when the overall
 share or any task's share is below its threshold. MODEL is a name or a folder, as for `-m`.
 
-    python -m tools.tiny.evaluate [MODEL] [--seed 7] [--count 400]
+    python -m tools.tiny.evaluate [MODEL] [--seed 7] [--count 400] [--kv-bits 8]
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ OVERALL_THRESHOLD = 0.95
 TASK_THRESHOLD = 0.90
 
 
-def measure(model: str, seed: int, count: int, tasks: tuple[str, ...], misses: int) -> bool:
+def measure(asked: Asked, seed: int, count: int, tasks: tuple[str, ...], misses: int) -> bool:
     """Print the table (and the first misses); True when every threshold is met."""
     right: dict[str, list[bool]] = defaultdict(list)
-    asked = Asked(model)
     began_s = time.time()
     for case in held_out(seed, tasks, count):
         reply = asked.reply(case.image, case.question)
@@ -36,7 +35,7 @@ def measure(model: str, seed: int, count: int, tasks: tuple[str, ...], misses: i
             print(f"  want {case.thinking!r}")
     shares = {task: sum(rights) / len(rights) for task, rights in right.items()}
     overall = sum(map(sum, right.values())) / count
-    print(f"model {model}, seed {seed}, {count} pictures, {time.time() - began_s:.0f} s")
+    print(f"model {asked.model}, seed {seed}, {count} pictures, {time.time() - began_s:.0f} s")
     for task, share in shares.items():
         print(f"{task:12} {share:6.1%}  ({sum(right[task])}/{len(right[task])})")
     print(f"{'overall':12} {overall:6.1%}")
@@ -51,9 +50,10 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=400)
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
     parser.add_argument("--misses", type=int, default=0, help="print so many wrong replies")
+    parser.add_argument("--kv-bits", type=int, help="of the cache, from the prompt's end on")
     options = parser.parse_args()
-    tasks = tuple(options.tasks)
-    met = measure(options.model, options.seed, options.count, tasks, options.misses)
+    tasks, asked = tuple(options.tasks), Asked(options.model, options.kv_bits)
+    met = measure(asked, options.seed, options.count, tasks, options.misses)
     sys.exit(0 if met else 1)
 
 
