@@ -2,6 +2,7 @@
 
 Law: a process of its own leads on this machine (run/host_lead.py), and lends its engine to this one
 as a server does: so whatever becomes of the others, this process goes on, and says it in one line.
+A question that comes after that has the machines start again.
 
 The file is what `mlx.distributed_config` writes. Its first host is this machine.
 """
@@ -11,19 +12,22 @@ from __future__ import annotations
 import json
 import socket
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
+from qvq_mlx.core.clip import Visual
 from qvq_mlx.core.env import Engine, EngineLoader
 from qvq_mlx.core.errors import HostGoneError, QvqError, UsageError
 from qvq_mlx.core.events import Event, Progress, Stage
+from qvq_mlx.core.rounds import Round
 from qvq_mlx.core.setup import Checkpoint, Setup
-from qvq_mlx.core.tokens import Control
+from qvq_mlx.core.tokens import Control, Prompt
 from qvq_mlx.run.host_follow import JOINED, SAID
 from qvq_mlx.system.children import Child
 from qvq_mlx.system.reading import read_bytes
-from qvq_mlx.warm.borrowing import BorrowedEngine
+from qvq_mlx.warm.borrowing import BorrowedEngine, Own
 from qvq_mlx.warm.client import Line
 from qvq_mlx.warm.frames import send
 from qvq_mlx.warm.values import of_checkpoint
@@ -99,7 +103,8 @@ def loader(hosts: Hosts) -> EngineLoader:
             },
         )
         ours.settimeout(0.05)
-        engine = _HostsEngine(Line(ours, leader.pid), leader, control)
+        again = partial(load, checkpoint, setup)
+        engine = _HostsEngine(Line(ours, leader.pid), leader, control, again)
         return engine if (yield from engine.progress()) else None
 
     return load
@@ -108,9 +113,30 @@ def loader(hosts: Hosts) -> EngineLoader:
 class _HostsEngine(BorrowedEngine):
     """The engine of the process that leads."""
 
-    def __init__(self, line: Line, leader: Child, control: Control) -> None:
+    def __init__(self, line: Line, leader: Child, control: Control, again: Own) -> None:
+        """`again`: have them start again."""
         super().__init__(line, self._never, control)
         self._leader = leader
+        self._again = again
+
+    def prompt(
+        self,
+        question: str,
+        pictures: Sequence[Visual],
+        system: str | None,
+        rounds: Sequence[Round] = (),
+        *,
+        labelled: bool = True,
+        inline: bool = False,
+        thinks: bool = True,
+    ) -> Prompt:
+        """As the engine's: a question begins with it, so here they start again if they have to."""
+        if self._own is None and self._leader.ended:
+            # the control is that of the question for which they were started first
+            self._load_own = lambda _: self._again(Control())
+        return super().prompt(
+            question, pictures, system, rounds, labelled=labelled, inline=inline, thinks=thinks
+        )
 
     def progress(self) -> Generator[Progress, None, bool]:
         """Load, here and there. False where the control stopped it."""

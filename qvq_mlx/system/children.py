@@ -52,6 +52,11 @@ class Child:
         self._errors.seek(0)
         return self._errors.read().decode(errors="replace").strip().splitlines()
 
+    @property
+    def ended(self) -> bool:
+        """True once it has ended."""
+        return self._process.poll() is not None
+
     def wait(self) -> None:
         """Wait until it has ended."""
         self._process.wait()

@@ -13,12 +13,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 
 from qvq_mlx.families import ModelType
 from tests.conftest import ROOT
 from tests.engine.families import write
+from tests.evaluate.data_sets import mathvision
 from tests.support.waiting import CEILING_S, eventually
 
 PICTURE = str(ROOT / "tests" / "data" / "tiny" / "count-1.png")
@@ -296,3 +298,50 @@ def test_offline_and_other_machines_exclude_each_other(machine: Machine, *, turn
     words = (*both[1:], both[0]) if turned else both
     code, _, err = machine.ended("ask", *words, "-m", str(machine.model), *ASKED, "30")
     assert (code, "--hosts and --offline exclude each other" in err) == (2, True), err
+
+
+def test_a_server_has_its_machines_start_again(machine: Machine) -> None:
+    """A question that comes after one of them ended is answered as the one before."""
+    server = machine.split("serve", "--port", "0", "--kv-bits", "8")
+    assert server.stderr is not None
+    address = server.stderr.readline().split("served at ")[1].split()[0]
+
+    def asked() -> str:
+        body = {
+            "model": "a model",
+            "max_tokens": 12,
+            "messages": [{"role": "user", "content": "?"}],
+        }
+        kind = {"Content-Type": "application/json"}
+        request = Request(f"{address}/v1/chat/completions", json.dumps(body).encode(), kind)
+        with urlopen(request, timeout=CEILING_S) as answer:
+            said: str = json.load(answer)["choices"][0]["message"]["content"]
+        return said
+
+    try:
+        first = asked()
+        _, follower = machines_of(server)
+        os.kill(follower, signal.SIGKILL)
+        eventually(lambda: not descendants(server.pid))
+        assert asked() == first
+        assert len(machines_of(server)) == 2
+    finally:
+        server.terminate()
+        server.communicate()
+
+
+def test_an_evaluation_asks_two_machines(machine: Machine, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    mathvision(data)
+    words = ("mathvision", "--data", str(data), "--max-tokens", "4", "--json", "-o")
+    hosts = ("--hosts", str(tmp_path / "hosts.json"), "-m", str(machine.model))
+    done = machine.ended("eval", *words, str(tmp_path / "two"), *hosts)
+    alone = machine.ended("eval", *words, str(tmp_path / "one"), "-m", str(machine.model))
+    assert (done[0], alone[0]) == (0, 0), done[2]
+    assert written(tmp_path / "two") == written(tmp_path / "one")
+
+
+def written(folder: Path) -> list[str]:
+    """The replies of an evaluation."""
+    lines = (folder / "answers.jsonl").read_text().splitlines()
+    return [json.loads(line)["partial_answer"] for line in lines]
