@@ -61,10 +61,10 @@ from qvq_mlx.core.request import Budget, Request, Sampling, SamplingOverrides
 from qvq_mlx.core.rounds import Round, Source
 from qvq_mlx.images.folders import LeftOut
 from qvq_mlx.memory.estimate import Estimate, Use
+from qvq_mlx.records import bench, servers
 from qvq_mlx.records import doctor as report
 from qvq_mlx.records import models as catalogue
 from qvq_mlx.records import runs as records
-from qvq_mlx.records import servers
 from qvq_mlx.store.licence import Licence
 from tools import man, memory, screens
 from tools.api import api_page
@@ -95,6 +95,7 @@ CATALOGUE: tuple[type[Any], ...] = (
     *(catalogue.PullRecord, catalogue.PulledFile),
     *(catalogue.ConfigRecord, catalogue.Setting),
     *(servers.ServersRecord, servers.ServerEntry),
+    *(bench.BenchRecord, bench.Speed),
 )
 
 BATCH = (BatchRecord, ErrorRecord, BatchEnd, LeftOut)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from qvq_mlx.cli.options import forbid_network
+from qvq_mlx.cli import options
 
 if TYPE_CHECKING:
     from qvq_mlx.run.world import World
@@ -14,21 +14,15 @@ if TYPE_CHECKING:
 
 def doctor(
     context: typer.Context,
-    offline: Annotated[
-        bool,
-        typer.Option(
-            "--offline",
-            callback=forbid_network,
-            help="Refuse every connection, and say what was tried.",
-        ),
-    ] = False,
+    offline: options.Offline = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> int:
     """Say what works here and what does not.
 
     Looks at the machine, the installation, the models and the settings, and asks the embedded
     model one question. Each line is a fact with a verdict: ok, warning or problem. The home
-    folder is written ~, so that the report can be shown to others.
+    folder is written ~, so that the report can be shown to others. --offline reports what was
+    tried on the network.
     Exit code 0 without a problem; else that of a run that meets the first one: 2 settings,
     4 a model, 1 the installation or a wrong answer.
     """

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
 def fit(
     context: typer.Context,
-    model: Annotated[
-        str | None, typer.Argument(metavar="[MODEL]", help="Name, folder or repository.")
-    ] = None,
+    model: options.NamedModel = None,
     image: Annotated[
         list[str] | None,
         typer.Option("--image", "-i", metavar="FILE", help="Its tokens, not the largest image's."),

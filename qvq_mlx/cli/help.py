@@ -54,6 +54,7 @@ COMMAND_GROUPS = {
     },
     "Machine": {
         "doctor": "Say what works here and what does not",
+        "bench": "Measure how fast a model is here, stage by stage",
         "config": "Show or change the settings: get, set, unset, path, list",
         "integrate": "Put qvq into the Finder's menu, Shortcuts or Raycast",
         "cache": "Show or empty the cache of image prefixes",

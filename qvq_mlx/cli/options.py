@@ -73,6 +73,9 @@ Model = Annotated[
     str | None,
     typer.Option("--model", "-m", metavar="NAME", help="A model's name, folder or repository."),
 ]
+NamedModel = Annotated[
+    str | None, typer.Argument(metavar="[MODEL]", help="Name, folder or repository.")
+]
 System = Annotated[
     str | None, typer.Option("--system", metavar="TEXT", help="Another system prompt; '' for none.")
 ]

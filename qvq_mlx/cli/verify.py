@@ -20,11 +20,8 @@ def verify(
 ) -> None:
     """Rehash models and data sets, offline, and name what is damaged."""
     from qvq_mlx.cli.spelling import typed
-    from qvq_mlx.core.errors import DamagedError
-    from qvq_mlx.core.remedies import Typed
-    from qvq_mlx.render.clean import clean_line
     from qvq_mlx.run.signals import stoppable
-    from qvq_mlx.run.verify import verify_models
+    from qvq_mlx.run.verify import tell_repairs, verify_models
     from qvq_mlx.store.places import every, present
 
     world: World = context.obj
@@ -33,14 +30,7 @@ def verify(
     places = every(cache) if model is None else (present(model, cards, cache),)
     with stoppable("nothing was changed", typed("qvq", "verify", *([model] if model else []))):
         repairs = [_command(repair) for repair in verify_models(places, env)]
-    if not places:
-        env.stdout.write("no model is in the cache\n")
-    if not repairs:
-        return
-    lines = (f"  repair: {clean_line(command)}\n" for command in repairs[:-1])
-    env.stdout.write("".join(lines))
-    count = "1 repair is" if len(repairs) == 1 else f"{len(repairs)} repairs are"
-    raise DamagedError(f"{count} needed", Typed(repairs[-1]))
+    tell_repairs(env, repairs, of_any=bool(places))
 
 
 def _command(repair: Repair) -> str:

@@ -56,7 +56,8 @@ class Generation:
     `continuation`: where the prompt begins with the ids that are kept there, nothing of them is
     computed again, and what is written is kept for a next turn. With `kv_bits` 8 or 4 keys and
     values are quantised when the prompt is read, and what is written is kept for no next turn:
-    a prompt is read at full precision.
+    a prompt is read at full precision. `ends` False: where the model ends its turn it writes on, up
+    to `max_tokens`, which is for who measures and not for who reads.
     """
 
     sampling: Sampling
@@ -65,6 +66,7 @@ class Generation:
     constraint: AnswerConstraint | None = None
     continuation: Continuation | None = None
     kv_bits: int | None = None
+    ends: bool = True
 
 
 class Part(StrEnum):

@@ -87,7 +87,7 @@ class Row:
         self._prompt_tokens = len(prompt)
         self._end = len(prompt) + generation.max_tokens
         self._control = control
-        self._eos_ids = eos_ids
+        self._eos_ids = eos_ids if generation.ends else frozenset()
         self._closing = vocabulary.encode(generation.closing) if generation.closing else []
         self._due: list[int] = []  # of the closing text
         self._concluded = False

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from qvq_mlx.core.env import Env
+from qvq_mlx.system.streams import in_script, terminal_size
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -13,8 +19,30 @@ if TYPE_CHECKING:
     from qvq_mlx.core.events import Notice, Progress
     from qvq_mlx.core.machine import Machine
     from qvq_mlx.core.network import Network
+    from qvq_mlx.core.remedies import Spelling
     from qvq_mlx.core.setup import Checkpoint, Setup
     from qvq_mlx.core.tokens import Control
+
+
+def env(spelling: Spelling) -> Env:
+    """Return the world of the real process, with the front end's `spelling`."""
+    return Env(
+        stdin=sys.stdin,
+        stdout=sys.stdout,
+        stderr=sys.stderr,
+        spelling=spelling,
+        environ=os.environ,
+        home=Path.home(),
+        clock=time.monotonic,
+        sleep=time.sleep,
+        now=now,
+        terminal_size=terminal_size,
+        load_engine=load_engine,
+        forbid_network=forbid_network,
+        machine=machine,
+        watch_network=watch_network,
+        in_script=in_script,
+    )
 
 
 def now() -> datetime:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.env import Env
-from qvq_mlx.core.errors import BrokenModelError, ModelError, UnsupportedModelError
-from qvq_mlx.core.remedies import PullModel
+from qvq_mlx.core.errors import BrokenModelError, DamagedError, ModelError, UnsupportedModelError
+from qvq_mlx.core.remedies import PullModel, Typed
 from qvq_mlx.core.sizes import size
 from qvq_mlx.render.clean import clean_line
 from qvq_mlx.render.transfers import Transfers
@@ -88,3 +88,17 @@ def _incomplete(place: Place, env: Env) -> list[Repair]:
         env.stdout.write(f"  {clean_line(line)}\n")
         return [Repair(card.source, by_removal=broken)] if to_pull or broken else []
     return []
+
+
+def tell_repairs(env: Env, commands: Sequence[str], *, of_any: bool) -> None:
+    """Print the commands that repair what is damaged. `of_any` False: there was nothing to verify.
+
+    Raises DamagedError, whose remedy is the last of them, where there are any.
+    """
+    if not of_any:
+        env.stdout.write("no model is in the cache\n")
+    if not commands:
+        return
+    env.stdout.write("".join(f"  repair: {clean_line(command)}\n" for command in commands[:-1]))
+    count = "1 repair is" if len(commands) == 1 else f"{len(commands)} repairs are"
+    raise DamagedError(f"{count} needed", Typed(commands[-1]))

@@ -112,6 +112,7 @@ def of_generation(generation: Generation, kept: int | None) -> Frame:
         },
         "kept": kept,
         "kv_bits": generation.kv_bits,
+        "ends": generation.ends,
     }
 
 
@@ -131,6 +132,7 @@ def generation_from(frame: Frame, continuation: Continuation | None) -> Generati
         constraint,
         continuation,
         frame["kv_bits"],
+        frame["ends"],
     )
 
 

@@ -73,3 +73,21 @@ def test_an_end_token_of_another_type_is_one_line(
 ) -> None:
     with pytest.raises(BrokenModelError, match="eos_token_id"):
         session_of(folder, card, tmp_path, generation_config=TURN_END, config=wrong)
+
+
+def test_who_measures_has_it_write_on(
+    folder: Path, card: ModelCard, tmp_path: Path, picture: Any
+) -> None:
+    """The tokens of the reply, its end, and more, up to the number that was asked for."""
+    from qvq_mlx.core.request import Sampling
+    from qvq_mlx.core.tokens import Control, Generation, Token
+
+    golden = goldens()[0]
+    session = session_of(folder, card, tmp_path, generation_config=TURN_END)
+    prompt = session.prompt(golden.question, [picture(golden.image)], golden.system)
+    generation = Generation(Sampling(), len(golden.token_ids) + 5, ends=False)
+    steps = session.generate(prompt, generation, Control())
+    ids = [step.id for step in steps if isinstance(step, Token)]
+    assert len(ids) == generation.max_tokens
+    assert ids[: len(golden.token_ids)] == golden.token_ids
+    assert ids[len(golden.token_ids)] in session.parts.stop_ids
