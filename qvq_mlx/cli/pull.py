@@ -54,10 +54,8 @@ def run(wish: Wish, world: World, advise: Adviser | None = None) -> None:
     except GatedError as error:
         asked = Typed(f"HF_TOKEN=YOUR_TOKEN {again}")
         raise GatedError(error.parts, error.remedy or asked) from error
-    except NetworkError as error:
-        raise NetworkError(error.parts, error.remedy or Typed(again)) from error
-    except DamagedError as error:
-        raise DamagedError(error.parts, error.remedy or Typed(again)) from error
+    except (NetworkError, DamagedError) as error:
+        raise type(error)(error.parts, error.remedy or Typed(again)) from error
 
 
 def command_of(wish: Wish) -> str:

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from qvq_mlx.run import real
 
 if TYPE_CHECKING:
     from qvq_mlx.core.env import Env
-    from qvq_mlx.core.remedies import Message, Remedy
+    from qvq_mlx.core.remedies import Spelling
 
 
 def real_env() -> Env:
     """Return the world of the real process."""
-    return real.env(_CommandLine())
+    return real.env(cast("Spelling", _CommandLine()))
 
 
 class _CommandLine:
     """The spelling of `cli.spelling`, imported when there is something to say."""
 
-    def sentence(self, message: Message) -> str:
-        """As `CommandLine` spells it."""
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  a method of `CommandLine`
         from qvq_mlx.cli.spelling import CommandLine
 
-        return CommandLine().sentence(message)
-
-    def remedy(self, remedy: Remedy | None) -> str:
-        """As `CommandLine` spells it."""
-        from qvq_mlx.cli.spelling import CommandLine
-
-        return CommandLine().remedy(remedy)
+        return getattr(CommandLine(), name)

@@ -30,6 +30,19 @@ def open_standard_streams() -> None:
     sys.stderr = sys.stderr or open(2, "w", encoding="utf-8")  # noqa: SIM115
 
 
+def hush_interrupts() -> None:
+    """Print nothing of a Ctrl-C that is raised where Python cannot hand it on: within a generator
+    that is closed while another one ends the run.
+    """
+    plain = sys.unraisablehook
+
+    def hushed(what: sys.UnraisableHookArgs) -> None:
+        if not issubclass(what.exc_type, KeyboardInterrupt | SystemExit):
+            plain(what)
+
+    sys.unraisablehook = hushed
+
+
 def in_script() -> bool:
     """True if a script runs us: a shell that people type into gives each job a group of its own."""
     parent = os.getppid()

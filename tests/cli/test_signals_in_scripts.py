@@ -91,3 +91,50 @@ def test_sigint_stays_an_answer_for_a_person(tmp_path: Path) -> None:
         assert "note[asked]" in t.text
     finally:
         t.close()
+
+
+LATE = """
+import os, signal
+import qvq_mlx.cli as cli, qvq_mlx.cli.main as inner, qvq_mlx.system.streams as streams
+
+def main(argv, env):
+    {ends}
+
+def flushed(those):
+    os.kill(os.getpid(), signal.SIGINT)
+    return True
+
+inner.main, streams.flushed = main, flushed
+cli.run()
+"""
+
+
+@pytest.mark.parametrize("ends", ["raise KeyboardInterrupt", "raise SystemExit(143)", "return 0"])
+def test_a_ctrl_c_behind_the_end_is_quiet(ends: str) -> None:
+    """It ends the process as it ends any other, and is no traceback."""
+    command = [sys.executable, "-c", LATE.format(ends=ends)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+
+
+CLOSED = """
+import qvq_mlx.system.streams as streams
+streams.hush_interrupts()
+
+def events(error):
+    try:
+        yield
+    finally:
+        raise error
+
+for error in (KeyboardInterrupt(), SystemExit(143), ValueError("a bug")):
+    next(run := events(error))
+    del run
+"""
+
+
+def test_what_is_raised_where_a_run_is_closed_is_a_traceback_of_bugs_alone() -> None:
+    command = [sys.executable, "-c", CLOSED]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+    assert done.stderr.count("Traceback") == done.stderr.count("ValueError: a bug") == 1
+    assert "KeyboardInterrupt" not in done.stderr

@@ -109,12 +109,20 @@ def machines_of(process: subprocess.Popen[str]) -> list[int]:
 
 def follower_of(process: subprocess.Popen[str]) -> int:
     """The process that follows, behind those of the program `ssh`."""
-    command = ["ps", "-A", "-o", "pid=,args="]
-    rows = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
-    argv = dict(row.split(maxsplit=1) for row in rows if len(row.split()) > 1)
     follows = f"{sys.executable} -m qvq_mlx.run.host_follow"
-    [found] = [pid for pid in descendants(process.pid) if argv.get(str(pid), "") == follows]
-    return found
+    found: list[int] = []
+
+    def seen() -> bool:
+        command = ["ps", "-A", "-o", "pid=,args="]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        rows = [row.split(maxsplit=1) for row in done.stdout.splitlines()]
+        argv = {int(row[0]): row[1] for row in rows if len(row) > 1}
+        found[:] = [pid for pid in descendants(process.pid) if argv.get(pid) == follows]
+        return len(found) == 1 or process.poll() is not None
+
+    eventually(seen)
+    assert found, process.communicate()
+    return found[0]
 
 
 @pytest.fixture
