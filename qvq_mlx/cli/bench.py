@@ -21,9 +21,10 @@ def bench(
     force: options.Force = False,
     no_wait: options.NoWait = False,
 ) -> None:
-    """Measure a model here, stage by stage, each beside the roof that the machine sets.
+    """Measure how fast a model is here, stage by stage.
 
-    pp512 and tg128 as in llama-bench, several questions at a time, drafts, pictures. docs/bench.md.
+    pp512 and tg128 as in llama-bench, several questions at a time, drafts, pictures, each beside
+    the roof that the machine sets. docs/bench.md says what each test is.
     """
     from qvq_mlx.bench.command import Wish, bench
 

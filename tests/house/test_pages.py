@@ -45,6 +45,7 @@ NOT_HERE = {
     "rm": "a model that was pulled; tests/store",
     "convert": "a model of transformers'; tests/engine",
     "doctor": "it judges the machine; tests/doctor",
+    "bench": "a model that computes; tests/bench",
     "integrate": "macOS; tests/integrate",
 }
 BEFORE = {"do", "then", "time", "nohup"}

@@ -25,6 +25,9 @@ from tests.support.waiting import CEILING_S, eventually
 
 PICTURE = str(ROOT / "tests" / "data" / "tiny" / "count-1.png")
 ASKED = ("-i", PICTURE, "-Q", "How many?", "--max-tokens")
+LONG = '{"type": "array", "minItems": 3000, "items": {"type": "integer"}}'
+WITHOUT_END = (*ASKED, "6000", "--jsonl", "--schema", LONG)
+"""More than a pipe holds: who does not read it finds it running."""
 SSH = """#!/bin/sh
 while [ "$1" != elsewhere ]; do shift; done
 shift
@@ -128,7 +131,7 @@ def follower_of(process: subprocess.Popen[str]) -> int:
 @pytest.fixture
 def answering(machine: Machine) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
     """A question in the middle of its answer, and the processes of its machines."""
-    asking = machine.split("ask", *ASKED, "3000", "--jsonl")
+    asking = machine.split("ask", *WITHOUT_END)
     assert asking.stdout is not None
     ours = machines_of(asking)
     eventually(lambda: '"answer"' in asking.stdout.readline() or asking.poll() is not None)
@@ -175,7 +178,7 @@ def test_a_machine_that_ends_after_it_joined_is_not_said_to_be_out_of_reach(
     machine: Machine,
 ) -> None:
     machine.hosts("elsewhere")
-    asking = machine.split("ask", *ASKED, "3000", "--jsonl")
+    asking = machine.split("ask", *WITHOUT_END)
     assert asking.stdout is not None
     eventually(lambda: '"answer"' in asking.stdout.readline() or asking.poll() is not None)
     os.kill(follower_of(asking), signal.SIGKILL)
