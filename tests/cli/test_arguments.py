@@ -6,11 +6,11 @@ import shlex
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from qvq_mlx.cli.arguments import Sorted, sort
-from qvq_mlx.core.errors import ExitCode, UsageError
+from qvq_mlx.core.errors import ExitCode, ImageNotFoundError, UsageError
 from qvq_mlx.core.image_names import looks_like_image
 from qvq_mlx.core.image_names import on_disk as real
 from tests.support.spelling import hint_of
@@ -164,10 +164,11 @@ WORDS = st.one_of(
 
 
 @given(st.lists(WORDS, max_size=5), st.sampled_from([nothing, on_disk]))
+@example(["/", " 0.PNG"], nothing)  # one of them is a sentence, and ends in a name
 def test_nothing_is_lost_and_nothing_else_is_raised(arguments: list[str], exists: object) -> None:
     try:
         found = sort(arguments, exists)  # type: ignore[arg-type]
-    except UsageError as error:
+    except (UsageError, ImageNotFoundError) as error:
         hint = shlex.split(hint_of(error))
     else:
         hint = []
