@@ -116,7 +116,7 @@ def follower_of(process: subprocess.Popen[str]) -> int:
     found: list[int] = []
 
     def seen() -> bool:
-        command = ["ps", "-A", "-o", "pid=,args="]
+        command = ["ps", "-A", "-ww", "-o", "pid=,args="]  # not cut to a window
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         rows = [row.split(maxsplit=1) for row in done.stdout.splitlines()]
         argv = {int(row[0]): row[1] for row in rows if len(row) > 1}

@@ -10,8 +10,12 @@ of one that was asked for. Keys and wishes are heard there as elsewhere, and nev
 
 from __future__ import annotations
 
+from tests.support.pseudo import quiet_start  # noqa: F401  before what takes time
+
+# isort: split
 import io
 import os
+import signal
 import sys
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -131,4 +135,5 @@ def world(env: Env) -> Env:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     run(world)
