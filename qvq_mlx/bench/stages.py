@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.env import Engine
@@ -62,7 +62,7 @@ class Bench:
 
     def decode(self, tokens: int, depth: int = 0) -> Took:
         """Write so many tokens behind a prompt of `depth`."""
-        return self._written(self._plain(), tokens, depth)
+        return replace(self._written(self._plain(), tokens, depth), note="")  # nobody drafts
 
     def drafted(self, tokens: int) -> Took:
         """Write as `decode` does, with whoever drafts here by itself."""
@@ -113,7 +113,7 @@ class Bench:
                 first = first or last
             elif isinstance(step, Finished):
                 effort = step.effort
-                note = effort.drafter + (f", {effort.off}" if effort.off else "")
+                note = ", ".join(filter(None, (effort.drafter, effort.off)))
         return Took(tokens, last - first, note)
 
     def _text_of(self, tokens: int) -> Prompt:

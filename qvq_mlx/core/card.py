@@ -13,7 +13,7 @@ from qvq_mlx.core.places import Coordinates
 from qvq_mlx.core.request import Sampling
 
 KV_GROUPS = (64, 32)
-"""How many keys or values may share a scale where they are quantised: the larger that divides."""
+"""Sizes of a group of keys or values that share a scale: the larger that divides is taken."""
 
 
 class ThinkingStyle(StrEnum):
@@ -192,7 +192,7 @@ class Shape:
 
     @property
     def kv_group(self) -> int:
-        """How many keys or values share a scale where they are quantised; 0: they cannot be."""
+        """The size of a group of keys or values that share a scale; 0: they cannot be quantised."""
         return next((size for size in KV_GROUPS if self.head_dim % size == 0), 0)
 
     @property
