@@ -116,6 +116,8 @@ def test_it_is_refused(
     if read in OWN:
         case = replace(case, read=_own(tmp_path, read))
     output = _output(case.read, kind, command, option)
+    if not case.read.exists() and kind == "case":
+        case = _under_its_new_name(case)
     before = listing(tmp_path), _history(tmp_path), _content(case.read)
     w = world(POINTING)
     argv = (*case.argv, *([] if option.isupper() or "." in option else [option]), str(output))
@@ -160,6 +162,13 @@ def _output(read: Path, kind: str, command: str, option: str) -> Path:
     name = read.parent.parent / "drawn.png"  # the name has to be a picture's
     (name.hardlink_to if kind == "hard link" else name.symlink_to)(read)
     return name
+
+
+def _under_its_new_name(case: Case) -> Case:
+    """The case after its file was renamed to what only its letters' case tells apart."""
+    (read,) = (p for p in case.read.parent.iterdir() if p.name.lower() == case.read.name)
+    argv = tuple(str(read) if word == str(case.read) else word for word in case.argv)
+    return replace(case, read=read, argv=argv)
 
 
 def _case(world: Build, root: Path, command: str, read: str) -> Case:
