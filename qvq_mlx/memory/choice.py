@@ -115,20 +115,27 @@ def instead(
 ) -> tuple[tuple[str, Offer], ...]:
     """Return what would fit where `card` does not or only just: (what, how to see it), best first.
 
-    A smaller quantization, a smaller budget, fewer image tokens, another model, a higher limit.
+    A smaller quantization, a smaller cache, a smaller budget, fewer image tokens, another model, a
+    higher limit.
     """
     found: list[tuple[str, Offer]] = []
     known = tuple(cards)
     asked = _budget(card, use.budget_tokens)
+    cache = () if use.kv_bits is None else ((Field.KV_BITS, str(use.kv_bits)),)
     if smaller := _smaller(card, known, machine, use):
         told = size(smaller.download_bytes)
-        found.append((f"{smaller.bits:g} bit, {told}", EstimateModel(smaller.name, (asked,))))
+        found.append(
+            (f"{smaller.bits:g} bit, {told}", EstimateModel(smaller.name, (asked, *cache)))
+        )
     if estimate(card, machine, use).verdict is Verdict.NO:
+        if _fits_quantised(card, machine, use):
+            eight = EstimateModel(card.name, (asked, (Field.KV_BITS, "8")))
+            found.append(("keys and values of 8 bit", eight))
         if tokens := _largest_budget(card, machine, use):
-            less = EstimateModel(card.name, (_budget(card, tokens),))
+            less = EstimateModel(card.name, (_budget(card, tokens), *cache))
             found.append((f"a budget of {tokens:,} tokens", less))
         if tokens := _largest_image(card, machine, use):
-            fewer = EstimateModel(card.name, (asked, (Field.DETAIL, str(tokens))))
+            fewer = EstimateModel(card.name, (asked, (Field.DETAIL, str(tokens)), *cache))
             takes_it = card.vision.min_tokens <= tokens <= card.vision.own_max_tokens
             found.append((f"an image of {tokens:,} tokens", fewer if takes_it else None))
     others = [other for other in known if (other.base or other.name) != (card.base or card.name)]
@@ -196,6 +203,13 @@ def _largest_image(card: ModelCard, machine: Machine, use: Use) -> int:
         if _fits(card, machine, replace(use, image_tokens=tokens)):
             return tokens
     return 0
+
+
+def _fits_quantised(card: ModelCard, machine: Machine, use: Use) -> bool:
+    """True if it fits with keys and values of 8 bit, where these can be had and were not."""
+    if use.kv_bits is not None or card.shape is None or not card.shape.kv_group:
+        return False
+    return _fits(card, machine, replace(use, kv_bits=8))
 
 
 def _fits(card: ModelCard, machine: Machine, use: Use) -> bool:

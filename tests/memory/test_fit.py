@@ -197,10 +197,10 @@ def test_a_vision_encoder_that_stays_in_16_bit_is_counted_so() -> None:
     assert computed + 2 * eight.shape.vision.parameters == pytest.approx(published, rel=0.01)
 
 
-@given(st.integers(8, 200), st.integers(0, 60_000))
-def test_what_is_offered_instead_fits(memory_gib: int, budget: int) -> None:
+@given(st.integers(8, 200), st.integers(0, 60_000), st.sampled_from([None, 8, 4]))
+def test_what_is_offered_instead_fits(memory_gib: int, budget: int, kv_bits: int | None) -> None:
     machine, model = hypothetical(memory_gib * GIB), BY_NAME["qvq-72b-preview"]
-    use = replace(typical(model), budget_tokens=budget)
+    use = replace(typical(model), budget_tokens=budget, kv_bits=kv_bits)
     for what, offer in instead(model, CARDS, machine, use):
         given = dict(offer.settings) if isinstance(offer, EstimateModel) else {}
         if isinstance(offer, RunProgram):
@@ -209,9 +209,33 @@ def test_what_is_offered_instead_fits(memory_gib: int, budget: int) -> None:
             assert estimate(model, raised, use).verdict is not Verdict.NO, what
         if isinstance(offer, EstimateModel) and Field.BUDGET in given:
             tokens = int(given.get(Field.DETAIL, use.image_tokens))
-            other = replace(use, budget_tokens=int(given[Field.BUDGET]), image_tokens=tokens)
+            bits = int(given[Field.KV_BITS]) if Field.KV_BITS in given else None
+            assert kv_bits in (None, bits), what
+            other = replace(
+                use, budget_tokens=int(given[Field.BUDGET]), image_tokens=tokens, kv_bits=bits
+            )
             card = BY_NAME[offer.name]
             assert estimate(card, machine, other).verdict is not Verdict.NO, what
+
+
+def test_a_smaller_cache_is_offered_where_it_is_enough() -> None:
+    model = BY_NAME["qvq-72b-preview"]
+    use = replace(typical(model), budget_tokens=32_768)
+    smallest = (_smallest_mac(model, use), _smallest_mac(model, replace(use, kv_bits=8)))
+    assert smallest[1] < smallest[0]
+    offered = dict(instead(model, CARDS, hypothetical(smallest[1]), use))
+    offer = offered["keys and values of 8 bit"]
+    assert isinstance(offer, EstimateModel)
+    assert (Field.KV_BITS, "8") in offer.settings
+    known = dict(instead(model, CARDS, hypothetical(smallest[1] // 2), replace(use, kv_bits=8)))
+    assert "keys and values of 8 bit" not in known
+
+
+def _smallest_mac(model: ModelCard, use: Use) -> int:
+    sizes = (gib * GIB for gib in range(1, 200))
+    return next(
+        size for size in sizes if estimate(model, hypothetical(size), use).verdict is not Verdict.NO
+    )
 
 
 @pytest.fixture
