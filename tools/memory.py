@@ -240,7 +240,8 @@ the reduction to {card.vision.max_pixels:,} pixels), {use.prompt_tokens} tokens 
 Long thinking fills the KV cache. `--kv-bits 8` holds each key and value of `{card.name}` in 8.5 bits instead of 16, and
 `--kv-bits 4` in 4.5. The prompt is still read, and kept for the next question, at full precision, so a long prompt
 needs as much as before; what is saved is saved of the thinking. `qvq ask`, `chat`, `batch`, `eval` and `serve` take it, and
-`qvq fit --kv-bits 8` computes it. The same photo on a Mac with 64 GiB:
+`qvq fit --kv-bits 8` computes it, and offers it where that is enough. The same photo on a Mac
+with 64 GiB:
 
 {_bits_table(card)}
 

@@ -48,7 +48,7 @@ def app_with(commands: Sequence[str] = COMMANDS) -> typer.Typer:
         if isinstance(function, typer.Typer):
             app.add_typer(function, name=command)
         else:
-            if command in (*OF_QUESTIONS, "eval", "serve"):
+            if command in (*OF_QUESTIONS, "eval", "serve", "fit"):
                 function = options.with_engine(function)
             kind = GroupedOptions if command == "ask" else None
             app.command(command, cls=kind, help=getattr(module, "HELP", None))(function)

@@ -25,7 +25,6 @@ def fit(
     budget: Annotated[
         int | None, typer.Option("--budget", min=0, metavar="N", help="Tokens of thinking.")
     ] = None,
-    kv_bits: options.KVBits = None,
     memory: Annotated[
         str | None,
         typer.Option("--memory", metavar="SIZE", help="Of a Mac that is not this one: 36GB."),
@@ -38,7 +37,7 @@ def fit(
     """Say whether a model fits in memory, and what fits instead.
 
     Shows the parts and the verdict. Without MODEL: the configured one, else the best of the
-    catalogue that fits.
+    catalogue that fits. With --hosts: on the first of machines like this one, which needs most.
     Exit code 0 where it fits, also tightly; 5 where it does not. docs/memory.md has the formula.
     """
     from qvq_mlx.core.image_options import ImageOptions, parse_detail, parse_pages
@@ -53,7 +52,7 @@ def fit(
     warn_of_cards(env, world.settings.cards_folder)
     how = ImageOptions(pages=parse_pages(page)) if page else ImageOptions()
     size = None if detail is None else parse_detail(detail)
-    asked = Question(model, image or (), how, size, budget, kv_bits)
+    asked = Question(model, image or (), how, size, budget, world.kv_bits)
     found = run(asked, facts, env, world.settings)
     show_fit(env, found, memory, chip, as_json=as_json)
     return ExitCode.NO_MEMORY if found.estimate.verdict is Verdict.NO else ExitCode.OK

@@ -12,7 +12,8 @@ class Machine:
 
     `working_set_bytes` is what the GPU may hold; `working_set_source` says where that comes from.
     `flops` are 32-bit floating-point operations per second.
-    `fused_attention`: the backend is Metal.
+    `fused_attention`: the backend is Metal. `sharing` machines split a model, and this is the first
+    of them.
     """
 
     chip: str | None = None
@@ -27,3 +28,4 @@ class Machine:
     bandwidth_bytes_per_s: float | None = None
     flops: float | None = None
     fused_attention: bool = True
+    sharing: int = 1

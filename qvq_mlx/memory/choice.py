@@ -19,6 +19,7 @@ from qvq_mlx.core.sizes import size
 from qvq_mlx.memory.chips import USUAL_CHIPS
 from qvq_mlx.memory.estimate import Estimate, Use, Verdict, estimate, typical
 from qvq_mlx.memory.machine import hypothetical
+from qvq_mlx.memory.sharing import undivided
 from qvq_mlx.memory.working_set import highest_wired_limit_bytes
 from qvq_mlx.store.licence import licence_of
 
@@ -115,8 +116,8 @@ def instead(
 ) -> tuple[tuple[str, Offer], ...]:
     """Return what would fit where `card` does not or only just: (what, how to see it), best first.
 
-    A smaller quantization, a smaller cache, a smaller budget, fewer image tokens, another model, a
-    higher limit.
+    A smaller quantization, a smaller cache, a smaller budget, fewer image tokens, another model,
+    two machines, a higher limit.
     """
     found: list[tuple[str, Offer]] = []
     known = tuple(cards)
@@ -138,10 +139,17 @@ def instead(
             fewer = EstimateModel(card.name, (asked, (Field.DETAIL, str(tokens)), *cache))
             takes_it = card.vision.min_tokens <= tokens <= card.vision.own_max_tokens
             found.append((f"an image of {tokens:,} tokens", fewer if takes_it else None))
-    others = [other for other in known if (other.base or other.name) != (card.base or card.name)]
+    others = [
+        other
+        for other in known
+        if (other.base or other.name) != (card.base or card.name)
+        and not undivided(other, machine.sharing)
+    ]
     if other := best(others, machine):
         told = size(other.download_bytes)
         found.append((f"another model, {told}", EstimateModel(other.name)))
+    if _fits_two(card, machine, use):
+        found.append(("two such machines that split it (docs/hosts.md)", None))
     if limit := _higher_limit(card, machine, use):
         left = size((machine.memory_bytes or 0) - limit)
         what = (
@@ -210,6 +218,14 @@ def _fits_quantised(card: ModelCard, machine: Machine, use: Use) -> bool:
     if use.kv_bits is not None or card.shape is None or not card.shape.kv_group:
         return False
     return _fits(card, machine, replace(use, kv_bits=8))
+
+
+def _fits_two(card: ModelCard, machine: Machine, use: Use) -> bool:
+    """True if it fits two of these machines, which it divides among, where one is not enough."""
+    if card.shape is None or machine.sharing > 1 or undivided(card, 2):
+        return False
+    alone = estimate(card, machine, use).verdict is Verdict.NO
+    return alone and _fits(card, replace(machine, sharing=2), use)
 
 
 def _fits(card: ModelCard, machine: Machine, use: Use) -> bool:

@@ -36,6 +36,10 @@ so that a draft that is not taken is taken back (engine/recurrent.py).
 A run that an MTP head drafts for keeps the hidden states of the last `TRACE_TOKENS` of the prompt,
 and the keys and values of the head.
 
+Of machines that split a model (engine/tensor_parallel.py) the first one is estimated, which needs
+most: the embeddings, the head and the vision encoder are whole there, of the layers, the KV cache
+and the prefix it has its share, and the workspace is counted whole. Speeds are not known then.
+
 Sparse experts are all in the weights; speed follows from `Shape.active_share`.
 
     prefill    (2 x weights of the layers x T + 2 x layers x heads x head_dim x T^2
@@ -59,6 +63,7 @@ from typing import TYPE_CHECKING
 from qvq_mlx.core.card import ModelCard, Shape
 from qvq_mlx.core.plan import CLOSING_TOKENS
 from qvq_mlx.core.sizes import size
+from qvq_mlx.memory.sharing import weights_bytes
 
 if TYPE_CHECKING:
     from qvq_mlx.core.machine import Machine
@@ -116,6 +121,8 @@ class Estimate:
     prefill_s: float | None = None
     tokens_per_s: float | None = None
     prefix_bytes: int | None = None
+    machines: int = 1
+    """How many split the model; the parts are those of the first."""
 
     @property
     def needed_bytes(self) -> int:
@@ -134,7 +141,7 @@ class Estimate:
         kv = f" ({self.tokens:,} tokens x {rate / 1024:g} KiB)" if rate else ""
         source = f" ({self.working_set_source})" if self.working_set_source else ""
         return (
-            ("weights", _told(self.weights_bytes)),
+            ("weights", _told(self.weights_bytes) + self._whose),
             ("KV cache", _told(self.kv_bytes) + kv),
             *((("image prefix", _told(self.prefix_bytes)),) if self.prefix_bytes else ()),
             ("vision encoder", _told(self.vision_bytes)),
@@ -145,6 +152,10 @@ class Estimate:
             ("working set", _told(self.working_set_bytes) + source),
             ("verdict", f"{self.verdict}: {self.reason}"),
         )
+
+    @property
+    def _whose(self) -> str:
+        return f" (the first of {self.machines} machines has most)" if self.machines > 1 else ""
 
     def lines(self) -> tuple[str, ...]:
         """`facts` as aligned lines."""
@@ -210,7 +221,7 @@ def estimate(card: ModelCard, machine: Machine, use: Use) -> Estimate:
     """The memory of one run of `card` on `machine`. Pure; token counts are not negative."""
     read = use.prompt_tokens + use.image_tokens
     tokens = read + use.budget_tokens + use.answer_tokens
-    weights = card.download_bytes or None
+    weights = weights_bytes(card, machine.sharing) or None
     kv = vision = workspace = per_token = prefix = None
     if card.shape is not None:
         per_token = kv_bytes_per_token(card.shape, use.kv_bits)
@@ -227,7 +238,8 @@ def estimate(card: ModelCard, machine: Machine, use: Use) -> Estimate:
         kv += _trace_bytes(card.shape, read) if use.traced else 0
         if card.shape.recurrent is not None:
             workspace = max(workspace, BLOCK_TOKENS * card.shape.recurrent.recurrent_bytes)
-        prefix = _prefix_bytes(card.shape, use)
+        prefix = _prefix_bytes(card.shape, use) // machine.sharing
+        kv, per_token = kv // machine.sharing, per_token // machine.sharing
     found = Estimate(
         model=card.name,
         verdict=Verdict.UNKNOWN,
@@ -242,6 +254,7 @@ def estimate(card: ModelCard, machine: Machine, use: Use) -> Estimate:
         prefill_s=prefill_s(card, machine, use.image_tokens, use.prompt_tokens),
         tokens_per_s=tokens_per_s(card, machine),
         prefix_bytes=prefix,
+        machines=machine.sharing,
     )
     needed = found.needed_bytes if weights else None
     return replace(found, verdict=_verdict(needed, machine.working_set_bytes))
@@ -250,12 +263,13 @@ def estimate(card: ModelCard, machine: Machine, use: Use) -> Estimate:
 def prefill_s(
     card: ModelCard, machine: Machine, image_tokens: int, prompt_tokens: int
 ) -> float | None:
-    """Seconds until the prompt is read, pictures encoded; None where the chip or shape is unknown.
+    """Seconds until the prompt is read, pictures encoded; None where the chip or shape is unknown,
+    and of machines that split the model.
 
     All pictures count as one, which is an upper bound.
     """
     shape = card.shape
-    if shape is None or not machine.flops:
+    if shape is None or not machine.flops or machine.sharing > 1:
         return None
     tokens = prompt_tokens + image_tokens
     head_width = shape.heads * shape.head_dim
@@ -284,9 +298,9 @@ def kv_bytes_per_token(shape: Shape, bits: int | None = None) -> int:
 def tokens_per_s(card: ModelCard, machine: Machine) -> float | None:
     """Expected decode speed: every token reads its active weights once, at a share of the limit.
 
-    None where the chip or the size is unknown.
+    None where the chip or the size is unknown, and of machines that split the model.
     """
-    if not machine.bandwidth_bytes_per_s or not card.download_bytes:
+    if not machine.bandwidth_bytes_per_s or not card.download_bytes or machine.sharing > 1:
         return None
     return machine.bandwidth_bytes_per_s / read_bytes(card) * achieved_share(machine.chip)
 

@@ -25,9 +25,9 @@ from qvq_mlx.memory.estimate import (
     with_budget,
 )
 from qvq_mlx.memory.machine import hypothetical
+from qvq_mlx.memory.sharing import undivided
 from qvq_mlx.memory.working_set import sold_memory_bytes
 from qvq_mlx.run.catalogue import measured
-from qvq_mlx.run.groups import check_kv_bits
 from qvq_mlx.settings.config import Settings
 from qvq_mlx.store import registry
 from qvq_mlx.store.local import holds_head
@@ -80,7 +80,8 @@ class Fit:
 def machine_for(memory: str | None, chip: str | None, env: Env) -> Machine:
     """The Mac that is sold with `memory` and `chip`; this machine where neither is given.
 
-    Without a chip it is one that is sold with so much memory.
+    Without a chip it is one that is sold with so much memory. Where a hostfile is given it is the
+    first of several.
 
     Raises UsageError for what is no size, and for a chip without a memory or one not in the table.
     """
@@ -95,22 +96,24 @@ def machine_for(memory: str | None, chip: str | None, env: Env) -> Machine:
         raise UsageError(
             (Field.CHIP, f" is {chip[:40]!r}; it can be M1 to M5, with Pro, Max or Ultra"), _MEMORY
         )
+    cores = None
     if chip is None:
-        usual, cores = USUAL_CHIPS.get(memory_bytes // 2**30, (None, None))
-        return hypothetical(memory_bytes, chip=usual, gpu_cores=cores)
-    return hypothetical(memory_bytes, chip=chip)
+        chip, cores = USUAL_CHIPS.get(memory_bytes // 2**30, (None, None))
+    sharing = env.machine().sharing if env.hostfile else 1
+    return replace(hypothetical(memory_bytes, chip=chip, gpu_cores=cores), sharing=sharing)
 
 
 def fit(question: Question, machine: Machine, env: Env, settings: Settings) -> Fit:
-    """Raises UnknownModelError, UsageError for images of a model that reads text only or a cache
-    that there is none of, and what reading them raises.
+    """Raises UnknownModelError, UsageError for images of a model that reads text only or one that
+    does not divide among the machines, and what reading them raises.
     """
-    check_kv_bits(question.kv_bits)
     known = registry.cards(settings.cards_folder)
     name = question.model or settings.model
     card = measured(name, settings) if name else best(known, machine) or registry.find(_FALLBACK)
     if not card.sees and (question.images or question.detail is not None):
         raise UsageError(f"{card.name} reads text only", EstimateModel(card.name))
+    if reason := undivided(card, machine.sharing):
+        raise UsageError(f"{card.name}: {reason}", EstimateModel(card.name))
     if question.detail is not None:
         card = replace(card, vision=limited(card.vision, question.detail))
     use = _use(card, question, env, settings)
@@ -128,7 +131,8 @@ def show_fit(env: Env, found: Fit, memory: str | None, chip: str | None, *, as_j
     from qvq_mlx.render import listing
 
     card, use, needs = found.card, found.use, found.estimate
-    given = ((Field.MEMORY, memory), (Field.CHIP, chip))
+    hosts = str(env.hostfile) if env.hostfile else None
+    given = ((Field.MEMORY, memory), (Field.CHIP, chip), (Field.HOSTS, hosts))
     mac = tuple((field, value) for field, value in given if value)
     others = []
     for what, other in found.instead:

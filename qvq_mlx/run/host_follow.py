@@ -21,6 +21,7 @@ from typing import IO, Any
 
 from qvq_mlx import __version__
 from qvq_mlx.core.errors import ExitCode
+from qvq_mlx.memory.machine import read_machine
 from qvq_mlx.system.children import scratch_file
 
 SAID = "qvq: "
@@ -112,7 +113,8 @@ def _follow(told_next: Callable[[], bytes], answers: IO[bytes]) -> None:
 
     try:
         ports = free_ports(json.loads(told_next())["ips"])
-        answer(spoken=spoken(), ring=ports)
+        room_bytes = read_machine(Path.home()).working_set_bytes
+        answer(spoken=spoken(), ring=ports, working_set_bytes=room_bytes)
         told = json.loads(told_next())
         folder = Path(told["folder"])
         if checkpoint_sizes(folder) != told["sizes"]:

@@ -19,9 +19,11 @@ from functools import partial
 from typing import IO
 
 from qvq_mlx.core.env import Engine
-from qvq_mlx.core.errors import ExitCode, HostGoneError
+from qvq_mlx.core.errors import DoesNotFitError, ExitCode, HostGoneError
 from qvq_mlx.core.events import Event, Progress, Stage
+from qvq_mlx.core.remedies import EstimateModel
 from qvq_mlx.core.setup import Drafting, Setup
+from qvq_mlx.core.sizes import size
 from qvq_mlx.core.tokens import Control
 from qvq_mlx.records.typed import typed
 from qvq_mlx.run.host_follow import (
@@ -107,14 +109,22 @@ def _load(asked: Frame, control: Control) -> Generator[Event, None, Engine | Non
     for other in others:
         other.tell({"ips": other.host.ips})
     ring = [free_ports(hosts.hosts[0].ips)]
+    sizes = checkpoint_sizes(checkpoint.folder)
+    part_bytes = sum(sizes.values()) // len(hosts.hosts)  # hardly more than its part of the layers
     for other in others:
         answer = other.answer()
         if answer["spoken"] != ours:
             raise HostGoneError(
                 f"{other.host.ssh} has {answer['spoken']}, and this machine has {ours}"
             )
+        room_bytes = answer["working_set_bytes"]
+        if room_bytes is not None and part_bytes > room_bytes:
+            raise DoesNotFitError(
+                f"{other.host.ssh} has {size(part_bytes)} of the model to hold, and"
+                f" {size(room_bytes)} is what its GPU may use",
+                EstimateModel(str(checkpoint.folder)),
+            )
         ring.append(answer["ring"])
-    sizes = checkpoint_sizes(checkpoint.folder)
     for rank, other in enumerate(others, start=1):
         other.tell(
             {

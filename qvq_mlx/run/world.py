@@ -18,6 +18,7 @@ from qvq_mlx.settings import config
 from qvq_mlx.settings.config import Settings
 
 if TYPE_CHECKING:  # most commands forbid nothing
+    from qvq_mlx.core.machine import Machine
     from qvq_mlx.core.network import Network
     from qvq_mlx.core.request import Limits, Method, Think
 
@@ -113,17 +114,20 @@ class World:
     def share_out(self, hostfile: str) -> None:
         """Load models onto the machines of MLX's `hostfile`. Raises UsageError.
 
-        How much memory they have is not known here, so what does not fit is not refused before.
+        What does not fit this one, the first, is refused before; the others are asked later.
         """
-        from qvq_mlx.core.machine import Machine
         from qvq_mlx.core.remedies import Field
         from qvq_mlx.run.hosts import loader, read_hosts
 
         if self.network is not None:
             raise UsageError.excluding(Field.HOSTS, Field.OFFLINE)
-        path = Path(hostfile)
-        load = loader(read_hosts(path))
-        self.env = replace(self.env, load_engine=load, machine=Machine, hostfile=path)
+        path, alone = Path(hostfile), self.env.machine
+        hosts = read_hosts(path)
+
+        def first() -> Machine:
+            return replace(alone(), sharing=len(hosts.hosts))
+
+        self.env = replace(self.env, load_engine=loader(hosts), machine=first, hostfile=path)
 
     def quantise(self, kv_bits: int) -> None:
         """Have every question keep its cache in so many bits. Raises UsageError."""

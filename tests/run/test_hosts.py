@@ -17,6 +17,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from qvq_mlx.core.errors import ExitCode
 from qvq_mlx.families import ModelType
 from tests.conftest import ROOT
 from tests.engine.families import write
@@ -229,6 +230,18 @@ def test_another_version_is_told_apart(machine: Machine) -> None:
     _, err = asking.communicate(timeout=CEILING_S)
     assert asking.returncode == 75
     assert err.startswith("error[host-gone]: elsewhere has version 0.0.1, and this machine has ")
+
+
+def test_a_machine_with_too_little_memory_is_told_before_it_reads(machine: Machine) -> None:
+    machine.hosts("elsewhere")
+    told = 's/"working_set_bytes": [0-9]*/"working_set_bytes": 1024/'
+    machine.ssh(SSH.replace("3>&1\n", f"3>&1 | sed -u '{told}'\n"))
+    done = machine.split("ask", str(ROOT / "examples" / "sum.png"), "Why?")
+    _, err = done.communicate(timeout=CEILING_S)
+    assert done.returncode == ExitCode.NO_MEMORY, err
+    assert "error[does-not-fit]: elsewhere has " in err
+    assert "1 KiB is what its GPU may use" in err
+    assert len(err.splitlines()) <= 2
 
 
 def test_a_machine_that_cannot_be_reached_says_why(machine: Machine) -> None:
