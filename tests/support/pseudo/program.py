@@ -5,7 +5,8 @@ QVQ_TEST_WRITES is a file that gets `(` before each write to stdout and `)` behi
 
 QVQ_TEST_HOLD names the places, with commas between them, where the engine goes no further until the
 file QVQ_TEST_GATE is there: `load`, half-way; `thinking`, behind its first HELD_TOKENS; `answer`,
-of one that was asked for. Keys and wishes are heard there as elsewhere, and never too late.
+of one that was asked for. Keys and wishes are heard there as elsewhere, and never too late. What it
+says meanwhile never goes in circles: a guard would end it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from tests.support.pseudo import quiet_start  # noqa: F401  before what takes ti
 # isort: split
 import io
 import os
+import random
 import signal
+import string
 import sys
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -35,6 +38,8 @@ if "QVQ_TEST_ANSWER" in os.environ:
     said = os.environ["QVQ_TEST_ANSWER"].replace(" ", " \0").split("\0")
     ANSWER = ["**Final Answer**", "\n\n", *said]
 HELD_TOKENS = 6
+HELD_S = 0.1
+"""Between two tokens there."""
 CRASH = int(os.environ.get("QVQ_TEST_CRASH", "-1"))
 
 
@@ -42,6 +47,11 @@ def held(place: str) -> bool:
     """True while the engine goes no further there."""
     places = os.environ.get("QVQ_TEST_HOLD", "").split(",")
     return place in places and not Path(os.environ["QVQ_TEST_GATE"]).exists()
+
+
+def another(numbers: random.Random) -> str:
+    """A word that was not there before."""
+    return f"more{''.join(numbers.choices(string.ascii_lowercase, k=8))} "
 
 
 class Engine:
@@ -84,6 +94,7 @@ class Engine:
                     return
                 time.sleep(0.02)
         queue, concluded, index, reason = THINKING + ANSWER, False, 0, StopReason.END
+        numbers = random.Random(0)
         while queue:
             if control.stopping:
                 reason = control.reason
@@ -95,12 +106,13 @@ class Engine:
                 raise ZeroDivisionError("by design")
             time.sleep(0.015)
             if index == HELD_TOKENS and not concluded and held("thinking"):
-                yield Token(index, ".")  # with each of them keys are heard
-                time.sleep(0.1)
+                yield Token(index, another(numbers))  # with each of them keys are heard
+                time.sleep(HELD_S)
                 continue
             yield Token(index, queue.pop(0), forced=concluded and index == 0)
-            if concluded and held("answer"):
-                queue = queue or ["more "]
+            if concluded and held("answer") and not queue:
+                queue = [another(numbers)]
+                time.sleep(HELD_S)
             index += 1
         yield Finished(reason, "", 3, 0, 0, concluded)
 
