@@ -87,13 +87,8 @@ OPTION_GROUPS = {
         *("--offline",),
     ),
     "Speed": (
-        "--draft",
-        "--no-cache",
-        "--force",
-        "--no-wait",
-        "--no-server",
-        "--hosts",
-        "--kv-bits",
+        *("--draft", "--no-cache", "--force", "--no-wait", "--no-server", "--hosts"),
+        *("--kv-bits",),
     ),
 }
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from pathlib import Path
-from typing import TextIO, TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from qvq_mlx.core.card import ModelCard
 from qvq_mlx.core.env import Env
@@ -41,6 +41,7 @@ from qvq_mlx.records.doctor import (
     Kept,
     Models,
     Place,
+    Ring,
     Saved,
     Terminal,
     Trial,
@@ -50,6 +51,10 @@ from qvq_mlx.settings import config
 from qvq_mlx.settings.config import Settings
 from qvq_mlx.store import registry
 from qvq_mlx.store.inventory import Downloaded, inventory
+from qvq_mlx.store.layout import RepoKind
+
+if TYPE_CHECKING:  # few ask for it
+    from qvq_mlx.run.hosts import Hosts
 
 T = TypeVar("T")
 
@@ -57,10 +62,16 @@ MODEL = "qvq-tiny"
 QUESTION = "How many red circles are there?"
 
 
-def examined(env: Env, network: Callable[[], Network] | None = None) -> DoctorRecord:
+def examined(
+    env: Env, network: Callable[[], Network] | None = None, hostfile: Path | None = None
+) -> DoctorRecord:
     """Look at everything, and judge it. `network` tells what was tried while connections are
-    refused; None: they are not, and the report says nothing of them.
+    refused; None: they are not, and the report says nothing of them. `hostfile` names machines that
+    are looked at, too. Raises UsageError for one that is none.
     """
+    from qvq_mlx.run.hosts import read_hosts
+
+    hosts = read_hosts(hostfile) if hostfile else None
     configuration, settings = _configuration(env)
     trial = _trial(env, settings)
     cards, cards_fault = _cards(settings, env)
@@ -80,6 +91,7 @@ def examined(env: Env, network: Callable[[], Network] | None = None) -> DoctorRe
         draft_costs=_attempt(lambda: _draft_costs(held, settings), env)[0] or (),
         network=network() if network else None,
         host=_host(settings, env, forbidden=network is not None),
+        ring=_ring(hosts, held, cards, settings.model) if hosts else None,
     )
     homes = {str(env.home), str(env.home.resolve())}
     told = without_home(facts, homes)
@@ -277,6 +289,22 @@ def _host(settings: Settings, env: Env, *, forbidden: bool) -> HostFacts | None:
     models = found or ()
     is_qvq = any(one.tells_events for one in models)
     return HostFacts(host.url, True, tuple(one.model for one in models), is_qvq, fault)
+
+
+def _ring(
+    hosts: Hosts, held: Sequence[Downloaded], cards: Sequence[ModelCard], chosen: str | None
+) -> Ring:
+    """Look at the machines, with the model that the settings name or else the largest here."""
+    from qvq_mlx.run.hosts import checked
+
+    whole = [one for one in held if not one.problem and one.kind is RepoKind.MODEL]
+    named = [model for model in whole if model.name == chosen]
+    model = max(named or whole, key=lambda one: one.size_bytes, default=None)
+    if model is None:
+        return checked(hosts, None, None)
+    layers = [card.shape.layers for card in cards if card.name == model.name and card.shape]
+    found = checked(hosts, model.name, model.folder)
+    return replace(found, sums=2 * layers[0] if layers else None)
 
 
 def _terminal(env: Env) -> Terminal:

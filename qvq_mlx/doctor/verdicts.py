@@ -47,6 +47,7 @@ def judged(facts: Facts, spelling: Spelling) -> DoctorRecord:
         *_own_places(facts),
         *_settings(facts),
         *_host(facts),
+        *_ring(facts),
         *_terminal(facts),
         *_trial(facts),
         *_drafting(facts),
@@ -282,6 +283,36 @@ def _host(facts: Facts) -> Iterator[_Finding]:
     else:
         yield _ok(topic, "address", f"{found.address}, {'a' if found.is_qvq else 'no'} qvq")
         yield _ok(topic, "models", ", ".join(found.models))
+
+
+def _ring(facts: Facts) -> Iterator[_Finding]:
+    found, topic = facts.ring, "hosts"
+    if found is None:
+        return
+    for machine in found.machines:
+        look = RunProgram(("ssh", machine.name, "true"))
+        room = size(machine.working_set_bytes) if machine.working_set_bytes else "not known"
+        fact = f"the same versions; {room} is what its GPU may use"
+        if machine.fault:
+            yield _problem(topic, machine.name, machine.fault, look, ExitCode.TRY_AGAIN)
+        elif machine.has_model is False and found.model:
+            missing = f"the files of {found.model} are not where they are here"
+            pull = RunProgram(("ssh", machine.name, "qvq", "pull", found.model))
+            yield _problem(topic, machine.name, missing, pull, ExitCode.TRY_AGAIN)
+        else:
+            fact += f"; has {found.model}" if found.model else ""
+            yield _ok(topic, machine.name, fact)
+    if found.fault:
+        look = RunProgram(("ping", found.machines[0].name if found.machines else "localhost"))
+        yield _problem(topic, "ring", found.fault, look, ExitCode.TRY_AGAIN)
+    if found.sum_s is None or found.bytes_per_s is None:
+        return
+    fact = f"{found.sum_s * 1000:.2f} ms for a sum over all machines"
+    if found.sums:
+        token_ms = found.sums * found.sum_s * 1000
+        fact += f"; {found.sums} for a token of {found.model} are {token_ms:.0f} ms"
+    yield _ok(topic, "latency", fact)
+    yield _ok(topic, "bandwidth", f"{found.bytes_per_s / 1e6:,.0f} MB/s")
 
 
 def _terminal(facts: Facts) -> Iterator[_Finding]:

@@ -48,11 +48,6 @@ class FollowingLanguage(Language):
         return self.run(self.received(*ids.shape), positions, cache)
 
 
-def joined() -> mx.distributed.Group:
-    """Join the ring that the variables of the process name. Raises RuntimeError."""
-    return mx.distributed.init(strict=True, backend="ring")
-
-
 def load_layers(folder: Path, group: mx.distributed.Group) -> FollowingLanguage:
     """Read this machine's part of the layers, one by one, and nothing else.
 

@@ -223,9 +223,35 @@ class HostFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class RingMachine:
+    """Another machine of a hostfile. `has_model` null: nobody asked. `fault`: why it is no use."""
+
+    name: str
+    working_set_bytes: int | None = None
+    has_model: bool | None = None
+    fault: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """The other machines of a hostfile, and the ring with them. `fault`: why it was not measured.
+
+    `model` is the one whose files were looked for, with `sums` over all machines for each token.
+    `sum_s` is the time of one, `bytes_per_s` what goes from a machine to the next.
+    """
+
+    machines: tuple[RingMachine, ...] = ()
+    model: str | None = None
+    sums: int | None = None
+    sum_s: float | None = None
+    bytes_per_s: float | None = None
+    fault: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything that was found, before it is judged. `network` null: --offline was not given;
-    `host` null: none is set.
+    `host` null: none is set. `ring` null: --hosts was not given.
     """
 
     machine: Machine
@@ -241,6 +267,7 @@ class Facts:
     draft_costs: tuple[DraftCosts, ...]
     network: Network | None
     host: HostFacts | None = None
+    ring: Ring | None = None
 
 
 @dataclass(frozen=True, slots=True)

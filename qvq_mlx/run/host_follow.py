@@ -1,7 +1,8 @@
 """The process of another machine of a model: it is told by lines, and ends with them.
 
-A line is JSON. The first one asks for ports, the second one for a part of a model's weights; all
-others are for engine/follower.py. An error is answered in one line, and is the end.
+A line is JSON. The first one asks for ports, the second one for a part of a model's weights, or to
+measure the ring and no more; all others are for engine/follower.py. An error is answered in one
+line, and is the end.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def join(rank: int, ring: Sequence[Sequence[str]], envs: Sequence[str]) -> Any: 
         os.environ[name] = value
     with scratch_file(json.dumps(ring)) as file:
         os.environ |= {"MLX_HOSTFILE": str(file), "MLX_RANK": str(rank)}
-        from qvq_mlx.engine.follower import joined
+        from qvq_mlx.engine.ring import joined
 
         # MLX waits for a machine that is gone without an end, and lets no other thread run: the
         # system ends this process then
@@ -117,7 +118,13 @@ def _follow(told_next: Callable[[], bytes], answers: IO[bytes]) -> None:
         answer(spoken=spoken(), ring=ports, working_set_bytes=room_bytes)
         told = json.loads(told_next())
         folder = Path(told["folder"])
-        if checkpoint_sizes(folder) != told["sizes"]:
+        found = checkpoint_sizes(folder) == told["sizes"]
+        if told["measure"]:
+            answer(found=found)
+            _measure(told)
+            answer(measured=True)
+            return
+        if not found:
             answer(error=f"the weights of the model are not in {folder}, or are other ones")
             return
         from qvq_mlx.engine.follower import Follower, load_layers
@@ -131,6 +138,12 @@ def _follow(told_next: Callable[[], bytes], answers: IO[bytes]) -> None:
         return
     while line := told_next():
         follower.do(json.loads(line))
+
+
+def _measure(told: dict[str, Any]) -> None:
+    from qvq_mlx.engine.ring import measured
+
+    measured(join(told["rank"], told["ring"], told["envs"]))
 
 
 def main() -> None:

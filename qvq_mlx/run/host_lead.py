@@ -47,7 +47,7 @@ _SSH = (
 )
 
 
-class _Other:
+class Other:
     """Another machine: a process there, its standard input and output."""
 
     def __init__(self, host: Host) -> None:
@@ -60,9 +60,11 @@ class _Other:
 
     @property
     def line(self) -> IO[bytes]:
+        """Its standard input."""
         return self._child.stdin
 
     def tell(self, frame: Frame) -> None:
+        """Send it a line."""
         with suppress(OSError):  # it ended: the answer says why
             self.line.write(json.dumps(frame).encode() + b"\n")
             self.line.flush()
@@ -100,7 +102,7 @@ def _load(asked: Frame, control: Control) -> Generator[Event, None, Engine | Non
     checkpoint = checkpoint_from(asked["checkpoint"])
     draft = asked["draft_model"] and checkpoint_from(asked["draft_model"])
     setup = Setup(Drafting(asked["drafting"]), draft, asked["draft_tokens"])
-    others = [_Other(host) for host in hosts.hosts[1:]]
+    others = [Other(host) for host in hosts.hosts[1:]]
     # while they start: the ring is made within some seconds from when they are ready
     from qvq_mlx.engine.led import Others
     from qvq_mlx.engine.session import load_session
@@ -133,6 +135,7 @@ def _load(asked: Frame, control: Control) -> Generator[Event, None, Engine | Non
                 "envs": hosts.envs,
                 "folder": str(checkpoint.folder),
                 "sizes": sizes,
+                "measure": False,
             }
         )
     for other in others:

@@ -13,7 +13,7 @@ import json
 import socket
 import sys
 from collections.abc import Generator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -24,12 +24,14 @@ from qvq_mlx.core.events import Event, Progress, Stage
 from qvq_mlx.core.rounds import Round
 from qvq_mlx.core.setup import Checkpoint, Setup
 from qvq_mlx.core.tokens import Control, Prompt
+from qvq_mlx.records.doctor import Ring, RingMachine
+from qvq_mlx.records.typed import typed
 from qvq_mlx.run.host_follow import JOINED, SAID
 from qvq_mlx.system.children import Child
 from qvq_mlx.system.reading import read_bytes
 from qvq_mlx.warm.borrowing import BorrowedEngine, Own
 from qvq_mlx.warm.client import Line
-from qvq_mlx.warm.frames import send
+from qvq_mlx.warm.frames import GoneError, receive, send
 from qvq_mlx.warm.values import of_checkpoint
 
 _MAX_BYTES = 2**20
@@ -87,11 +89,7 @@ def loader(hosts: Hosts) -> EngineLoader:
         yield Progress(Stage.LOAD, 0, 0)
         ours, theirs = socket.socketpair()
         with theirs:
-            leader = Child(
-                [sys.executable, "-m", "qvq_mlx.run.host_lead", str(theirs.fileno())],
-                passed=[theirs.fileno()],
-                talks=False,
-            )
+            leader = _leader("qvq_mlx.run.host_lead", theirs)
         send(
             ours,
             {
@@ -108,6 +106,39 @@ def loader(hosts: Hosts) -> EngineLoader:
         return engine if (yield from engine.progress()) else None
 
     return load
+
+
+def checked(hosts: Hosts, model: str | None, folder: Path | None) -> Ring:
+    """Look at the machines, at the files of a model there, and at the ring. Loads nothing."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        checking = _leader("qvq_mlx.run.host_check", theirs)
+    send(ours, {"hosts": asdict(hosts), "folder": folder and str(folder)})
+    found = Ring(model=model)
+    try:
+        with ours:
+            said, _ = receive(ours)
+            machines = typed(tuple[RingMachine, ...], said["machines"])
+            found = replace(found, machines=machines, fault=said.get("fault"))
+            if not said.get("well"):
+                return found
+            speeds, _ = receive(ours)
+    except GoneError:
+        checking.wait()
+        return replace(found, fault=_reason(checking) or "the process that asks them ended")
+    return replace(found, sum_s=speeds["sum_s"], bytes_per_s=speeds["bytes_per_s"])
+
+
+def _leader(module: str, line: socket.socket) -> Child:
+    """Start a process of this module, which has the other end of a socket."""
+    argv = [sys.executable, "-m", module, str(line.fileno())]
+    return Child(argv, passed=[line.fileno()], talks=False)
+
+
+def _reason(child: Child) -> str:
+    """The reason that it gave for its end; empty where it gave none."""
+    said = [line.removeprefix(SAID) for line in child.errors if line.startswith(SAID)]
+    return "" if not said or said[-1] == JOINED else said[-1]
 
 
 class _HostsEngine(BorrowedEngine):
@@ -156,8 +187,4 @@ class _HostsEngine(BorrowedEngine):
     @property
     def _gone(self) -> QvqError:
         """Say why it ended, where it said so."""
-        lines = self._leader.errors
-        said = [line.removeprefix(SAID) for line in lines if line.startswith(SAID)]
-        if not said or said[-1] == JOINED:
-            return HostGoneError("the process that leads the machines ended")
-        return HostGoneError(said[-1])
+        return HostGoneError(_reason(self._leader) or "the process that leads the machines ended")

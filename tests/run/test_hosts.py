@@ -369,3 +369,48 @@ def written(folder: Path) -> list[str]:
     """The replies of an evaluation."""
     lines = (folder / "answers.jsonl").read_text().splitlines()
     return [json.loads(line)["partial_answer"] for line in lines]
+
+
+def looked_at(machine: Machine, *, rc: int) -> dict[str, tuple[str, str]]:
+    """Ask the doctor; by name the verdict and the fact of each line about the machines."""
+    hosts = str(machine.folder / "hosts.json")
+    code, out, err = machine.ended("doctor", "--json", "--hosts", hosts)
+    assert code == rc, (out, err)
+    checks = [check for check in json.loads(out)["checks"] if check["topic"] == "hosts"]
+    return {check["name"]: (check["verdict"], check["fact"]) for check in checks}
+
+
+def test_the_doctor_measures_the_ring(machine: Machine) -> None:
+    machine.hosts("elsewhere")
+    found = looked_at(machine, rc=0)
+    assert found["elsewhere"][0] == "ok"
+    assert "the same versions; " in found["elsewhere"][1]
+    assert "; has qvq-tiny" in found["elsewhere"][1]
+    assert found["latency"][1].endswith(" ms")
+    assert found["bandwidth"][1].endswith(" MB/s")
+    assert all(verdict == "ok" for verdict, _ in found.values())
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("#!/bin/sh\necho no route to elsewhere >&2\nexit 255\n", "no route to elsewhere"),
+        ('#!/bin/sh\nread told\necho \'{"spoken": "0.0.1", "ring": []}\'\ncat\n', "it has 0.0.1"),
+        (SSH.replace("3>&1\n", "3>&1 | sed -u 's/: true/: false/'\n"), "the files of qvq-tiny"),
+    ],
+    ids=["not reached", "another version", "no model"],
+)
+def test_the_doctor_says_why_a_machine_is_no_use(machine: Machine, script: str, said: str) -> None:
+    machine.hosts("elsewhere")
+    machine.ssh(script)
+    verdict, fact = looked_at(machine, rc=75)["elsewhere"]
+    assert verdict == "problem"
+    assert said in fact
+
+
+def test_the_doctor_says_that_the_ring_cannot_be_joined(machine: Machine) -> None:
+    hosts = [{"ssh": "127.0.0.1", "ips": ["192.0.2.1"]}, {"ssh": "localhost", "ips": ["127.0.0.1"]}]
+    (machine.folder / "hosts.json").write_text(json.dumps(hosts))
+    verdict, fact = looked_at(machine, rc=75)["ring"]
+    assert verdict == "problem"
+    assert fact.startswith("192.0.2.1 is no address of this machine: ")
