@@ -63,7 +63,6 @@ from typing import TYPE_CHECKING
 from qvq_mlx.core.card import ModelCard, Shape
 from qvq_mlx.core.plan import CLOSING_TOKENS
 from qvq_mlx.core.sizes import size
-from qvq_mlx.memory.sharing import weights_bytes
 
 if TYPE_CHECKING:
     from qvq_mlx.core.machine import Machine
@@ -221,7 +220,11 @@ def estimate(card: ModelCard, machine: Machine, use: Use) -> Estimate:
     """The memory of one run of `card` on `machine`. Pure; token counts are not negative."""
     read = use.prompt_tokens + use.image_tokens
     tokens = read + use.budget_tokens + use.answer_tokens
-    weights = weights_bytes(card, machine.sharing) or None
+    weights = card.download_bytes or None
+    if machine.sharing > 1:
+        from qvq_mlx.memory.sharing import weights_bytes  # few split a model
+
+        weights = weights_bytes(card, machine.sharing) or None
     kv = vision = workspace = per_token = prefix = None
     if card.shape is not None:
         per_token = kv_bytes_per_token(card.shape, use.kv_bits)

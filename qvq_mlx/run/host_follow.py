@@ -119,7 +119,7 @@ def _follow(told_next: Callable[[], bytes], answers: IO[bytes]) -> None:
         told = json.loads(told_next())
         folder = Path(told["folder"])
         found = checkpoint_sizes(folder) == told["sizes"]
-        if told["measure"]:
+        if told.get("measure"):
             answer(found=found)
             _measure(told)
             answer(measured=True)

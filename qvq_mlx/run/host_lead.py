@@ -135,7 +135,6 @@ def _load(asked: Frame, control: Control) -> Generator[Event, None, Engine | Non
                 "envs": hosts.envs,
                 "folder": str(checkpoint.folder),
                 "sizes": sizes,
-                "measure": False,
             }
         )
     for other in others:

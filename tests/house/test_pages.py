@@ -6,6 +6,7 @@ page shows as a block is run here with the embedded model where this machine has
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -155,6 +156,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (there / "question.txt").write_text("How many?")
     (there / "build.log").write_text("error: no rule")
     (there / "list").write_text("shapes.png\n")
+    hosts = [{"ssh": name, "ips": ["192.0.2.1"]} for name in ("one.local", "two.local")]
+    (there / "hosts.json").write_text(json.dumps(hosts))
     monkeypatch.chdir(there)
     return there
 
