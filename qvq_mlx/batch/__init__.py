@@ -65,6 +65,24 @@ class Ended:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """One pass over the items: where records go, what ends it, the model that stays loaded, and
+    the items that were done before and are not told yet.
+    """
+
+    ledger: Ledger
+    control: Control
+    loaded: ResidentModel
+    skipped: list[Ended]
+
+    def told(self) -> Iterator[Ended]:
+        """Hand out what was skipped since the last call."""
+        found = self.skipped[:]
+        self.skipped.clear()
+        yield from found
+
+
 class Batch:
     """One model, and what every item is asked with: all of `request` but question and images."""
 
@@ -116,32 +134,27 @@ class Batch:
             BigModelLock(self._settings.cache_folder, self._env.sleep),
             self._settings.cache_folder if self._env.hostfile is None else None,
         )
-        skipped: list[Ended] = []
-        due = self._due(items, ledger, control, skipped)
+        course = _Course(ledger, control, loaded, [])
+        due = self._due(items, course)
         try:
             if self._in_flight > 1:
                 beyond: float | None = None
                 if self._finds_out:
-                    beyond = yield from self._first_answered(due, skipped, ledger, control, loaded)
-                yield from self._together(due, skipped, ledger, control, loaded, beyond)
+                    beyond = yield from self._first_answered(due, course)
+                yield from self._together(due, course, beyond)
             for one in due:
-                yield from self._in_its_turn(one, skipped, ledger, control, loaded)
-            yield from _emptied(skipped)
+                yield from self._in_its_turn(one, course)
+            yield from course.told()
         finally:
             loaded.close()
 
     def _first_answered(
-        self,
-        due: Iterator[Due],
-        skipped: list[Ended],
-        ledger: Ledger,
-        control: Control,
-        loaded: ResidentModel,
+        self, due: Iterator[Due], course: _Course
     ) -> Generator[Began | Event | Ended, None, float]:
         """Ask one item after the other until one has an answer; return the tokens/s of that."""
         rate = 0.0
         for one in due:
-            for event in self._in_its_turn(one, skipped, ledger, control, loaded):
+            for event in self._in_its_turn(one, course):
                 yield event
                 if isinstance(event, Done):
                     rate = event.stats.tokens_per_s
@@ -149,60 +162,43 @@ class Batch:
                     return rate
         return 0.0
 
-    def _in_its_turn(
-        self,
-        one: Due,
-        skipped: list[Ended],
-        ledger: Ledger,
-        control: Control,
-        loaded: ResidentModel,
-    ) -> Iterator[Began | Event | Ended]:
+    def _in_its_turn(self, one: Due, course: _Course) -> Iterator[Began | Event | Ended]:
         """Say what was skipped before an item, and ask that."""
-        yield from _emptied(skipped)
+        yield from course.told()
         yield Began(one.number, one.item)
-        yield from self._alone(one, ledger, control, loaded)
+        yield from self._alone(one, course)
 
-    def _due(
-        self, items: Sequence[Item], ledger: Ledger, control: Control, skipped: list[Ended]
-    ) -> Iterator[Due]:
-        """Yield the items that have to be asked; `skipped` gets those that were done before."""
+    def _due(self, items: Sequence[Item], course: _Course) -> Iterator[Due]:
+        """Yield the items that have to be asked; those that were done before are skipped."""
         for number, item in enumerate(items, 1):
-            if control.stopping:
+            if course.control.stopping:
                 return
             began_s = self._env.clock()
             keys = self.keys_for(item)
             key = next(keys)
-            if before := ledger.take(chain((key,), keys)):
-                skipped.append(Ended(number, item, before))
+            if before := course.ledger.take(chain((key,), keys)):
+                course.skipped.append(Ended(number, item, before))
             else:
                 yield Due(number, item, key, began_s)
 
-    def _alone(
-        self, due: Due, ledger: Ledger, control: Control, loaded: ResidentModel
-    ) -> Iterator[Event | Ended]:
+    def _alone(self, due: Due, course: _Course) -> Iterator[Event | Ended]:
         """Ask one item; nothing is recorded where the user stopped it."""
-        if control.stopping:
+        if course.control.stopping:
             return
-        record = yield from self._recorded(due, control, loaded)
+        record = yield from self._recorded(due, course)
         if record is not None:
-            yield self._ended(Settled(due, record), ledger)
+            yield self._ended(Settled(due, record), course.ledger)
 
     def _together(
-        self,
-        due: Iterator[Due],
-        skipped: list[Ended],
-        ledger: Ledger,
-        control: Control,
-        loaded: ResidentModel,
-        beyond: float | None,
+        self, due: Iterator[Due], course: _Course, beyond: float | None
     ) -> Iterator[Began | Event | Ended]:
         """Ask several items at a time, until none is due, the memory has no room for several, or
         that is no faster than `beyond`.
         """
         while True:
-            flight = Flight(due, lambda one: self._planned(one, loaded))
+            flight = Flight(due, lambda one: self._planned(one, course.loaded))
             steps = ask_together(
-                flight.plans(), self._in_flight, self._env, control, loaded, beyond
+                flight.plans(), self._in_flight, self._env, course.control, course.loaded, beyond
             )
             failed: Exception | None = None
             while failed is None:
@@ -210,25 +206,25 @@ class Batch:
                     found = next(steps, None)
                 except Exception as error:
                     found, failed = None, error
-                yield from _emptied(skipped)
+                yield from course.told()
                 for one in flight.begun():
                     if isinstance(one, Settled):
-                        yield self._ended(one, ledger)
+                        yield self._ended(one, course.ledger)
                     else:
                         yield Began(one.number, one.item)
                 if found is None:
                     break
                 yield found[1]
                 if (settled := flight.see(*found)) is not None:
-                    yield self._ended(settled, ledger)
+                    yield self._ended(settled, course.ledger)
             if failed is None:
                 return
-            if isinstance(failed, QvqError) and _concerns_all(failed, asked=loaded.holds):
+            if isinstance(failed, QvqError) and _concerns_all(failed, asked=course.loaded.holds):
                 raise failed
             if not isinstance(failed, QvqError) and debugging(self._env):
                 raise failed
             for one in flight.unfinished:
-                yield from self._alone(one, ledger, control, loaded)
+                yield from self._alone(one, course)
             if isinstance(failed, DoesNotFitError):
                 return
 
@@ -239,9 +235,7 @@ class Batch:
         seconds = self._env.clock() - due.began_s
         return Ended(due.number, due.item, record.status, record, seconds)
 
-    def _recorded(
-        self, due: Due, control: Control, loaded: ResidentModel
-    ) -> Generator[Event, None, BatchRecord | None]:
+    def _recorded(self, due: Due, course: _Course) -> Generator[Event, None, BatchRecord | None]:
         """Ask about one item and return its record; None where the user stopped it.
 
         Where the server that lent its model ends before the answer does, it is asked again, here.
@@ -249,22 +243,20 @@ class Batch:
         try:
             plan = self._plan(due, self._request)
             try:
-                run = yield from self._run(plan, control, loaded)
+                run = yield from self._run(plan, course)
             except ServerGoneError:
                 here = replace(plan.request.policy, server=False)
                 plan = replace(plan, request=replace(plan.request, policy=here))
-                run = yield from self._run(plan, control, loaded)
-            result = None if control.stopping else run.result
+                run = yield from self._run(plan, course)
+            result = None if course.control.stopping else run.result
         except Exception as error:
-            return self._failed(due, error, loaded)
+            return self._failed(due, error, course.loaded)
         return None if result is None else answered(due.key, due.item, result)
 
-    def _run(
-        self, plan: Plan, control: Control, loaded: ResidentModel
-    ) -> Generator[Event, None, Run]:
+    def _run(self, plan: Plan, course: _Course) -> Generator[Event, None, Run]:
         run = Run(plan)
-        own = Control(control)  # a run that is over does not end the batch
-        for event in ask(plan, self._env, self._settings, own, loaded):
+        own = Control(course.control)  # a run that is over does not end the batch
+        for event in ask(plan, self._env, self._settings, own, course.loaded):
             run.see(event)
             yield event
         return run
@@ -294,13 +286,6 @@ class Batch:
         return failed(due.key, due.item, self.model, shown, self._env.spelling)
 
 
-def _emptied(skipped: list[Ended]) -> Iterator[Ended]:
-    """Hand out what was skipped since the last call."""
-    found = skipped[:]
-    skipped.clear()
-    yield from found
-
-
 def _concerns_all(error: QvqError, *, asked: bool) -> bool:
     """True if the next item would fail of it too; `asked`: an earlier one did not.
 
@@ -308,9 +293,9 @@ def _concerns_all(error: QvqError, *, asked: bool) -> bool:
     picture (a crop that reaches outside, a video), or of a line of the items' file.
     """
     match error:
-        case ModelError() | BigModelBusyError() | OutputError() | HostGoneError():
+        case ModelError() | BigModelBusyError() | OutputError():
             return True
-        case OverloadedError():
+        case HostGoneError() | OverloadedError():
             return True
         case DoesNotFitError():
             return not asked
