@@ -105,7 +105,8 @@ def write(family: ModelType, folder: Path, shape: str = "") -> Path:
 def made(family: ModelType, folder: Path, shape: str = "") -> Checkpoint:
     """Written into `folder`, and loaded. `shape`: one of the family's further ones."""
     write(family, folder, shape)
-    golden = np.load(DATA / f"{family}{shape}" / "goldens.npz")
+    with np.load(DATA / f"{family}{shape}" / "goldens.npz") as file:
+        golden = dict(file)
     return Checkpoint(family, folder, opened(folder, family), golden)
 
 

@@ -50,6 +50,7 @@ def ids(session: Session, prompt: Prompt, generation: Generation) -> list[int]:
     return [step.id for step in steps if isinstance(step, Token)]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("bits", BITS)
 @pytest.mark.parametrize("family", list(ModelType))
 def test_drafts_and_caches_change_no_text(
@@ -70,6 +71,7 @@ def test_drafts_and_caches_change_no_text(
                 assert ids(cached, prompt, generation) == alone, "from memory"
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("family", list(ModelType))
 def test_rows_and_flight_write_what_each_writes_alone(checkpoint: Load, family: ModelType) -> None:
     """Some rows keep full precision, which the others leave them."""

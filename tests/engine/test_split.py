@@ -35,6 +35,7 @@ QUANTIZED = [
     (ModelType.QWEN3_5, "", 8),
     (ModelType.QWEN3_5_MOE, "-all-experts", 4),
 ]
+QUICK = [(ModelType.QWEN2_VL, "", 0), (ModelType.QWEN3_5, "", 8), QUANTIZED[-1]]
 REFUSED = {
     (ModelType.QWEN3_5, "-linear-last", 0): "1 heads do not divide among 2 machines",
     (ModelType.QWEN3_VL_MOE, "-dense-too", 4): "1 groups of quantized columns do not divide",
@@ -43,6 +44,12 @@ BOUND = 1e-5
 Kind = tuple[ModelType, str, int]
 Machines = tuple[Mapping[str, np.ndarray], dict[str, str]]
 """What the first one computed, and a line of the second one for each kind."""
+
+
+KINDS = [
+    pytest.param(kind, marks=[] if kind in QUICK else pytest.mark.slow)
+    for kind in (*PLAIN, *QUANTIZED)
+]
 
 
 def named(kind: Kind) -> str:
@@ -76,8 +83,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def machines(home: Path) -> Machines:
-    kinds = [*PLAIN, *QUANTIZED, *REFUSED]
+def machines(home: Path, request: pytest.FixtureRequest) -> Machines:
+    """Of the kinds that a test of this run asks for."""
+    asked = [item for item in request.session.items if item.path == request.path]
+    given = [item.callspec.params["kind"] for item in asked if isinstance(item, pytest.Function)]
+    kinds = list(dict.fromkeys(given))
     folders = [str(stored(kind, home)) for kind in kinds]
     pairs = [
         part for kind, folder in zip(kinds, folders, strict=True) for part in (folder, kind[0])
@@ -109,7 +119,8 @@ def machines(home: Path) -> Machines:
         said = [machine.communicate()[0] for machine in pair]
     assert [machine.returncode for machine in pair] == [0, 0], said
     lines = dict(zip(map(named, kinds), said[1].splitlines(), strict=True))
-    return np.load(out), lines
+    with np.load(out) as file:
+        return dict(file), lines
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +130,7 @@ def alone(home: Path, machines: object) -> Callable[[Kind], Session]:
     return cache(lambda kind: cast("Session", opened(home / named(kind), kind[0])))
 
 
-@pytest.mark.parametrize("kind", [*PLAIN, *QUANTIZED], ids=named)
+@pytest.mark.parametrize("kind", KINDS, ids=named)
 def test_two_machines_say_what_one_says(
     machines: Machines, alone: Callable[[Kind], Session], kind: Kind
 ) -> None:
@@ -130,7 +141,7 @@ def test_two_machines_say_what_one_says(
         assert found[name].tolist() == tokens.tolist(), name
 
 
-@pytest.mark.parametrize("kind", [*PLAIN, *QUANTIZED], ids=named)
+@pytest.mark.parametrize("kind", KINDS, ids=named)
 def test_each_machine_holds_half_of_the_layers(
     machines: Machines, alone: Callable[[Kind], Session], kind: Kind
 ) -> None:

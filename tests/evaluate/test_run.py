@@ -66,6 +66,7 @@ def test_a_second_run_asks_nothing_and_says_the_same(
     assert (tmp_path / "out" / "scores.jsonl").read_bytes() == scores
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("parallel", ["3", "auto"])
 def test_questions_in_flight_are_judged_as_one_by_one(
     world: Build, data: str, tmp_path: Path, parallel: str

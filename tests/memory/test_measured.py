@@ -103,6 +103,7 @@ def test_fit_is_within_a_tenth_of_what_was_measured(tmp_path: Path, shape: str, 
         assert UNDER <= found.needed_bytes / (peak - held) <= OVER, (grid, words)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("family", HYBRID)
 def test_fit_counts_what_an_mtp_head_reads(tmp_path: Path, family: ModelType, held: int) -> None:
     there = headed(family, tmp_path / "made")

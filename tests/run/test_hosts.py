@@ -354,6 +354,7 @@ def test_a_server_has_its_machines_start_again(machine: Machine) -> None:
         server.communicate()
 
 
+@pytest.mark.slow
 def test_an_evaluation_asks_two_machines(machine: Machine, tmp_path: Path) -> None:
     data = tmp_path / "data"
     mathvision(data)

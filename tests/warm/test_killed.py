@@ -18,7 +18,7 @@ MESSAGES = 110
 
 
 @pytest.mark.seeded
-@pytest.mark.parametrize("seed", seeds.numbers(seeds.wanted(4, 200)))
+@pytest.mark.parametrize("seed", seeds.numbers(seeds.wanted(2, 200)))
 def test_a_server_that_is_killed(
     world: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
