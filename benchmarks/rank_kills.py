@@ -33,13 +33,15 @@ MOST_S = 5.0
 """So long after the kill the question has ended."""
 LONGEST_RUN_S = 12.0
 """The kill comes within so many seconds of the start."""
+LEFT_S = 3.0
+"""A process that follows ends within two seconds of the one that leads (run/host_follow.py)."""
 ASK = ("ask", "--draft", "none", "--jsonl", "--max-tokens", "4000")
 HOSTS = [{"ssh": host, "ips": ["127.0.0.1"]} for host in ("127.0.0.1", "localhost")]
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a question ended: `alive` processes of it were left a second later."""
+    """How a question ended: `alive` processes of it were left after LEFT_S."""
 
     code: int
     lines: int
@@ -71,21 +73,25 @@ def killed(home: Path, rng: random.Random) -> Ended | None:
         if not machines or asking.poll() is not None:
             asking.communicate()
             return None
-        began = time.monotonic()
+        runs_before, began = _runs(home), time.monotonic()
         os.kill(rng.choice(machines), signal.SIGKILL)
         _, err = asking.communicate()
     took_s = time.monotonic() - began
-    time.sleep(1)
+    time.sleep(LEFT_S)
     said = (home / "out").read_text()
-    runs = sorted((home / "history").glob("*.jsonl"), key=lambda path: path.stat().st_mtime)
     return Ended(
         code=asking.returncode,
         lines=err.count("\n"),
         took_s=took_s,
         alive=sum(map(_lives, machines)),
-        saved=bool(runs) and runs[-1].stat().st_mtime > time.time() - took_s - 2,
+        saved=_runs(home) != runs_before,
         written=any(f'"{part}"' in said for part in ("thinking", "answer")),
     )
+
+
+def _runs(home: Path) -> dict[Path, int]:
+    """The saved runs, with the time in ns at which each was written last."""
+    return {path: path.stat().st_mtime_ns for path in (home / "history").glob("*.jsonl")}
 
 
 def _below(pid: int) -> list[int]:
