@@ -1,12 +1,11 @@
-"""How a question ends of which one machine is killed at any moment.
+"""Kills one machine of a split model at any moment, and looks at how the question ends.
 
     python -m benchmarks.rank_kills [--kills 20] [--seed 0]
 
-Two machines, both processes here, split a small model whose answers do not
-end (docs/hosts.md). At a random moment one
-of the two, chosen at random, gets SIGKILL: while they start, while they join, within the answer.
-Looked at is what a person would: the exit code (75, or 0 and 3 where the answer was there before),
-one line, how long it took, what stands in the history, and whether a process is left.
+Two machines, both processes here, split a small model whose answers do not end (docs/hosts.md). At
+a random moment one of the two, chosen at random, gets SIGKILL: while they start, while they join,
+within the answer. Looked at is what a person would: exit code 75, one line, how long it took,
+whether what was written stands in the history, and whether a process is left.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ HOSTS = [{"ssh": host, "ips": ["127.0.0.1"]} for host in ("127.0.0.1", "localhos
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a question ended: `alive` processes of it were left after LEFT_S."""
+    """The end of a question: `alive` processes of it were left after LEFT_S."""
 
     code: int
     lines: int
@@ -52,7 +51,7 @@ class Ended:
 
     @property
     def well(self) -> bool:
-        """Whether it is one line, nothing is left, and what was written is kept."""
+        """True if it is one line, nothing is left, and what was written is kept."""
         told = (self.code, self.lines) == (75, 1)
         return told and not self.alive and (self.saved or not self.written)
 

@@ -8,7 +8,7 @@ from statistics import median
 import mlx.core as mx
 
 _SUM_NUMBERS = 8192
-"""What one token of QVQ-72B is from layer to layer; 16 KiB."""
+"""One token of QVQ-72B is so many from layer to layer: 16 KiB."""
 _SUMS = 50
 _LARGE_NUMBERS = 4 * 2**20
 _LARGE_SUMS = 4

@@ -121,7 +121,7 @@ class Estimate:
     tokens_per_s: float | None = None
     prefix_bytes: int | None = None
     machines: int = 1
-    """How many split the model; the parts are those of the first."""
+    """So many split the model; the parts are those of the first."""
 
     @property
     def needed_bytes(self) -> int:

@@ -1,4 +1,4 @@
-"""What of a model each of several machines holds that split its layers among them.
+"""Computes the part of a model that each machine holds where several split its layers.
 
 Law: embeddings, head and vision encoder are whole on the first machine and nowhere else; of every
 layer each machine holds an equal part (engine/tensor_parallel.py).

@@ -89,7 +89,7 @@ def loader(hosts: Hosts) -> EngineLoader:
         yield Progress(Stage.LOAD, 0, 0)
         ours, theirs = socket.socketpair()
         with theirs:
-            leader = _leader("qvq_mlx.run.host_lead", theirs)
+            leader = _started("qvq_mlx.run.host_lead", theirs)
         send(
             ours,
             {
@@ -112,7 +112,7 @@ def checked(hosts: Hosts, model: str | None, folder: Path | None) -> Ring:
     """Look at the machines, at the files of a model there, and at the ring. Loads nothing."""
     ours, theirs = socket.socketpair()
     with theirs:
-        checking = _leader("qvq_mlx.run.host_check", theirs)
+        checking = _started("qvq_mlx.run.host_check", theirs)
     send(ours, {"hosts": asdict(hosts), "folder": folder and str(folder)})
     found = Ring(model=model)
     try:
@@ -129,8 +129,8 @@ def checked(hosts: Hosts, model: str | None, folder: Path | None) -> Ring:
     return replace(found, sum_s=speeds["sum_s"], bytes_per_s=speeds["bytes_per_s"])
 
 
-def _leader(module: str, line: socket.socket) -> Child:
-    """Start a process of this module, which has the other end of a socket."""
+def _started(module: str, line: socket.socket) -> Child:
+    """Start a module as a process of its own, with the other end of a socket."""
     argv = [sys.executable, "-m", module, str(line.fileno())]
     return Child(argv, passed=[line.fileno()], talks=False)
 
