@@ -34,7 +34,7 @@ class Answer:
 
     def __init__(self) -> None:
         self._pieces: list[str] = []
-        self._rest = ""
+        self._added: list[str] = []  # joined where it is read: a copy per piece is quadratic
         self._some = False
         self._started = False
         self._number = 0
@@ -60,10 +60,21 @@ class Answer:
         """How many answers were replaced before this one."""
         return self._number
 
+    @property
+    def _rest(self) -> str:
+        """The text that is not in the scrollback yet."""
+        if len(self._added) > 1:
+            self._added = ["".join(self._added)]
+        return self._added[0] if self._added else ""
+
+    @_rest.setter
+    def _rest(self, text: str) -> None:
+        self._added = [text]
+
     def add(self, text: str) -> None:
         """The answer goes on."""
         self._pieces.append(text)
-        self._rest += text
+        self._added.append(text)
         self._some = self._some or bool(text.strip())
 
     def replace(self, text: str) -> None:
