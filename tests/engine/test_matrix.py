@@ -45,6 +45,7 @@ def written(session: Session, prompt: Prompt, sampling: Sampling, way: str) -> l
     return ids
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.parametrize("family", list(ModelType))
 def test_a_hundred_prompts(checkpoint: Load, family: ModelType, tmp_path: Path) -> None:

@@ -219,6 +219,7 @@ def test_no_drafter_changes_the_text(made: Made, name: str, sampling: Sampling, 
     assert written(drafted(made, name), prompt, sampling, way) == plain
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_hundred_prompts_drafted_by_the_head(made: Made) -> None:
     """Also where the end of an image is kept from an earlier question, which the head never saw."""

@@ -86,6 +86,7 @@ def test_a_consumers_project_is_typed(wheel: Path, tmp_path: Path) -> None:
     assert "Incompatible types in assignment" in told.stdout
 
 
+@pytest.mark.long
 @pytest.mark.network
 def test_the_wheel_asks_in_an_empty_environment(wheel: Path, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "env")], check=True)

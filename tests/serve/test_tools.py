@@ -360,7 +360,9 @@ def with_tools(model: Model) -> list[tuple[str, Json]]:
 
 @ONE_MODEL
 @pytest.mark.seeded
-@pytest.mark.parametrize("count", [60, pytest.param(1_500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "count", [60, pytest.param(1_500, marks=[pytest.mark.slow, pytest.mark.long])]
+)
 def test_mutated_conversations_with_tools_get_one_clear_answer_each(
     world: Build, model: Model, count: int
 ) -> None:

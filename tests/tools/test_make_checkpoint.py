@@ -184,6 +184,7 @@ def test_the_middle_sizes_answer(tmp_path: Path, ranks: Path, name: str) -> None
     assert max(drawn) < 151_657 < PRESETS[name].rows
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_one_layer_of_qvq_answers(tmp_path: Path, ranks: Path) -> None:
     folder = make_checkpoint("qvq-1layer", tmp_path / "qvq", Options(vision_bits=4, ranks=ranks))

@@ -61,6 +61,7 @@ def test_swap_is_read_as_sysctl_writes_it(monkeypatch: pytest.MonkeyPatch) -> No
     assert true_shapes._swap_bytes() == round(2743.5 * 2**20)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_report_of_this_machine_has_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
     assert report.main() == 0
