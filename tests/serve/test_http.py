@@ -280,7 +280,9 @@ class Until:
 
 
 @pytest.mark.seeded
-@pytest.mark.parametrize("count", [8, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "count", [8, pytest.param(200, marks=[pytest.mark.slow, pytest.mark.long])]
+)
 def test_whenever_a_client_leaves_no_token_more_is_written(world: Build, count: int) -> None:
     die = dice(f"{count} clients leave at a token")
     words = [f"The square of {number} is {number**2}. " for number in range(100)]
