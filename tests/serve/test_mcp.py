@@ -371,8 +371,14 @@ def test_a_person_who_types_it_is_told_who_starts_it(world: Build) -> None:
     assert "claude mcp add" in one.err
 
 
-def test_over_stdio_stdout_holds_the_protocol_and_the_model_answers(tmp_path: Path) -> None:
-    """A real process and the embedded model; the client closes stdin, and the process ends."""
+@pytest.mark.parametrize("saved", [True, False])
+def test_over_stdio_stdout_holds_the_protocol_and_the_model_answers(
+    tmp_path: Path, saved: bool
+) -> None:
+    """A real process and the embedded model; the client closes stdin, and the process ends.
+
+    With `--no-save` the disk has what a pass cost, and nothing of the question or the picture.
+    """
     environ = {**os.environ, "QVQ_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
     program = [sys.executable, "-m", "qvq_mlx", "mcp", "-m", "tiny"]
     hello = {
@@ -387,7 +393,7 @@ def test_over_stdio_stdout_holds_the_protocol_and_the_model_answers(tmp_path: Pa
         {"id": 1, "method": "tools/call", "params": {"name": "look", "arguments": asked}},
     ]
     with subprocess.Popen(
-        [*program, str(EXAMPLES)],
+        [*program, *([] if saved else ["--no-save"]), str(EXAMPLES)],
         cwd=tmp_path,
         env=environ,
         stdin=subprocess.PIPE,
@@ -409,6 +415,11 @@ def test_over_stdio_stdout_holds_the_protocol_and_the_model_answers(tmp_path: Pa
     assert first["result"]["serverInfo"]["name"] == "qvq"
     assert second["result"]["structuredContent"]["boxed"] == "3"
     assert second["result"]["structuredContent"]["stop_reason"] == StopReason.END
+    files = (path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
+    kept = {"/".join(path.parts[:-1]) for path in files}
+    assert kept == {"cache/costs"} | (
+        {"history", "cache/prefixes", "cache/rates"} if saved else set()
+    )
 
 
 @pytest.mark.parametrize(("given", "kept_s"), [((), 600.0), (("--keep", "90s"), 90.0)])
