@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from tests.conftest import EXAMPLES, ScriptedEngine, World
 from tests.serve.http import Served, serving
@@ -27,6 +29,15 @@ pytestmark = [
 Build = Callable[..., World]
 BOX = '[{"bbox_2d": [250, 250, 500, 500], "label": "circle"}]'
 WORDS = ("I look.\n\n", "**Final Answer**\n\n", "A circle:\n", BOX)
+GIVE = """function give(event, name, type, data) {
+  const carried = new DataTransfer();
+  const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+  carried.items.add(new File([bytes], name, { type }));
+  document.dispatchEvent(event === 'paste'
+    ? new ClipboardEvent(event, { clipboardData: carried, cancelable: true })
+    : new DragEvent(event, { dataTransfer: carried, cancelable: true }));
+}"""
+"""JavaScript that gives a file to the page, as a paste or a drop does."""
 SHOTS = Path(os.environ.get("QVQ_TEST_SHOTS", ""))
 
 
@@ -72,8 +83,9 @@ class Browser:
                 return reply["result"]
 
     def run(self, script: str) -> Any:
-        result = self.call("Runtime.evaluate", expression=script, returnByValue=True)["result"]
-        return result.get("value")
+        found = self.call("Runtime.evaluate", expression=script, returnByValue=True)
+        assert "exceptionDetails" not in found, found
+        return found["result"].get("value")
 
     def until(self, script: str) -> None:
         eventually(lambda: bool(self.run(script)), lambda: self.run("document.body.innerText"))
@@ -190,10 +202,52 @@ def test_what_cannot_be_read_is_said_and_a_picture_can_be_removed(
             browser.type_question("What is this?")
             browser.run("document.getElementById('ask').click()")
             browser.until("document.getElementById('problem').textContent != ''")
-            assert "data:image/png" in text(browser, "problem")
+            said = text(browser, "problem")
+            assert said.startswith("broken.png: the PNG is cut off or damaged")
             browser.shot("problem")
             browser.run("document.querySelector('#pictures button').click()")
             assert browser.run("document.querySelectorAll('#pictures img').length") == 0
+        finally:
+            browser.close()
+
+
+def test_pictures_are_pasted_and_dropped_on_a_narrow_screen(world: Build, tmp_path: Path) -> None:
+    """Each place is drawn on the picture that it is in, and what is no picture is named."""
+    places = BOX.replace('"label"', '"picture": 2, "label"')
+    scan = io.BytesIO()
+    Image.new("RGB", (112, 84), "white").save(scan, "TIFF")
+    with serving(world(("I look.\n\n", "**Final Answer**\n\n", places))) as served:
+        browser = browse(served, tmp_path)
+        try:
+            browser.call(
+                "Emulation.setDeviceMetricsOverride",
+                width=380,
+                height=700,
+                deviceScaleFactor=1,
+                mobile=True,
+            )
+            browser.run(GIVE)
+            for name, event in (("shapes.png", "paste"), ("chart.png", "drop")):
+                data = base64.b64encode((EXAMPLES / name).read_bytes()).decode()
+                browser.run(f"give('{event}', '{name}', 'image/png', '{data}')")
+                browser.until(f"document.querySelector('#pictures img[alt=\"{name}\"]') !== null")
+            data = base64.b64encode(scan.getvalue()).decode()
+            browser.run(f"give('drop', 'scan.tif', 'image/tiff', '{data}')")
+            unseen = "scan.tif: this browser cannot show it"
+            browser.until(f"document.getElementById('pictures').innerText.includes('{unseen}')")
+            browser.run("give('drop', 'notes.txt', 'text/plain', 'YQ==')")
+            browser.until("document.getElementById('problem').textContent")
+            assert text(browser, "problem") == "notes.txt is no picture"
+            browser.type_question("Where is the circle?")
+            browser.key("Enter", 13, modifiers=2)
+            browser.until("document.getElementById('status').textContent == 'Done.'")
+            layers = "[...document.querySelectorAll('#pictures svg')]"
+            labels = browser.run(
+                f"{layers}.map((layer) => layer.getAttribute('aria-label')).join()"
+            )
+            assert labels == "0 places are marked,1 place is marked,0 places are marked"
+            assert browser.run("document.documentElement.scrollWidth <= innerWidth")
+            browser.shot("narrow")
         finally:
             browser.close()
 
