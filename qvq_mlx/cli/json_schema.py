@@ -28,14 +28,13 @@ def schema(
     from qvq_mlx.core.shipped import shipped
 
     world: World = context.obj
-    env = world.env
     folder = shipped("schema", "docs/schema")
     files = {path.name.removesuffix(_ENDING): path for path in folder.glob(f"*{_ENDING}")}
     if name is None:
-        env.stdout.write("".join(f"{known}\n" for known in sorted(files)))
+        world.env.stdout.write("".join(f"{known}\n" for known in sorted(files)))
         return
     if name not in files:
         raise UsageError(
             f"no schema is called {name!r}; known: {', '.join(sorted(files))}", Typed("qvq schema")
         )
-    env.stdout.write(files[name].read_text(encoding="utf-8"))
+    world.env.stdout.write(files[name].read_text(encoding="utf-8"))

@@ -61,7 +61,10 @@ _SHOWN = {
 
 
 class CommandLine:
-    """The `Spelling` of a person at a shell."""
+    """The `Spelling` of a person at a shell, who asks by `qvq COMMAND`."""
+
+    def __init__(self, command: str = "ask") -> None:
+        self._asking = command if command in ("batch", "chat", "eval") else "ask"
 
     def sentence(self, message: Message) -> str:
         """`message` with each field as its option."""
@@ -81,7 +84,7 @@ class CommandLine:
             case AskAgain(settings):
                 before = tuple(given for given in settings if given[0] not in _OF_OUTPUT)
                 after = tuple(given for given in settings if given[0] in _OF_OUTPUT)
-                return _joined("qvq ask", _given(before), "...", _given(after))
+                return _joined("qvq", self._asking, _given(before), "...", _given(after))
             case AskFor(question):
                 return f'qvq ask ... "{question}"'
             case AskMany():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, cast
 
 from qvq_mlx.run import real
@@ -22,4 +23,4 @@ class _CommandLine:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  a method of `CommandLine`
         from qvq_mlx.cli.spelling import CommandLine
 
-        return getattr(CommandLine(), name)
+        return getattr(CommandLine(*sys.argv[1:2]), name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -111,6 +112,16 @@ def test_a_text_from_outside_is_no_field() -> None:
 )
 def test_remedies_as_commands(remedy: Remedy | None, command: str) -> None:
     assert SPELLING.remedy(remedy) == command
+
+
+def test_what_is_asked_again_is_asked_by_the_command_that_ran() -> None:
+    """A batch takes options that a question does not know."""
+    words = [sys.executable, "-m", "qvq_mlx", "batch", "--parallel", "99", "p.png"]
+    ran = subprocess.run(words, capture_output=True, text=True, timeout=CEILING_S, check=False)
+    assert ran.returncode == ExitCode.USAGE
+    assert ran.stderr.splitlines()[1] == "  try: qvq batch --parallel auto ..."
+    again = AskAgain(((Field.SCHEMA, "s.json"),))
+    assert CommandLine("p.png").remedy(again) == "qvq ask --schema s.json ..."
 
 
 def test_everything_to_look_at_has_a_command() -> None:
