@@ -13,6 +13,7 @@ import itertools
 import json
 import time
 from collections.abc import Generator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import mlx.core as mx
@@ -26,7 +27,7 @@ from qvq_mlx.system.reading import read_json
 
 _ROUNDS = 3
 """The first compiles kernels and is not counted."""
-_PLAIN_STEPS = 4
+_PLAIN_STEPS = 5
 _RECORD_BYTES = 2**16
 
 
@@ -65,7 +66,7 @@ class CostBook:
         """For later runs."""
         name = _pair(fingerprint, drafter)
         self._past[name] = past
-        self._write(name, {"rate": past.rate, "tokens": past.tokens, "read_s": past.read_s})
+        self._write(name, asdict(past))
 
     def _read(self, name: str) -> dict[str, object]:
         if self._folder is None:
@@ -100,13 +101,12 @@ def measured(
             if control.stopping or control.concluding:
                 return None
             yield Progress(Stage.CALIBRATE, turn * (len(sizes) + 1) + size, total)
-            began = time.perf_counter()
             if size:
+                began = time.perf_counter()
                 _one_pass(sequence, position, size)
                 pass_s[size].append(time.perf_counter() - began)
             else:
-                _plain(sequence, position)
-                plain_s.append((time.perf_counter() - began) / _PLAIN_STEPS)
+                plain_s.append(_plain_s(sequence, position))
     return believable(min(plain_s[1:]), [min(pass_s[size][1:]) for size in sizes])
 
 
@@ -126,17 +126,22 @@ def _one_pass(sequence: KVSequence, position: int, tokens: int) -> None:
     sequence.trim(tokens)
 
 
-def _plain(sequence: KVSequence, position: int) -> None:
-    """Single steps as the decode loop makes them: each dispatched before the last one is read."""
+def _plain_s(sequence: KVSequence, position: int) -> float:
+    """Seconds of a single step as the decode loop makes them: each dispatched before the last one
+    is read. The first and the last one, which have no other beside them, are not counted.
+    """
     drawn = mx.zeros((1, 1), dtype=mx.int32)
+    read: list[float] = []
     sequence.mark()
     for step in range(_PLAIN_STEPS):
         upcoming = mx.argmax(sequence.forward(drawn, position + step), axis=-1)
         mx.async_eval(upcoming)  # type: ignore[no-untyped-call]
         drawn.item()
+        read.append(time.perf_counter())
         drawn = upcoming
     drawn.item()
     sequence.trim(_PLAIN_STEPS)
+    return (read[-1] - read[1]) / (_PLAIN_STEPS - 2)
 
 
 def _costs_of(record: dict[str, object]) -> Costs | None:
@@ -148,10 +153,15 @@ def _costs_of(record: dict[str, object]) -> Costs | None:
 
 
 def _past_of(record: dict[str, object]) -> Past:
-    rate, tokens, read_s = (record.get(name) for name in ("rate", "tokens", "read_s"))
-    if not (isinstance(rate, float) and isinstance(tokens, int) and isinstance(read_s, float)):
-        return Past()
-    return Past(rate, tokens, read_s) if 0 <= rate <= 1 and tokens > 0 and read_s >= 0 else Past()
+    match {"overrun": 1.0, **record}:  # older records have none
+        case {
+            "rate": float(rate),
+            "tokens": int(tokens),
+            "read_s": float(read_s),
+            "overrun": float(overrun),
+        } if 0 <= rate <= 1 and tokens > 0 and read_s >= 0 and overrun > 0:
+            return Past(rate, tokens, read_s, overrun)
+    return Past()
 
 
 @functools.cache

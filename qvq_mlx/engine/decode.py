@@ -58,7 +58,7 @@ def decode(
         drafted = 0
         if any(forced):
             block = _with_forced(forced, pending)
-        elif alone and speculation.on and not live[0].taken:
+        elif alone and speculation.ready and not live[0].taken:
             drafts = speculation.propose(live[0].sequence, pending[0], live[0].room - 1)
             drafted = drafts.size
             block = mx.concatenate([pending, drafts[None]], axis=1) if drafted else pending

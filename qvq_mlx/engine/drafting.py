@@ -133,6 +133,7 @@ class Drafts:
             rate=speculation.acceptance if effort.drafted_tokens else _UNASKED * past.rate,
             tokens=max(1, (past.tokens + tokens) // 2),
             read_s=0.0 if effort.drafter == self._lookup.name else self._read_s,
+            overrun=(past.overrun + speculation.overrun) / 2,
         )
         self._book.keep_past(parts.fingerprint, effort.drafter, found)
 
@@ -221,7 +222,8 @@ def _head_key(parts: Parts) -> str:
 def _hopeful(past: Past) -> Past:
     """A little more hope with every run that goes without, so that a drafter is tried again."""
     rate = max(past.rate, min(HOPE, past.rate + _HOPE_A_RUN))
-    return Past(rate, past.tokens, past.read_s * _FORGOTTEN_A_RUN)
+    read_s = past.read_s * _FORGOTTEN_A_RUN
+    return Past(rate, past.tokens, read_s, max(1.0, past.overrun * _FORGOTTEN_A_RUN))
 
 
 def _returned(steps: Generator[Progress, None, Start | None]) -> Start | None:

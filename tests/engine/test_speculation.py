@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import mlx.core as mx
 import pytest
@@ -67,30 +68,43 @@ def test_where_verifying_costs_as_much_as_single_steps_it_is_off_at_once() -> No
     assert Speculation(Fixed(), FREE).on
 
 
-def played(speculation: Speculation, accept: Sequence[int], passes: int = 400) -> float:
-    """Seconds per token of `passes` passes in which `accept[i]` drafts are right, in turn."""
-    spent_s = tokens = 0.0
-    for turn in range(passes):
-        drafted = accepted = 0
-        spent_s += FREE.plain_s
-        if speculation.on:
-            drafted = speculation.propose([], PENDING, 100).size
-            accepted = min(accept[turn % len(accept)], drafted)
-            spent_s += FREE.pass_s[drafted] + drafted * 0.3 - FREE.plain_s
-        speculation.judged(drafted, accepted)
-        tokens += accepted + 1
-    return spent_s / tokens
+class Machine:
+    """Passes that cost what `real` says, on a clock of their own."""
+
+    def __init__(self, real: Costs, draft_s: float = 0.3) -> None:
+        self._real, self._draft_s = real, draft_s
+        self.now_s = self.tokens = 0.0
+
+    def speculation(self, said: Costs, draft_s: float = 0.3, **given: Any) -> Speculation:
+        return Speculation(Fixed(), said, draft_s, clock=lambda: self.now_s, **given)
+
+    def play(self, speculation: Speculation, accept: Sequence[int], passes: int = 400) -> float:
+        """Seconds per token of `passes` passes in which `accept[i]` drafts are right, in turn."""
+        began_s, before = self.now_s, self.tokens
+        for turn in range(passes):
+            drafted = accepted = 0
+            spent_s = self._real.plain_s
+            if speculation.ready:
+                drafted = speculation.propose([], PENDING, 100).size
+                accepted = min(accept[turn % len(accept)], drafted)
+                spent_s = self._real.pass_s[drafted] + drafted * self._draft_s
+            self.now_s += spent_s
+            speculation.judged(drafted, accepted)
+            self.tokens += accepted + 1
+        return (self.now_s - began_s) / (self.tokens - before)
 
 
 @pytest.mark.parametrize("accept", [[0], [0, 0, 0, 1], [7, 0, 0, 0, 0, 0, 0, 0, 0]])
 def test_it_never_costs_more_than_two_percent_of_a_run(accept: list[int]) -> None:
-    assert played(Speculation(Fixed(), FREE, 0.3), accept) <= 1.02 * FREE.plain_s
+    machine = Machine(FREE)
+    assert machine.play(machine.speculation(FREE), accept) <= 1.02 * FREE.plain_s
 
 
 def test_a_drafter_that_is_never_right_is_not_tried_for_long_where_verifying_is_free() -> None:
     free = Costs(1.0, (1.0,) * 8)
-    speculation = Speculation(Fixed(), free)
-    played(speculation, [0], 400)
+    machine = Machine(free, draft_s=0.0)
+    speculation = machine.speculation(free, 0.0)
+    machine.play(speculation, [0])
     assert not speculation.on
     assert speculation.effort.drafted_tokens < 300
     assert hopeless(free, 0.0, Past(rate=0.03))
@@ -107,15 +121,56 @@ def test_costs_lose_what_other_work_added_to_them() -> None:
 
 
 def test_good_drafts_go_on_and_are_worth_it() -> None:
-    speculation = Speculation(Fixed(), FREE, 0.05)
-    assert played(speculation, [7]) < 0.4
+    machine = Machine(FREE, draft_s=0.05)
+    speculation = machine.speculation(FREE, 0.05)
+    assert machine.play(speculation, [7]) < 0.4
     assert speculation.on
     assert speculation.effort.accepted_tokens > 1000
 
 
+@pytest.mark.parametrize("slower", [0.25, 1.0, 4.0])
+def test_costs_of_a_busier_or_an_idler_moment_change_nothing(slower: float) -> None:
+    machine = Machine(FREE.times(slower), draft_s=0.05 * slower)
+    speculation = machine.speculation(FREE, 0.05)
+    assert machine.play(speculation, [7]) < 0.4 * slower
+    assert speculation.effort.accepted_tokens > 1000
+
+
+def test_costs_that_were_measured_wrong_lose_no_more_than_others() -> None:
+    """They promise that verifying is free. It is not, and the clock tells after one block."""
+    machine = Machine(DEAR)
+    speculation = machine.speculation(FREE)
+    assert machine.play(speculation, [2]) <= 1.02 * DEAR.plain_s
+    assert "would lose time" in speculation.effort.off
+    assert speculation.effort.drafted_tokens < 20
+    assert speculation.overrun > 1.5
+    assert hopeless(FREE, 0.3, Past(overrun=speculation.overrun))
+
+
+def test_a_pause_of_the_reader_is_no_reason_to_stop_drafting() -> None:
+    machine = Machine(FREE, draft_s=0.05)
+    speculation = machine.speculation(FREE, 0.05)
+    machine.play(speculation, [7], 50)
+    machine.now_s += 3600.0
+    machine.play(speculation, [7], 50)
+    assert speculation.on
+
+
+def test_forced_tokens_say_nothing_of_plain_decoding() -> None:
+    """A block of them takes as long as one of drafts."""
+    machine = Machine(FREE, draft_s=0.05)
+    speculation = machine.speculation(FREE, 0.05)
+    for _ in range(20):
+        machine.now_s += 5.0
+        speculation.judged(0, 7)
+    assert not speculation.ready
+    assert machine.play(speculation, [7]) < 0.4
+
+
 def test_what_is_wanted_always_is_never_off() -> None:
-    speculation = Speculation(Fixed(), DEAR, always=4)
-    played(speculation, [0])
+    machine = Machine(DEAR)
+    speculation = machine.speculation(DEAR, always=4)
+    machine.play(speculation, [0])
     assert speculation.on
     assert speculation.effort.drafted_tokens == 1600
 
@@ -123,6 +178,6 @@ def test_what_is_wanted_always_is_never_off() -> None:
 def test_without_a_drafter_it_counts_passes() -> None:
     speculation = Speculation()
     assert not speculation.on
-    played(speculation, [0], 5)
+    Machine(FREE).play(speculation, [0], 5)
     assert speculation.effort.passes == 5
     assert speculation.effort.drafter == "none"
